@@ -1,0 +1,1 @@
+"""What triggers, orchestrators and activities stand on. Nothing in here knows `local` or `tests`."""

@@ -1,0 +1,261 @@
+"""Azure Resource Manager through the SDKs' own clients: raw JSON in, raw JSON out, nothing waited for.
+
+The documents stay as ARM sent them, because a model that doesn't know a property would drop it on the way back; the
+api-versions are ours; the SDK's own retries are off, because it would sleep out any Retry-After inside an activity.
+"""
+
+import threading
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from shared.arm.api_versions import api_version_of
+from shared.arm.failures import ArmError, error_object, error_of_exception, failure_of_error
+from shared.arm.ids import ResourceIds, ids_of, name_of, type_of
+from shared.errors import Failure
+from shared.outcomes import Operation
+from shared.settings import Settings, current_settings
+
+if TYPE_CHECKING:
+    from azure.core.rest import HttpResponse
+
+_RUNNING = frozenset({"inprogress", "running", "accepted", "creating", "updating", "deleting", "started", "pending"})
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """ARM took a write. operation: None when there is nothing to wait for.  wait: its Retry-After, in seconds.
+    existed: False when a DELETE found nothing (204)."""
+
+    operation: Operation | None
+    wait: float | None
+    body: dict[str, Any] | None
+    existed: bool = True
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a long operation is. state: `running`, `succeeded`, `failed` (with `failure`) or `lost`: ARM forgot the
+    operation, so the resource itself must tell."""
+
+    state: str
+    wait: float | None = None
+    failure: Failure | None = None
+    codes: tuple[str, ...] = ()
+
+
+class Arm:
+    """One subscription of Azure Resource Manager. Every method raises `ArmError` and nothing else."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.ids: ResourceIds = ids_of(settings)
+        self._lock = threading.Lock()
+        self._credential: Any = None
+        self._clients: dict[str, Any] = {}
+
+    def get(
+        self, resource_id: str, *, api_version: str | None = None, params: dict[str, str] | None = None
+    ) -> dict[str, Any] | None:
+        """The resource as ARM holds it, None when it or its parent isn't there (a missing resource group is an error)."""
+        response = self._send("GET", resource_id, api_version=api_version, params=params)
+        if response.status_code == 404:
+            error = self._error(response, resource_id)
+            if "ResourceGroupNotFound" in error.codes or "SubscriptionNotFound" in error.codes:
+                raise error
+            return None
+        return self._document(response, resource_id)
+
+    def get_all(
+        self, path: str, *, api_version: str | None = None, params: dict[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """All pages of a list."""
+        items: list[dict[str, Any]] = []
+        response = self._send("GET", path, api_version=api_version, params=params)
+        while True:
+            page = self._document(response, path)
+            items.extend(page.get("value", []))
+            if not page.get("nextLink"):
+                return items
+            response = self._send("GET", page["nextLink"], api_version=None)
+
+    def put(
+        self,
+        resource_id: str,
+        body: dict[str, Any],
+        *,
+        headers: dict[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Accepted:
+        """Starts writing a resource whole. The reply can be lost: GET before trying again."""
+        response = self._send("PUT", resource_id, body=body, headers=headers, timeout=timeout)
+        document = self._document(response, resource_id, statuses=(200, 201, 202))
+        return Accepted(_operation(response), _retry_after(response), document)
+
+    def delete(self, resource_id: str) -> Accepted:
+        """Starts deleting a resource; one that isn't there is already deleted."""
+        response = self._send("DELETE", resource_id)
+        if response.status_code == 404:
+            error = self._error(response, resource_id)
+            if "ResourceGroupNotFound" not in error.codes:
+                return Accepted(None, None, None, existed=False)
+            raise error
+        if response.status_code not in (200, 202, 204):
+            raise self._error(response, resource_id)
+        return Accepted(_operation(response), _retry_after(response), None, existed=response.status_code != 204)
+
+    def poll(self, operation: Operation) -> Progress:
+        """Asks once after a long operation. HTTP trouble of the poll itself is an `ArmError`, the operation's own end is not."""
+        response = self._send("GET", operation.url, api_version=None)
+        wait = _retry_after(response)
+        if response.status_code in (404, 410):
+            return Progress("lost")
+        if operation.form == "location":
+            if response.status_code == 202:
+                return Progress("running", wait)
+            if response.status_code in (200, 201, 204):
+                return Progress("succeeded")
+            error = self._error(response, operation.url.split("?")[0])
+            if error.failure.transient:
+                raise error
+            return Progress("failed", failure=error.failure, codes=error.codes)
+        body = self._document(response, operation.url.split("?")[0])
+        status = str(body.get("status", "")).lower()
+        if status == "succeeded":
+            return Progress("succeeded")
+        if status in _RUNNING:
+            return Progress("running", wait)
+        error_body = (
+            body.get("error") if isinstance(body.get("error"), dict) else {"code": body.get("status"), "message": ""}
+        )
+        failure, codes = failure_of_error(error_body, status=200, request_id=response.headers.get("x-ms-request-id"))
+        return Progress("failed", failure=failure, codes=codes)
+
+    # --- inside ---
+
+    def _send(
+        self,
+        method: str,
+        target: str,
+        *,
+        api_version: str | None = None,
+        params: dict[str, str] | None = None,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> "HttpResponse":
+        from azure.core.exceptions import AzureError
+        from azure.core.rest import HttpRequest
+
+        absolute = target.startswith("https://")
+        path = target.split("?")[0]
+        query = dict(params or {})
+        if not absolute:
+            query["api-version"] = api_version or api_version_of(type_of(path))
+        request = HttpRequest(
+            method,
+            target if absolute else f"{self.settings.arm_endpoint}{target}",
+            params=query or None,
+            json=body,
+            headers={"Accept": "application/json", **(headers or {})},
+        )
+        seconds = timeout or self.settings.arm_timeout_seconds
+        try:
+            response: HttpResponse = self._client(path).send_request(
+                request, connection_timeout=min(10.0, seconds), read_timeout=seconds
+            )
+            response.read()
+        except AzureError as exception:
+            raise error_of_exception(exception, None if absolute else target) or exception from exception
+        return response
+
+    def _client(self, path: str) -> Any:
+        """The SDK client of the provider that a path names; each is built once, when first needed."""
+        folded = path.lower()
+        kind = (
+            "compute"
+            if "/microsoft.compute/" in folded
+            else "network"
+            if "/microsoft.network/" in folded
+            else "resource"
+        )
+        client = self._clients.get(kind)
+        if client is None:
+            with self._lock:
+                client = self._clients.get(kind)
+                if client is None:
+                    client = self._clients[kind] = self._new_client(kind)
+        return client
+
+    def _new_client(self, kind: str) -> Any:
+        if self._credential is None:
+            from azure.identity import DefaultAzureCredential
+
+            self._credential = DefaultAzureCredential()
+        keywords: Any = {"base_url": self.settings.arm_endpoint, "retry_total": 0}
+        if kind == "compute":
+            from azure.mgmt.compute import ComputeManagementClient
+
+            return ComputeManagementClient(self._credential, self.settings.subscription_id, **keywords)
+        if kind == "network":
+            from azure.mgmt.network import NetworkManagementClient
+
+            return NetworkManagementClient(self._credential, self.settings.subscription_id, **keywords)
+        from azure.mgmt.resource.resources import ResourceManagementClient
+
+        return ResourceManagementClient(self._credential, self.settings.subscription_id, **keywords)
+
+    def _document(self, response: "HttpResponse", target: str, statuses: tuple[int, ...] = (200,)) -> dict[str, Any]:
+        if response.status_code not in statuses:
+            raise self._error(response, target)
+        try:
+            body = response.json() if response.content else {}
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            failure = Failure(
+                "AzureResourceException", "UnreadableAnswer", "Azure Resource Manager's answer is no JSON document.",
+                details={"resource": target, "status": response.status_code}, transient=True,
+            )  # fmt: skip
+            raise ArmError(failure, response.status_code)
+        return body
+
+    def _error(self, response: "HttpResponse", target: str) -> ArmError:
+        failure, codes = failure_of_error(
+            error_object(response.content),
+            status=response.status_code,
+            retry_after=_retry_after(response),
+            request_id=response.headers.get("x-ms-request-id"),
+            target=target,
+        )
+        return ArmError(failure, response.status_code, codes)
+
+
+def _operation(response: "HttpResponse") -> Operation | None:
+    """Where to ask after a write. A NIC can be at rest at once: then there is no URL at all."""
+    if url := response.headers.get("Azure-AsyncOperation"):
+        return Operation(url, "status")
+    if url := response.headers.get("Location"):
+        return Operation(url, "location")
+    return None
+
+
+def _retry_after(response: "HttpResponse") -> float | None:
+    """Retry-After in seconds (ARM sends numbers; `x-ms-retry-after-ms` comes from a few providers)."""
+    for name, unit in (("x-ms-retry-after-ms", 0.001), ("Retry-After", 1.0)):
+        try:
+            return max(float(response.headers[name]) * unit, 0.0)
+        except (KeyError, ValueError):
+            continue
+    return None
+
+
+@cache
+def arm() -> Arm:
+    """The subscription of this process's settings."""
+    return Arm(current_settings())
+
+
+def describe(resource_id: str) -> str:
+    """A resource as a sentence names it: `virtualNetworks spoke-vnet-1`."""
+    return f"{type_of(resource_id).rsplit('/', 1)[-1]} {name_of(resource_id)}"

@@ -1,0 +1,123 @@
+"""Brings one resource to where a step wants it, one call at a time: look, then write at most once, then report.
+
+Level-triggered: every call decides from what ARM holds now, so that a lost reply, a second call or a killed host
+changes nothing. Writes only what is absent or ours.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from shared.arm.client import Accepted, Arm, describe
+from shared.arm.failures import ArmError
+from shared.errors import Failure
+from shared.outcomes import Call, Done, Failed, Operation, Outcome, Pending
+
+Document = dict[str, Any]
+Owner = Callable[[Document], bool]
+
+
+def made_by(deployment_id: str) -> Owner:
+    """Ownership of what has tags: the `deployment_id` tag names the run that made the spoke."""
+
+    def owns(document: Document) -> bool:
+        tags = document.get("tags") or {}
+        return any(key.lower() == "deployment_id" and value == deployment_id for key, value in tags.items())
+
+    return owns
+
+
+def provisioning_state(document: Document) -> str:
+    return str((document.get("properties") or {}).get("provisioningState", "Succeeded"))
+
+
+def follow(arm: Arm, operation: Operation | None, what: str) -> Outcome | None:
+    """Asks after the operation that an earlier call started. None when it is over and well, or unknown by now: then the
+    resource itself tells the rest."""
+    if operation is None:
+        return None
+    try:
+        progress = arm.poll(operation)
+    except ArmError as error:
+        if error.failure.transient:
+            return Pending(
+                error.failure.message, error.failure.retry_after, wait_in_full=error.failure.retry_after is not None
+            )
+        return Failed(error.failure)
+    if progress.state == "running":
+        return Pending(f"{what} is under way", progress.wait)
+    if progress.state == "failed" and progress.failure:
+        return Failed(progress.failure)
+    return None
+
+
+def ensure(
+    arm: Arm,
+    call: Call,
+    resource_id: str,
+    document: Document | Callable[[], Document],
+    *,
+    owned: Owner,
+    is_complete: Callable[[Document], bool] = lambda _: True,
+    result: Callable[[Document], dict[str, Any]] = lambda _: {},
+    headers: dict[str, str] | None = None,
+    named: str | None = None,
+) -> Outcome:
+    """Has the resource exist, ours, complete and `Succeeded`. Fails for good on one of the same name that isn't ours.
+
+    document: what is written, or what makes it when it has to be written.  named: what the messages call it, when it
+    isn't the resource as a whole.
+    """
+    named = named or describe(resource_id)
+    what = f"Writing {named}"
+    if (pending := follow(arm, call.operation, what)) is not None:
+        return pending
+    existing = arm.get(resource_id)
+    if existing is not None:
+        if not owned(existing):
+            return Failed(in_the_way(resource_id))
+        match provisioning_state(existing):
+            case "Succeeded" if is_complete(existing):
+                return Done(f"{named}: ready", result(existing))
+            case "Succeeded" | "Failed" | "Canceled":
+                pass  # written again below
+            case state:
+                return Pending(f"{named}: {state}", forget_operation=True)
+    accepted = arm.put(resource_id, document() if callable(document) else document, headers=headers)
+    if accepted.operation is None and accepted.body and provisioning_state(accepted.body) == "Succeeded":
+        return Done(f"{named}: ready", result(accepted.body))
+    return _started(accepted, what)
+
+
+def remove(arm: Arm, call: Call, resource_id: str, *, owned: Owner) -> Outcome:
+    """Has the resource be gone. One that isn't there is gone already; one that isn't ours is left alone."""
+    what = f"Deleting {describe(resource_id)}"
+    if (pending := follow(arm, call.operation, what)) is not None:
+        return pending
+    # ARM can miss a resource for a moment; one that is taken for gone by mistake is somebody's bill.
+    existing = arm.get(resource_id) or arm.get(resource_id)
+    if existing is None:
+        return Done(f"{describe(resource_id)} is gone")
+    if not owned(existing):
+        return Done(f"{describe(resource_id)} is not this spoke's, and was left alone")
+    if provisioning_state(existing) == "Deleting":
+        return Pending(what, forget_operation=True)
+    accepted = arm.delete(resource_id)
+    if accepted.operation is None and not accepted.existed:
+        # It was there a moment ago: gone is what another look doesn't find.
+        return Pending(what, 0.0, forget_operation=True)
+    return _started(accepted, what)
+
+
+def in_the_way(resource_id: str) -> Failure:
+    """Something of the name that a step needs, which this run did not make."""
+    return Failure(
+        "AzureResourceException",
+        "ResourceInTheWay",
+        f"{describe(resource_id)} exists already and was not made by this deployment.",
+        "Choose another name or spoke_id, or remove it yourself if nobody needs it; nothing of it was changed.",
+        {"resource": resource_id},
+    )
+
+
+def _started(accepted: Accepted, what: str) -> Pending:
+    return Pending(what, accepted.wait, operation=accepted.operation, forget_operation=accepted.operation is None)

@@ -1,0 +1,121 @@
+"""The shared gateway as it is now: can it be written, has it room for one more site, is the host name free on it. Pure.
+
+The rules are those by which the gateway's writer decides (`shared.gateway`); here they are asked before anything is built.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from shared.arm.ids import ResourceIds
+from shared.checks.findings import ERROR, Finding
+from shared.checks.precedence import earlier_deployments
+from shared.errors import Failure
+from shared.gateway.capacity import no_place_left, places_of, unsuitable
+from shared.gateway.document import element_id, element_named
+from shared.gateway.priorities import (
+    ceiling_for,
+    foreign_rules,
+    next_priority,
+    no_priority_left,
+    priority_of,
+    with_all_numbered,
+)
+from shared.gateway.rows import SiteRow
+from shared.gateway.sites import Frontend, frontend_of, host_conflict, names_of, site_of
+from shared.plan import SpokePlan
+from shared.settings import Settings
+from shared.tables.rows import RunRow
+
+Document = dict[str, Any]
+
+
+def gateway_findings(
+    plan: SpokePlan,
+    ids: ResourceIds,
+    settings: Settings,
+    gateway: Document | None,
+    sites: Sequence[SiteRow],
+    runs: Iterable[RunRow],
+    *,
+    failed_by_us: bool,
+) -> list[Finding]:
+    """Everything about the gateway. runs: ours that have not ended; the earlier ones take their places before this one.
+
+    failed_by_us: that it was a PUT of ours that left it `Failed`; then the next one mends it.
+    """
+    if gateway is None:
+        failure = Failure(
+            "ConfigurationException",
+            "HubNotFound",
+            f"The Application Gateway {ids.hub_agw_name} isn't there.",
+            "Check HUB_RESOURCE_GROUP, HUB_VNET_NAME and HUB_AGW_NAME.",
+        )
+        return [_finding("gateway", ids, failure)]
+    asked: list[tuple[str, Failure | None]] = [("gateway", unsuitable(gateway, failed_by_us=failed_by_us))]
+    frontend = frontend_of(gateway, site_of(plan, "", settings))
+    if isinstance(frontend, Failure):
+        asked.append(("gateway", frontend))
+    else:
+        asked.append(("gateway_capacity", _no_priority(plan, gateway, sites, frontend)))
+        asked.append(("host_name", _host_taken(plan, settings, gateway, frontend)))
+    asked.append(("gateway_capacity", _no_place(plan, settings, gateway, sites, runs)))
+    found = [_finding(check, ids, failure) for check, failure in asked if failure is not None]
+    return found + _names_taken(plan, gateway, sites)
+
+
+def _finding(check: str, ids: ResourceIds, failure: Failure) -> Finding:
+    return Finding(
+        check, ERROR, failure.code, failure.message, failure.hint, failure.error, ids.gateway, failure.details
+    )
+
+
+def _others(plan: SpokePlan, sites: Iterable[SiteRow]) -> list[SiteRow]:
+    return [row for row in sites if row.client != plan.client]
+
+
+def _no_place(
+    plan: SpokePlan, settings: Settings, gateway: Document, sites: Sequence[SiteRow], runs: Iterable[RunRow]
+) -> Failure | None:
+    """Sites that are there or asked for, and those that earlier deployments will ask for, leave no place."""
+    taken = {row.client for row in _others(plan, sites) if row.site is not None and not row.has_failed}
+    taken |= {run.plan.client for run in earlier_deployments(plan, runs)} - {plan.client}
+    places = places_of(gateway, sites, settings.agw_limit)
+    return no_place_left(gateway, places, len(taken)) if len(taken) >= places else None
+
+
+def _no_priority(plan: SpokePlan, gateway: Document, sites: Sequence[SiteRow], frontend: Frontend) -> Failure | None:
+    if any(row.client == plan.client and row.priority is not None for row in sites):
+        return None
+    numbered = with_all_numbered(gateway)
+    foreign = foreign_rules(numbered, [row.names for row in sites])
+    ceiling = ceiling_for(numbered, foreign, plan.host_name, frontend)
+    taken = {number for rule in foreign if (number := priority_of(rule)) is not None}
+    taken |= {row.priority for row in _others(plan, sites) if row.priority is not None}
+    return no_priority_left(gateway, ceiling) if next_priority(ceiling, taken) is None else None
+
+
+def _host_taken(plan: SpokePlan, settings: Settings, gateway: Document, frontend: Frontend) -> Failure | None:
+    """A name that the caller chose may not be caught by a wildcard either; the default one goes before wildcards."""
+    chosen = plan.host_name != f"{plan.client}.{settings.spoke_domain}"
+    failure = host_conflict(gateway, names_of(plan), plan.host_name, frontend, wildcards=chosen)
+    return replace(failure, error="ValidationException") if failure else None
+
+
+def _names_taken(plan: SpokePlan, gateway: Document, sites: Iterable[SiteRow]) -> list[Finding]:
+    """Elements of our names that our writer did not put there."""
+    if any(row.client == plan.client and row.owned for row in sites):
+        return []
+    return [
+        Finding(
+            "names",
+            ERROR,
+            "ResourceInTheWay",
+            f"The Application Gateway {gateway.get('name')} has {name} in {collection} already, not made by this app",
+            "Choose another client_name, backend_pool_name or routing_rule_name, or remove that element.",
+            "ValidationException",
+            element_id(gateway, collection, name),
+        )
+        for collection, name in names_of(plan).by_collection().items()
+        if element_named(gateway, collection, name) is not None
+    ]

@@ -1,0 +1,129 @@
+"""What of other people's would be in the way of a delete: looked at before anything is touched. Reads only."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from shared.arm.client import Arm, arm, describe
+from shared.arm.failures import ArmError
+from shared.arm.ids import ResourceIds, name_of, same_id, type_of
+from shared.arm.reconcile import made_by
+from shared.checks.locks import forbidding, level_of, scope_of
+from shared.plan import SpokePlan
+
+log = logging.getLogger(__name__)
+
+Document = dict[str, Any]
+
+# Where a subnet names who uses it, and what that user is when its id doesn't tell.
+_USERS = {
+    "ipConfigurations": "resource",
+    "ipConfigurationProfiles": "network profile",
+    "privateEndpoints": "private endpoint",
+    "serviceAssociationLinks": "service link",
+    "resourceNavigationLinks": "resource link",
+    "applicationGatewayIPConfigurations": "application gateway",
+}
+_KINDS = {
+    "networkinterfaces": "network interface",
+    "privateendpoints": "private endpoint",
+    "loadbalancers": "load balancer",
+    "virtualnetworkgateways": "virtual network gateway",
+    "bastionhosts": "bastion",
+    "azurefirewalls": "firewall",
+    "applicationgateways": "application gateway",
+    "virtualmachinescalesets": "scale set",
+    "networkprofiles": "network profile",
+}
+
+
+def obstacles_to_delete(plan: SpokePlan) -> list[dict[str, Any]]:
+    """`{"kind", "resource", "message"}` of everything in the spoke that its run did not make, and of every lock.
+
+    A VNet that isn't there has no obstacles; one that isn't this spoke's is left alone by the delete, whoever uses it.
+    """
+    azure = arm()
+    vnet = azure.get(azure.ids.vnet(plan.vnet_name))
+    if vnet is None:
+        return []
+    found = strangers_in(plan, azure.ids, vnet) if made_by(plan.made_by)(vnet) else []
+    return found + locks_in_the_way(plan, azure.ids, _readable_locks(azure))
+
+
+def _readable_locks(azure: Arm) -> list[Document]:
+    """All locks of the subscription; none when the app's identity may not read them, which forbids no delete."""
+    try:
+        return azure.get_all(f"{azure.ids.subscription}/providers/Microsoft.Authorization/locks")
+    except ArmError as error:
+        if error.status != 403:
+            raise
+        log.warning("Locks can't be looked for: %s", error.failure.message)
+        return []
+
+
+def strangers_in(plan: SpokePlan, ids: ResourceIds, vnet: Document) -> list[dict[str, Any]]:
+    """Users of the subnets, delegations and peerings that are not ours. Pure."""
+    properties = vnet.get("properties") or {}
+    found: dict[str, dict[str, Any]] = {}
+    for subnet in properties.get("subnets") or []:
+        for user, kind in _users_of(subnet):
+            if not same_id(user, ids.nic(plan.nic_name)):
+                message = f"The {kind} {name_of(user)} is in the subnet {subnet.get('name')}"
+                found.setdefault(user.lower(), {"kind": kind, "resource": user, "message": message})
+        for delegation in (subnet.get("properties") or {}).get("delegations") or []:
+            service = (delegation.get("properties") or {}).get("serviceName", "an Azure service")
+            resource = str(delegation.get("id") or f"{subnet.get('id')}/delegations/{delegation.get('name')}")
+            message = f"The subnet {subnet.get('name')} is delegated to {service}"
+            found.setdefault(resource.lower(), {"kind": "delegation", "resource": resource, "message": message})
+    for peering in properties.get("virtualNetworkPeerings") or []:
+        remote = str(((peering.get("properties") or {}).get("remoteVirtualNetwork") or {}).get("id", ""))
+        if not same_id(remote, ids.hub_vnet):
+            resource = str(peering.get("id") or ids.spoke_peering(plan.vnet_name, str(peering.get("name"))))
+            message = f"The peering {name_of(resource)} connects the spoke with {name_of(remote) or 'another VNet'}"
+            found.setdefault(resource.lower(), {"kind": "peering", "resource": resource, "message": message})
+    return list(found.values())
+
+
+def _users_of(subnet: Document) -> Iterable[tuple[str, str]]:
+    """`(id of the whole resource, what it is)` of everyone who uses a subnet."""
+    properties = subnet.get("properties") or {}
+    for place, otherwise in _USERS.items():
+        for reference in properties.get(place) or []:
+            user = _whole(str(reference.get("id", "")))
+            kind = _KINDS.get(type_of(user).rsplit("/", 1)[-1].lower(), otherwise)
+            yield user, kind
+
+
+def _whole(resource_id: str) -> str:
+    """A resource's own id from that of one of its parts: `…/networkInterfaces/n` from `…/ipConfigurations/i`."""
+    parts = resource_id.split("/")
+    folded = [part.lower() for part in parts]
+    if "providers" not in folded:
+        return resource_id
+    at = folded.index("providers")
+    # A subnet's own links have no other id than the one under the subnet.
+    if folded[at + 2 : at + 3] == ["virtualnetworks"]:
+        return resource_id
+    return "/".join(parts[: at + 4])
+
+
+def locks_in_the_way(plan: SpokePlan, ids: ResourceIds, locks: Iterable[Document]) -> list[dict[str, Any]]:
+    """Locks on what a delete removes or changes, or above it. Pure."""
+    deleted = (
+        ids.vm(plan.vm_name),
+        ids.disk(plan.os_disk_name),
+        ids.nic(plan.nic_name),
+        ids.hub_peering(plan.hub_peering_name),
+        ids.spoke_peering(plan.vnet_name, plan.spoke_peering_name),
+        ids.vnet(plan.vnet_name),
+        ids.nsg(plan.nsg_name),
+    )
+    return [
+        {
+            "kind": "lock",
+            "resource": str(lock.get("id", "")),
+            "message": f"The {level_of(lock)} lock {name_of(str(lock.get('id', '')))} on {scope_of(lock)} "
+            f"forbids the delete of {describe(target)}",
+        }
+        for lock, target in forbidding(locks, changed=(ids.gateway,), deleted=deleted)
+    ]

@@ -1,0 +1,41 @@
+"""What Azure and the records hold around a spoke, as read at one moment: what the checks judge. Pure."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.arm.ids import ResourceIds
+from shared.checks.sizes import Size
+from shared.errors import Failure
+from shared.gateway.rows import SiteRow
+from shared.tables.rows import RunRow
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Raw ARM documents and rows. A part that could not be read is named in `unread`, and no check judges it.
+
+    outbound: the NAT gateway or route table of `SPOKE_OUTBOUND`.  resources: what the spoke group holds, as ARM lists
+    it (`id`, `type`, `tags`).  in_the_way: documents of names that this spoke needs, each looked up by itself.
+    runs: ours that have not ended, this one included.  sites: what our spokes have, or want, on the gateway.
+    """
+
+    ids: ResourceIds
+    hub_vnet: Document | None = None
+    gateway: Document | None = None
+    spoke_group: Document | None = None
+    outbound: Document | None = None
+    locks: tuple[Document, ...] = ()
+    vnets: tuple[Document, ...] = ()
+    resources: tuple[Document, ...] = ()
+    in_the_way: tuple[Document, ...] = ()
+    sizes: tuple[Size, ...] = ()
+    usages: tuple[Document, ...] = ()
+    runs: tuple[RunRow, ...] = ()
+    sites: tuple[SiteRow, ...] = ()
+    gateway_failed_by_us: bool = False
+    unread: dict[str, Failure] = field(default_factory=dict)
+
+    def was_read(self, *parts: str) -> bool:
+        return not any(part in self.unread for part in parts)

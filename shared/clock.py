@@ -1,0 +1,34 @@
+"""The one place that reads the clock or draws a random number.
+
+Orchestrators never import it: they take their time from the Durable context.
+"""
+
+import secrets
+import time
+from datetime import UTC, datetime
+
+
+def utc_now() -> datetime:
+    """The present moment, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """A moment (default: now) as ISO 8601 in UTC, to the millisecond, as every table row and answer writes it."""
+    moment = moment or utc_now()
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_timestamp(text: str) -> datetime:
+    """The moment that `timestamp` wrote."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def epoch_seconds() -> int:
+    """Whole seconds since 1970, as deployment ids carry them."""
+    return int(time.time())
+
+
+def nonce(hex_digits: int = 32) -> str:
+    """Unpredictable lower-case hexadecimal digits."""
+    return secrets.token_hex((hex_digits + 1) // 2)[:hex_digits]

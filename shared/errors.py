@@ -1,0 +1,128 @@
+"""Everything that can go wrong, as six public classes and as data.
+
+    HubSpokeException
+    ├── ValidationException       the caller's input
+    ├── ConfigurationException    our settings, or the hub that they point to
+    ├── AzureResourceException    what Azure Resource Manager answered
+    ├── DeploymentException       a spoke or a run is in the wrong state for this
+    └── StorageException          the records can't be read or written
+
+Exception types do not survive the activity boundary of Durable Functions, so what crosses it is a `Failure`: a code, a
+sentence and a hint. HTTP status codes are chosen in `shared.http.answers` only.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something did not work, as data.
+
+    error: the public class (`AzureResourceException`, …).  code: a stable word for programs, Azure's own where Azure
+    spoke.  message: one sentence for a person.  hint: what to do next.  details: what else there is (`field`, `value`,
+    `request_id`, `findings`, …).  transient: trying again later can help.  retry_after: seconds that the other side
+    asked us to wait.
+    """
+
+    error: str
+    code: str
+    message: str
+    hint: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    transient: bool = False
+    retry_after: float | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        """The failure as JSON, empty parts left out."""
+        data: dict[str, Any] = {"error": self.error, "code": self.code, "message": self.message}
+        if self.hint:
+            data["hint"] = self.hint
+        if self.details:
+            data["details"] = self.details
+        if self.transient:
+            data["transient"] = True
+        if self.retry_after is not None:
+            data["retry_after"] = self.retry_after
+        return data
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> "Failure":
+        """The failure that `as_data` wrote."""
+        return cls(
+            error=data["error"],
+            code=data["code"],
+            message=data["message"],
+            hint=data.get("hint"),
+            details=data.get("details", {}),
+            transient=data.get("transient", False),
+            retry_after=data.get("retry_after"),
+        )
+
+    def public(self) -> dict[str, Any]:
+        """`{"error", "message", "details"}` as callers and records see it; `details` holds the code and the hint."""
+        details: dict[str, Any] = {"code": self.code, **self.details}
+        if self.hint:
+            details["hint"] = self.hint
+        return {"error": self.error, "message": self.message, "details": details}
+
+    def for_good(self) -> "Failure":
+        """The same failure, not to be tried again."""
+        return replace(self, transient=False, retry_after=None)
+
+
+class HubSpokeException(Exception):  # noqa: N818 - the public name of the API
+    """The root of the tree. `code`, `hint` and `details` are those of `Failure`."""
+
+    default_code = "InternalError"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        transient: bool = False,
+        retry_after: float | None = None,
+        **details: Any,
+    ) -> None:
+        super().__init__(message)
+        self.failure = Failure(
+            error=type(self).__name__,
+            code=code or self.default_code,
+            message=message,
+            hint=hint,
+            details=details,
+            transient=transient,
+            retry_after=retry_after,
+        )
+
+
+class ValidationException(HubSpokeException):
+    """The caller's input can't be accepted; `field` and `value` in the details say which part."""
+
+    default_code = "InvalidRequest"
+
+
+class ConfigurationException(HubSpokeException):
+    """A setting is missing or bad, or the hub that it names isn't as it must be."""
+
+    default_code = "InvalidConfiguration"
+
+
+class AzureResourceException(HubSpokeException):
+    """Azure Resource Manager refused, or an operation of its ended in failure."""
+
+    default_code = "AzureRefused"
+
+
+class DeploymentException(HubSpokeException):
+    """The spoke or run is not in a state that allows this."""
+
+    default_code = "StateConflict"
+
+
+class StorageException(HubSpokeException):
+    """Azure Table Storage could not be reached, or refused."""
+
+    default_code = "StorageUnavailable"

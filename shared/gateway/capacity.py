@@ -1,0 +1,146 @@
+"""How much room the gateway has, counted on the live document, and whether it can be written at all. Pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from shared.errors import Failure
+from shared.gateway.document import Document, elements_of, reference
+from shared.gateway.priorities import ceiling_for, foreign_rules, free_priorities, priority_of
+from shared.gateway.rows import SiteRow
+from shared.gateway.sites import Frontend
+
+LIMIT = 100
+LIMIT_OLD_WAF = 40
+TIERS = frozenset({"standard_v2", "waf_v2"})
+INGRESS_TAG = "managed-by-k8s-ingress"
+
+
+def limit_of(gateway: Document) -> int:
+    """100 of each kind; 40 on a WAF whose core rule set is 3.1 or older."""
+    waf = (gateway.get("properties") or {}).get("webApplicationFirewallConfiguration") or {}
+    if not waf.get("enabled") or str(waf.get("ruleSetType", "OWASP")).upper() != "OWASP":
+        return LIMIT
+    numbers = [int(part) for part in str(waf.get("ruleSetVersion", "")).split(".") if part.isdigit()]
+    return LIMIT_OLD_WAF if numbers and numbers[:2] <= [3, 1] else LIMIT
+
+
+def limits_of(gateway: Document, most: int | None = None) -> dict[str, int]:
+    """The most that a gateway holds of each kind. most: another base than Azure's 100, for gateways with raised limits."""
+    base = limit_of(gateway)
+    if base == LIMIT_OLD_WAF:
+        return {"pools": base, "settings": base, "listeners": base, "active_listeners": base, "rules": base}
+    base = most or base
+    return {"pools": base, "settings": base, "listeners": 2 * base, "active_listeners": base, "rules": 4 * base}
+
+
+def used_of(gateway: Document, without: Iterable[SiteRow] = ()) -> dict[str, int]:
+    """How many of each kind there are, elements of these rows left out."""
+    own = [row.names for row in without]
+
+    def others(collection: str, names: set[str]) -> list[Any]:
+        return [each for each in elements_of(gateway, collection) if str(each["name"]).lower() not in names]
+
+    rules = others("requestRoutingRules", {names.rule.lower() for names in own})
+    return {
+        "pools": len(others("backendAddressPools", {names.pool.lower() for names in own})),
+        "settings": len(others("backendHttpSettingsCollection", {names.settings.lower() for names in own})),
+        "listeners": len(others("httpListeners", {names.listener.lower() for names in own})),
+        "active_listeners": len({reference(rule, "httpListener") for rule in rules}),
+        "rules": len(rules),
+    }
+
+
+def places_of(gateway: Document, rows: Iterable[SiteRow], most: int | None = None) -> int:
+    """How many sites the gateway has room for beside what isn't ours, those that are there included."""
+    limits, used = limits_of(gateway, most), used_of(gateway, rows)
+    return max(min(limits[kind] - used[kind] for kind in limits), 0)
+
+
+def capacity_of(
+    gateway: Document,
+    rows: Iterable[SiteRow],
+    frontend: Frontend | None = None,
+    host_name: str = "",
+    most: int | None = None,
+) -> dict[str, dict[str, int]]:
+    """`{"pools": {"used", "limit", "free"}, …}` of the live gateway, wishes that it doesn't hold yet counted as used.
+
+    Priorities are those below the ceiling of a host name of ours; without a frontend they are left out.
+    """
+    own = list(rows)
+    limits, foreign = limits_of(gateway, most), used_of(gateway, own)
+    sites = sum(1 for row in own if row.site is not None and not row.has_failed)
+    counted = {
+        kind: {"used": foreign[kind] + sites, "limit": limit, "free": max(limit - foreign[kind] - sites, 0)}
+        for kind, limit in limits.items()
+    }
+    if frontend:
+        others = foreign_rules(gateway, [row.names for row in own])
+        ceiling = ceiling_for(gateway, others, host_name, frontend)
+        taken = {number for rule in others if (number := priority_of(rule)) is not None}
+        taken |= {row.priority for row in own if row.priority is not None}
+        free = free_priorities(ceiling, taken)
+        below = ceiling.number - 1
+        counted["priorities"] = {"used": below - free, "limit": below, "free": free}
+    return counted
+
+
+def no_place_left(gateway: Document, places: int, sites: int) -> Failure:
+    limits, used = limits_of(gateway), used_of(gateway)
+    return Failure(
+        "DeploymentException",
+        "GatewayFull",
+        f"The Application Gateway {gateway.get('name')} has room for {places} sites, and {sites} are there or on their way.",
+        "Delete spokes that nobody needs, or remove other sites from the gateway.",
+        {"places": places, "sites": sites, "used": used, "limits": limits},
+    )
+
+
+def provisioning_state(gateway: Document) -> str:
+    return str((gateway.get("properties") or {}).get("provisioningState", "Succeeded"))
+
+
+def is_busy(gateway: Document) -> bool:
+    """Whether somebody's operation is under way: a PUT would cancel it."""
+    return provisioning_state(gateway).lower() not in ("succeeded", "failed", "canceled")
+
+
+def unsuitable(gateway: Document | None, *, failed_by_us: bool = False) -> Failure | None:
+    """Why this gateway must not be written: gone, of an old tier, stopped, broken by somebody else, or a controller's.
+
+    failed_by_us: that our own last PUT left it `Failed`; the next one mends it.
+    """
+    if gateway is None:
+        return _unsuitable("GatewayNotFound", "The Application Gateway isn't there.", "Check HUB_AGW_NAME.")
+    name, properties = gateway.get("name"), gateway.get("properties") or {}
+    tier = str((properties.get("sku") or {}).get("tier", ""))
+    if tier.lower() not in TIERS:
+        return _unsuitable(
+            "GatewayTier",
+            f"The Application Gateway {name} is of tier {tier or 'unknown'}; Standard_v2 or WAF_v2 is needed.",
+            "Point HUB_AGW_NAME to a v2 gateway.",
+        )
+    if any(key.lower() == INGRESS_TAG for key in gateway.get("tags") or {}):
+        return _unsuitable(
+            "GatewayManagedByIngress",
+            f"The Application Gateway {name} belongs to a Kubernetes ingress controller, which would wipe our sites.",
+            "Point HUB_AGW_NAME to a gateway that no ingress controller manages.",
+        )
+    operational = str(properties.get("operationalState", "Running"))
+    if operational.lower() in ("stopped", "stopping"):
+        return _unsuitable(
+            "GatewayStopped",
+            f"The Application Gateway {name} is {operational}; a change would start it.",
+            f"Start it when that is wanted: az network application-gateway start --ids {gateway.get('id')}",
+        )
+    if provisioning_state(gateway).lower() == "failed" and not failed_by_us:
+        return _unsuitable(
+            "GatewayFailed",
+            f"The last change of the Application Gateway {name} failed, and it wasn't ours.",
+            "See in the Portal what failed, and mend the gateway.",
+        )
+    return None
+
+
+def _unsuitable(code: str, message: str, hint: str) -> Failure:
+    return Failure("ConfigurationException", code, message, hint)

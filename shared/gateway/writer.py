@@ -1,0 +1,91 @@
+"""How the gateway's writer is started, when it may send a PUT, and how long it gathers. Pure."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from shared.gateway.rows import AT_REST, SENDING, GatewayWriter, SiteRow
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
+# While sites keep arriving a round waits for them, but never longer than this many gather windows: about one PUT.
+GATHER_WINDOWS = 20
+# How often it is asked whether those on their way have come.
+WINDOWS_BETWEEN_LOOKS = 2.5
+# How long a PUT is thought to take before one was seen, and the longest wait of who waits for it: in polls.
+USUAL_PUT_POLLS = 6
+LONGEST_WAIT_POLLS = 12
+
+
+def gateway_writer_input(settings: "Settings") -> dict[str, Any]:
+    """What `write_gateway` is started with: a changed setting reaches it when it is started the next time."""
+    return {
+        "poll_seconds": settings.writer_poll_seconds,
+        "gather_seconds": settings.agw_gather_seconds,
+        "retry_first_seconds": settings.policy.retry_first_seconds,
+        "retry_max_seconds": settings.policy.retry_max_seconds,
+    }
+
+
+def gather_wait(rows: list[SiteRow], on_their_way: int, now: datetime, gather_seconds: float) -> float:
+    """Seconds until it is asked again whether a round may begin; 0 when it may.
+
+    It may when nobody new has come for one gather window and nobody is on their way, or when the first has waited for
+    about as long as a PUT takes: a round that others just miss costs them a whole one.
+    """
+    arrivals = [_moment(row.since) for row in rows if row.is_waiting]
+    if not arrivals:
+        return 0.0
+    quiet = gather_seconds - (now - max(arrivals)).total_seconds()
+    patience = GATHER_WINDOWS * gather_seconds - (now - min(arrivals)).total_seconds()
+    if on_their_way:
+        quiet = max(quiet, WINDOWS_BETWEEN_LOOKS * gather_seconds)
+    return max(min(quiet, patience, WINDOWS_BETWEEN_LOOKS * gather_seconds), 0.0)
+
+
+def longest_call(timeout_seconds: float) -> float:
+    """The longest that a request of this timeout can take: connecting, and then reading."""
+    return timeout_seconds + min(10.0, timeout_seconds)
+
+
+def fence_until(now: datetime, timeout_seconds: float) -> datetime:
+    """`not_after` of a PUT: time to prepare it, and then for the request itself."""
+    return now + timedelta(seconds=longest_call(timeout_seconds) + max(min(10.0, timeout_seconds), 2.0))
+
+
+def may_send(not_after: datetime, now: datetime, timeout_seconds: float) -> bool:
+    """Whether a PUT sent now is answered, or given up, before another writer may send one."""
+    return (not_after - now).total_seconds() > longest_call(timeout_seconds)
+
+
+def unanswered_for(writer: GatewayWriter, now: datetime) -> float:
+    """Seconds for which a PUT of the writer's can still be under way without anybody knowing; 0 when none can."""
+    if writer.phase != SENDING or not writer.not_after:
+        return 0.0
+    return max((_moment(writer.not_after) - now).total_seconds(), 0.0)
+
+
+def waiter_wait(writer: GatewayWriter, row: SiteRow, now: datetime, poll_seconds: float) -> float | None:
+    """Seconds until somebody who waits for the gateway looks again, None for the usual ones.
+
+    Half of what is left of the PUT under way, and of the next one for who came too late for it: a hundred who wait must
+    not keep the app from its work.
+    """
+    if writer.phase == AT_REST or not writer.began:
+        return None
+    took = writer.took or USUAL_PUT_POLLS * poll_seconds
+    left = took - (now - _moment(writer.began)).total_seconds()
+    if writer.batch.get(row.client) != row.desired_version:
+        left += took
+    seconds = min(0.5 * left, LONGEST_WAIT_POLLS * poll_seconds)
+    return seconds if seconds > poll_seconds else None
+
+
+def setback_wait(given: dict[str, Any], setbacks: int) -> float:
+    """Seconds until trouble that isn't ours is looked at again: growing, to the longest wait of the settings."""
+    grown: float = given["retry_first_seconds"] * float(2 ** min(max(setbacks, 0), 16))
+    return float(max(min(grown, given["retry_max_seconds"]), given["poll_seconds"]))
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

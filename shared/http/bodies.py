@@ -1,0 +1,122 @@
+"""JSON bodies as they come: read strictly, because what two parsers read differently is nobody's intention."""
+
+import hashlib
+import json
+import math
+import re
+from typing import Any
+
+from shared.errors import ValidationException
+from shared.tables.reservations import IdempotencyKey
+
+MAX_BODY_BYTES = 40 * 1024
+MAX_DEPTH = 16
+MAX_KEY_LENGTH = 255
+_KEY = re.compile(r"[\x20-\x7e]+")
+
+
+def json_body(body: bytes, content_type: str | None) -> dict[str, Any]:
+    """The JSON object of a request: 413 when it is too long, 415 when it doesn't say JSON, 400 when it isn't."""
+    if len(body) > MAX_BODY_BYTES:
+        raise ValidationException(
+            f"The body is {len(body)} bytes long; {MAX_BODY_BYTES} (40 KiB) is the most.",
+            code="BodyTooLarge",
+            field="body",
+            value=None,
+        )
+    _check_content_type(content_type)
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _malformed(f"The body is not UTF-8: byte {error.start} can't be read.") from error
+    try:
+        document = json.loads(
+            text, object_pairs_hook=_without_duplicates, parse_constant=_no_constants, parse_float=_finite
+        )
+    except json.JSONDecodeError as error:
+        raise _malformed(f"The body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}.") from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    except ValueError as error:  # a number of thousands of digits, which Python refuses to read
+        raise _malformed("The body holds a number that is too long.") from error
+    if not isinstance(document, dict):
+        raise _malformed("The body must be a JSON object.")
+    if _depth_exceeds(document, MAX_DEPTH):
+        raise _too_deep()
+    return document
+
+
+def idempotency_key(header: str | None, body: dict[str, Any]) -> IdempotencyKey | None:
+    """The `Idempotency-Key` header with the fingerprint of the body: equal for bodies that say the same."""
+    if header is None:
+        return None
+    key = header.strip()
+    if not _KEY.fullmatch(key) or len(key) > MAX_KEY_LENGTH:
+        raise ValidationException(
+            f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH} printable ASCII characters.",
+            field="Idempotency-Key",
+            value=None,
+        )
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return IdempotencyKey(_sha256(key), _sha256(canonical))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_content_type(content_type: str | None) -> None:
+    kind, _, parameters = (content_type or "").lower().partition(";")
+    charset = re.search(r"charset\s*=\s*\"?([^\";\s]+)", parameters)
+    if kind.strip() != "application/json" or (charset and charset.group(1) not in ("utf-8", "utf8")):
+        raise ValidationException(
+            "The body must be JSON in UTF-8, and the Content-Type header must say application/json.",
+            code="NotJson",
+            hint="curl: -H 'Content-Type: application/json'",
+            field="Content-Type",
+            value=(content_type or "")[:80] or None,
+        )
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValidationException(
+            f"The body holds {twice[:80]!a} twice.", code="MalformedJson", field=twice[:80], value=None
+        )
+    return document
+
+
+def _no_constants(name: str) -> Any:
+    raise _malformed(f"{name} is no JSON number.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _malformed("The body holds a number that is too big.")
+    return number
+
+
+def _depth_exceeds(document: Any, most: int) -> bool:
+    level = [document]
+    for _ in range(most):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return False
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _too_deep() -> ValidationException:
+    return _malformed(f"The body is nested more than {MAX_DEPTH} levels deep.")
+
+
+def _malformed(sentence: str) -> ValidationException:
+    return ValidationException(sentence, code="MalformedJson", field="body", value=None)

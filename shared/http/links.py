@@ -1,0 +1,31 @@
+"""URLs that an answer hands out, on the origin by which the caller reached us."""
+
+import re
+from urllib.parse import quote, urlsplit
+
+# What follows the route prefix in every URL of ours.
+_OURS = re.compile(r"/(?:spokes|deployments|v1|capacity|health|openapi\.json)(?:/|$)")
+
+
+def api_base(url: str) -> str:
+    """`https://host/api` of any URL of the API; only the path when the URL has no usable origin."""
+    try:
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
+        path = parts.path
+    except ValueError:
+        return "/api"
+    found = _OURS.search(path)
+    return origin + (path[: found.start()] if found else "/api")
+
+
+def spoke_url(base: str, spoke_id: int) -> str:
+    return f"{base}/spokes/{spoke_id}"
+
+
+def progress_url(base: str, spoke_id: int) -> str:
+    return f"{base}/spokes/{spoke_id}/progress"
+
+
+def deployment_url(base: str, deployment_id: str) -> str:
+    return f"{base}/deployments/{quote(deployment_id, safe='')}"

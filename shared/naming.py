@@ -1,0 +1,45 @@
+"""Names that follow from a client's name and a spoke's id. Pure."""
+
+import hashlib
+import re
+
+DNS_LABEL_LENGTH = 63
+
+_SEPARATORS = re.compile(r"[ _]")
+_OTHERS = re.compile(r"[^a-z0-9-]")
+
+
+def sanitize_name(name: str) -> str:
+    """A name as the stem of Azure names and as one DNS label: `Acme Corp! 2024` becomes `acme-corp-2024`.
+
+    Lower case; spaces and underscores become hyphens; everything else is dropped; no hyphen at either end; at most 63
+    characters. A name of which nothing is left gets a stem of its own, the same every time, so that it is never empty.
+    """
+    kept = stem_of(name)
+    if kept:
+        return kept
+    return "client-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def stem_of(name: str) -> str:
+    """What sanitising keeps of a name; empty when it has neither a letter a-z nor a digit."""
+    kept = _OTHERS.sub("", _SEPARATORS.sub("-", name.lower()))
+    return kept.strip("-")[:DNS_LABEL_LENGTH].strip("-")
+
+
+def vnet_name(spoke_id: int) -> str:
+    return f"spoke-vnet-{spoke_id}"
+
+
+def backend_pool_name(client: str) -> str:
+    return f"{client}-pool"
+
+
+def routing_rule_name(client: str) -> str:
+    return f"{client}-route"
+
+
+def deployment_id(kind: str, client: str, epoch_seconds: int, hex_digits: str) -> str:
+    """The id of a run, and of its Durable instance: `deploy-acme-corp-1733888400-1f3a`."""
+    verb = {"deploy": "deploy", "delete": "delete", "rollback": "rollback"}[kind]
+    return f"{verb}-{client}-{epoch_seconds}-{hex_digits}"

@@ -1,0 +1,157 @@
+"""What an activity answers, and what it is asked: the contract between `run_step` and the activities.
+
+An activity ends in one of four ways. It never sits and waits: what takes long is started and reported as `Pending`
+with the operation to ask after, and `run_step` calls again.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.errors import Failure
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A long operation of Azure Resource Manager that is under way.
+
+    url: the `Azure-AsyncOperation` or `Location` URL, replayed verbatim (it can be signed, and 3 KB long).
+    form: `status` (the URL answers a body with a status) or `location` (202 until it is over).
+    """
+
+    url: str
+    form: str = "status"
+
+    def as_data(self) -> dict[str, Any]:
+        return {"url": self.url, "form": self.form}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any] | None) -> "Operation | None":
+        return cls(data["url"], data.get("form", "status")) if data else None
+
+
+@dataclass(frozen=True)
+class Done:
+    """The work is at rest. `result` goes to the steps that need it (`{"private_ip": "10.11.1.4"}`)."""
+
+    message: str
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Call again. `reason` is what a person reads meanwhile; `wait` is in seconds, None for the policy's default.
+
+    operation: only when it changed; the one that the call came with stays otherwise. wait_in_full: a refusal's
+    Retry-After, which is not shortened to the polling interval.  forget_operation: the one that the call came with
+    is over.  wakes: the writer (`gateway` or `hub`) that has to run for this to come to rest.
+    """
+
+    reason: str
+    wait: float | None = None
+    operation: Operation | None = None
+    wait_in_full: bool = False
+    forget_operation: bool = False
+    wakes: str | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """It did not work. `failure.transient` says whether `run_step` tries again."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The run doesn't want this any more: cancelled by DELETE, terminated, or already over. Nothing was done."""
+
+    reason: str
+
+
+Outcome = Done | Pending | Failed | Cancelled
+
+
+def outcome_as_data(outcome: Outcome) -> dict[str, Any]:
+    """The outcome as the JSON that crosses the activity boundary."""
+    match outcome:
+        case Done():
+            return {"outcome": "done", "message": outcome.message, "result": outcome.result}
+        case Pending():
+            data: dict[str, Any] = {"outcome": "pending", "reason": outcome.reason}
+            if outcome.wait is not None:
+                data["wait"] = outcome.wait
+            if outcome.operation:
+                data["operation"] = outcome.operation.as_data()
+            if outcome.wait_in_full:
+                data["wait_in_full"] = True
+            if outcome.forget_operation:
+                data["forget_operation"] = True
+            return data
+        case Failed():
+            return {"outcome": "failed", "failure": outcome.failure.as_data()}
+        case Cancelled():
+            return {"outcome": "cancelled", "reason": outcome.reason}
+
+
+def outcome_from_data(data: dict[str, Any]) -> Outcome:
+    """The outcome that `outcome_as_data` wrote."""
+    match data["outcome"]:
+        case "done":
+            return Done(data["message"], data.get("result", {}))
+        case "pending":
+            return Pending(
+                data["reason"],
+                wait=data.get("wait"),
+                operation=Operation.from_data(data.get("operation")),
+                wait_in_full=data.get("wait_in_full", False),
+                forget_operation=data.get("forget_operation", False),
+            )
+        case "failed":
+            return Failed(Failure.from_data(data["failure"]))
+        case "cancelled":
+            return Cancelled(data["reason"])
+        case other:
+            raise ValueError(f"an activity answered the unknown outcome {other!r}")
+
+
+@dataclass(frozen=True)
+class Call:
+    """What an activity is asked.
+
+    deployment_id: the run.  name: the step, undo or record activity.  number: its place in the run's list of steps,
+    None for activities that are no step of their own.  given: results of earlier steps.  attempt: 1 for the first try.
+    operation: the long operation that an earlier call of this attempt started.
+    """
+
+    deployment_id: str
+    spoke_id: int
+    name: str
+    number: int | None = None
+    given: dict[str, Any] = field(default_factory=dict)
+    attempt: int = 1
+    operation: Operation | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "deployment_id": self.deployment_id,
+            "spoke_id": self.spoke_id,
+            "name": self.name,
+            "number": self.number,
+            "given": self.given,
+            "attempt": self.attempt,
+        }
+        if self.operation:
+            data["operation"] = self.operation.as_data()
+        return data
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> "Call":
+        return cls(
+            deployment_id=data["deployment_id"],
+            spoke_id=data["spoke_id"],
+            name=data["name"],
+            number=data.get("number"),
+            given=data.get("given", {}),
+            attempt=data.get("attempt", 1),
+            operation=Operation.from_data(data.get("operation")),
+        )

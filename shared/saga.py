@@ -1,0 +1,228 @@
+"""The saga: steps run one by one or side by side, undos noted before their acts, everything settled before it is undone.
+
+Used by the stories in `orchestrators`; knows Durable's context and nothing of Azure. Each step runs in a `run_step`
+sub-orchestration of its own, which answers with data and never raises.
+"""
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import Failure
+from shared.outcomes import Call, Cancelled, Done, Failed, Outcome, outcome_from_data
+from shared.policy import Policy
+from shared.progress import custom_status
+from shared.protocol import RUN_STEP, step_instance_id
+from shared.step_run import StepRun
+from shared.steps import STEP_NUMBERS, UNDOS, Step
+
+if TYPE_CHECKING:
+    from azure.durable_functions import DurableOrchestrationContext
+
+# Activities that move the run's own rows. They are no steps: they keep trying until the table answers.
+BEGIN_RUN = "begin_run"
+BEGIN_ROLLBACK = "begin_rollback"
+LIST_LEFT_BEHIND = "list_left_behind"
+RECORD_OUTCOME = "record_outcome"
+
+_LOOK_SECONDS = 600.0
+
+
+class StepsFailed(Exception):  # noqa: N818 - the saga's word for what happened
+    """A stage has settled and not all of it worked. `failure` is its first cause."""
+
+    def __init__(self, failure: Failure, step: str) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.step = step
+
+
+class DeploymentFailed(Exception):  # noqa: N818 - what Durable's status shows
+    """Raised by a story after its rollback and its record, so that Durable and the Portal say `Failed`."""
+
+
+class Saga:
+    """One run of a story."""
+
+    def __init__(self, context: "DurableOrchestrationContext") -> None:
+        self._context = context
+        given: Any = context.get_input()
+        self.deployment_id: str = given["deployment_id"]
+        self.spoke_id: int = given["spoke_id"]
+        self.kind: str = given["kind"]
+        self.policy = Policy.from_data(given["policy"])
+        self.status = "in_progress" if self.kind == "deploy" else "deleting"
+        self.results: dict[str, Any] = {}
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._noted: set[str] = set()
+
+    # --- the forward way ---
+
+    def begin(self) -> Generator[Any, Any, bool]:
+        """Moves the run from `accepted` on; False when it is over or another's, and the story ends quietly."""
+        begun = yield from self._record(BEGIN_RUN)
+        self._show()
+        return bool(begun.get("begun"))
+
+    def run(self, step: Step) -> Generator[Any, Any, None]:
+        """One step; `StepsFailed` when it came to rest without being done."""
+        yield from self.run_together(step)
+
+    def run_together(self, *steps: Step) -> Generator[Any, Any, None]:
+        """Steps side by side. All of them come to rest before `StepsFailed` tells that one didn't work.
+
+        Settled by `task_any` over the rest, because `task_all` fails on the first failing child while its siblings
+        still build.
+        """
+        waiting: dict[Any, Step] = {}
+        for step in steps:
+            self._noted.update(step.undos)
+            self._move(step.name, "in_progress", "")
+            seconds = None if step.keeps_trying else getattr(self.policy, step.deadline)
+            waiting[self._start(step.name, seconds)] = step
+        self._show()
+        failures: list[StepsFailed] = []
+        cancellations: list[StepsFailed] = []
+        while waiting:
+            task = yield self._context.task_any(list(waiting))
+            step = waiting.pop(task)
+            match self._settle(step.name, task.result):
+                case Done(result=result):
+                    self.results.update(result)
+                case Failed(failure=failure):
+                    failures.append(StepsFailed(failure, step.name))
+                case Cancelled(reason=reason):
+                    failure = Failure("DeploymentException", "Cancelled", reason)
+                    cancellations.append(StepsFailed(failure, step.name))
+            self._show()
+        if failures or cancellations:
+            raise (failures + cancellations)[0]
+
+    def finished(self) -> dict[str, Any]:
+        """What the story answers when all has gone well: Durable's output."""
+        self.status = "completed" if self.kind == "deploy" else "deleted"
+        self._show()
+        return {"deployment_id": self.deployment_id, "spoke_id": self.spoke_id, "status": self.status, **self.results}
+
+    # --- the way back ---
+
+    def roll_back(self, cause: StepsFailed) -> Generator[Any, Any, list[dict[str, Any]]]:
+        """Undoes what was noted and records the outcome; answers what is left behind."""
+        self.status = "rolling_back"
+        self._show()
+        error = {**cause.failure.public(), "step": cause.step}
+        yield from self._record(BEGIN_ROLLBACK, error=error, noted=self._noted_undos())
+        left = yield from self._undo_noted()
+        self.status = "rollback_failed" if left else "failed"
+        yield from self._record(RECORD_OUTCOME, status=self.status, left_behind=left)
+        self._show()
+        return left
+
+    def undo_everything(self, status_when_gone: str) -> Generator[Any, Any, list[dict[str, Any]]]:
+        """Every undo there is, noted or not: what a delete does. Records the outcome; answers what is left behind."""
+        self._noted.update(undo.name for undo in UNDOS)
+        left = yield from self._undo_noted()
+        self.status = "rollback_failed" if left else status_when_gone
+        yield from self._record(RECORD_OUTCOME, status=self.status, left_behind=left)
+        self._show()
+        return left
+
+    def _noted_undos(self) -> list[str]:
+        return [undo.name for undo in UNDOS if undo.name in self._noted]
+
+    def _undo_noted(self) -> Generator[Any, Any, list[dict[str, Any]]]:
+        """The noted undos in their order. A failing one stops only those that need it."""
+        failed: dict[str, str] = {}
+        for undo in UNDOS:
+            if undo.name not in self._noted:
+                continue
+            missing = [need for need in undo.needs if need in failed]
+            if missing:
+                failed[undo.name] = f"not tried, because {missing[0]} has to work first"
+                self._move(undo.name, "pending", failed[undo.name])
+                continue
+            self._move(undo.name, "in_progress", "")
+            self._show()
+            task = self._start(undo.name, getattr(self.policy, undo.deadline))
+            yield self._context.task_any([task])
+            match self._settle(undo.name, task.result):
+                case Failed(failure=failure):
+                    failed[undo.name] = failure.message
+                case Cancelled(reason=reason):
+                    failed[undo.name] = reason
+            self._show()
+        if not failed:
+            return []
+        found = yield from self._record(LIST_LEFT_BEHIND, seconds=_LOOK_SECONDS, undos=failed)
+        unseen = [{"step": name, "resource": None, "reason": reason} for name, reason in failed.items()]
+        left: list[dict[str, Any]] = found.get("left_behind", unseen)
+        return left
+
+    # --- inside ---
+
+    def _start(self, name: str, seconds: float | None, given: dict[str, Any] | None = None) -> Any:
+        call = Call(
+            self.deployment_id,
+            self.spoke_id,
+            name,
+            number=STEP_NUMBERS.get(name),
+            given=self.results if given is None else given,
+        )
+        run = StepRun(call, self.policy, deadline_seconds=seconds)
+        return self._context.call_sub_orchestrator(
+            RUN_STEP, run.as_data(), instance_id=step_instance_id(self.deployment_id, name)
+        )
+
+    def _record(self, name: str, seconds: float | None = None, **given: Any) -> Generator[Any, Any, dict[str, Any]]:
+        """An activity that is no step; `{}` when it did not work in spite of all trying."""
+        task = self._start(name, seconds, given)
+        yield self._context.task_any([task])
+        outcome = _outcome_of(task.result)
+        return outcome.result if isinstance(outcome, Done) else {}
+
+    def _settle(self, name: str, answer: Any) -> Outcome:
+        """Takes a step's answer into the list; a sub-orchestration that broke all the same is a failed step."""
+        outcome = _outcome_of(answer)
+        attempts = answer["attempts"] if isinstance(answer, dict) else 1
+        match outcome:
+            case Done(message=message):
+                self._move(name, "completed", message, attempts)
+            case Failed(failure=failure):
+                self._move(name, "failed", failure.message, attempts)
+            case Cancelled(reason=reason):
+                self._move(name, "cancelled", reason, attempts)
+        return outcome
+
+    def _move(self, name: str, status: str, message: str, attempts: int = 1) -> None:
+        at = self._context.current_utc_datetime.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._rows[name] = {
+            "step_name": name,
+            "status": status,
+            "timestamp": at,
+            "message": message,
+            "attempts": attempts,
+        }
+
+    def _show(self) -> None:
+        self._context.set_custom_status(
+            custom_status(
+                deployment_id=self.deployment_id,
+                spoke_id=self.spoke_id,
+                kind=self.kind,
+                status=self.status,
+                rows=self._rows,
+            )
+        )
+
+
+def _outcome_of(answer: Any) -> Outcome:
+    if isinstance(answer, dict) and "outcome" in answer:
+        return outcome_from_data(answer)
+    return Failed(
+        Failure(
+            "DeploymentException",
+            "StepBroke",
+            "A step's sub-orchestration broke off.",
+            "Its history in Durable Functions tells why.",
+            {"reason": str(answer)[:300]},
+        )
+    )

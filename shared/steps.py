@@ -1,0 +1,84 @@
+"""The steps of the saga, each with its undo: public names, one order, one place.
+
+A new step is one activity, its undo, one line in `STEPS` (and its undo in `UNDOS`), one line in the story, one in the
+fault matrix.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a deployment.
+
+    undos: the activities that take it back, noted before the act.  deadline: the field of `Policy` that ends it.
+    keeps_trying: no failure is final and no deadline ends it (the finished record must be written).
+    """
+
+    name: str
+    undos: tuple[str, ...] = ()
+    deadline: str = "step_deadline_seconds"
+    keeps_trying: bool = False
+
+
+@dataclass(frozen=True)
+class Undo:
+    """One undo. `needs`: the undos without which this one can't succeed, so that their failure skips it."""
+
+    name: str
+    needs: tuple[str, ...] = ()
+    deadline: str = "step_deadline_seconds"
+
+
+VALIDATE_CONFIG = Step("validate_config", undos=("release_reservations",))
+CREATE_VNET = Step("create_vnet", undos=("delete_vnet",))
+CREATE_NSG = Step("create_nsg", undos=("delete_nsg",))
+CREATE_SUBNETS = Step("create_subnets")
+CREATE_NIC = Step("create_nic", undos=("delete_nic",))
+CREATE_PEERING = Step("create_peering", undos=("delete_peering",), deadline="shared_deadline_seconds")
+CREATE_VM = Step("create_vm", undos=("delete_vm", "delete_os_disk"), deadline="vm_deadline_seconds")
+UPDATE_AGW = Step("update_agw", undos=("remove_from_agw",), deadline="shared_deadline_seconds")
+SAVE_TO_STORAGE = Step("save_to_storage", keeps_trying=True)
+
+STEPS: tuple[Step, ...] = (
+    VALIDATE_CONFIG,
+    CREATE_VNET,
+    CREATE_NSG,
+    CREATE_SUBNETS,
+    CREATE_NIC,
+    CREATE_PEERING,
+    CREATE_VM,
+    UPDATE_AGW,
+    SAVE_TO_STORAGE,
+)
+
+# The order of rollback and delete alike: traffic first, then what holds others, addresses last.
+UNDOS: tuple[Undo, ...] = (
+    Undo("remove_from_agw", deadline="shared_deadline_seconds"),
+    Undo("delete_vm", deadline="vm_deadline_seconds"),
+    Undo("delete_os_disk", needs=("delete_vm",)),
+    Undo("delete_nic", needs=("delete_vm",)),
+    Undo("delete_peering", deadline="shared_deadline_seconds"),
+    Undo("delete_vnet", needs=("delete_nic",)),
+    Undo("delete_nsg", needs=("delete_vnet",)),
+    # An address block may only go to the next client when nothing of this one is left in it.
+    Undo(
+        "release_reservations",
+        needs=(
+            "remove_from_agw",
+            "delete_vm",
+            "delete_os_disk",
+            "delete_nic",
+            "delete_peering",
+            "delete_vnet",
+            "delete_nsg",
+        ),
+    ),
+)
+
+STEP_NUMBERS: dict[str, int] = {
+    **{step.name: number for number, step in enumerate(STEPS, start=1)},
+    **{undo.name: number for number, undo in enumerate(UNDOS, start=21)},
+}
+
+UNDO_NAMES: frozenset[str] = frozenset(undo.name for undo in UNDOS)

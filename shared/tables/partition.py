@@ -1,0 +1,77 @@
+"""The rows of one hub in the table `Spokes`, as entities: read singly or by kind, written in transactions."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from shared.settings import Settings
+from shared.tables.records import Changed
+from shared.tables.rows import SPOKES_TABLE
+from shared.tables.store import table
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient
+
+log = logging.getLogger(__name__)
+
+_LOST_RACE = (404, 409, 412)
+
+
+class SpokesPartition:
+    """The table `Spokes`, this hub's partition."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.hub_key = settings.hub_key
+
+    @property
+    def _table(self) -> "TableClient":
+        return table(SPOKES_TABLE)
+
+    def get(self, row_key: str) -> Any:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        try:
+            return self._table.get_entity(self.hub_key, row_key)
+        except ResourceNotFoundError:
+            return None
+
+    def range(
+        self, prefix: str, further: str = "", select: Iterable[str] | None = None, **parameters: str
+    ) -> list[Any]:
+        """All rows whose key begins with `prefix` (which ends in `:`, whose successor is `;`)."""
+        query = "PartitionKey eq @partition and RowKey ge @low and RowKey lt @high"
+        if further:
+            query += f" and {further}"
+        values = {"partition": self.hub_key, "low": prefix, "high": prefix[:-1] + ";", **parameters}
+        selected = list(select) if select else None
+        return list(self._table.query_entities(query, parameters=values, select=selected))
+
+    def submit(self, operations: list[tuple[Any, ...]], won: Callable[[], bool]) -> bool:
+        """Sends one transaction; whether it is written. `won` looks whether ours is there, when its reply was lost."""
+        from azure.core.exceptions import AzureError, HttpResponseError
+
+        try:
+            self._table.submit_transaction(operations)
+        except AzureError as error:
+            if won():
+                log.warning("The reply to a transaction was lost; it had been written")
+                return True
+            if isinstance(error, HttpResponseError) and error.status_code in _LOST_RACE:
+                return False
+            raise
+        return True
+
+    def delete_together(self, rows: list[Any]) -> None:
+        """Deletes rows under their ETags, all or none. `Changed` when one moved since it was read."""
+        if not rows:
+            return
+        operations = [("delete", row, match(row.metadata["etag"])) for row in rows]
+        if not self.submit(operations, won=lambda: all(self.get(row["RowKey"]) is None for row in rows)):
+            raise Changed
+
+
+def match(etag: str | None) -> dict[str, Any]:
+    """The condition that a row is still the one that was read."""
+    from azure.core import MatchConditions
+
+    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}

@@ -1,0 +1,432 @@
+"""What a spoke takes for itself before it is built: one transaction, so that of racers exactly one wins.
+
+The rows: `key` (of the Idempotency-Key), `spoke`, `run`, `client`, `vm`, `host`, `block`, `slot`, and the names in Azure
+that a caller may choose (`vnet`, `pool`, `rule`). All are inserted or none is, so a loser leaves nothing behind. Each
+carries the id of the run that made the spoke and a token of the one call that wrote it: a row with our token means that
+our own transaction went through and its reply was lost.
+"""
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from shared import logs, naming
+from shared.addressing import highest_spoke_id
+from shared.clock import epoch_seconds, nonce, parse_timestamp, timestamp, utc_now
+from shared.errors import DeploymentException, ValidationException
+from shared.plan import SpokePlan
+from shared.settings import Settings, current_settings
+from shared.tables.partition import SpokesPartition, match
+from shared.tables.records import Changed
+from shared.tables.rows import (
+    RunRow,
+    SpokeRow,
+    block_key,
+    client_key,
+    host_key,
+    slot_key,
+    spoke_key,
+    vm_key,
+)
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+TRIES = 24
+KEY_LIFE = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class IdempotencyKey:
+    """An `Idempotency-Key` header and the body that it came with, both as sha256."""
+
+    digest: str
+    fingerprint: str
+
+    @property
+    def row_key(self) -> str:
+        return f"key:{self.digest}"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a caller asks for.
+
+    spoke_id: None lets the table choose.  request: the body, for a retry.  plan_for: the plan for an id and a run.
+    retry_of: the `failed` spoke that is to be built again.
+    """
+
+    client: str
+    client_name: str
+    request: dict[str, Any]
+    plan_for: Callable[[int, str], SpokePlan]
+    spoke_id: int | None = None
+    key: IdempotencyKey | None = None
+    retry_of: SpokeRow | None = None
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What was reserved. `repeated`: an earlier request with the same Idempotency-Key had done it."""
+
+    deployment_id: str
+    spoke_id: int
+    client_name: str
+    repeated: bool = False
+
+
+def vnet_key(name: str) -> str:
+    return f"vnet:{name.lower()}"
+
+
+def pool_key(name: str) -> str:
+    return f"pool:{name.lower()}"
+
+
+def rule_key(name: str) -> str:
+    return f"rule:{name.lower()}"
+
+
+def reserve(wish: Wish, settings: Settings) -> Reservation:
+    """Takes everything that the spoke needs, or raises: 409 naming the row in the way, 422 for a key with another body."""
+    return _Reserving(wish, settings).reserve()
+
+
+def preview(wish: Wish, settings: Settings) -> tuple[SpokePlan, list[dict[str, Any]]]:
+    """The plan that `reserve` would make now, and everything that would be in its way; takes nothing."""
+    return _Reserving(wish, settings).preview()
+
+
+def release(run: RunRow) -> None:
+    """Frees what the run's spoke holds. Can be repeated: only rows that are there and its own go, together.
+
+    `Changed` when one of them moved meanwhile. The rows `spoke`, `run` and `key` stay.
+    """
+    rows = SpokesPartition(current_settings())
+    plan = run.plan
+    keys = [key for key, _, _ in _exclusive_keys(plan)]
+    found = [row for row in map(rows.get, keys) if row is not None]
+    found += rows.range("slot:", "deployment_id eq @made_by", made_by=plan.made_by)
+    rows.delete_together([row for row in found if row["deployment_id"] == plan.made_by])
+
+
+def forget_spoke(spoke: SpokeRow) -> None:
+    """Takes the row of a `failed` spoke away: its id answers 404 and is free. `Changed` when it moved meanwhile."""
+    rows = SpokesPartition(current_settings())
+    row = rows.get(spoke_key(spoke.spoke_id))
+    if row is None:
+        return
+    if row["status"] != "failed" or row["deployment_id"] != spoke.deployment_id:
+        raise Changed
+    rows.delete_together([row])
+
+
+def forget_expired_keys() -> None:
+    """Removes the rows of Idempotency-Keys whose time is over, one by one: none of them matters to another."""
+    rows = SpokesPartition(current_settings())
+    for row in rows.range("key:", select=("PartitionKey", "RowKey", "expires_at")):
+        if _has_expired(row):
+            with contextlib.suppress(Changed):  # used anew since it was read
+                rows.delete_together([row])
+
+
+def _exclusive_keys(plan: SpokePlan) -> list[tuple[str, str, str]]:
+    """`(row key, field, value)` of what only one spoke can have, in the order in which a conflict names them."""
+    return [
+        (client_key(plan.client), "client_name", plan.client_name),
+        (vm_key(plan.vm_name), "vm_name", plan.vm_name),
+        (host_key(plan.host_name), "host_name", plan.host_name),
+        (block_key(plan.address_prefix), "address_prefix", plan.address_prefix),
+        (vnet_key(plan.vnet_name), "vnet_name", plan.vnet_name),
+        (pool_key(plan.backend_pool_name), "backend_pool_name", plan.backend_pool_name),
+        (rule_key(plan.routing_rule_name), "routing_rule_name", plan.routing_rule_name),
+    ]
+
+
+class _Taken(Exception):  # noqa: N818 - somebody has what is wanted; becomes a 409 unless the key says otherwise
+    def __init__(self, answer: DeploymentException) -> None:
+        super().__init__(str(answer))
+        self.answer = answer
+
+
+class _Reserving:
+    """One POST's way to its rows."""
+
+    def __init__(self, wish: Wish, settings: Settings) -> None:
+        self.wish = wish
+        self.settings = settings
+        self.rows = SpokesPartition(settings)
+        self._expired_key: Any = None
+
+    def reserve(self) -> Reservation:
+        try:
+            for attempt in range(TRIES):
+                if (before := self._repeated()) is not None:
+                    return before
+                if (made := self._try(attempt)) is not None:
+                    return made
+        except _Taken as taken:
+            # The winner may be the same request, sent twice at once.
+            if (before := self._repeated()) is not None:
+                return before
+            raise taken.answer from None
+        raise DeploymentException(
+            f"Too many deployments began at this moment: {TRIES} tries lost the race for a free id or place.",
+            code="TooManyAtOnce",
+            hint="Send the request again.",
+            tries=TRIES,
+        )
+
+    def preview(self) -> tuple[SpokePlan, list[dict[str, Any]]]:
+        conflicts: list[DeploymentException] = []
+
+        def kept(look: Callable[[], T], otherwise: T) -> T:
+            try:
+                return look()
+            except _Taken as taken:
+                conflicts.append(taken.answer)
+                return otherwise
+
+        kept(self._row_to_replace, None)
+        spoke_id = self.wish.spoke_id if self.wish.spoke_id is not None else kept(lambda: self._free_id(0), 1)
+        kept(lambda: self._free_slot(0), 0)
+        plan = self.wish.plan_for(spoke_id, "plan")
+        found = [(field, value, self.rows.get(key)) for key, field, value in _exclusive_keys(plan)]
+        conflicts += [_in_use(field, value, row) for field, value, row in found if row is not None]
+        return plan, [conflict.failure.public() for conflict in conflicts]
+
+    # --- one try ---
+
+    def _try(self, attempt: int) -> Reservation | None:
+        """One transaction. None when somebody else was faster and there is still something to choose."""
+        replaced = self._row_to_replace()
+        spoke_id = self.wish.spoke_id if self.wish.spoke_id is not None else self._free_id(attempt)
+        if self.wish.spoke_id is None:
+            replaced = self.rows.get(spoke_key(spoke_id))
+            if replaced is not None and replaced["status"] != "failed":
+                return None
+        slot = self._free_slot(attempt)
+        token = nonce()
+        deployment_id = naming.deployment_id("deploy", self.wish.client, epoch_seconds(), nonce(4))
+        plan = self.wish.plan_for(spoke_id, deployment_id)
+        operations = self._operations(plan, slot, token, replaced)
+        made = Reservation(deployment_id, spoke_id, self.wish.client_name)
+        if self.rows.submit(operations, won=lambda: self._is_mine(plan, token)):
+            with logs.context(deployment_id=deployment_id, spoke_id=spoke_id):
+                log.info("Spoke %d is reserved for %s", spoke_id, self.wish.client_name)
+            return made
+        self._name_what_is_in_the_way(plan)
+        return None
+
+    def _operations(self, plan: SpokePlan, slot: int, token: str, replaced: Any) -> list[tuple[Any, ...]]:
+        now = timestamp()
+        policy = self.settings.policy.as_data()
+        run = RunRow(
+            plan.made_by, "deploy", "accepted", plan.spoke_id, plan.client_name, plan, policy, created_at=now
+        ).as_entity(self.settings.hub_key)
+        spoke = SpokeRow(
+            plan.spoke_id, plan.client_name, "accepted", plan.made_by, plan, slot, self.wish.request, created_at=now
+        ).as_entity(self.settings.hub_key)
+        operations: list[tuple[Any, ...]] = []
+        if self.wish.key is not None:
+            entity = self._row(self.wish.key.row_key, plan, token) | {
+                "fingerprint": self.wish.key.fingerprint,
+                "expires_at": timestamp(utc_now() + KEY_LIFE),
+            }
+            operations.append(_write(entity, over=self._expired_key))
+        operations.append(_write(spoke, over=replaced))
+        operations.append(_write(run, over=None))
+        keys = [key for key, _, _ in _exclusive_keys(plan)] + [slot_key(slot)]
+        operations.extend(_write(self._row(key, plan, token), over=None) for key in keys)
+        return operations
+
+    def _row(self, key: str, plan: SpokePlan, token: str) -> dict[str, Any]:
+        return {
+            "PartitionKey": self.settings.hub_key,
+            "RowKey": key,
+            "deployment_id": plan.made_by,
+            "spoke_id": plan.spoke_id,
+            "client_name": plan.client_name,
+            "token": token,
+        }
+
+    def _is_mine(self, plan: SpokePlan, token: str) -> bool:
+        row = self.rows.get(client_key(plan.client))
+        return row is not None and row["token"] == token
+
+    # --- what there is to choose ---
+
+    def _row_to_replace(self) -> Any:
+        """The `failed` row that a wished id may take the place of; `_Taken` when the id is in use."""
+        if self.wish.spoke_id is None:
+            return None
+        row = self.rows.get(spoke_key(self.wish.spoke_id))
+        if row is None or row["status"] != "failed":
+            if row is None and self.wish.retry_of is None:
+                return None
+            raise _Taken(_id_in_use(self.wish.spoke_id, row))
+        if self.wish.retry_of is not None and row["deployment_id"] != self.wish.retry_of.deployment_id:
+            raise _Taken(_id_in_use(self.wish.spoke_id, row))
+        return row
+
+    def _free_id(self, attempt: int) -> int:
+        """The lowest id without a record; after a lost race another, in an order that the client's name decides."""
+        pool, length = self.settings.spoke_address_pool, self.settings.spoke_prefix_length
+        highest = highest_spoke_id(pool, length)
+        rows = {row["spoke_id"]: row["status"] for row in self.rows.range("spoke:", select=("spoke_id", "status"))}
+        blocks = {row["RowKey"] for row in self.rows.range("block:", select=("RowKey",))}
+
+        def is_free(number: int) -> bool:
+            address = pool.network_address + number * 2 ** (32 - length)
+            return block_key(f"{address}/{length}") not in blocks
+
+        new = (number for number in range(1, highest + 1) if number not in rows and is_free(number))
+        chosen = next(new, None) if attempt == 0 else _by_name(self.wish.client, attempt, _first(new, 256))
+        if chosen is None:
+            failed = [number for number in sorted(rows) if rows[number] == "failed" and is_free(number)]
+            chosen = _by_name(self.wish.client, attempt, failed)
+        if chosen is None:
+            raise _Taken(
+                DeploymentException(
+                    f"All {highest} spoke ids are in use.",
+                    code="NoFreeSpokeId",
+                    hint="Delete a spoke, or widen SPOKE_ADDRESS_POOL.",
+                    field="spoke_id",
+                    used=highest,
+                    limit=highest,
+                )
+            )
+        return chosen
+
+    def _free_slot(self, attempt: int) -> int:
+        """A place on the gateway. Racers look for theirs in different orders, so that few meet."""
+        limit = places(self.settings)
+        used = {int(row["RowKey"].partition(":")[2]) for row in self.rows.range("slot:", select=("RowKey",))}
+        chosen = _by_name(self.wish.client, attempt, free_slots(used, limit))
+        if chosen is None:
+            raise _Taken(
+                DeploymentException(
+                    f"The gateway {self.settings.hub_agw_name} has no place left: {len(used)} of {limit} are taken.",
+                    code="NoFreePlace",
+                    hint="Delete a spoke, or use another gateway; GET /api/capacity shows what is left.",
+                    used=len(used),
+                    limit=limit,
+                )
+            )
+        return chosen
+
+    # --- what is in the way ---
+
+    def _repeated(self) -> Reservation | None:
+        """The reservation that an earlier request with this key made; 422 when its body was another one."""
+        if self.wish.key is None:
+            return None
+        row = self.rows.get(self.wish.key.row_key)
+        self._expired_key = row if row is not None and _has_expired(row) else None
+        if row is None or self._expired_key is not None:
+            return None
+        if row["fingerprint"] != self.wish.key.fingerprint:
+            raise ValidationException(
+                "This Idempotency-Key was used with another body.",
+                code="IdempotencyKeyReused",
+                hint="Send a new key with a new request; repeat a request with its own key and body.",
+                field="Idempotency-Key",
+                value=None,
+                deployment_id=row["deployment_id"],
+            )
+        return Reservation(row["deployment_id"], row["spoke_id"], row["client_name"], repeated=True)
+
+    def _name_what_is_in_the_way(self, plan: SpokePlan) -> None:
+        """Raises when no other try could work; returns when an id or a place was lost and others may be free."""
+        if self.wish.spoke_id is not None:
+            self._row_to_replace()
+        follow_from_the_id = {"address_prefix", "vnet_name"} - self.wish.request.keys()
+        for key, field, value in _exclusive_keys(plan):
+            if self.wish.spoke_id is None and field in follow_from_the_id:
+                continue
+            row = self.rows.get(key)
+            if row is not None:
+                raise _Taken(_in_use(field, value, row))
+
+
+def places(settings: Settings) -> int:
+    """How many sites the gateway holds, as far as anybody has looked; before that, all but the hub's default one."""
+    from shared.tables.sites import places_seen
+
+    seen = places_seen()
+    return settings.agw_limit - 1 if seen is None else seen
+
+
+def free_slots(used: set[int], limit: int) -> list[int]:
+    """The numbers that may be taken. Racers read the same numbers, so the table lets exactly as many through as fit.
+
+    A gateway that lost room has slots beyond its limit; each of them takes one of the lower numbers out of the game.
+    """
+    highest = limit
+    while highest > 0 and highest + sum(1 for number in used if number > highest) > limit:
+        highest -= 1
+    return [number for number in range(1, highest + 1) if number not in used]
+
+
+def _write(entity: dict[str, Any], over: Any) -> tuple[Any, ...]:
+    """Inserts a row, or takes the place of the one that was read."""
+    if over is None:
+        return ("create", entity)
+    return ("update", entity, {"mode": "replace", **match(over.metadata["etag"])})
+
+
+def _by_name(client: str, attempt: int, numbers: list[int]) -> int | None:
+    """One of the numbers; which one depends on the client's name and the attempt only."""
+    return min(
+        numbers, key=lambda number: hashlib.sha256(f"{client}\n{attempt}\n{number}".encode()).digest(), default=None
+    )
+
+
+def _first(numbers: Iterable[int], count: int) -> list[int]:
+    return [number for number, _ in zip(numbers, range(count), strict=False)]
+
+
+def _has_expired(row: dict[str, Any]) -> bool:
+    return parse_timestamp(row["expires_at"]) <= utc_now()
+
+
+def _id_in_use(spoke_id: int, row: dict[str, Any] | None) -> DeploymentException:
+    if row is None:
+        return DeploymentException(
+            f"Spoke {spoke_id} has just been removed.", code="SpokeChanged", field="spoke_id", value=spoke_id
+        )
+    return DeploymentException(
+        f"Spoke ID {spoke_id} already exists: it belongs to {row['client_name']} and is {row['status']}.",
+        code="SpokeIdTaken",
+        hint="Leave spoke_id out to get a free one, or delete that spoke first.",
+        field="spoke_id",
+        value=spoke_id,
+        held_by=_holder(row),
+    )
+
+
+def _in_use(field: str, value: str, row: dict[str, Any]) -> DeploymentException:
+    holder = _holder(row)
+    alike = field == "client_name" and row["client_name"] != value
+    sentence = (
+        f"client_name {value!r} makes the same names as {row['client_name']!r}, which spoke {row['spoke_id']} has."
+        if alike
+        else f"{field} {value} is in use by spoke {row['spoke_id']} ({row['client_name']})."
+    )
+    return DeploymentException(
+        sentence,
+        code="NameTaken" if field != "address_prefix" else "AddressTaken",
+        hint="Choose another one, or delete that spoke first.",
+        field=field,
+        value=value,
+        held_by=holder,
+    )
+
+
+def _holder(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("spoke_id", "client_name", "deployment_id", "status") if name in row}

@@ -1,0 +1,251 @@
+"""The rows of the table `Spokes`: keys, fields, and their way in and out of Azure Table Storage.
+
+One partition per hub, so that one transaction covers what belongs together. Row keys: `spoke:{id}`,
+`run:{deployment_id}`, `step:{deployment_id}:{n}`, `client:{name}`, `vm:{name}`, `host:{name}`,
+`block:{address}-{length}`, `slot:{nnn}`, `key:{sha256}`.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.plan import SpokePlan
+
+SPOKES_TABLE = "Spokes"
+GATEWAY_SITES_TABLE = "GatewaySites"
+HUB_TURNS_TABLE = "HubTurns"
+
+# A string property holds 64 KiB of UTF-16; JSON is written in ASCII, so 30,000 characters are always safe.
+CHUNK = 30_000
+
+TERMINAL = frozenset({"completed", "failed", "rollback_failed", "deleted"})
+MAY_ACT = frozenset({"in_progress"})
+MAY_UNDO = frozenset({"rolling_back", "deleting"})
+
+
+def spoke_key(spoke_id: int) -> str:
+    return f"spoke:{spoke_id}"
+
+
+def run_key(deployment_id: str) -> str:
+    return f"run:{deployment_id}"
+
+
+def step_key(deployment_id: str, number: int) -> str:
+    return f"step:{deployment_id}:{number:02d}"
+
+
+def client_key(client: str) -> str:
+    return f"client:{client}"
+
+
+def vm_key(vm_name: str) -> str:
+    return f"vm:{vm_name.lower()}"
+
+
+def host_key(host_name: str) -> str:
+    return f"host:{host_name}"
+
+
+def block_key(address_prefix: str) -> str:
+    return f"block:{address_prefix.replace('/', '-')}"
+
+
+def slot_key(slot: int) -> str:
+    return f"slot:{slot:03d}"
+
+
+def packed(name: str, value: Any) -> dict[str, str]:
+    """JSON as one or more string properties `name`, `name_1`, …, each short enough for the service."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+    chunks = [text[start : start + CHUNK] for start in range(0, len(text), CHUNK)] or [""]
+    return {name if number == 0 else f"{name}_{number}": chunk for number, chunk in enumerate(chunks)}
+
+
+def unpacked(entity: dict[str, Any], name: str, default: Any = None) -> Any:
+    """What `packed` wrote under this name."""
+    if not entity.get(name):
+        return default
+    text, number = entity[name], 1
+    while f"{name}_{number}" in entity:
+        text += entity[f"{name}_{number}"]
+        number += 1
+    return json.loads(text)
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run: a deployment, a delete, or the finishing of a rollback.
+
+    kind: `deploy`, `delete` or `rollback`.  status: `accepted`, `in_progress`, `rolling_back`, `deleting`, or terminal:
+    `completed`, `failed`, `rollback_failed`, `deleted`.  error: `Failure.public()`.  left_behind: a list of
+    `{"resource", "step", "reason"}`.  result: what the steps found out (`private_ip`).
+    """
+
+    deployment_id: str
+    kind: str
+    status: str
+    spoke_id: int
+    client_name: str
+    plan: SpokePlan
+    policy: dict[str, float]
+    created_at: str
+    started_at: str | None = None
+    completed_at: str | None = None
+    cancel_requested: bool = False
+    force: bool = False
+    error: dict[str, Any] | None = None
+    left_behind: list[dict[str, Any]] = field(default_factory=list)
+    result: dict[str, Any] = field(default_factory=dict)
+    note: str | None = None
+    etag: str | None = None
+
+    def as_entity(self, hub_key: str) -> dict[str, Any]:
+        return {
+            "PartitionKey": hub_key,
+            "RowKey": run_key(self.deployment_id),
+            "deployment_id": self.deployment_id,
+            "kind": self.kind,
+            "status": self.status,
+            "spoke_id": self.spoke_id,
+            "client_name": self.client_name,
+            "created_at": self.created_at,
+            "started_at": self.started_at or "",
+            "completed_at": self.completed_at or "",
+            "cancel_requested": self.cancel_requested,
+            "force": self.force,
+            "note": self.note or "",
+            **packed("plan", self.plan.as_data()),
+            **packed("policy", self.policy),
+            **packed("error", self.error),
+            **packed("left_behind", self.left_behind),
+            **packed("result", self.result),
+        }
+
+    @classmethod
+    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "RunRow":
+        return cls(
+            deployment_id=entity["deployment_id"],
+            kind=entity["kind"],
+            status=entity["status"],
+            spoke_id=entity["spoke_id"],
+            client_name=entity["client_name"],
+            plan=SpokePlan.from_data(unpacked(entity, "plan")),
+            policy=unpacked(entity, "policy", {}),
+            created_at=entity["created_at"],
+            started_at=entity.get("started_at") or None,
+            completed_at=entity.get("completed_at") or None,
+            cancel_requested=entity.get("cancel_requested", False),
+            force=entity.get("force", False),
+            error=unpacked(entity, "error"),
+            left_behind=unpacked(entity, "left_behind", []),
+            result=unpacked(entity, "result", {}),
+            note=entity.get("note") or None,
+            etag=etag,
+        )
+
+
+@dataclass(frozen=True)
+class SpokeRow:
+    """A spoke as its callers know it; `deployment_id` is its newest run, `made_by` (in the plan) the one that built it.
+
+    slot: its place on the gateway.  request: the caller's body, for a retry.
+    """
+
+    spoke_id: int
+    client_name: str
+    status: str
+    deployment_id: str
+    plan: SpokePlan
+    slot: int
+    request: dict[str, Any]
+    created_at: str
+    completed_at: str | None = None
+    error: dict[str, Any] | None = None
+    left_behind: list[dict[str, Any]] = field(default_factory=list)
+    result: dict[str, Any] = field(default_factory=dict)
+    etag: str | None = None
+
+    @property
+    def is_of_its_deployment(self) -> bool:
+        """Whether its newest run is the one that builds it or has built it: then its moments are that run's."""
+        return self.deployment_id == self.plan.made_by
+
+    def as_entity(self, hub_key: str) -> dict[str, Any]:
+        return {
+            "PartitionKey": hub_key,
+            "RowKey": spoke_key(self.spoke_id),
+            "spoke_id": self.spoke_id,
+            "client_name": self.client_name,
+            "status": self.status,
+            "deployment_id": self.deployment_id,
+            "slot": self.slot,
+            "created_at": self.created_at,
+            "completed_at": self.completed_at or "",
+            **packed("plan", self.plan.as_data()),
+            **packed("request", self.request),
+            **packed("error", self.error),
+            **packed("left_behind", self.left_behind),
+            **packed("result", self.result),
+        }
+
+    @classmethod
+    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "SpokeRow":
+        return cls(
+            spoke_id=entity["spoke_id"],
+            client_name=entity["client_name"],
+            status=entity["status"],
+            deployment_id=entity["deployment_id"],
+            plan=SpokePlan.from_data(unpacked(entity, "plan")),
+            slot=entity["slot"],
+            request=unpacked(entity, "request", {}),
+            created_at=entity["created_at"],
+            completed_at=entity.get("completed_at") or None,
+            error=unpacked(entity, "error"),
+            left_behind=unpacked(entity, "left_behind", []),
+            result=unpacked(entity, "result", {}),
+            etag=etag,
+        )
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """The progress of one step or undo. status: `pending`, `in_progress`, `completed`, `failed` or `cancelled`."""
+
+    deployment_id: str
+    number: int
+    step_name: str
+    status: str
+    attempts: int
+    message: str
+    timestamp: str
+    started_at: str
+    etag: str | None = None
+
+    def as_entity(self, hub_key: str) -> dict[str, Any]:
+        return {
+            "PartitionKey": hub_key,
+            "RowKey": step_key(self.deployment_id, self.number),
+            "deployment_id": self.deployment_id,
+            "number": self.number,
+            "step_name": self.step_name,
+            "status": self.status,
+            "attempts": self.attempts,
+            "message": self.message[:CHUNK],
+            "timestamp_text": self.timestamp,
+            "started_at": self.started_at,
+        }
+
+    @classmethod
+    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "StepRow":
+        return cls(
+            deployment_id=entity["deployment_id"],
+            number=entity["number"],
+            step_name=entity["step_name"],
+            status=entity["status"],
+            attempts=entity["attempts"],
+            message=entity["message"],
+            timestamp=entity["timestamp_text"],
+            started_at=entity["started_at"],
+            etag=etag,
+        )

@@ -1,0 +1,77 @@
+"""Azure Table Storage: the clients, and what its failures mean.
+
+By connection string (Azurite, or a key) or by the app's identity and `TABLES_ENDPOINT`; nothing else differs.
+"""
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import Failure, StorageException
+from shared.settings import current_settings
+from shared.tables.rows import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABLE
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient, TableServiceClient
+
+TABLES = (SPOKES_TABLE, GATEWAY_SITES_TABLE, HUB_TURNS_TABLE)
+
+# Short, because run_step and the callers of the API try again: a function should not sleep in retries.
+_CONNECT_SECONDS = 5
+_READ_SECONDS = 20
+
+
+@cache
+def _service() -> "TableServiceClient":
+    from azure.data.tables import TableServiceClient
+
+    settings = current_settings()
+    keywords: Any = {
+        "retry_total": 2,
+        "retry_backoff_factor": 0.2,
+        "retry_backoff_max": 2,
+        "connection_timeout": _CONNECT_SECONDS,
+        "read_timeout": _READ_SECONDS,
+    }
+    if settings.tables_connection_string:
+        return TableServiceClient.from_connection_string(settings.tables_connection_string, **keywords)
+    from azure.identity import DefaultAzureCredential
+
+    endpoint = settings.tables_endpoint
+    if endpoint is None:
+        raise StorageException("No table endpoint is set.")
+    return TableServiceClient(endpoint=endpoint, credential=DefaultAzureCredential(), **keywords)
+
+
+@cache
+def table(name: str) -> "TableClient":
+    """The client of one of our tables, which is created when it isn't there yet."""
+    if name not in TABLES:
+        raise ValueError(f"{name} is no table of ours")
+    return _service().create_table_if_not_exists(name)
+
+
+def storage_failure(exception: Exception) -> Failure | None:
+    """What an exception of the table SDK means, None for one that is not of the SDK.
+
+    A conflict of ours (a row that is there, an ETag that moved) is the business of whoever wrote; it arrives here only
+    when nobody expected it, and then trying again from a fresh read is right.
+    """
+    from azure.core.exceptions import AzureError, HttpResponseError
+
+    if not isinstance(exception, AzureError):
+        return None
+    status = exception.status_code if isinstance(exception, HttpResponseError) else None
+    code = str(getattr(exception, "error_code", None) or f"Http{status}" if status else "NoAnswer")
+    for_good = status in (400, 401, 403) and code not in ("Http400",)
+    return Failure(
+        "StorageException",
+        code.rsplit(".", 1)[-1],
+        "The records could not be read or written just now."
+        if not for_good
+        else f"Azure Table Storage refuses the app ({status}).",
+        "Nothing is lost: try again in a moment."
+        if not for_good
+        else "Grant the app's identity Storage Table Data Contributor on the storage account; see docs/operations.md.",
+        {"status": status} if status else {},
+        transient=not for_good,
+    )

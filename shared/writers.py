@@ -1,0 +1,47 @@
+"""Starts the writers of what is shared, when they don't run: one instance per gateway, one per hub."""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from shared.protocol import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id
+from shared.settings import current_settings
+
+if TYPE_CHECKING:
+    from azure.durable_functions import DurableOrchestrationClient
+
+log = logging.getLogger(__name__)
+
+_ALIVE = frozenset({"Running", "Pending", "ContinuedAsNew", "Suspended"})
+
+
+async def ensure_writer_runs(client: "DurableOrchestrationClient", which: str) -> None:
+    """Makes sure that the writer (`gateway` or `hub`) runs. Can be repeated: Durable refuses a second instance of an id.
+
+    Trouble is logged and left to the next call: every waiter asks again at its next poll.
+    """
+    name, instance_id, given = _writer(which)
+    try:
+        if await _is_alive(client, instance_id):
+            return
+        await client.start_new(name, instance_id=instance_id, client_input=given)
+    except Exception as error:  # noqa: BLE001 - the SDK raises bare Exceptions, also for an instance that runs already
+        log.debug("%s was not started: %s", instance_id, error)
+        return
+    log.debug("%s started", instance_id)
+
+
+async def _is_alive(client: "DurableOrchestrationClient", instance_id: str) -> bool:
+    status: Any = await client.get_status(instance_id)
+    runtime_status = getattr(status, "runtime_status", None)
+    return runtime_status is not None and runtime_status.name in _ALIVE
+
+
+def _writer(which: str) -> tuple[str, str, dict[str, Any]]:
+    settings = current_settings()
+    if which == "gateway":
+        from shared.gateway.writer import gateway_writer_input
+
+        return WRITE_GATEWAY, gateway_writer_id(settings.hub_agw_name), gateway_writer_input(settings)
+    from shared.hub import hub_writer_input
+
+    return WRITE_HUB, hub_writer_id(settings.hub_vnet_name), hub_writer_input(settings)

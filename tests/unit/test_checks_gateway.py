@@ -1,0 +1,168 @@
+"""The shared gateway's findings, from its document and from what our other spokes have or want on it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.arm.ids import ResourceIds
+from shared.checks.findings import Finding
+from shared.checks.gateway import gateway_findings
+from shared.gateway.rows import SiteRow
+from shared.gateway.sites import names_of, site_of
+from shared.plan import SpokePlan
+from shared.settings import settings_from
+from shared.tables.rows import RunRow
+from tests.activities.far_side import a_plan, a_run
+
+IDS = ResourceIds("sub", "hub-rg", "hub-vnet", "hub-agw", "spoke-rg")
+SETTINGS = settings_from(
+    {
+        "AZURE_SUBSCRIPTION_ID": "sub",
+        "HUB_RESOURCE_GROUP": "hub-rg",
+        "HUB_VNET_NAME": "hub-vnet",
+        "HUB_AGW_NAME": "hub-agw",
+        "SPOKE_DOMAIN": "spokes.example.com",
+        "TABLES_ENDPOINT": "https://tables.example.com",
+    }
+)
+PLAN = a_plan(7)
+
+
+def element(collection: str, name: str, **properties: Any) -> dict[str, Any]:
+    return {"id": f"{IDS.gateway}/{collection}/{name}", "name": name, "properties": properties}
+
+
+def listener(name: str, host: str | None = None, **more: Any) -> dict[str, Any]:
+    return element(
+        "httpListeners",
+        name,
+        frontendIPConfiguration={"id": f"{IDS.gateway}/frontendIPConfigurations/appGatewayFrontendIP"},
+        frontendPort={"id": f"{IDS.gateway}/frontendPorts/port_80"},
+        **({"hostName": host} if host else {}),
+        **more,
+    )
+
+
+def gateway(foreign_pools: int = 1, **properties: Any) -> dict[str, Any]:
+    return {
+        "id": IDS.gateway,
+        "name": "hub-agw",
+        "tags": properties.pop("tags", {}),
+        "properties": {
+            "provisioningState": "Succeeded",
+            "operationalState": "Running",
+            "sku": {"name": "Standard_v2", "tier": "Standard_v2"},
+            "frontendIPConfigurations": [element("frontendIPConfigurations", "appGatewayFrontendIP")],
+            "frontendPorts": [element("frontendPorts", "port_80", port=80)],
+            "backendAddressPools": [element("backendAddressPools", f"p{number}") for number in range(foreign_pools)],
+            **properties,
+        },
+    }
+
+
+def a_site(plan: SpokePlan, **changes: Any) -> SiteRow:
+    row = SiteRow(
+        client=plan.client,
+        made_by=plan.made_by,
+        deployment_id=plan.made_by,
+        names=names_of(plan),
+        site=site_of(plan, "10.11.1.4", SETTINGS),
+        desired_version=1,
+        since="2026",
+    )
+    return replace(row, **changes)
+
+
+def found(
+    document: dict[str, Any] | None,
+    plan: SpokePlan = PLAN,
+    sites: tuple[SiteRow, ...] = (),
+    runs: tuple[RunRow, ...] = (),
+    failed_by_us: bool = False,
+) -> list[Finding]:
+    return gateway_findings(plan, IDS, SETTINGS, document, sites, runs, failed_by_us=failed_by_us)
+
+
+def codes(findings: list[Finding]) -> list[str]:
+    return [finding.code for finding in findings]
+
+
+@pytest.mark.parametrize("state", ["Succeeded", "Updating"])
+def test_a_gateway_at_work_is_in_order(state: str) -> None:
+    assert found(gateway(provisioningState=state)) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        (None, "HubNotFound"),
+        (gateway(sku={"tier": "Standard"}), "GatewayTier"),
+        (gateway(tags={"Managed-By-K8s-Ingress": "1.7"}), "GatewayManagedByIngress"),
+        (gateway(operationalState="Stopped"), "GatewayStopped"),
+        (gateway(provisioningState="Failed"), "GatewayFailed"),
+        (gateway(frontendIPConfigurations=[]), "GatewayPartMissing"),
+        (gateway(frontendPorts=[]), "GatewayPartMissing"),
+    ],
+)
+def test_a_gateway_that_cannot_be_written_is_an_error(document: dict[str, Any] | None, code: str) -> None:
+    assert codes(found(document)) == [code]
+
+
+def test_what_our_own_put_left_failed_is_mended_by_the_next_one() -> None:
+    assert found(gateway(provisioningState="Failed"), failed_by_us=True) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "listener_host", "code"),
+    [
+        (PLAN.host_name, PLAN.host_name.upper(), ["HostNameTaken"]),
+        (PLAN.host_name, "*.spokes.example.com", []),
+        ("shop.spokes.example.com", "*.spokes.example.com", ["HostNameTaken"]),
+        ("shop.spokes.example.com", None, []),
+        (PLAN.host_name, "another.spokes.example.com", []),
+    ],
+)
+def test_a_host_name_is_refused_where_a_strangers_listener_has_it(
+    host: str, listener_host: str | None, code: list[str]
+) -> None:
+    document = gateway(httpListeners=[listener("theirs", listener_host)])
+    findings = found(document, a_plan(7, host_name=host))
+    assert codes(findings) == code
+    assert all(finding.error == "ValidationException" for finding in findings)
+
+
+def test_no_priority_below_a_strangers_rule_is_told_with_the_command() -> None:
+    rule = element("requestRoutingRules", "theirs", priority=1, httpListener={"id": listener("basic")["id"]})
+    (finding,) = found(gateway(httpListeners=[listener("basic")], requestRoutingRules=[rule]))
+    assert finding.code == "NoPriorityLeft"
+    assert "az network application-gateway rule update" in str(finding.hint)
+    assert (
+        found(gateway(httpListeners=[listener("basic")], requestRoutingRules=[rule]), sites=(a_site(PLAN, priority=5),))
+        == []
+    )
+
+
+def test_elements_of_our_names_that_we_did_not_make_are_in_the_way() -> None:
+    document = gateway(backendAddressPools=[element("backendAddressPools", PLAN.backend_pool_name.upper())])
+    assert codes(found(document)) == ["ResourceInTheWay"]
+    assert found(document, sites=(a_site(PLAN, owned=True),)) == []
+
+
+def test_a_full_gateway_is_told() -> None:
+    assert found(gateway(foreign_pools=99)) == []
+    (finding,) = found(gateway(foreign_pools=100))
+    assert (finding.code, finding.check) == ("GatewayFull", "gateway_capacity")
+
+
+@given(st.integers(0, 6), st.integers(0, 6), st.integers(90, 100))
+def test_as_many_deployments_go_on_as_there_are_places(published: int, under_way: int, foreign: int) -> None:
+    sites = tuple(a_site(a_plan(number), applied_version=1) for number in range(1, published + 1))
+    runs = tuple(
+        a_run(a_plan(number), created_at=f"2026-01-01T00:00:{number:02d}.000Z")
+        for number in range(101, 101 + under_way)
+    )
+    go_on = [run for run in runs if not found(gateway(foreign), run.plan, sites, runs)]
+    assert len(go_on) == min(under_way, max(0, 100 - foreign - published))

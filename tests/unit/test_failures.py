@@ -1,0 +1,132 @@
+"""Every failure of Azure has a meaning: the table of codes, and every exception that azure-core can raise."""
+
+import inspect
+import json
+
+import pytest
+import requests
+from azure.core import exceptions as sdk
+from azure.core.pipeline.transport import HttpRequest, RequestsTransportResponse
+
+from shared.arm.failures import RULES, ArmError, error_object, error_of_exception, failure_of_error
+
+# code, HTTP status, whether it passes by itself
+SEEN = [
+    ("AnotherOperationInProgress", 409, True),
+    ("ReferencedResourceNotProvisioned", 400, True),
+    ("RetryableError", 429, True),
+    ("NicReservedForAnotherVm", 400, True),
+    ("NicInUse", 400, True),
+    ("InUseSubnetCannotBeDeleted", 400, True),
+    ("InUseNetworkSecurityGroupCannotBeDeleted", 400, True),
+    ("PreconditionFailed", 412, True),
+    ("SubscriptionRequestsThrottled", 429, True),
+    ("InvalidResourceReference", 400, False),
+    ("NetcfgSubnetRangeOutsideVnet", 400, False),
+    ("NetcfgSubnetRangesOverlap", 400, False),
+    ("VnetAddressSpacesOverlap", 400, False),
+    ("VnetAddressSpaceOverlapsWithAlreadyPeeredVnet", 400, False),
+    ("RemotePeeringIsDisconnected", 400, False),
+    ("SkuNotAvailable", 409, False),
+    ("AllocationFailed", 200, False),
+    ("ConflictingUserInput", 200, False),
+    ("PlatformImageNotFound", 404, False),
+    ("InvalidParameter", 400, False),
+    ("AuthorizationFailed", 403, False),
+    ("LinkedAuthorizationFailed", 403, False),
+    ("ScopeLocked", 409, False),
+    ("RequestDisallowedByPolicy", 403, False),
+    ("ApplicationGatewayKeyVaultSecretException", 200, False),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "passes"), SEEN)
+def test_a_code_decides_whatever_the_status(code: str, status: int, passes: bool) -> None:
+    failure, _ = failure_of_error({"code": code, "message": "…"}, status=status)
+    assert (failure.code, failure.transient) == (code, passes)
+
+
+def test_every_rule_is_tried_by_its_code_alone() -> None:
+    for code, rule in RULES.items():
+        failure, _ = failure_of_error({"code": code, "message": "…"}, status=400)
+        assert failure.transient == rule.transient, code
+
+
+def test_the_inner_code_decides_for_a_wrapped_error() -> None:
+    error = {
+        "code": "Canceled",
+        "message": "Operation was canceled.",
+        "details": [{"code": "CanceledAndSupersededDueToAnotherOperation", "message": "superseded"}],
+    }
+    failure, codes = failure_of_error(error, status=200)
+    assert failure.code == "CanceledAndSupersededDueToAnotherOperation"
+    assert codes == ("Canceled", "CanceledAndSupersededDueToAnotherOperation")
+    assert failure.transient
+
+
+def test_quota_throttle_and_attached_disk_share_one_code_and_are_told_apart() -> None:
+    quota = (
+        "Operation could not be completed as it results in exceeding approved standardBSFamily Cores quota. Additional "
+        "details - Deployment Model: Resource Manager, Location: eastus, Current Limit: 4, Current Usage: 4, Additional "
+        "Required: 2, (Minimum) New Limit Required: 6."
+    )
+    failure, _ = failure_of_error({"code": "OperationNotAllowed", "message": quota}, status=409)
+    assert (failure.code, failure.transient) == ("QuotaExceeded", False)
+    assert "4 of 4 vCPUs used" in failure.message
+    throttle = {
+        "code": "OperationNotAllowed",
+        "message": "The server rejected the request because too many requests have been received for this subscription.",
+        "details": [{"code": "TooManyRequests", "target": "HighCostGet30Min"}],
+    }
+    failure, _ = failure_of_error(throttle, status=429, retry_after=1200)
+    assert (failure.code, failure.transient, failure.retry_after) == ("TooManyRequests", True, 1200)
+    attached = {"code": "OperationNotAllowed", "message": "Disk d is attached to VM /subscriptions/x."}
+    assert failure_of_error(attached, status=409)[0].transient
+
+
+def test_a_wait_that_only_the_message_names_is_honoured() -> None:
+    message = "Operation PutX (guid) is updating resource r. The call can be retried in 14 seconds."
+    error = {"code": "RetryableError", "details": [{"code": "RetryableErrorDueToAnotherOperation", "message": message}]}
+    assert failure_of_error(error, status=429)[0].retry_after == 14
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html><body>Service Unavailable</body></html>", b"null", b"[1]", b'{"error":"x"}', b"\xff"]
+)
+def test_a_body_that_is_no_arm_error_is_judged_by_the_status(body: bytes) -> None:
+    assert error_object(body) is None
+    assert failure_of_error(error_object(body), status=503)[0].transient
+    assert not failure_of_error(error_object(body), status=400)[0].transient
+
+
+def test_pascal_case_bodies_are_read() -> None:
+    inner = {
+        "Code": "ResourceGroupDeletionBlocked",
+        "Message": "blocked",
+        "Details": [{"Code": None, "Message": "inner"}],
+    }
+    failure, _ = failure_of_error(error_object(json.dumps({"Error": inner}).encode()), status=409)
+    assert failure.code == "ResourceGroupDeletionBlocked"
+
+
+def test_every_exception_of_azure_core_has_a_meaning() -> None:
+    kinds = [
+        kind
+        for _, kind in inspect.getmembers(sdk, inspect.isclass)
+        if issubclass(kind, sdk.AzureError) and kind.__module__ == sdk.__name__
+    ]
+    assert len(kinds) > 10
+    request = HttpRequest("GET", "https://arm.example/x")
+    plain = requests.Response()
+    plain.status_code, plain.reason, plain._content = 503, "Service Unavailable", b"<html></html>"
+    answer = RequestsTransportResponse(request, plain)
+    for kind in kinds:
+        first = next(iter(inspect.signature(kind).parameters))
+        given = {"message": "no answer", "response": answer, "history": []}[first]
+        error = error_of_exception(kind(given))
+        assert isinstance(error, ArmError), kind
+        assert error.failure.message
+
+
+def test_an_exception_that_is_not_the_sdks_is_left_to_others() -> None:
+    assert error_of_exception(ValueError("x")) is None

@@ -1,0 +1,166 @@
+"""Rounds: whose names are whose, how many sites there is room for, batches, and what a lost answer means."""
+
+from dataclasses import replace
+
+from shared.gateway.capacity import capacity_of, limits_of, places_of, unsuitable
+from shared.gateway.document import present
+from shared.gateway.rounds import decide, landed, unkept
+from shared.gateway.rows import SENDING, GatewayWriter, SiteRow, farewell, wish
+from shared.gateway.sites import Frontend, frontend_of
+from tests.unit.gateways import NOW, WRITER, applied_rows, gateway, part, served, site_row
+
+
+def test_an_element_of_the_same_name_that_is_not_ours_fails_that_row_alone():
+    document = gateway()
+    document["properties"]["probes"].append({"name": "Client-1-Probe", "properties": {}})
+    decided = decide(document, [site_row(1), site_row(2)], WRITER)
+    assert [(row.client, row.error.code) for row in decided.failed] == [("client-1", "GatewayNameTaken")]
+    assert decided.batch == {"client-2": 1}
+    rolled_back = farewell(replace(decided.failed[0]), deployment_id="x", now=NOW)
+    after = decide(document, [rolled_back], WRITER)
+    assert after.gone == [rolled_back]
+    assert after.document is None
+
+
+def test_there_is_room_for_99_beside_the_hubs_own_and_the_100th_is_refused_with_the_numbers():
+    rows = [site_row(number, since=f"2026-01-01T00:{number:04d}") for number in range(1, 101)]
+    assert places_of(gateway(), rows) == 99
+    decided = decide(gateway(), rows, WRITER)
+    assert len(decided.batch) == 99
+    [failed] = decided.failed
+    assert failed.client == "client-100"
+    assert failed.error is not None
+    assert failed.error.code == "GatewayFull"
+    assert failed.error.details["places"] == 99
+
+
+def test_an_old_core_rule_set_leaves_room_for_39():
+    for version, most in (("3.1", 40), ("3.0", 40), ("2.2.9", 40), ("3.2", 100)):
+        waf = {"enabled": True, "ruleSetType": "OWASP", "ruleSetVersion": version}
+        document = gateway(webApplicationFirewallConfiguration=waf)
+        assert limits_of(document)["pools"] == most, version
+        assert places_of(document, []) == most - 1
+
+
+def test_capacity_counts_wishes_and_what_is_not_ours():
+    document = gateway()
+    found = frontend_of(document, site_row(1).site)
+    assert isinstance(found, Frontend)
+    counted = capacity_of(document, [site_row(1), site_row(2, site=None)], found, "x.spokes.example.com")
+    assert counted["pools"] == {"used": 2, "limit": 100, "free": 98}
+    assert counted["listeners"] == {"used": 2, "limit": 200, "free": 198}
+    assert counted["active_listeners"] == {"used": 2, "limit": 100, "free": 98}
+    assert counted["rules"] == {"used": 2, "limit": 400, "free": 398}
+    assert counted["priorities"] == {"used": 0, "limit": 1000, "free": 1000}
+
+
+def test_gateways_that_must_not_be_written():
+    def code(**changes):
+        document = gateway(**changes.pop("properties", {}))
+        document |= changes
+        failure = unsuitable(document)
+        return failure.code if failure else None
+
+    assert unsuitable(None).code == "GatewayNotFound"
+    assert code() is None
+    assert code(tags={"Managed-By-k8s-Ingress": "1.2"}) == "GatewayManagedByIngress"
+    assert code(properties={"operationalState": "Stopped"}) == "GatewayStopped"
+    assert code(properties={"sku": {"tier": "Standard"}}) == "GatewayTier"
+    failed = served(gateway(), "Failed")
+    assert unsuitable(failed).code == "GatewayFailed"
+    assert unsuitable(failed, failed_by_us=True) is None
+
+
+def test_a_limited_batch_takes_the_first_and_takes_the_others_off_again():
+    rows = [site_row(number) for number in (1, 2, 3, 4)]
+    first = decide(gateway(), rows, WRITER)
+    assert first.document is not None
+    broken = served(first.document, "Failed")
+    rows = applied_rows(first, rows)
+    half = decide(broken, rows, GatewayWriter(limit=2, our_failure=True))
+    assert half.batch == {"client-1": 1, "client-2": 1}
+    assert half.document is not None
+    assert not half.applied
+    assert [bool(present(half.document, row.names)) for row in rows] == [True, True, False, False]
+    taken = served(half.document)
+    after = decide(taken, rows, GatewayWriter(limit=2))
+    assert [row.client for row in after.applied] == ["client-1", "client-2"]
+    assert after.batch == {"client-3": 1, "client-4": 1}
+
+
+def test_a_site_that_failed_is_taken_off_again():
+    first = decide(gateway(), [site_row(1), site_row(2)], WRITER)
+    assert first.document is not None
+    rows = applied_rows(first, [site_row(1), site_row(2)])
+    failed = rows[0].failed(unsuitable(None))
+    decided = decide(served(first.document, "Failed"), [failed, rows[1]], GatewayWriter(our_failure=True))
+    assert decided.document is not None
+    assert present(decided.document, failed.names) == []
+    assert len(present(decided.document, rows[1].names)) == 5
+
+
+def test_a_lost_answer_is_known_to_have_landed_when_all_of_its_batch_is_there():
+    rows = [site_row(1), site_row(2)]
+    decided = decide(gateway(), rows, WRITER)
+    rows = applied_rows(decided, rows)
+    sent = GatewayWriter(phase=SENDING, batch=decided.batch)
+    assert decided.document is not None
+    assert landed(served(decided.document), rows, sent)
+    assert not landed(gateway(), rows, sent)
+    assert not landed(served(decided.document), [farewell(rows[0], deployment_id="x", now=NOW), rows[1]], sent)
+    assert not landed(served(decided.document), rows, GatewayWriter(phase=SENDING))
+
+
+def test_what_the_gateway_holds_otherwise_than_sent_fails_and_what_it_lacks_waits():
+    decided = decide(gateway(), [site_row(1), site_row(2)], WRITER)
+    rows = applied_rows(decided, [site_row(1), site_row(2)])
+    assert decided.document is not None
+    live = served(decided.document)
+    assert unkept(live, rows, decided.batch) == []
+    live["properties"]["probes"][0]["properties"]["interval"] = 31
+    live["properties"]["probes"].pop()
+    [failed] = unkept(live, rows, decided.batch)
+    assert failed.client == "client-1"
+    assert failed.error is not None
+    assert failed.error.details["elements"] == ["probes/client-1-probe"]
+
+
+def test_the_same_wish_is_the_same_version():
+    row = site_row(1)
+
+    def again(before: SiteRow | None, **changes):
+        return wish(
+            before,
+            **{
+                "client": row.client,
+                "made_by": row.made_by,
+                "deployment_id": row.deployment_id,
+                "names": row.names,
+                "site": row.site,
+                "now": NOW,
+                **changes,
+            },
+        )
+
+    first = again(None)
+    assert first.desired_version == 1
+    assert again(first) is first
+    other = again(first, site=replace(row.site, private_ip="10.11.1.5"))
+    assert other.desired_version == 2
+    gone = farewell(other, deployment_id="later", now=NOW)
+    assert (gone.desired_version, gone.site) == (3, None)
+    assert farewell(gone, deployment_id="later", now=NOW) is gone
+    failed = gone.failed(unsuitable(None))
+    assert farewell(failed, deployment_id="later", now=NOW) is failed
+    assert farewell(failed, deployment_id="a retry", now=NOW).desired_version == 4
+
+
+def test_rows_survive_the_table():
+    row = site_row(1, priority=7, owned=True).failed(unsuitable(None))
+    assert SiteRow.from_entity(row.as_entity("p")) == row
+    writer = GatewayWriter(
+        "running", "n", NOW, {"url": "u"}, {"a": 1}, 3, 1, True, unsuitable(None), 99, NOW, 40.5, {"x": "y"}
+    )
+    assert GatewayWriter.from_entity(writer.as_entity("p")) == writer
+    assert GatewayWriter.from_entity(GatewayWriter().as_entity("p")) == GatewayWriter()
+    assert part("a", "b")["id"].endswith("/a/b")

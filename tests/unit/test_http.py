@@ -1,0 +1,247 @@
+"""Requests read strictly, answers in one shape."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import (
+    AzureResourceException,
+    ConfigurationException,
+    DeploymentException,
+    Failure,
+    HubSpokeException,
+    StorageException,
+    ValidationException,
+)
+from shared.http.answers import error_answer, failure_answer
+from shared.http.bodies import MAX_BODY_BYTES, idempotency_key, json_body
+from shared.http.links import api_base, deployment_url, progress_url
+from shared.http.queries import (
+    MAX_LIMIT,
+    continuation_after,
+    continuation_token,
+    deployment_id,
+    flag,
+    limit,
+    one_of,
+    spoke_id,
+)
+from shared.http.views import os_of
+
+JSON = "application/json"
+
+
+def refusal_of(body: bytes, content_type: str | None = JSON) -> Failure:
+    with pytest.raises(ValidationException) as refused:
+        json_body(body, content_type)
+    return refused.value.failure
+
+
+# --- bodies ---
+
+
+@pytest.mark.parametrize("content_type", [JSON, "application/json; charset=utf-8", "Application/JSON;charset=UTF-8"])
+def test_json_is_read(content_type: str) -> None:
+    assert json_body('{"name": "Müller"}'.encode(), content_type) == {"name": "Müller"}
+
+
+def test_a_byte_order_mark_is_no_harm() -> None:
+    assert json_body(b"\xef\xbb\xbf{}", JSON) == {}
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "", "text/plain", "application/xml", "application/json; charset=utf-16"]
+)
+def test_what_does_not_say_json_is_415(content_type: str | None) -> None:
+    assert failure_answer(refusal_of(b"{}", content_type)).status == 415
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"1",
+        b"null",
+        b'"text"',
+        b"\xff{}",
+        b'{"a": NaN}',
+        b'{"a": Infinity}',
+        b'{"a": -Infinity}',
+        b'{"a": 1e999}',
+        b'{"a": 1, "a": 2}',
+        b'{"x": {"a": 1, "a": 1}}',
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b"[" * 20_000,
+        b'{"a":' * 7_000,
+        b'{"a":' + b"[" * 17 + b"]" * 17 + b"}",
+        b"{'a': 1}",
+    ],
+)
+def test_what_is_no_json_object_is_400(body: bytes) -> None:
+    answer = failure_answer(refusal_of(body))
+    assert answer.status == 400
+    assert answer.body["error"] == "ValidationException"
+
+
+def test_a_body_over_40_kib_is_413() -> None:
+    fits = b'{"a": "' + b"x" * (MAX_BODY_BYTES - 9) + b'"}'
+    assert len(fits) == MAX_BODY_BYTES
+    assert json_body(fits, JSON)
+    assert failure_answer(refusal_of(fits + b" ")).status == 413
+
+
+@given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+def test_any_bytes_are_an_object_or_a_400(body: bytes) -> None:
+    try:
+        document = json_body(body, JSON)
+    except ValidationException as refused:
+        assert failure_answer(refused.failure).status == 400  # noqa: PT017 - either outcome is right
+    else:
+        assert isinstance(document, dict)
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=5))
+def test_a_fingerprint_does_not_depend_on_order_or_spaces(body: dict[str, Any]) -> None:
+    again = json.loads(json.dumps(dict(reversed(body.items())), indent=2))
+    assert idempotency_key("key", body) == idempotency_key("key", again)
+
+
+def test_other_bodies_have_other_fingerprints() -> None:
+    one, other = idempotency_key("key", {"a": 1}), idempotency_key("key", {"a": 2})
+    assert one is not None
+    assert other is not None
+    assert one.digest == other.digest
+    assert one.fingerprint != other.fingerprint
+    assert idempotency_key(None, {}) is None
+
+
+@pytest.mark.parametrize("header", ["", " ", "x" * 256, "a\tb", "schlüssel"])
+def test_a_bad_idempotency_key_is_refused(header: str) -> None:
+    with pytest.raises(ValidationException):
+        idempotency_key(header, {})
+
+
+# --- paths and queries ---
+
+
+@pytest.mark.parametrize("text", ["abc", "", "-1", "1.0", "01", "1e3", "٣", "99999999999", "1/2", "1 "])
+def test_what_cannot_be_an_id_is_unknown(text: str) -> None:
+    with pytest.raises(ValidationException) as refused:
+        spoke_id({"spoke_id": text})
+    assert failure_answer(refused.value.failure).status == 404
+
+
+@pytest.mark.parametrize("text", ["", "a/b", "a#b", "DEPLOY-a-1-abcd", "x" * 121, "a'b", "a b"])
+def test_what_cannot_be_a_deployment_is_unknown(text: str) -> None:
+    with pytest.raises(ValidationException) as refused:
+        deployment_id({"deployment_id": text})
+    assert failure_answer(refused.value.failure).status == 404
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: flag({"force": "perhaps"}, "force"),
+        lambda: one_of({"mode": "dry"}, "mode", ("plan", "deploy")),
+        lambda: one_of({"status": "gone"}, "status", ("a", "b", "c")),
+        *[lambda text=text: limit({"limit": text}) for text in ("0", str(MAX_LIMIT + 1), "x", "", "1.5", "-1", "٣")],
+    ],
+)
+def test_a_bad_parameter_is_400(read: Any) -> None:
+    with pytest.raises(ValidationException) as refused:
+        read()
+    assert failure_answer(refused.value.failure).status == 400
+
+
+def test_parameters_have_defaults() -> None:
+    assert flag({}, "force") is False
+    assert flag({"force": "True"}, "force") is True
+    assert one_of({}, "mode", ("plan",)) is None
+    assert limit({}) == 100
+    assert limit({"limit": "1000"}) == 1000
+
+
+@given(st.integers(1, 10**6), st.text() | st.none())
+def test_a_continuation_comes_back(after: int, client_name: str | None) -> None:
+    filters = ("failed", client_name)
+    assert continuation_after({"continuation": continuation_token(after, filters)}, filters) == after
+    with pytest.raises(ValidationException):
+        continuation_after({"continuation": continuation_token(after, filters)}, ("completed", client_name))
+
+
+@given(st.text())
+def test_any_other_continuation_is_refused(text: str) -> None:
+    with pytest.raises(ValidationException):
+        continuation_after({"continuation": text}, (None, None))
+
+
+@given(st.integers(1, 255), st.integers(0, 200), st.sampled_from("AZaz09-_=%"))
+def test_a_continuation_that_was_tampered_with_is_refused(after: int, place: int, character: str) -> None:
+    token = continuation_token(after, (None, None))
+    place %= len(token)
+    changed = token[:place] + character + token[place + 1 :]
+    if changed != token:
+        try:
+            assert continuation_after({"continuation": changed}, (None, None)) == after
+        except ValidationException:
+            return
+
+
+# --- answers ---
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ValidationException("x"), 400),
+        (ValidationException("x", code="SpokeNotFound"), 404),
+        (ValidationException("x", code="IdempotencyKeyReused"), 422),
+        (DeploymentException("x"), 409),
+        (ConfigurationException("x"), 500),
+        (AzureResourceException("x"), 502),
+        (StorageException("x"), 503),
+        (HubSpokeException("x"), 500),
+    ],
+)
+def test_every_class_has_its_status(error: HubSpokeException, status: int) -> None:
+    answer = error_answer(error)
+    assert answer.status == status
+    assert set(answer.body) == {"error", "message", "details", "timestamp"}
+    assert answer.body["error"] == type(error).__name__
+    assert answer.body["timestamp"].endswith("Z")
+    assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+def test_trouble_with_the_tables_is_503() -> None:
+    from azure.core.exceptions import ServiceRequestError
+
+    answer = error_answer(ServiceRequestError("refused"))
+    assert (answer.status, answer.body["error"]) == (503, "StorageException")
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("http://127.0.0.1:7071/api/spokes?code=x", "http://127.0.0.1:7071/api"),
+        ("https://x.azurewebsites.net/api/spokes/1/retry", "https://x.azurewebsites.net/api"),
+        ("https://x/some/prefix/v1/create-spoke", "https://x/some/prefix"),
+        ("https://x/spokes", "https://x"),
+        ("/api/spokes", "/api"),
+        ("http://[::1/api/spokes", "/api"),
+        ("nonsense", "/api"),
+    ],
+)
+def test_links_begin_where_the_caller_reached_us(url: str, base: str) -> None:
+    assert api_base(url) == base
+    assert progress_url(base, 1) == f"{base}/spokes/1/progress"
+    assert deployment_url(base, "deploy-a-1-abcd") == f"{base}/deployments/deploy-a-1-abcd"
+
+
+def test_an_image_is_named_as_a_person_would() -> None:
+    assert os_of("Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest") == "Ubuntu 22.04 LTS"
+    assert os_of("me:mine:1:latest") == "me:mine:1:latest"

@@ -1,0 +1,228 @@
+"""One JSON object a line, with what it is about and without secrets; in the worker's world and outside of it."""
+
+import io
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import logs
+from shared.settings import Settings, settings_from
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {
+    "AZURE_SUBSCRIPTION_ID": "00000000-0000-0000-0000-000000000001",
+    "HUB_RESOURCE_GROUP": "hub-rg",
+    "HUB_VNET_NAME": "hub-vnet",
+    "HUB_AGW_NAME": "hub-agw",
+    "SPOKE_DOMAIN": "spokes.example.com",
+    "TABLES_ENDPOINT": "https://account.table.core.windows.net",
+}
+BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAIJFPNCFoTy+GNqzeT9tbAh6XAz3RiVuhXOD7cqUMmiUI"
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl"
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return settings_from(ENVIRONMENT)
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What a handler of ours on a logger of the test's own has written."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.JsonLine())
+    handler.addFilter(logs.AboutFilter())
+    logger = logging.getLogger("shared.lines_of_the_test")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield stream
+    logger.removeHandler(handler)
+
+
+log = logging.getLogger("shared.lines_of_the_test")
+
+
+def written(lines: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines.getvalue().splitlines()]
+
+
+def test_a_line_tells_what_it_is_about(lines: io.StringIO) -> None:
+    with logs.context(deployment_id="deploy-acme-1-abcd", spoke_id=1):
+        with logs.context(step="create_vnet"):
+            log.info("%s is ready", "spoke-vnet-1")
+        log.warning("rolling back")
+    log.error("alone")
+    first, second, third = written(lines)
+    assert first == {
+        "time": first["time"],
+        "level": "INFO",
+        "logger": "shared.lines_of_the_test",
+        "message": "spoke-vnet-1 is ready",
+        "deployment_id": "deploy-acme-1-abcd",
+        "spoke_id": 1,
+        "step": "create_vnet",
+    }
+    assert "step" not in second
+    assert second["spoke_id"] == 1
+    assert not {"deployment_id", "spoke_id", "step"} & set(third)
+
+
+def test_a_traceback_stays_in_its_line(lines: io.StringIO) -> None:
+    try:
+        raise ValueError(f"ssh-ed25519 {BLOB}")
+    except ValueError:
+        log.exception("broken\nin two")
+    (line,) = written(lines)
+    assert "ValueError" in line["traceback"]
+    assert BLOB not in lines.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (f"key ssh-ed25519 {BLOB} someone@example.com", BLOB),
+        (f'{{"ssh_public_key": "ssh-rsa {BLOB}"}}', BLOB),
+        ("GET http://host/runtime/webhooks/durabletask/instances/x?taskHub=h&code=s3cr3t-k3y==", "s3cr3t-k3y"),
+        ("https://x.table.core.windows.net/?sv=2024&sig=abc%2Fdef%3D&se=1", "abc%2Fdef"),
+        ("AccountName=a;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtl==;TableEndpoint=x", "Eby8vdM02xNOcqFlqUwJPLlmEtl"),
+        ("SharedAccessKey=abcdef123456", "abcdef123456"),
+        (f"Authorization: Bearer {JWT}", JWT),
+        (f"token {JWT} was refused", JWT),
+        ("SharedKey devstoreaccount1:abcdefghijkl=", "abcdefghijkl"),
+        ('{"access_token": "opaque-token-value", "expires_on": 1}', "opaque-token-value"),
+        ("client_secret=hunter2secret&x=1", "hunter2secret"),
+        ("x-functions-key: fUnCt1onKey==", "fUnCt1onKey"),
+        ("{'x-functions-key': 'fUnCt1onKey=='}", "fUnCt1onKey"),
+        ("X-IDENTITY-HEADER: 853b9a84-5bfa", "853b9a84-5bfa"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1\n-----END OPENSSH PRIVATE KEY-----", "b3BlbnNzaC1"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIEcut off", "MIIEcut"),
+    ],
+)
+def test_secrets_are_hidden(lines: io.StringIO, text: str, secret: str) -> None:
+    log.warning("it said %s", text)
+    assert secret not in lines.getvalue()
+    assert "(hidden)" in written(lines)[0]["message"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Spoke 1 is reserved for acme-corp: deploy-acme-corp-1733888400-1f3a",
+        "PUT /subscriptions/x/resourceGroups/hub-rg/providers/Microsoft.Network/virtualNetworks/spoke-vnet-1: 201",
+        "Quota exceeded for Standard_B2s in eastus: 4 of 4 vCPUs used",
+        "the code QuotaExceeded, key: none",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert logs.redacted(text) == text
+
+
+@given(st.text())
+def test_any_message_is_one_line_of_json(text: str) -> None:
+    record = logging.LogRecord("shared.x", logging.INFO, "file", 1, text, None, None)
+    line = logs.JsonLine().format(record)
+    assert "\n" not in line
+    assert json.loads(line)["level"] == "INFO"
+
+
+def test_arguments_that_do_not_fit_are_no_error(lines: io.StringIO) -> None:
+    log.info("%d of %d", "one")
+    assert "one" in written(lines)[0]["message"]
+
+
+def test_configure_fits_into_a_handler_that_is_there(settings: Settings) -> None:
+    """As under the Functions worker, whose handler forwards what its formatter makes of a record."""
+    forwarded: list[str] = []
+
+    class Forwarding(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            forwarded.append(self.format(record))
+
+    root, handler = logging.getLogger(), Forwarding()
+    root.addHandler(handler)
+    before = len(root.handlers)
+    try:
+        for _ in range(3):
+            logs.configure(settings)
+        with logs.context(spoke_id=5):
+            logging.getLogger("activities.vnet").info("code=%s", "abc", extra={})
+    finally:
+        root.removeHandler(handler)
+    assert len(root.handlers) == before - 1
+    assert len([one for one in handler.filters if isinstance(one, logs.AboutFilter)]) == 1
+    assert [json.loads(line)["spoke_id"] for line in forwarded] == [5]
+
+
+def test_the_sdks_are_quiet(settings: Settings) -> None:
+    logs.configure(settings)
+    assert not logging.getLogger("azure.core.pipeline.policies.http_logging_policy").isEnabledFor(logging.INFO)
+    assert logging.getLogger("shared.tables").isEnabledFor(logging.INFO)
+    assert not logging.getLogger("shared.tables").isEnabledFor(logging.DEBUG)
+
+
+def alone(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter, with nothing but these settings."""
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**ENVIRONMENT, "PYTHONPATH": str(ROOT), **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+
+def test_without_a_handler_lines_go_to_standard_error() -> None:
+    ended = alone(
+        "import logging, sys\n"
+        "from shared import logs\n"
+        "with logs.context(spoke_id=3): logging.getLogger('triggers.spokes').warning('hello')\n"
+        "assert not [name for name in sys.modules if 'opentelemetry' in name]\n"
+    )
+    assert json.loads(ended.stderr)["message"] == "hello"
+    assert ended.stdout == ""
+
+
+def test_bad_settings_do_not_stop_a_line() -> None:
+    code = "import logging\nfrom shared import logs\nwith logs.context(spoke_id=3): logging.warning('hello')\n"
+    assert "hello" in alone(code, HUB_VNET_NAME="").stderr
+
+
+def test_application_insights_gets_the_fields_as_dimensions() -> None:
+    """Its exporter is attached to the root logger, and what it is handed carries the fields and no secret."""
+    code = """
+import json, logging, os
+from shared import logs
+from shared.settings import current_settings
+logs.configure(current_settings())
+from opentelemetry._logs import get_logger_provider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+exported = InMemoryLogRecordExporter()
+get_logger_provider().add_log_record_processor(SimpleLogRecordProcessor(exported))
+with logs.context(deployment_id="deploy-acme-1-abcd", spoke_id=3, step="create_vm"):
+    logging.getLogger("activities.vm").info("from ?code=%s", "x")
+record = exported.get_finished_logs()[0].log_record
+print(json.dumps({**record.attributes, "body": record.body}), flush=True)
+os._exit(0)  # without the exporter's attempts to reach Azure
+"""
+    ended = alone(
+        code,
+        APPLICATIONINSIGHTS_CONNECTION_STRING=(
+            "InstrumentationKey=00000000-0000-0000-0000-000000000000;IngestionEndpoint=https://127.0.0.1:1/"
+        ),
+        APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL="true",
+    )
+    attributes = json.loads(ended.stdout)
+    assert attributes["deployment_id"] == "deploy-acme-1-abcd"
+    assert (attributes["spoke_id"], attributes["step"]) == (3, "create_vm")
+    assert attributes["body"] == "from ?code=(hidden)"

@@ -1,0 +1,141 @@
+"""Settings are read once, checked together, and documented line by line."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import ConfigurationException
+from shared.settings import Settings, settings_from
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDED = {
+    "AZURE_SUBSCRIPTION_ID": "00000000-0000-0000-0000-000000000001",
+    "HUB_RESOURCE_GROUP": "hub-rg",
+    "HUB_VNET_NAME": "hub-vnet",
+    "HUB_AGW_NAME": "hub-agw",
+    "SPOKE_DOMAIN": "spokes.example.com",
+    "TABLES_ENDPOINT": "https://account.table.core.windows.net",
+}
+# Read by the Functions host and by azure-identity, not by us.
+NOT_OURS = {
+    "FUNCTIONS_WORKER_RUNTIME",
+    "PYTHON_THREADPOOL_THREAD_COUNT",
+    "AzureWebJobsStorage",
+    "AZURE_TOKEN_CREDENTIALS",
+    "AZURE_CLIENT_ID",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
+}
+
+
+class Asked(Mapping[str, str]):
+    """An environment that remembers what it was asked for."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self.values_given = values
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        return self.values_given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_given)
+
+    def __len__(self) -> int:
+        return len(self.values_given)
+
+
+def problems(**changes: str) -> dict[str, str]:
+    with pytest.raises(ConfigurationException) as refused:
+        settings_from(NEEDED | changes)
+    found: dict[str, str] = refused.value.failure.details["settings"]
+    return found
+
+
+def example() -> dict[str, str]:
+    document = json.loads((ROOT / "local.settings.json.example").read_text(encoding="utf-8"))
+    values: dict[str, str] = document["Values"]
+    return values
+
+
+def test_only_what_has_no_default_is_needed() -> None:
+    settings = settings_from(NEEDED)
+    assert settings.hub_location == "eastus"
+    assert settings.spoke_resource_group == "hub-rg"
+    assert str(settings.spoke_address_pool) == "10.11.0.0/16"
+    assert settings.spoke_domains == ("spokes.example.com",)
+    assert settings.hub_key == "hub-rg:hub-vnet"
+
+
+def test_everything_that_is_missing_is_named_at_once() -> None:
+    with pytest.raises(ConfigurationException) as refused:
+        settings_from({})
+    assert set(refused.value.failure.details["settings"]) == set(NEEDED)
+    assert all(name in refused.value.failure.message for name in NEEDED)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SPOKE_ADDRESS_POOL", "10.11.0.1/16"),
+        ("SPOKE_ADDRESS_POOL", "everything"),
+        ("SPOKE_PREFIX_LENGTH", "28"),
+        ("SPOKE_PREFIX_LENGTH", "16"),
+        ("SPOKE_DOMAIN", "Spokes.Example.com/"),
+        ("MANAGEMENT_SOURCE_PREFIXES", "10.0.0.0/8,0.0.0.0/0"),
+        ("MANAGEMENT_SOURCE_PREFIXES", "Internet"),
+        ("SPOKE_ALLOWED_DESTINATIONS", "10.0.0.1/8"),
+        ("SPOKE_OUTBOUND", "sometimes"),
+        ("ARM_ENDPOINT", "http://management.azure.com"),
+        ("VM_IMAGE", "ubuntu"),
+        ("PROBE_PATH", "health"),
+        ("AGW_FRONTEND_PORT", "0"),
+        ("HUB_BATCH", "26"),
+        ("POLL_MAX_SECONDS", "soon"),
+        ("RETRY_MAX_SECONDS", "-1"),
+        ("STEP_DEADLINE_SECONDS", "nan"),
+        ("STRICT_ADDRESSES", "perhaps"),
+        ("DURABLE_URLS", "some"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_bad_setting_is_named(name: str, value: str) -> None:
+    assert set(problems(**{name: value})) - {"SPOKE_DOMAINS"} == {name}  # whose default is SPOKE_DOMAIN
+
+
+def test_no_secret_is_shown_by_the_settings_object() -> None:
+    settings = settings_from(NEEDED | {"TABLES_CONNECTION_STRING": "AccountKey=secret"})
+    assert "secret" not in repr(settings)
+
+
+@given(st.dictionaries(st.sampled_from(sorted({*NEEDED, *example()})), st.text(), max_size=8))
+def test_any_environment_gives_settings_or_names_what_is_wrong(changes: dict[str, str]) -> None:
+    try:
+        settings = settings_from(NEEDED | changes)
+    except ConfigurationException as refused:
+        named = set(refused.failure.details["settings"])
+        assert named, "something must be named"
+        assert named <= {*NEEDED, *changes, "SPOKE_DOMAINS"}
+    else:
+        assert isinstance(settings, Settings)
+
+
+def test_the_example_documents_every_setting_that_is_read() -> None:
+    values = example()
+    asked = Asked(dict(NEEDED))
+    settings_from(asked)
+    documented = {name for name in values if not name.startswith("_")}
+    assert documented - NOT_OURS == asked.names
+    assert all(values.get(f"_{name}") for name in documented | NOT_OURS)
+    assert all(isinstance(value, str) for value in values.values())
+
+
+def test_the_example_works_and_holds_the_defaults() -> None:
+    values = {name: value for name, value in example().items() if not name.startswith("_")}
+    local = {"TABLES_CONNECTION_STRING": values["TABLES_CONNECTION_STRING"], "TABLES_ENDPOINT": ""}
+    same_ids = {"AZURE_SUBSCRIPTION_ID": values["AZURE_SUBSCRIPTION_ID"]}
+    assert settings_from(values) == settings_from(NEEDED | local | same_ids)
