@@ -1,0 +1,91 @@
+"""What every rule has at hand: the store, the operations, the clock, the quotas, and one request."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.azure import errors
+from local.azure.clock import Clock
+from local.azure.operations import Operation, Operations
+from local.azure.store import Json, Resource, Store
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, as the rules see it."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    host: str = ""
+    raw_query: str = ""
+    raw_body: bytes = b""
+    _parsed: Json | None = None
+
+    @property
+    def body(self) -> Json:
+        """The JSON object that it brings, or ARM's refusal of something else."""
+        if self.method not in ("PUT", "PATCH"):
+            return {}
+        if self._parsed is None:
+            try:
+                parsed = json.loads(self.raw_body)
+            except (ValueError, RecursionError) as error:
+                raise errors.invalid_content(str(error)) from None
+            if not isinstance(parsed, dict):
+                raise errors.invalid_content("The content is not a JSON object.")
+            self._parsed = parsed
+        return self._parsed
+
+    @property
+    def api_version(self) -> str:
+        """The api-version that it names."""
+        return self.query.get("api-version", "")
+
+
+@dataclass(slots=True)
+class Reply:
+    """What is answered."""
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Arm:
+    """The whole of the stand-in's state."""
+
+    store: Store
+    clock: Clock
+    operations: Operations
+    gateway_limit: int = 100
+    page_size: int = 50
+
+    def state_of(self, resource: Resource) -> str:
+        """The provisioning state: that of the operation that holds it, else the one that it came to rest in."""
+        operation = self.operations.holding(resource.id)
+        if operation is not None:
+            target = operation.target.lower()
+            within = resource.key == target or resource.key.startswith(target + "/")
+            return operation.state_meanwhile if within else "Updating"
+        return str(resource.properties.get("provisioningState", "Succeeded"))
+
+    def last_operation_on(self, resource: Resource) -> str:
+        """The name of the operation that is writing, or last wrote, a resource."""
+        operation: Operation | None = self.operations.holding(resource.id)
+        return operation.name if operation is not None else str(resource.hidden.get("operation", "InternalOperation"))
+
+    @staticmethod
+    def new_etag() -> str:
+        """As the network provider writes them."""
+        return f'W/"{uuid.uuid4()}"'
+
+    @staticmethod
+    def new_guid() -> str:
+        """For resourceGuid, vmId and the like."""
+        return str(uuid.uuid4())

@@ -1,0 +1,61 @@
+"""The stand-in's time.
+
+Time is counted in Azure's seconds times the scale. With a scale above zero it is the wall clock (so that operations
+go on ending while the process is dead, as Azure's do), moved ahead by what `POST /_local/clock` asked for. With scale
+zero it stands still until it is moved, and durations and `Retry-After` are those of scale 1: a client that moves the
+clock by the `Retry-After` that it was given makes progress at Azure's pace.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from local.azure.store import Store
+
+
+class Clock:
+    """Now, and how long things take."""
+
+    def __init__(self, store: Store, time_scale: float) -> None:
+        self._store = store
+        self.time_scale = time_scale
+        if time_scale == 0 and store.meta("frozen_at") is None:
+            store.set_meta("frozen_at", time.time())
+
+    @property
+    def frozen(self) -> bool:
+        """Whether only `advance` moves it."""
+        return self.time_scale == 0
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        moved = self._store.meta("clock_moved", 0.0)
+        return float(self._store.meta("frozen_at") if self.frozen else time.time()) + float(moved)
+
+    def scaled(self, azure_seconds: float) -> float:
+        """How long something lasts here that lasts so long in Azure."""
+        return azure_seconds if self.frozen else azure_seconds * self.time_scale
+
+    def advance(self, azure_seconds: float) -> None:
+        """Let so many of Azure's seconds have passed."""
+        moved = float(self._store.meta("clock_moved", 0.0))
+        self._store.set_meta("clock_moved", moved + self.scaled(azure_seconds))
+
+    def first_retry_after(self, azure_seconds: float) -> dict[str, str]:
+        """The same for the answer that begins an operation, where the SDKs read `Retry-After` as a whole number and
+        fail on a fraction: that one goes into `x-ms-retry-after-ms`, which azure-core understands."""
+        text = self.retry_after(azure_seconds)
+        if text.isdecimal():
+            return {"Retry-After": text}
+        return {"x-ms-retry-after-ms": f"{self.scaled(azure_seconds) * 1000:.0f}"}
+
+    def retry_after(self, azure_seconds: float) -> str:
+        """The value of a `Retry-After` header: a fraction when scaled."""
+        return f"{self.scaled(azure_seconds):.3f}".rstrip("0").rstrip(".") or "0"
+
+    def timestamp(self, at: float | None = None) -> str:
+        """ISO 8601 as the compute provider writes it."""
+        return datetime.fromtimestamp(self.now() if at is None else at, UTC).isoformat()

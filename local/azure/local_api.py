@@ -1,0 +1,209 @@
+"""`/_local/*`: what the stand-in offers beside ARM, for tests and for looking in. None of it is journalled.
+
+- `GET /_local/requests?after=&method=&path=`: the journal, oldest first, a list of `n, time, method, path, query,
+  api_version, request, status, headers, response, request_headers, dropped`; `DELETE` empties it.
+- `GET /_local/resources?type=`: everything that is there, children in their parents. `PUT` plants whole documents (one
+  or a list), unchecked and as they are; missing groups are made. `DELETE ?id=` takes one away with its children.
+- `GET /_local/operations`: those that run.
+- `GET`, `POST`, `DELETE /_local/faults`: lists, adds (one or a list), removes faults; see `local.azure.faults`.
+- `GET`, `POST /_local/clock`: `{"now", "time_scale"}`; `{"advance": seconds}` lets so many of Azure's seconds pass, at
+  any time scale.
+- `POST /_local/quota`: `{"location", "quotas": {name: limit}, "restrictions": [{"size", "location", "type", "reason",
+  "remove"}]}`; names are `cores`, a family such as `standardBSFamily`, or one of the network provider's.
+- `POST /_local/limits`: `{"throttle": bool, "buckets": {name: [size, per_second]}, "nic_operations": "always" | "never"
+  | "by_name", "gateway_limit": n, "page_size": n}`.
+- `GET /_local/route?gateway=&host=&port=`: `{"rule", "priority", "listener", "pool", "settings", "addresses"}` of what a
+  request would reach, 404 when nothing listens. `gateway` is a name or an id, `frontend` may name a frontend
+  configuration. What counts is the document that was last provisioned.
+- `POST /_local/reset`: the starting hub again, nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local.azure import evaluation, faults, ids
+from local.azure.arm import Reply
+from local.azure.resources import gateway_document
+from local.azure.state import State
+from local.azure.store import Resource
+
+
+class BadRequestError(Exception):
+    """What was asked for makes no sense; the text says why."""
+
+
+def answer(state: State, method: str, path: str, query: dict[str, str], body: Any) -> Reply:
+    """Answer one of the calls above, within a transaction."""
+    name = path.removeprefix("/_local").strip("/")
+    function = _CALLS.get((method, name))
+    if function is None:
+        known = sorted(each for each, other in _CALLS if other == name)
+        return Reply(405 if known else 404, {"error": f"no {method} {path}", "methods": known})
+    try:
+        return function(state, query, body)
+    except BadRequestError as error:
+        return Reply(400, {"error": str(error)})
+
+
+def _requests(state: State, query: dict[str, str], _: Any) -> Reply:
+    after = query.get("after", "0")
+    if not after.isdecimal():
+        raise BadRequestError("after is a number")
+    return Reply(200, state.journal.entries(int(after), query.get("method"), query.get("path")))
+
+
+def _forget_requests(state: State, _: dict[str, str], __: Any) -> Reply:
+    state.journal.clear()
+    return Reply(200, {})
+
+
+def _resources(state: State, query: dict[str, str], _: Any) -> Reply:
+    wanted = query.get("type", "").lower()
+    return Reply(200, [each for each in state.shown() if not wanted or each["type"].lower() == wanted])
+
+
+def _plant(state: State, _: dict[str, str], body: Any) -> Reply:
+    documents = body if isinstance(body, list) else [body]
+    if not all(isinstance(each, dict) for each in documents):
+        raise BadRequestError("a document, or a list of documents")
+    try:
+        planted = [state.plant(each) for each in documents]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadRequestError(f"a document can't be planted: {error}") from None
+    return Reply(200, {"planted": [each.id for each in planted]})
+
+
+def _remove(state: State, query: dict[str, str], _: Any) -> Reply:
+    return Reply(200 if state.remove(query.get("id", "")) else 404, {})
+
+
+def _operations(state: State, _: dict[str, str], __: Any) -> Reply:
+    return Reply(
+        200,
+        [
+            {
+                "id": each.id,
+                "name": each.name,
+                "method": each.method,
+                "path": each.path,
+                "target": each.target,
+                "started": each.started,
+                "ends": each.ends,
+            }
+            for each in state.arm.operations.running()
+        ],
+    )
+
+
+def _list_faults(state: State, _: dict[str, str], __: Any) -> Reply:
+    return Reply(200, state.faults.listed())
+
+
+def _add_faults(state: State, _: dict[str, str], body: Any) -> Reply:
+    try:
+        wanted = [faults.parse(each) for each in (body if isinstance(body, list) else [body])]
+    except ValueError as error:
+        raise BadRequestError(str(error)) from None
+    held = []
+    for fault in wanted:
+        for operation in state.faults.add(fault, state.arm.operations.running()):
+            seconds = 60 if fault.mode == "slow" and fault.seconds is None else fault.seconds
+            faults.take_hold(fault, operation, None if seconds is None else state.arm.clock.scaled(seconds))
+            state.arm.operations.save(operation)
+            held.append(operation.id)
+    return Reply(200, {"added": len(wanted), "operations": held})
+
+
+def _clear_faults(state: State, _: dict[str, str], __: Any) -> Reply:
+    state.faults.clear()
+    return Reply(200, {})
+
+
+def _clock(state: State, _: dict[str, str], __: Any) -> Reply:
+    clock = state.arm.clock
+    return Reply(200, {"now": clock.now(), "time_scale": clock.time_scale})
+
+
+def _advance(state: State, query: dict[str, str], body: Any) -> Reply:
+    seconds = body.get("advance") if isinstance(body, dict) else None
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or seconds < 0:
+        raise BadRequestError('{"advance": seconds}, not negative')
+    state.arm.clock.advance(seconds)
+    state.arm.operations.settle()
+    return _clock(state, query, body)
+
+
+def _quota(state: State, _: dict[str, str], body: Any) -> Reply:
+    if not isinstance(body, dict):
+        raise BadRequestError("an object")
+    location = str(body.get("location", "eastus"))
+    quotas = dict(state.store.meta("quotas") or {})
+    quotas |= {f"{location}/{name}".lower(): int(limit) for name, limit in (body.get("quotas") or {}).items()}
+    state.store.set_meta("quotas", quotas)
+    added = list(body.get("restrictions") or [])
+    if not all(isinstance(each, dict) and each.get("size") for each in added):
+        raise BadRequestError("a restriction names a size")
+    state.store.set_meta("restrictions", [*(state.store.meta("restrictions") or []), *added])
+    return Reply(200, {"quotas": quotas, "restrictions": state.store.meta("restrictions")})
+
+
+def _limits(state: State, _: dict[str, str], body: Any) -> Reply:
+    if not isinstance(body, dict):
+        raise BadRequestError("an object")
+    for name in ("throttle", "nic_operations"):
+        if name in body:
+            state.store.set_meta(name, body[name])
+    if "buckets" in body:
+        state.store.set_meta("buckets", (state.store.meta("buckets") or {}) | body["buckets"])
+        state.throttle.forget()
+    for name in ("gateway_limit", "page_size"):
+        if name in body:
+            setattr(state.arm, name, int(body[name]))
+    return Reply(200, {})
+
+
+def _gateway(state: State, name: str) -> Resource | None:
+    found = state.store.get(name)
+    if found is not None:
+        return found
+    every = state.store.of_type(gateway_document.TYPE)
+    return next((each for each in every if each.name.lower() == name.lower()), None)
+
+
+def _route(state: State, query: dict[str, str], _: Any) -> Reply:
+    gateway = _gateway(state, query.get("gateway") or "hub-agw")
+    if gateway is None:
+        return Reply(404, {"error": f"no gateway {query.get('gateway')}"})
+    properties = gateway.hidden.get("applied") or gateway.properties
+    port = query.get("port", "80")
+    if not port.isdecimal():
+        raise BadRequestError("port is a number")
+    if gateway.properties.get("operationalState") == "Stopped" and not gateway.hidden.get("applied"):
+        return Reply(404, {"error": "the gateway is stopped"})
+    reached = evaluation.route(properties, query.get("host", ""), int(port), query.get("frontend"))
+    return Reply(200, reached) if reached else Reply(404, {"error": "nothing listens there"})
+
+
+def _reset(state: State, _: dict[str, str], __: Any) -> Reply:
+    state.reset()
+    return Reply(200, {"subscription_id": ids.SUBSCRIPTION_ID})
+
+
+_CALLS = {
+    ("GET", "requests"): _requests,
+    ("DELETE", "requests"): _forget_requests,
+    ("GET", "resources"): _resources,
+    ("PUT", "resources"): _plant,
+    ("DELETE", "resources"): _remove,
+    ("GET", "operations"): _operations,
+    ("GET", "faults"): _list_faults,
+    ("POST", "faults"): _add_faults,
+    ("DELETE", "faults"): _clear_faults,
+    ("GET", "clock"): _clock,
+    ("POST", "clock"): _advance,
+    ("POST", "quota"): _quota,
+    ("POST", "limits"): _limits,
+    ("GET", "route"): _route,
+    ("POST", "reset"): _reset,
+}

@@ -1,0 +1,112 @@
+"""An Application Gateway as one document: its collections, the ids and back-references of its parts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from local.azure import ids
+from local.azure.store import Json
+
+TYPE = "Microsoft.Network/applicationGateways"
+
+COLLECTIONS = (
+    "gatewayIPConfigurations",
+    "sslCertificates",
+    "trustedRootCertificates",
+    "trustedClientCertificates",
+    "sslProfiles",
+    "authenticationCertificates",
+    "frontendIPConfigurations",
+    "frontendPorts",
+    "backendAddressPools",
+    "loadDistributionPolicies",
+    "backendHttpSettingsCollection",
+    "backendSettingsCollection",
+    "httpListeners",
+    "listeners",
+    "urlPathMaps",
+    "requestRoutingRules",
+    "routingRules",
+    "probes",
+    "rewriteRuleSets",
+    "redirectConfigurations",
+    "privateLinkConfigurations",
+)
+CERTIFICATES = ("sslCertificates", "trustedRootCertificates", "authenticationCertificates")
+# which parts show who uses them, and under which name (recorded in cli2024 ag_http_listener_with_waf_policy)
+_USERS = {
+    "httpListeners": ("frontendIPConfigurations", "frontendPorts", "sslCertificates", "sslProfiles"),
+    "requestRoutingRules": (
+        "backendAddressPools",
+        "backendHttpSettingsCollection",
+        "httpListeners",
+        "redirectConfigurations",
+        "rewriteRuleSets",
+        "urlPathMaps",
+    ),
+    "urlPathMaps": ("backendAddressPools", "backendHttpSettingsCollection", "redirectConfigurations"),
+    "backendHttpSettingsCollection": ("probes", "trustedRootCertificates"),
+}
+_ALWAYS_SHOWN = frozenset(COLLECTIONS) - {"authenticationCertificates"}
+
+
+def certificate_names(properties: Json) -> set[str]:
+    """The certificates that a document has, as `collection/name` in lower case."""
+    return {f"{each}/{part['name']}".lower() for each in CERTIFICATES for part in properties.get(each) or []}
+
+
+def part_references(value: Any) -> Iterator[str]:
+    """The ids that the inside of a part mentions."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == "id" and isinstance(inner, str):
+                yield inner
+            elif name not in ("requestRoutingRules", "httpListeners", "urlPathMaps", "backendHttpSettings") or not (
+                isinstance(inner, list)
+            ):
+                yield from part_references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from part_references(inner)
+
+
+def decorated(gateway_id: str, properties: Json) -> Json:
+    """The properties with every part's id, type and back-references, as GET shows them."""
+    shown = copy.deepcopy(properties)
+    by_key: dict[str, tuple[str, Json]] = {}
+    for collection in COLLECTIONS:
+        if collection in _ALWAYS_SHOWN:
+            shown.setdefault(collection, [])
+        if shown.get(collection, []) is None:
+            shown[collection] = []
+        for part in shown.get(collection) or []:
+            part["id"] = f"{gateway_id}/{collection}/{part['name']}"
+            part["type"] = f"{TYPE}/{collection}"
+            inner = part.setdefault("properties", {})
+            inner.pop("data", None)
+            inner.pop("password", None)
+            for users in _USERS:
+                if isinstance(inner.get(users), list):
+                    del inner[users]
+            by_key[ids.key(part["id"])] = (collection, part)
+    for users, used in _USERS.items():
+        for part in shown.get(users) or []:
+            for reference in dict.fromkeys(map(ids.key, part_references(part["properties"]))):
+                collection, other = by_key.get(reference, ("", {}))
+                if collection in used:
+                    other["properties"].setdefault(users, []).append({"id": part["id"]})
+    return shown
+
+
+def stamped(properties: Json, etag: str, state: str) -> Json:
+    """The same with one etag and state on every part."""
+    shown = dict(properties)
+    for collection in COLLECTIONS:
+        if collection in shown:
+            shown[collection] = [
+                part | {"etag": etag, "properties": part["properties"] | {"provisioningState": state}}
+                for part in shown[collection]
+            ]
+    return shown

@@ -1,0 +1,235 @@
+"""The subscription and what is listed across it: locations, providers, resources by tag, locks, usages, images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from local.azure import catalogue, errors, ids
+from local.azure.arm import Arm
+from local.azure.catalogue import Size
+from local.azure.resources.kind import LOCATIONS
+from local.azure.resources.locks import TYPE as LOCK
+from local.azure.store import Json, Resource
+
+NAMESPACES = ("Microsoft.Network", "Microsoft.Compute", "Microsoft.Resources", "Microsoft.Authorization")
+_TYPES = {
+    "Microsoft.Network": (
+        "virtualNetworks",
+        "networkSecurityGroups",
+        "networkInterfaces",
+        "publicIPAddresses",
+        "routeTables",
+        "natGateways",
+        "virtualNetworkGateways",
+        "applicationGateways",
+        "privateEndpoints",
+        "loadBalancers",
+        "locations/usages",
+        "locations/operations",
+    ),
+    "Microsoft.Compute": (
+        "virtualMachines",
+        "disks",
+        "skus",
+        "locations/usages",
+        "locations/vmSizes",
+        "locations/operations",
+        "locations/diskOperations",
+        "locations/publishers",
+    ),
+    "Microsoft.Resources": ("subscriptions", "resourceGroups", "resources", "tenants"),
+    "Microsoft.Authorization": ("locks",),
+}
+_NETWORK_QUOTAS = {
+    "VirtualNetworks": ("Virtual Networks", 1000, "Microsoft.Network/virtualNetworks"),
+    "PublicIPAddresses": ("Public IP Addresses", 1000, "Microsoft.Network/publicIPAddresses"),
+    "NetworkSecurityGroups": ("Network Security Groups", 5000, "Microsoft.Network/networkSecurityGroups"),
+    "NetworkInterfaces": ("Network Interfaces", 65536, "Microsoft.Network/networkInterfaces"),
+    "ApplicationGateways": ("Application Gateways", 1000, "Microsoft.Network/applicationGateways"),
+    "RouteTables": ("Route Tables", 200, "Microsoft.Network/routeTables"),
+}
+
+
+def show() -> Json:
+    """The one subscription."""
+    return {
+        "id": f"/subscriptions/{ids.SUBSCRIPTION_ID}",
+        "authorizationSource": "RoleBased",
+        "managedByTenants": [],
+        "subscriptionId": ids.SUBSCRIPTION_ID,
+        "tenantId": ids.TENANT_ID,
+        "displayName": "Local Azure",
+        "state": "Enabled",
+        "subscriptionPolicies": {
+            "locationPlacementId": "Public_2014-09-01",
+            "quotaId": "PayAsYouGo_2014-09-01",
+            "spendingLimit": "Off",
+        },
+    }
+
+
+def locations() -> list[Json]:
+    """The regions."""
+    return [
+        {
+            "id": f"/subscriptions/{ids.SUBSCRIPTION_ID}/locations/{name}",
+            "name": name,
+            "type": "Region",
+            "displayName": label,
+            "regionalDisplayName": label,
+            "metadata": {"regionType": "Physical", "regionCategory": "Recommended"},
+        }
+        for name, label in LOCATIONS.items()
+    ]
+
+
+def provider(namespace: str) -> Json:
+    """A provider, registered."""
+    name = next((each for each in NAMESPACES if each.lower() == namespace.lower()), None)
+    if name is None:
+        raise errors.by_gateway(404, "InvalidResourceNamespace", f"The resource namespace '{namespace}' is invalid.")
+    return {
+        "id": f"/subscriptions/{ids.SUBSCRIPTION_ID}/providers/{name}",
+        "namespace": name,
+        "registrationPolicy": "RegistrationRequired",
+        "registrationState": "Registered",
+        "resourceTypes": [
+            {
+                "resourceType": kind,
+                "locations": list(LOCATIONS.values()),
+                "apiVersions": ["2024-07-01", "2024-05-01", "2023-11-01"],
+                "capabilities": "SupportsTags, SupportsLocation",
+            }
+            for kind in _TYPES[name]
+        ],
+    }
+
+
+def entry(arm: Arm, resource: Resource, expand: str) -> Json:
+    """A resource as the generic list shows it: no properties, its provisioning state only when asked for."""
+    shown: Json = {"id": resource.id, "name": resource.name, "type": resource.type}
+    for part in ("location", "tags", "sku", "zones", "kind", "managedBy", "identity"):
+        if part in resource.doc:
+            shown[part] = resource.doc[part]
+    if "provisioningstate" in expand.lower():
+        shown["provisioningState"] = arm.state_of(resource)
+    return shown
+
+
+def tag_filter(text: str) -> tuple[str | None, str | None]:
+    """`tagName eq 'a' and tagValue eq 'b'`."""
+    name = re.search(r"tagName\s+eq\s+'((?:[^']|'')*)'", text, re.IGNORECASE)
+    value = re.search(r"tagValue\s+eq\s+'((?:[^']|'')*)'", text, re.IGNORECASE)
+    return (name[1].replace("''", "'") if name else None, value[1].replace("''", "'") if value else None)
+
+
+def has_tag(shown: Json, name: str | None, value: str | None) -> bool:
+    """Tag names are compared without letter case, values with it."""
+    if name is None:
+        return True
+    tags = {each.lower(): text for each, text in (shown.get("tags") or {}).items()}
+    return name.lower() in tags and (value is None or tags[name.lower()] == value)
+
+
+def resource_filter(text: str) -> Callable[[Json], bool]:
+    """What the generic list filters by: a tag, a type, a name, a group, a location."""
+    name, value = tag_filter(text)
+    wanted = {
+        part: match[1].lower()
+        for part in ("resourceType", "name", "location", "resourceGroup")
+        if (match := re.search(rf"\b{part}\s+eq\s+'([^']*)'", text, re.IGNORECASE))
+    }
+
+    def fits(shown: Json) -> bool:
+        actual = {
+            "resourceType": shown["type"],
+            "name": shown["name"],
+            "location": shown.get("location", ""),
+            "resourceGroup": ids.group_of(shown["id"]),
+        }
+        return has_tag(shown, name, value) and all(actual[part].lower() == text for part, text in wanted.items())
+
+    return fits
+
+
+def lock(resource: Resource) -> Json:
+    """A lock."""
+    return {"id": resource.id, "name": resource.name, "type": LOCK, "properties": dict(resource.properties)}
+
+
+def network_usages(arm: Arm, location: str) -> list[Json]:
+    """What the network provider counts in a region."""
+    return [
+        {
+            "id": f"/subscriptions/{ids.SUBSCRIPTION_ID}/providers/Microsoft.Network/locations/{location}/usages/{name}",
+            "unit": "Count",
+            "currentValue": sum(1 for each in arm.store.of_type(kind) if each.location == location),
+            "limit": catalogue.network_limit(arm, location, name, limit),
+            "name": {"value": name, "localizedValue": label},
+        }
+        for name, (label, limit, kind) in _NETWORK_QUOTAS.items()
+    ]
+
+
+def vm_size(size: Size) -> Json:
+    """As `vmSizes` lists it."""
+    return {
+        "name": size.name,
+        "numberOfCores": size.vcpus,
+        "osDiskSizeInMB": 1047552,
+        "resourceDiskSizeInMB": size.vcpus * 4096,
+        "memoryInMB": int(size.memory_gb * 1024),
+        "maxDataDiskCount": size.disks,
+    }
+
+
+def images(location: str, rest: str, query: dict[str, str]) -> object:
+    """Publishers, offers, SKUs, versions, and one version."""
+    parts = [each for each in rest.split("/") if each]
+    base = f"/Subscriptions/{ids.SUBSCRIPTION_ID}/Providers/Microsoft.Compute/Locations/{location}/Publishers"
+
+    def named(names: list[str], under: str) -> list[Json]:
+        return [{"location": location, "name": each, "id": f"{under}/{each}"} for each in names]
+
+    if not parts:
+        return named([catalogue.PUBLISHER], base)
+    offers = {offer for offer, _ in catalogue.IMAGES}
+    if parts[0].lower() != catalogue.PUBLISHER.lower():
+        raise errors.ArmError(404, "NotFound", f"Artifact: Publisher {parts[0]} was not found.")
+    under = f"{base}/{catalogue.PUBLISHER}/ArtifactTypes/VMImage/Offers"
+    if len(parts) <= 4 and parts[-1].lower() == "offers":
+        return named(sorted(offers), under)
+    offer = parts[4] if len(parts) > 4 else ""
+    if offer.lower() not in {each.lower() for each in offers}:
+        raise errors.ArmError(404, "NotFound", f"Artifact: Offer {offer} was not found.")
+    skus = [sku for each, sku in catalogue.IMAGES if each.lower() == offer.lower()]
+    if len(parts) == 6:
+        return named(sorted(skus), f"{under}/{offer}/Skus")
+    sku = parts[6] if len(parts) > 6 else ""
+    found = next((each for each in skus if each.lower() == sku.lower()), None)
+    if found is None:
+        raise errors.ArmError(404, "NotFound", f"Artifact: VMImage was not found: {offer}/{sku}.")
+    under = f"{under}/{offer}/Skus/{found}/Versions"
+    if len(parts) <= 8:
+        versions = list(catalogue.IMAGE_VERSIONS)
+        if "desc" in query.get("$orderby", "").lower():
+            versions.reverse()
+        top = query.get("$top", "")
+        return named(versions[: int(top)] if top.isdecimal() else versions, under)
+    version = catalogue.IMAGE_VERSIONS[-1] if parts[8].lower() == "latest" else parts[8]
+    image = catalogue.image_of({"publisher": parts[0], "offer": offer, "sku": found, "version": version})
+    if image is None:
+        raise errors.ArmError(404, "NotFound", f"Artifact: VMImage version {parts[8]} was not found.")
+    return {
+        "location": location,
+        "name": version,
+        "id": f"{under}/{version}",
+        "properties": {
+            "hyperVGeneration": image[0],
+            "architecture": image[1],
+            "osDiskImage": {"operatingSystem": "Linux", "sizeInGb": 31},
+            "dataDiskImages": [],
+            "features": [{"name": "SecurityType", "value": "TrustedLaunchSupported"}] if image[0] == "V2" else [],
+        },
+    }
