@@ -1,0 +1,21 @@
+"""A local Functions host with a Durable engine: serves any Python v2 function app, and can be killed at any moment.
+
+    python -m local.functions --script-root DIR --port P --state DIR
+
+The way of a request, and where to look:
+
+    __main__.py     the command line; signals; the one line on standard output
+    host.py         puts the parts together and takes them apart again
+    settings.py     host.json, local.settings.json, the values of the environment that count
+    app.py          finds and loads the app: functions, their triggers and bindings
+    invoke.py       calls a function: threads or event loop, context, durable client
+    logs.py         log lines with function and invocation id
+    web.py          the ASGI application: which part answers which path, keys
+    routes.py       route templates and constraints
+    http_trigger.py requests into functions, results into responses
+    admin.py        GET /, /admin/...
+    timers.py       timer triggers
+    durable/        the Durable engine, its store and its management API; begin with durable/__init__.py
+
+Only the loopback interface is served.
+"""

@@ -1,0 +1,105 @@
+"""The command line: `python -m local.functions --script-root DIR --port P --state DIR`."""
+
+import argparse
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import IO, NoReturn
+
+from local.functions import logs
+from local.functions.app import LoadError, load_app
+from local.functions.keys import kept_keys
+from local.functions.routes import RouteError
+from local.functions.settings import SettingsError, apply_local_settings, host_settings
+from local.functions.timers import ScheduleError
+
+SECONDS_TO_WAIT_FOR_THE_STATE = 3.0
+# Computation in one thread shall not make the event loop, and with it timers and requests, wait for long.
+SWITCH_INTERVAL = 0.0005
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local.functions", description="A local Azure Functions host.")
+    parser.add_argument("--script-root", type=Path, default=Path(), metavar="DIR", help="where function_app.py is")
+    parser.add_argument("--port", type=int, default=0, help="0, the default, picks a free one")
+    parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="what must survive a restart")
+    return parser.parse_args()
+
+
+def give_up(message: str) -> NoReturn:
+    print(message, file=sys.stderr, flush=True)
+    raise SystemExit(1)
+
+
+def hold(state: Path) -> IO[str]:
+    """The state directory belongs to one host at a time."""
+    state.mkdir(parents=True, exist_ok=True)
+    lock = (state / "host.lock").open("w")
+    patience = time.monotonic() + SECONDS_TO_WAIT_FOR_THE_STATE
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > patience:
+                give_up(f"The state directory {state} is in use by another host.")
+            time.sleep(0.02)
+        else:
+            return lock
+
+
+def main() -> None:
+    options = arguments()
+    logs.set_up()
+    warnings.filterwarnings("ignore", message="Potential duplicate Task completion")
+    script_root = options.script_root.resolve()
+    state = options.state.resolve()
+    lock = hold(state)
+    try:
+        apply_local_settings(script_root, os.environ)
+        settings = host_settings(script_root, os.environ)
+        os.chdir(script_root)
+        functions = load_app(script_root)
+    except (LoadError, SettingsError) as error:
+        give_up(str(error))
+
+    import uvloop
+
+    from local.functions.host import Host
+
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    keys = kept_keys(state)
+    try:
+        host = Host(functions, settings, keys, state, options.port)
+    except (RouteError, ScheduleError, SettingsError, OSError) as error:
+        give_up(f"The function app in {script_root} can't be served: {error}")
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        endpoints = {
+            "api": host.api,
+            "function_key": keys.function,
+            "system_key": keys.system,
+            "master_key": keys.master,
+        }
+        await host.serve(lambda: print(json.dumps(endpoints), flush=True), stop)
+
+    uvloop.run(serve())
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    lock.close()
+    # Threads in which a function still runs would keep the process; what they do is done again after the next start.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

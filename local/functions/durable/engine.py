@@ -1,0 +1,499 @@
+"""The engine: what happens to orchestrations, one transaction per transition.
+
+It decides nothing about when: a driver asks it for work (`take_episode`, `take_task`), does the work where it likes,
+and hands back what came of it (`finish_episode`, `finish_task`). `next_due` says when to call `fire_due_timers`.
+`local.functions.durable.driver` does so on an event loop, `local.functions.durable.stage` step by step in tests; both
+go through here. What was taken and not handed back is simply taken again by the next engine on the same store.
+
+All methods may be called from any thread.
+"""
+
+import json
+import logging
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.functions.durable import events as ev
+from local.functions.durable.agenda import Agenda
+from local.functions.durable.clock import Clock, SystemClock, stamp
+from local.functions.durable.decisions import (
+    Failure,
+    Outcome,
+    Schedule,
+    SendEvent,
+    SetTimer,
+    StartSub,
+    Success,
+    missing_function,
+)
+from local.functions.durable.entities import (
+    EntityBatch,
+    EntityFunction,
+    EntityOutcome,
+    is_entity,
+    play_batch,
+    request,
+    response,
+)
+from local.functions.durable.episode import Catalogue, Episode, History, Orchestrator, as_played, play
+from local.functions.durable.events import Event, event, text
+from local.functions.durable.rewind import without_failures
+from local.functions.durable.store import Instance, Store, Task, Timer
+
+log = logging.getLogger("durable")
+
+HISTORIES_IN_MEMORY = 256
+LONGEST_INSTANCE_ID = 100
+
+
+class RefusedError(Exception):
+    """A request that can't be met, in the extension's words; the management API answers 400."""
+
+
+class AlreadyExistsError(RefusedError):
+    """The instance id belongs to an orchestration that isn't finished."""
+
+
+@dataclass(slots=True)
+class _Effects:
+    """What an episode brings into the world, to be told once it is committed."""
+
+    changed: list[Instance]
+    tasks: list[Task] = field(default_factory=list)
+    timers: list[Timer] = field(default_factory=list)
+
+
+class Engine:
+    def __init__(
+        self,
+        orchestrators: Mapping[str, Orchestrator],
+        activities: Iterable[str],
+        store: Store,
+        clock: Clock | None = None,
+        default_version: str = "",
+        entities: Mapping[str, EntityFunction] | None = None,
+    ) -> None:
+        self.catalogue = Catalogue(
+            {name.lower(): (name, function) for name, function in orchestrators.items()},
+            {name.lower(): name for name in activities},
+            default_version,
+            {name.lower(): (name, function) for name, function in (entities or {}).items()},
+        )
+        self.store = store
+        self.clock = clock or SystemClock()
+        self.on_work: Callable[[], None] = lambda: None
+        """Called, in whatever thread, when there may be something to do."""
+        self.on_change: Callable[[Instance], None] = lambda instance: None
+        """Called with the new state of an instance, after the commit."""
+        self._lock = threading.RLock()
+        self._histories: OrderedDict[str, History] = OrderedDict()
+        self._agenda = Agenda(store)
+
+    # --- what clients ask for -----------------------------------------------------------------------------------------
+
+    def start(self, name: str, given: str | None = None, instance_id: str | None = None, version: str = "") -> str:
+        """Starts an orchestration. `given` is its input as JSON text, as it came in a request's body."""
+        if name.lower() not in self.catalogue.orchestrators:
+            raise RefusedError(missing_function("orchestrator", name, self.catalogue.orchestrator_names))
+        instance_id = instance_id or uuid.uuid4().hex
+        if instance_id.startswith("@"):
+            raise RefusedError("Orchestration instance ids must not start with @.")
+        if any(char in "/\\#?" or ord(char) < 32 or 127 <= ord(char) < 160 for char in instance_id):
+            raise RefusedError("Orchestration instance ids must not contain /, \\, #, ?, or control characters.")
+        if len(instance_id) > LONGEST_INSTANCE_ID:
+            raise RefusedError(f"Instance ID lengths must not exceed {LONGEST_INSTANCE_ID} characters.")
+        registered, _ = self.catalogue.orchestrators[name.lower()]
+        with self._lock:
+            present = self.store.instance(instance_id)
+            if present and present.status not in ev.FINISHED:
+                raise AlreadyExistsError(f"An Orchestration instance with the status {present.status} already exists.")
+            with self.store.transition():
+                instance = self._begin(registered, given, instance_id, version or self.catalogue.default_version)
+            self._changed(instance)
+        return instance_id
+
+    def _begin(
+        self,
+        name: str,
+        given: str | None,
+        instance_id: str,
+        version: str,
+        parent: tuple[Instance, int] | None = None,
+    ) -> Instance:
+        """Inside a transition: a new instance in place of a finished one, and the message that sets it going."""
+        now = self.clock.now()
+        self.store.forget_instance(instance_id)
+        self._forget_in_memory(instance_id)
+        instance = Instance(instance_id, name, version, uuid.uuid4().hex, ev.PENDING, given, None, None, now, now)
+        if parent:
+            instance.parent, instance.parent_execution = parent[0].id, parent[0].execution
+            instance.parent_task = parent[1]
+        self.store.put_instance(instance)
+        self._send(instance_id, self._started(instance, now), instance.execution)
+        return instance
+
+    @staticmethod
+    def _started(instance: Instance, now: float) -> Event:
+        parent = None
+        if instance.parent:
+            parent = {
+                "OrchestrationInstance": {"InstanceId": instance.parent, "ExecutionId": instance.parent_execution},
+                "TaskScheduleId": instance.parent_task,
+            }
+        return event(
+            ev.EXECUTION_STARTED,
+            now,
+            Name=instance.name,
+            Version=instance.version,
+            Input=instance.input,
+            OrchestrationInstance={"InstanceId": instance.id, "ExecutionId": instance.execution},
+            ParentInstance=parent,
+            Tags=None,
+        )
+
+    def raise_event(self, instance_id: str, name: str, data: str) -> None:
+        self._message(instance_id, event(ev.EVENT_RAISED, self.clock.now(), Name=name, Input=data))
+
+    def signal_entity(self, name: str, key: str, operation: str, given: Any) -> None:
+        if name.lower() not in self.catalogue.entities:
+            known = {one: registered for one, (registered, _) in self.catalogue.entities.items()}
+            raise RefusedError(missing_function("entity", name, known))
+        message = text(request(operation, given, str(uuid.uuid4())))
+        self._message(f"@{name.lower()}@{key}", event(ev.EVENT_RAISED, self.clock.now(), Name="op", Input=message))
+
+    def terminate(self, instance_id: str, reason: str | None) -> None:
+        self._message(instance_id, event(ev.EXECUTION_TERMINATED, self.clock.now(), Input=reason))
+
+    def suspend(self, instance_id: str, reason: str | None) -> None:
+        self._message(instance_id, event(ev.EXECUTION_SUSPENDED, self.clock.now(), Reason=reason))
+
+    def resume(self, instance_id: str, reason: str | None) -> None:
+        self._message(instance_id, event(ev.EXECUTION_RESUMED, self.clock.now(), Reason=reason))
+
+    def restart(self, instance_id: str, *, under_new_id: bool) -> str:
+        """Starts the same orchestration with the same input again."""
+        instance = self.store.instance(instance_id)
+        if instance is None:
+            raise RefusedError(f"An orchestrastion with the instanceId {instance_id} was not found.")
+        return self.start(instance.name, instance.input, None if under_new_id else instance_id, instance.version)
+
+    def rewind(self, instance_id: str, reason: str | None) -> None:
+        """Lets a failed instance, and those of its children that failed, try again what failed."""
+        with self._lock:
+            instance = self.store.instance(instance_id)
+            if instance is None or instance.status != ev.FAILED:
+                raise RefusedError("The rewind operation is only supported on failed orchestration instances.")
+            with self.store.transition():
+                rewound = self._rewind(instance, reason)
+            for one in rewound:
+                self._changed(one)
+
+    def _rewind(self, instance: Instance, reason: str | None) -> list[Instance]:
+        texts, children = without_failures(self.store.history(instance.id))
+        self.store.clear_history(instance.id)
+        self.store.append_history(instance.id, 0, texts)
+        self._forget_in_memory(instance.id)
+        instance.status, instance.output, instance.updated = ev.RUNNING, None, self.clock.now()
+        self.store.put_instance(instance)
+        self._send(instance.id, event(ev.GENERIC, self.clock.now(), Data=reason), instance.execution)
+        rewound = [instance]
+        for child_id in children:
+            child = self.store.instance(child_id)
+            if child and child.status == ev.FAILED:
+                rewound += self._rewind(child, reason)
+        return rewound
+
+    def can_resume(self, instance: Instance) -> bool:
+        """Suspended, or about to be."""
+        waiting = (message.event["EventType"] for message in self.store.inbox(instance.id))
+        return instance.status == ev.SUSPENDED or ev.EXECUTION_SUSPENDED in waiting
+
+    def _message(self, instance_id: str, message: Event) -> None:
+        with self._lock:
+            with self.store.transition():
+                self._send(instance_id, message)
+            self.on_work()
+
+    def purge(self, instance_ids: Iterable[str]) -> int:
+        """Forgets finished instances; others are left alone. Says how many there were."""
+        gone = 0
+        with self._lock, self.store.transition():
+            for instance_id in instance_ids:
+                instance = self.store.instance(instance_id)
+                if instance and instance.status in ev.FINISHED:
+                    self.store.forget_instance(instance_id)
+                    self._forget_in_memory(instance_id)
+                    gone += 1
+        return gone
+
+    # --- episodes -----------------------------------------------------------------------------------------------------
+
+    def ready(self) -> list[str]:
+        """The instances that have messages and aren't in an episode, longest waiting first."""
+        with self._lock:
+            return self._agenda.ready()
+
+    def take_episode(self, instance_id: str | None = None) -> Episode | EntityBatch | None:
+        with self._lock:
+            while chosen := self._agenda.take_instance(instance_id):
+                episode = self._batch_of(chosen) if is_entity(chosen) else self._episode_of(chosen)
+                if episode:
+                    return episode
+                self._agenda.done_with(chosen)
+            return None
+
+    def _episode_of(self, instance_id: str) -> Episode | None:
+        instance = self.store.instance(instance_id)
+        messages = self.store.inbox(instance_id)
+        meant = [
+            message
+            for message in messages
+            if instance and instance.status not in ev.FINISHED and message.execution in (None, instance.execution)
+        ]
+        if len(meant) < len(messages):
+            with self.store.transition():
+                kept = {message.place for message in meant}
+                self.store.take_from_inbox(message.place for message in messages if message.place not in kept)
+        past = self._history(instance_id)
+        starts = any(message.event["EventType"] == ev.EXECUTION_STARTED for message in meant)
+        if not instance or not meant or not (past.events or starts):
+            return None
+        now = event(ev.ORCHESTRATOR_STARTED, self.clock.now())
+        # The start comes first, also when it follows on what an earlier generation left.
+        meant.sort(key=lambda message: message.event["EventType"] != ev.EXECUTION_STARTED)
+        return Episode(instance, past, [now, *(one.event for one in meant)], [one.place for one in meant])
+
+    def _batch_of(self, entity_id: str) -> EntityBatch | None:
+        messages = self.store.inbox(entity_id)
+        if not messages:
+            return None
+        requests = [json.loads(one.event["Input"]) for one in messages]
+        return EntityBatch(entity_id, self.store.entity(entity_id), requests, [one.place for one in messages])
+
+    def play(self, episode: Episode | EntityBatch) -> Outcome | EntityOutcome:
+        """The episode itself: user code. Takes no lock, writes nothing."""
+        if isinstance(episode, EntityBatch):
+            return play_batch(episode, self.catalogue.entities)
+        return play(episode, self.catalogue, log.error)
+
+    def finish_episode(self, episode: Episode | EntityBatch, outcome: Outcome | EntityOutcome) -> None:
+        """Makes an episode's outcome true, in one transaction."""
+        if isinstance(episode, EntityBatch) and isinstance(outcome, EntityOutcome):
+            self._finish_batch(episode, outcome)
+        elif isinstance(episode, Episode) and isinstance(outcome, Outcome):
+            self._finish_orchestration(episode, outcome)
+
+    def _finish_batch(self, batch: EntityBatch, outcome: EntityOutcome) -> None:
+        with self._lock:
+            now = self.clock.now()
+            with self.store.transition():
+                self.store.take_from_inbox(batch.places)
+                self.store.put_entity(batch.instance_id, outcome.state, now)
+                for asked, result in zip(batch.requests, outcome.results, strict=False):
+                    if asked.get("parent"):
+                        answer = event(ev.EVENT_RAISED, now, Name=asked["id"], Input=response(result))
+                        self._send(asked["parent"], answer, asked["parentExecution"])
+            self._agenda.done_with(batch.instance_id)
+            self.on_work()
+
+    def _finish_orchestration(self, episode: Episode, outcome: Outcome) -> None:
+        with self._lock:
+            instance, now = episode.instance, self.clock.now()
+            effects = _Effects([instance])
+            with self.store.transition():
+                self.store.take_from_inbox(episode.places)
+                new = [*episode.new]
+                for decision in outcome.decisions:
+                    self._carry_out(decision, instance, now, new, effects)
+                instance.updated = now
+                instance.custom_status = outcome.custom_status or instance.carried_status
+                instance.carried_status = None
+                if outcome.continue_with is not None:
+                    self._continue_as_new(instance, outcome, now)
+                else:
+                    self._settle(instance, outcome, now, new)
+                    texts = [text(as_played(one)) for one in new]
+                    self.store.append_history(instance.id, len(episode.past.events), texts)
+                    if instance.status not in ev.FINISHED:
+                        episode.past.extend(new, texts)
+                        self._remember(instance.id, episode.past)
+                self.store.put_instance(instance)
+            self._agenda.done_with(instance.id)
+            self._agenda.add_tasks(effects.tasks)
+            self._agenda.add_timers(effects.timers)
+            for one in effects.changed:
+                self._changed(one)
+
+    def _carry_out(self, decision: Any, instance: Instance, now: float, new: list[Event], effects: "_Effects") -> None:
+        number = decision.id
+        if isinstance(decision, Schedule):
+            name = self.catalogue.activities.get(decision.name.lower(), decision.name)
+            # The framework keeps an activity's parameters, of which there is one.
+            given = text([decision.input])
+            new.append(event(ev.TASK_SCHEDULED, now, number, Name=name, Version="", Input=given))
+            effects.tasks.append(self.store.add_task(instance.id, instance.execution, number, name, given))
+        elif isinstance(decision, SetTimer):
+            due = {"FireAt": stamp(decision.due)}
+            new.append(event(ev.TIMER_CREATED, now, number, **due))
+            fired = event(ev.TIMER_FIRED, now, TimerId=number, **due)
+            effects.timers.append(self.store.add_timer(instance.id, instance.execution, number, decision.due, fired))
+        elif isinstance(decision, StartSub):
+            name, _ = self.catalogue.orchestrators[decision.name.lower()]
+            given = text(decision.input)
+            new.append(
+                event(
+                    ev.SUB_CREATED,
+                    now,
+                    number,
+                    InstanceId=decision.instance_id,
+                    Name=name,
+                    Version=decision.version,
+                    Input=given,
+                )
+            )
+            present = self.store.instance(decision.instance_id)
+            if present and present.status not in ev.FINISHED:
+                log.warning(
+                    "Orchestration '%s' starts '%s' under the ID of an instance that is running: dropped, and it will "
+                    "wait for it for ever, as it would in Azure.",
+                    instance.id,
+                    decision.instance_id,
+                )
+                return
+            effects.changed.append(self._begin(name, given, decision.instance_id, decision.version, (instance, number)))
+        elif isinstance(decision, SendEvent):
+            new.append(
+                event(
+                    ev.EVENT_SENT,
+                    now,
+                    number,
+                    InstanceId=decision.instance_id,
+                    Name=decision.name,
+                    Input=decision.input,
+                )
+            )
+            self._send(decision.instance_id, event(ev.EVENT_RAISED, now, Name=decision.name, Input=decision.input))
+
+    def _settle(self, instance: Instance, outcome: Outcome, now: float, new: list[Event]) -> None:
+        if outcome.status is None:
+            instance.status = ev.SUSPENDED if outcome.suspended else ev.RUNNING
+            new.append(event(ev.ORCHESTRATOR_COMPLETED, now))
+            return
+        instance.status, instance.output = outcome.status, outcome.result
+        new.append(
+            event(
+                ev.EXECUTION_COMPLETED,
+                now,
+                OrchestrationStatus=outcome.status,
+                Result=outcome.result,
+                FailureDetails=None,
+            )
+        )
+        new.append(event(ev.ORCHESTRATOR_COMPLETED, now))
+        self._agenda.forget_timers(self.store.drop_timers(instance.id))
+        self._forget_in_memory(instance.id)
+        if instance.parent:
+            if outcome.status == ev.COMPLETED:
+                told = event(ev.SUB_COMPLETED, now, TaskScheduledId=instance.parent_task, Result=outcome.result)
+            else:
+                told = event(
+                    ev.SUB_FAILED,
+                    now,
+                    TaskScheduledId=instance.parent_task,
+                    Reason=outcome.result,
+                    Details=outcome.details,
+                )
+            self._send(instance.parent, told, instance.parent_execution)
+
+    def _continue_as_new(self, instance: Instance, outcome: Outcome, now: float) -> None:
+        """The next generation: an empty history, and the events that nobody waited for go along."""
+        self.store.clear_history(instance.id)
+        self._agenda.forget_timers(self.store.drop_timers(instance.id))
+        self._forget_in_memory(instance.id)
+        instance.execution, instance.input = uuid.uuid4().hex, outcome.continue_with
+        instance.status = ev.SUSPENDED if outcome.suspended else ev.RUNNING
+        instance.carried_status = instance.custom_status
+        for left in reversed(outcome.unprocessed):
+            self._send(instance.id, {**left, "IsPlayed": False}, ahead=True)
+        self._send(instance.id, self._started(instance, now), instance.execution, ahead=True)
+
+    def abandon_episode(self, episode: Episode | EntityBatch) -> None:
+        """Puts an episode back whose outcome never came about."""
+        with self._lock:
+            self._forget_in_memory(episode.instance_id)
+            self._agenda.done_with(episode.instance_id)
+            self._agenda.has_message(episode.instance_id)
+            self.on_work()
+
+    # --- activities ---------------------------------------------------------------------------------------------------
+
+    def pending_tasks(self) -> list[Task]:
+        """Activities that were scheduled and not taken yet, oldest first."""
+        with self._lock:
+            return self._agenda.pending_tasks()
+
+    def take_task(self, task_id: int | None = None) -> Task | None:
+        with self._lock:
+            return self._agenda.take_task(task_id)
+
+    def finish_task(self, task: Task, outcome: Success | Failure) -> None:
+        now = self.clock.now()
+        if isinstance(outcome, Success):
+            message = event(ev.TASK_COMPLETED, now, TaskScheduledId=task.task, Result=outcome.result)
+        else:
+            message = event(
+                ev.TASK_FAILED, now, TaskScheduledId=task.task, Reason=outcome.reason, Details=outcome.details
+            )
+        with self._lock:
+            with self.store.transition():
+                if self.store.remove_task(task.id):
+                    self._send(task.instance, message, task.execution)
+            self._agenda.forget_task(task.id)
+            self.on_work()
+
+    # --- timers -------------------------------------------------------------------------------------------------------
+
+    def next_due(self) -> float | None:
+        with self._lock:
+            return self._agenda.next_due()
+
+    def fire_due_timers(self) -> int:
+        """All timers that are due, in the order in which they are. Says how many there were."""
+        with self._lock:
+            now, fired = self.clock.now(), 0
+            while timer := self._agenda.take_due(now):
+                with self.store.transition():
+                    message = self.store.take_timer(timer.id)
+                    if message:
+                        self._send(timer.instance, {**message, "Timestamp": stamp(now)}, timer.execution)
+                fired += 1
+            if fired:
+                self.on_work()
+            return fired
+
+    def _send(self, instance_id: str, message: Event, execution: str | None = None, *, ahead: bool = False) -> None:
+        self.store.send(instance_id, message, execution, ahead=ahead)
+        self._agenda.has_message(instance_id)
+
+    def _changed(self, instance: Instance) -> None:
+        self.on_change(instance)
+        self.on_work()
+
+    def _history(self, instance_id: str) -> History:
+        history = self._histories.get(instance_id)
+        if history is None:
+            history = History.read(self.store.history(instance_id))
+        return history
+
+    def _remember(self, instance_id: str, history: History) -> None:
+        self._histories[instance_id] = history
+        self._histories.move_to_end(instance_id)
+        while len(self._histories) > HISTORIES_IN_MEMORY:
+            self._histories.popitem(last=False)
+
+    def _forget_in_memory(self, instance_id: str) -> None:
+        self._histories.pop(instance_id, None)

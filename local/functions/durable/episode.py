@@ -1,0 +1,174 @@
+"""One episode of an orchestration: the SDK's function is called with the whole history, its answer is replayed.
+
+Pure computation on what was taken from the store; nothing is written here. Whoever runs it may do so in any thread.
+"""
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from local.functions.durable import events as ev
+from local.functions.durable.decisions import Answer, Outcome, missing_function
+from local.functions.durable.entities import EntityFunction
+from local.functions.durable.events import Event, text
+from local.functions.durable.replay import Replay
+from local.functions.durable.store import Instance
+from local.functions.logs import Invocation, current, executed, stack_of
+
+log = logging.getLogger("host")
+
+OUT_OF_PROC = "\n\n$OutOfProcData$:"
+CONSTANT_PART = text(
+    {
+        "isReplaying": False,
+        "upperSchemaVersion": 1,
+        "upperSchemaVersionNew": 2,
+        "maximumShortTimerDuration": "6.00:00:00",
+        "longRunningTimerIntervalDuration": "3.00:00:00",
+        "defaultHttpAsyncRequestSleepTimeMillseconds": 30000,
+    }
+)[1:]
+
+
+class OrchestrationContext:
+    """What the worker hands to an orchestrator function."""
+
+    __slots__ = ("body",)
+
+    def __init__(self, body: str) -> None:
+        self.body = body
+
+
+@dataclass(slots=True)
+class History:
+    """An instance's present generation, kept both as events and as the JSON text in which the SDK gets them."""
+
+    events: list[Event] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, texts: list[str]) -> "History":
+        return cls([json.loads(one) for one in texts], texts)
+
+    def extend(self, events: list[Event], texts: list[str]) -> None:
+        self.events.extend(events)
+        self.texts.extend(texts)
+
+
+@dataclass(slots=True)
+class Episode:
+    instance: Instance
+    past: History
+    new: list[Event]
+    places: list[int]
+    """Where the messages, now events in `new`, lie in the inbox."""
+
+    @property
+    def instance_id(self) -> str:
+        return self.instance.id
+
+    @property
+    def name(self) -> str:
+        return self.instance.name
+
+
+Orchestrator = Callable[[OrchestrationContext], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The orchestrators and activities there are, by name in lower case: names are compared without regard to it."""
+
+    orchestrators: Mapping[str, tuple[str, Orchestrator]]
+    activities: Mapping[str, str]
+    default_version: str = ""
+    entities: Mapping[str, tuple[str, EntityFunction]] = field(default_factory=dict)
+
+    @property
+    def orchestrator_names(self) -> dict[str, str]:
+        return {key: name for key, (name, _) in self.orchestrators.items()}
+
+
+def play(episode: Episode, catalogue: Catalogue, complain: Callable[[str], None]) -> Outcome:
+    instance = episode.instance
+    replay = Replay(
+        name=instance.name,
+        instance_id=instance.id,
+        parent_id=instance.parent,
+        execution=instance.execution,
+        activities=catalogue.activities,
+        orchestrators=catalogue.orchestrator_names,
+        default_version=catalogue.default_version,
+        ask=lambda: _ask(episode, catalogue),
+        complain=complain,
+    )
+    return replay.run(episode.past.events, episode.new)
+
+
+def _ask(episode: Episode, catalogue: Catalogue) -> Answer:
+    instance = episode.instance
+    known = catalogue.orchestrators.get(instance.name.lower())
+    if known is None:
+        reason = missing_function("orchestrator", instance.name, catalogue.orchestrator_names)
+        return Answer(broken=(f"Orchestrator function '{instance.name}' failed: {reason}", reason))
+    name, function = known
+    context, begun, how = OrchestrationContext(body_of(episode)), time.perf_counter(), "Failed"
+    invocation = Invocation(str(uuid.uuid4()), name)
+    token = current.set(invocation)
+    try:
+        said = function(context)
+        how = "Succeeded"
+        return _answer(json.loads(said))
+    except Exception as error:  # noqa: BLE001 - whatever user code raises fails its instance
+        return _failure(name, error)
+    finally:
+        current.reset(token)
+        log.info(executed(name, how, invocation.id, begun))
+
+
+def body_of(episode: Episode) -> str:
+    """The context in the extension's JSON; the long part, the past, is not serialised anew."""
+    instance = episode.instance
+    past_is_played = ",".join(episode.past.texts)
+    new = ",".join(text(event) for event in episode.new)
+    history = f"{past_is_played},{new}" if past_is_played and new else past_is_played or new
+    return (
+        f'{{"history":[{history}],"input":{instance.input or "null"},"instanceId":{text(instance.id)},'
+        f'"parentInstanceId":{text(instance.parent)},{CONSTANT_PART}'
+    )
+
+
+def _answer(state: dict[str, Any], error: BaseException | None = None) -> Answer:
+    # The SDK nests its one list of actions in another.
+    actions = state["actions"][0] if state["actions"] else []
+    return Answer(
+        actions=actions,
+        is_done=bool(state.get("isDone")),
+        output=state.get("output"),
+        error=state.get("error"),
+        stack=stack_of(error) if error else "",
+        custom_status=state.get("customStatus"),
+    )
+
+
+def _failure(name: str, error: Exception) -> Answer:
+    message = str(error)
+    marker = message.find(OUT_OF_PROC)
+    if marker >= 0:
+        try:
+            return _answer(json.loads(message[marker + len(OUT_OF_PROC) :]), error.__cause__ or error)
+        except ValueError:
+            message = message[:marker]
+    stack = stack_of(error)
+    failure = (
+        f"One or more errors occurred. (Result: Failure\nException: {type(error).__name__}: {message}\nStack: {stack})"
+    )
+    return Answer(broken=(f"Orchestrator function '{name}' failed: {failure}", stack))
+
+
+def as_played(event: Event) -> Event:
+    return event if event["EventType"] == ev.ORCHESTRATOR_STARTED else {**event, "IsPlayed": True}

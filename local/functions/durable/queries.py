@@ -1,0 +1,140 @@
+"""What the management API shows: statuses, lists, histories, and which instances a filter means."""
+
+import base64
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from local.functions.durable import events as ev
+from local.functions.durable.clock import short_stamp
+from local.functions.durable.events import Event
+from local.functions.durable.store import Instance, Store
+
+STATUSES = (
+    ev.RUNNING,
+    ev.COMPLETED,
+    "ContinuedAsNew",
+    ev.FAILED,
+    ev.CANCELED,
+    ev.TERMINATED,
+    ev.PENDING,
+    ev.SUSPENDED,
+)
+
+
+def as_json(text: str | None) -> Any:
+    """Stored text as the API shows it: JSON as it is, anything else (a reason) as a string."""
+    if text is None:
+        return None
+    if not text.strip():
+        return ""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def status_document(
+    instance: Instance, *, show_input: bool = True, history: list[Event] | None = None
+) -> dict[str, Any]:
+    document = {
+        "name": instance.name,
+        "instanceId": instance.id,
+        "runtimeStatus": instance.status,
+        "input": as_json(instance.input) if show_input else None,
+        "customStatus": as_json(instance.custom_status),
+        "output": as_json(instance.output),
+        "createdTime": short_stamp(instance.created),
+        "lastUpdatedTime": short_stamp(instance.updated),
+    }
+    if history is not None:
+        document["historyEvents"] = history
+    return document
+
+
+def history_document(texts: Iterable[str], *, show_output: bool, show_input: bool) -> list[Event]:
+    """The history for readers: completions carry what was scheduled, what only says "scheduled" is left out."""
+    shown: list[Event | None] = []
+    scheduled: dict[int, int] = {}
+    scheduling: dict[int, Event] = {}
+    for place, text in enumerate(texts):
+        event = json.loads(text)
+        kind = event.pop("EventType")
+        number = event.pop("EventId")
+        event.pop("IsPlayed")
+        shown.append({"EventType": ev.NAMES.get(kind, str(kind)), **event})
+        row = shown[-1]
+        assert row is not None
+        if kind in (ev.TASK_SCHEDULED, ev.SUB_CREATED):
+            row.pop("Version", None)
+            scheduled[number], scheduling[number] = place, dict(event)
+        elif kind in (ev.TASK_COMPLETED, ev.TASK_FAILED, ev.SUB_COMPLETED, ev.SUB_FAILED):
+            number = row.pop("TaskScheduledId")
+            if number in scheduled:
+                row["ScheduledTime"] = scheduling[number]["Timestamp"]
+                row["FunctionName"] = scheduling[number]["Name"]
+                row["Input"] = scheduling[number].get("Input")
+                shown[scheduled[number]] = None
+            _show_result(row, show_output and kind in (ev.TASK_COMPLETED, ev.SUB_COMPLETED))
+        elif kind == ev.EXECUTION_STARTED:
+            row["FunctionName"] = row.pop("Name")
+            for key in ("OrchestrationInstance", "ParentInstance", "Version", "Tags"):
+                row.pop(key, None)
+        elif kind == ev.EXECUTION_COMPLETED:
+            _show_result(row, show_output)
+        elif kind == ev.TIMER_FIRED:
+            row.pop("TimerId")
+        elif kind in (ev.ORCHESTRATOR_STARTED, ev.ORCHESTRATOR_COMPLETED):
+            shown[-1] = None
+        if not show_input:
+            row.pop("Input", None)
+    return [row for row in shown if row is not None]
+
+
+def _show_result(row: Event, show: bool) -> None:
+    if show and "Result" in row:
+        row["Result"] = as_json(row["Result"])
+    else:
+        row.pop("Result", None)
+
+
+@dataclass(frozen=True)
+class Filter:
+    created_from: float | None = None
+    created_to: float | None = None
+    statuses: Collection[str] = ()
+    prefix: str = ""
+
+    def sql(self) -> tuple[str, list[Any]]:
+        parts, values = ["1"], list[Any]()
+        if self.created_from is not None:
+            parts.append("created >= ?")
+            values.append(self.created_from)
+        if self.created_to is not None:
+            parts.append("created <= ?")
+            values.append(self.created_to)
+        if self.statuses:
+            parts.append(f"status IN ({', '.join('?' * len(self.statuses))})")
+            values.extend(self.statuses)
+        if self.prefix:
+            parts.append("substr(id, 1, ?) = ?")
+            values.extend((len(self.prefix), self.prefix))
+        return " AND ".join(parts), values
+
+
+def page(store: Store, wanted: Filter, size: int, token: str | None) -> tuple[list[Instance], str | None]:
+    """A page of instances, oldest first, and the token for the next one if there is more."""
+    where, values = wanted.sql()
+    if token:
+        try:
+            created, last = json.loads(base64.urlsafe_b64decode(token))
+        except ValueError:
+            raise ValueError("the continuation token can't be read") from None
+        where += " AND (created, id) > (?, ?)"
+        values += [created, last]
+    found = store.instances(where, values, size + 1)
+    if len(found) <= size:
+        return found, None
+    last_one = found[size - 1]
+    return found[:size], base64.urlsafe_b64encode(json.dumps([last_one.created, last_one.id]).encode()).decode()

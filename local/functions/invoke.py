@@ -1,0 +1,116 @@
+"""Calls functions: `async` ones on the event loop, others in a pool of as many threads as the Python worker has."""
+
+import asyncio
+import contextvars
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import azure.functions as func
+
+from local.functions.app import Function
+from local.functions.logs import Invocation, current, executed, stack_of
+
+log = logging.getLogger("host")
+
+
+class TraceContext:
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self.trace_parent = headers.get("traceparent", "")
+        self.trace_state = headers.get("tracestate", "")
+        self.attributes: dict[str, str] = {}
+
+
+class RetryContext:
+    def __init__(self) -> None:
+        self.retry_count = 0
+        self.max_retry_count = 0
+        self.exception = None
+
+
+class Context(func.Context):
+    """The `context` parameter of a function."""
+
+    def __init__(self, function: Function, invocation_id: str, headers: Mapping[str, str]) -> None:
+        self._function = function
+        self._invocation_id = invocation_id
+        self._trace_context = TraceContext(headers)
+        self._retry_context = RetryContext()
+        self._local = threading.local()
+        self._local.invocation_id = invocation_id
+
+    @property
+    def invocation_id(self) -> str:
+        return self._invocation_id
+
+    @property
+    def thread_local_storage(self) -> Any:
+        return self._local
+
+    @property
+    def function_name(self) -> str:
+        return self._function.name
+
+    @property
+    def function_directory(self) -> str:
+        return self._function.directory
+
+    @property
+    def trace_context(self) -> Any:
+        return self._trace_context
+
+    @property
+    def retry_context(self) -> Any:
+        return self._retry_context
+
+
+class Invoker:
+    def __init__(self, client_binding: Callable[[dict[str, Any]], str], threads: int) -> None:
+        """`client_binding` makes what a durable client parameter is given, from its binding."""
+        self._client_binding = client_binding
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="function")
+
+    def arguments(
+        self, function: Function, given: Any, invocation_id: str, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        arguments: dict[str, Any] = {function.trigger_name: given}
+        for binding in function.bindings:
+            if binding["name"] in function.clients:
+                arguments[binding["name"]] = self._client_binding(binding)
+        if function.takes_context:
+            arguments["context"] = Context(function, invocation_id, headers or {})
+        return arguments
+
+    async def call(self, function: Function, given: Any, headers: Mapping[str, str] | None = None) -> Any:
+        """The function's result; its end is logged with its duration, and what it raises is raised on."""
+        invocation = Invocation(str(uuid.uuid4()), function.name)
+        arguments = self.arguments(function, given, invocation.id, headers)
+        token = current.set(invocation)
+        begun = time.perf_counter()
+
+        def in_thread() -> Any:
+            nonlocal begun
+            begun = time.perf_counter()  # waiting for a thread is no time of the function's
+            return context.run(function.call, **arguments)
+
+        try:
+            if function.is_async:
+                result = await function.call(**arguments)
+            else:
+                context = contextvars.copy_context()
+                result = await asyncio.get_running_loop().run_in_executor(self._threads, in_thread)
+        except Exception as error:
+            log.error("%s\n%s", executed(function.name, "Failed", invocation.id, begun), stack_of(error))
+            raise
+        else:
+            log.info(executed(function.name, "Succeeded", invocation.id, begun))
+            return result
+        finally:
+            current.reset(token)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
