@@ -1,0 +1,88 @@
+"""The spoke's site on the shared gateway: asked for, and waited for. `write_gateway` does the writing."""
+
+from shared.activity import act_through_writer, undo_through_writer
+from shared.clock import timestamp, utc_now
+from shared.errors import DeploymentException, Failure
+from shared.gateway.rows import GatewayWriter, SiteRow, farewell, site_key, wish
+from shared.gateway.sites import names_of, site_of
+from shared.gateway.writer import waiter_wait
+from shared.outcomes import Call, Done, Failed, Outcome, Pending
+from shared.plan import SpokePlan
+from shared.policy import Policy
+from shared.settings import current_settings
+from shared.tables.rows import RunRow
+from shared.tables.sites import gateway_sites
+
+
+@act_through_writer
+def update_agw(call: Call, run: RunRow) -> Outcome:
+    """Asks for the site of `call.given["private_ip"]`, and is done when the gateway holds it.
+
+    Repeatable: the same wish is the same version of the same row.
+    """
+    plan, settings, sites = run.plan, current_settings(), gateway_sites()
+    before, writer = sites.look(site_key(plan.client))
+    if before is not None and before.made_by != plan.made_by:
+        if before.site is None:
+            return Pending("waiting until the former site of this client is gone", wakes="gateway")
+        raise DeploymentException(
+            f"The gateway already has a site of {plan.client}, made by another run.",
+            code="SiteTaken",
+            hint="Delete that spoke first.",
+            made_by=before.made_by,
+        )
+    row = wish(
+        before,
+        client=plan.client,
+        made_by=plan.made_by,
+        deployment_id=call.deployment_id,
+        names=names_of(plan),
+        site=site_of(plan, call.given["private_ip"], settings),
+        now=timestamp(),
+    )
+    if row is not before:
+        sites.wish(row)
+    if row.has_failed:
+        return Failed(_why(row))
+    if row.is_applied:
+        return Done(f"The gateway sends {plan.host_name} to {call.given['private_ip']}.", {"agw": _as_result(plan)})
+    return _waiting(row, writer, run)
+
+
+@undo_through_writer
+def remove_from_agw(call: Call, run: RunRow) -> Outcome:
+    """Asks for the site to be gone, and is done when its row is. Repeatable; no row means that there is nothing to undo."""
+    plan, sites = run.plan, gateway_sites()
+    before, writer = sites.look(site_key(plan.client))
+    if before is None or before.made_by != plan.made_by:
+        return Done("The gateway has nothing of this spoke.")
+    row = farewell(before, deployment_id=call.deployment_id, now=timestamp())
+    if row is not before:
+        sites.wish(row)
+    if row.has_failed:
+        return Failed(_why(row))
+    return _waiting(row, writer, run)
+
+
+def _waiting(row: SiteRow, writer: GatewayWriter, run: RunRow) -> Pending:
+    wait = waiter_wait(writer, row, utc_now(), Policy.from_data(run.policy).poll_default_seconds)
+    reason = "waiting for the gateway's writer"
+    if writer.trouble:
+        reason += f", which waits itself: {writer.trouble.message}"
+    return Pending(reason, wait=wait, wait_in_full=wait is not None, wakes="gateway")
+
+
+def _why(row: SiteRow) -> Failure:
+    return row.error or Failure("AzureResourceException", "SiteFailed", "The gateway can't have this site.")
+
+
+def _as_result(plan: SpokePlan) -> dict[str, object]:
+    return {
+        "backend_pool_name": plan.backend_pool_name,
+        "routing_rule_name": plan.routing_rule_name,
+        "host_name": plan.host_name,
+        "configured": True,
+    }
+
+
+ACTIVITIES = (update_agw, remove_from_agw)

@@ -1,0 +1,280 @@
+"""The rounds of the gateway's writer: look, mark, write once; and the poll of what was written.
+
+Each can be repeated, and be broken off anywhere: what is known is in the rows and in the gateway itself. They answer with
+data whatever happens: `{"state", "wait"}`, or `{"end": True}` when nobody waits.
+"""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+from shared.activity import failure_of
+from shared.arm.client import arm
+from shared.arm.failures import ArmError
+from shared.clock import nonce, parse_timestamp, timestamp, utc_now
+from shared.errors import Failure
+from shared.gateway.blame import blame
+from shared.gateway.capacity import is_busy, unsuitable
+from shared.gateway.document import Document, foreign_changes, foreign_digests
+from shared.gateway.rounds import Round, decide, landed, unkept
+from shared.gateway.rows import AT_REST, RUNNING, SENDING, GatewayWriter, SiteRow
+from shared.gateway.writer import fence_until, gather_wait, may_send, setback_wait, unanswered_for
+from shared.outcomes import Operation
+from shared.settings import current_settings
+from shared.tables.desired import DesiredTable
+from shared.tables.records import Changed
+from shared.tables.sites import deployments_on_their_way, gateway_sites
+
+log = logging.getLogger(__name__)
+
+# A PUT that got one of these may have been taken all the same.
+_UNKNOWN = frozenset({0, 408, 500, 502, 504})
+_FRESH: dict[str, Any] = {"operation": None, "nonce": None, "ended": None}
+
+
+def gateway_round(payload: dict) -> dict:  # type: ignore[type-arg]
+    """One round: compares all rows with the gateway, marks what it holds, and writes it once when something differs.
+
+    payload: the writer's input; `ended` with `nonce` when the operation of that PUT has just come to its end. Repeatable.
+    """
+    try:
+        return _Look(payload).answer()
+    except Changed:
+        return _again(payload, payload["poll_seconds"])
+    except Exception as error:  # noqa: BLE001 - the boundary: the writer must never fail, its waiters depend on it
+        failure = failure_of(error)
+        retries = payload.get("retries") or 0
+        log.warning("The gateway's writer waits: %s (%s)", failure.message, failure.code)
+        wait = setback_wait(payload, retries) if failure.retry_after is None else failure.retry_after
+        return {"state": {**_kept(payload), "retries": retries + 1}, "wait": wait}
+
+
+def poll_gateway(payload: dict) -> dict:  # type: ignore[type-arg]
+    """Asks once after the PUT's operation; trouble with the poll itself changes nothing. Repeatable."""
+    operation = Operation.from_data(payload["operation"])
+    assert operation is not None
+    try:
+        progress = arm().poll(operation)
+    except ArmError as error:
+        if error.failure.transient:
+            return {"state": {}, "wait": max(error.failure.retry_after or 0.0, payload["poll_seconds"])}
+        log.warning("The gateway's operation can't be asked after: %s", error.failure.message)
+        return {"state": {"operation": None, "ended": {"state": "lost"}}, "wait": 0.0}
+    if progress.state == "running":
+        return {"state": {}, "wait": payload["poll_seconds"]}
+    ended: dict[str, Any] = {"state": progress.state}
+    if progress.failure:
+        ended |= {"failure": progress.failure.as_data(), "codes": list(progress.codes)}
+    return {"state": {"operation": None, "ended": ended}, "wait": 0.0}
+
+
+def _kept(state: dict[str, Any]) -> dict[str, Any]:
+    return {"nonce": state.get("nonce"), "ended": state.get("ended"), "operation": None}
+
+
+def _again(state: dict[str, Any], wait: float) -> dict[str, Any]:
+    return {"state": _kept(state), "wait": wait}
+
+
+class _Look:
+    """One round's look: gathers, decides by the pure parts, applies."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state = state
+        self.settings = current_settings()
+        self.arm = arm()
+        self.sites: DesiredTable[SiteRow, GatewayWriter] = gateway_sites()
+        self.retries: int = state.get("retries") or 0
+        self.writer, self.rows = self.sites.everything()
+
+    def answer(self) -> dict[str, Any]:
+        writer, ended = self.writer, self.state.get("ended")
+        just_ended = bool(ended) and writer.nonce == self.state.get("nonce") and writer.phase != AT_REST
+        if writer.phase == RUNNING and writer.operation and not just_ended:
+            return self._next({"operation": writer.operation, "nonce": writer.nonce, "ended": None}, 0.0)
+        if writer.phase == AT_REST:
+            wait = self._gather_wait()
+            if wait > 0:
+                return self._next(_FRESH, wait)
+        gateway = self._gateway()
+        if gateway is not None and is_busy(gateway):
+            return _again(self.state, 2 * self.state["poll_seconds"])
+        if just_ended:
+            self._settle(gateway, ended or {})
+        elif writer.phase == SENDING:
+            left = unanswered_for(writer, utc_now())
+            arrived = gateway is not None and landed(gateway, self.rows, writer)
+            if left > 0 and not arrived:
+                return self._next(_FRESH, min(left, 5 * self.state["poll_seconds"]))
+            self._settle(gateway, {"state": "lost", "landed": arrived})
+        if failure := unsuitable(gateway, failed_by_us=self.writer.our_failure):
+            return self._give_up(failure)
+        assert gateway is not None
+        return self._apply(gateway, decide(gateway, self.rows, self.writer, self.settings.agw_limit))
+
+    # --- a PUT has come to its end ---
+
+    def _settle(self, gateway: Document | None, ended: dict[str, Any]) -> None:
+        """Takes the end of our PUT into the writer's row, and what it means into the rows that it blames."""
+        writer, marks = self.writer.at_rest(), []
+        failed = gateway is not None and (gateway.get("properties") or {}).get("provisioningState") == "Failed"
+        ours = ended.get("landed", True)
+        if ended["state"] == "failed" or (failed and ours):
+            failure = Failure.from_data(ended["failure"]) if ended.get("failure") else _unexplained()
+            verdict = blame(failure, tuple(ended.get("codes") or ()), gateway, self.rows, self.writer)
+            log.warning("The gateway did not take the change of %d sites: %s", len(writer.batch), failure.message)
+            marks = verdict.failed
+            writer = replace(
+                writer,
+                our_failure=bool(failed),
+                limit=verdict.limit,
+                trouble=verdict.trouble,
+                setbacks=verdict.setbacks,
+            )
+        else:
+            self.retries = 0
+            if ended["state"] == "succeeded" and writer.began:
+                writer = replace(writer, took=(utc_now() - parse_timestamp(writer.began)).total_seconds())
+            writer = replace(writer, our_failure=False, trouble=None, setbacks=0)
+            if gateway is not None and ended["state"] == "succeeded":
+                marks = unkept(gateway, self.rows, self.writer.batch)
+        if gateway is not None and ours:
+            self._report_foreign_changes(gateway)
+        self._mark(replace(writer, batch={}), marks)
+
+    def _report_foreign_changes(self, gateway: Document) -> None:
+        if not self.writer.foreign:
+            return
+        after = foreign_digests(gateway, [row.names for row in self.rows])
+        if changes := foreign_changes(self.writer.foreign, after):
+            log.warning("foreign change: somebody else wrote the gateway during our change: %s", "; ".join(changes))
+
+    # --- what the look decides ---
+
+    def _apply(self, gateway: Document, decided: Round) -> dict[str, Any]:
+        if decided.repaired:
+            log.warning("Somebody removed or changed sites on the gateway, putting them back: %s", decided.repaired)
+        for row in decided.failed:
+            log.error("The site of %s can't be had: %s", row.client, row.error.message if row.error else "")
+        nobody_waits = not decided.left and not decided.repaired
+        stuck = self.writer.trouble is not None
+        writer = replace(self.writer, places=decided.places)
+        if nobody_waits:
+            writer = replace(writer, limit=None, trouble=None, setbacks=0)
+        if decided.failed:
+            writer = replace(writer, limit=None)
+        if decided.marks or decided.gone or writer != self.writer:
+            self._mark(writer, decided.marks, decided.gone)
+        if decided.document is None and decided.left:
+            return self._next(_FRESH, self.state["gather_seconds"], over=True)
+        if decided.document is None or (nobody_waits and stuck):
+            return {"end": True}
+        if stuck and self.state.get("ended"):
+            # The same document would fail again at once: whoever can mend this gets time.
+            return self._after_trouble()
+        wait = self._gather_wait() if decided.batch else 0.0
+        if wait > 0:
+            return self._next(_FRESH, wait, over=True)
+        return self._send(gateway, decided)
+
+    def _gather_wait(self) -> float:
+        seconds = self.state["gather_seconds"]
+        wait = gather_wait(self.rows, 1, utc_now(), seconds)
+        return wait and gather_wait(self.rows, deployments_on_their_way(self.rows), utc_now(), seconds)
+
+    def _after_trouble(self) -> dict[str, Any]:
+        wait = setback_wait(self.state, self.retries)
+        self.retries += 1
+        return self._next(_FRESH, wait, over=True)
+
+    def _send(self, gateway: Document, decided: Round) -> dict[str, Any]:
+        """Raises the fence, reads once more, and PUTs if nobody was here meanwhile."""
+        timeout = self.settings.arm_timeout_seconds
+        not_after = fence_until(utc_now(), timeout)
+        document = decided.document
+        assert document is not None
+        names = [row.names for row in self.rows]
+        fenced = replace(
+            self.writer,
+            phase=SENDING,
+            nonce=nonce(),
+            not_after=timestamp(not_after),
+            batch=decided.batch,
+            began=timestamp(),
+            foreign=foreign_digests(document, names),
+        )
+        self._mark(fenced, decided.prepared)
+        again = self._gateway()
+        if again is None or again.get("etag") != gateway.get("etag") or is_busy(again):
+            self._mark(self.writer.at_rest())
+            return self._next(_FRESH, 0.0)
+        if not may_send(parse_timestamp(self.writer.not_after), utc_now(), timeout):
+            log.warning("A round of the gateway's writer took too long to send; it begins anew")
+            self._mark(self.writer.at_rest())
+            return self._next(_FRESH, 0.0)
+        try:
+            headers = {"If-Match": gateway["etag"]} if gateway.get("etag") else None
+            accepted = self.arm.put(self.arm.ids.gateway, document, headers=headers, timeout=timeout)
+        except ArmError as error:
+            return self._refused(gateway, error)
+        log.info("Writing the gateway: %d sites change", len(decided.batch))
+        operation = accepted.operation.as_data() if accepted.operation else None
+        sent = {"operation": operation, "nonce": self.writer.nonce, "ended": None}
+        if operation is None:
+            sent["ended"] = {"state": "succeeded"}
+        try:
+            self._mark(replace(self.writer, phase=RUNNING, operation=operation))
+        except Exception as failure:  # noqa: BLE001 - the PUT is under way: what it is called travels in the state
+            log.warning("The operation of the gateway's PUT could not be recorded: %s", failure_of(failure).message)
+        return self._next(sent, self.state["poll_seconds"])
+
+    def _refused(self, gateway: Document, error: ArmError) -> dict[str, Any]:
+        failure = error.failure
+        if error.status in _UNKNOWN:
+            log.warning("The gateway's PUT had no usable answer (%s); looking whether it was taken", failure.code)
+            return self._next(_FRESH, self.state["poll_seconds"])
+        if error.status == 412:
+            self._mark(replace(self.writer.at_rest(), batch={}))
+            return self._next(_FRESH, self.state["poll_seconds"])
+        if failure.transient:
+            log.warning("The gateway's PUT was refused for now: %s (%s)", failure.message, failure.code)
+            self._mark(replace(self.writer.at_rest(), batch={}))
+            answer = self._after_trouble()
+            return answer if failure.retry_after is None else {**answer, "wait": failure.retry_after}
+        verdict = blame(failure, error.codes, gateway, self.rows, self.writer)
+        log.warning("The gateway's PUT was refused: %s (%s)", failure.message, failure.code)
+        writer = replace(self.writer.at_rest(), batch={}, limit=verdict.limit, trouble=verdict.trouble)
+        self._mark(replace(writer, setbacks=verdict.setbacks), verdict.failed)
+        return self._after_trouble() if verdict.trouble else self._next(_FRESH, 0.0)
+
+    def _give_up(self, failure: Failure) -> dict[str, Any]:
+        """A gateway that must not be written: whoever waits fails with the reason, the writer ends."""
+        gone = [row for row in self.rows if row.is_waiting and row.site is None and not row.owned]
+        failed = [row.failed(failure) for row in self.rows if row.is_waiting and row not in gone]
+        if failed or gone:
+            log.error("%d sites can't be written: %s", len(failed), failure.message)
+            self._mark(self.writer, failed, gone)
+        return {"end": True}
+
+    # --- inside ---
+
+    def _gateway(self) -> Document | None:
+        return self.arm.get(self.arm.ids.gateway)
+
+    def _mark(
+        self, writer: GatewayWriter, rows: list[SiteRow] | None = None, gone: list[SiteRow] | None = None
+    ) -> None:
+        """Writes rows through the fence, and takes them as the present ones."""
+        self.writer = self.sites.mark(writer, rows or (), gone or ())
+        if rows or gone:
+            self.writer, self.rows = self.sites.everything()
+
+    def _next(self, state: dict[str, Any], wait: float, *, over: bool = False) -> dict[str, Any]:
+        return {"state": {**state, "retries": self.retries}, "wait": wait, "round_is_over": over}
+
+
+def _unexplained() -> Failure:
+    return Failure("AzureResourceException", "GatewayFailed", "The gateway's change failed without an explanation.")
+
+
+ACTIVITIES = (gateway_round, poll_gateway)

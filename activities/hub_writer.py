@@ -1,0 +1,273 @@
+"""The turns of the hub's writer: look, write one hub side after the other, write spoke sides while the hub rests.
+
+Each can be repeated, and be broken off anywhere: what is known is in the rows and in Azure. They answer with data
+whatever happens. At most one call of each changes anything.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from shared.activity import failure_of
+from shared.arm.client import Accepted, arm
+from shared.arm.failures import ArmError
+from shared.clock import nonce, timestamp, utc_now
+from shared.errors import ConfigurationException, Failure
+from shared.hub import (
+    DELETE,
+    HubWriter,
+    Turn,
+    TurnRow,
+    decide,
+    foreign_peering,
+    hub_action,
+    hub_side_document,
+    is_being_written,
+    leads_to,
+    lease_until,
+    may_send,
+    spoke_action,
+    spoke_side_document,
+)
+from shared.outcomes import Operation
+from shared.settings import current_settings
+from shared.tables.records import Changed
+from shared.tables.turns import hub_turns
+
+log = logging.getLogger(__name__)
+
+Answer = dict[str, Any]
+
+DONE = "done"
+FAILED = "failed"
+RUNNING = "running"
+AGAIN = "again"
+HEAL = "heal"
+
+
+def hub_round(payload: dict) -> dict:  # type: ignore[type-arg]
+    """One look at all turns and at the hub's VNet: marks what has ended, answers what is to be written. Repeatable.
+
+    payload: the writer's input, `nonce`, `results` of spoke and hub sides, keys that are `open` or have to `heal`, and
+    how long a hub side `took`.
+    """
+    try:
+        return _look(payload)
+    except Changed:
+        return {"wait": payload["poll_seconds"]}
+    except Exception as error:  # noqa: BLE001 - the boundary: the writer must never fail, its waiters depend on it
+        failure = failure_of(error)
+        log.warning("The hub's writer waits: %s (%s)", failure.message, failure.code)
+        return {"wait": payload["retry_first_seconds"] if failure.retry_after is None else failure.retry_after}
+
+
+def _look(payload: dict[str, Any]) -> Answer:
+    turns, now, held = hub_turns(), utc_now(), payload.get("nonce")
+    writer, rows = turns.everything()
+    if left := writer.held_by_another(held, now):
+        return {"wait": min(left, 5 * payload["poll_seconds"])}
+    mine = HubWriter(held or nonce(), timestamp(lease_until(now, _call_seconds())), writer.etag)
+    marks, gone = _marks(rows, payload.get("results") or [])
+    writer = turns.mark(mine, marks, gone)
+    if marks or gone:
+        writer, rows = turns.everything()
+    hub = arm().get(arm().ids.hub_vnet)
+    if hub is None:
+        raise ConfigurationException("The hub's VNet isn't there.", hint="Check HUB_VNET_NAME.", transient=True)
+    look = decide(
+        hub,
+        rows,
+        batch=payload["batch"],
+        open_keys=set(payload.get("open") or ()),
+        heal=set(payload.get("heal") or ()),
+    )
+    if look.repaired:
+        log.warning("Peerings of the hub are gone or disconnected, making them anew: %s", look.repaired)
+    if look.failed:
+        writer = turns.mark(writer, look.failed)
+    if not look.left:
+        turns.mark(HubWriter(mine.nonce, "", writer.etag))
+        return {"end": True}
+    if len(look.queue) > 1:
+        pace = payload.get("took") or 2 * payload["poll_seconds"]
+        queue = {"queue": tuple(look.queue), "looked_at": timestamp(now), "pace": pace}
+        turns.mark(replace(mine, etag=writer.etag, **queue))
+    if is_being_written(hub):
+        # Somebody else's write: a call now would only be refused.
+        return {"wait": payload["poll_seconds"], "nonce": mine.nonce, "not_after": mine.not_after}
+    return {
+        "nonce": mine.nonce,
+        "not_after": mine.not_after,
+        "hub_sides": [turn.as_data() for turn in look.hub_sides],
+        "spoke_sides": [turn.as_data() for turn in look.spoke_sides],
+        "wait": 0.0,
+    }
+
+
+def _marks(rows: list[TurnRow], results: list[dict[str, Any]]) -> tuple[list[TurnRow], list[TurnRow]]:
+    """Rows that are done or have failed, and rows that are done for good; those that were changed since are neither."""
+    marks, gone = [], []
+    ended = {(each["key"], each["version"]): each for each in results}
+    for row in rows:
+        result = ended.get((row.row_key, row.desired_version))
+        if result is None:
+            continue
+        if result["state"] == FAILED:
+            failure = Failure.from_data(result["failure"])
+            log.error("The peering of spoke %d can't be had: %s", row.spoke_id, failure.message)
+            marks.append(row.failed(failure))
+        elif row.wanted:
+            marks.append(row.applied())
+        else:
+            gone.append(row)
+    return marks, gone
+
+
+def write_hub_side(payload: dict) -> dict:  # type: ignore[type-arg]
+    """Asks after the present hub side, and when it has ended begins the next one in the same call. Repeatable.
+
+    payload: `operation` (or None) of the present one, `next` (a turn or None), `not_after`, `careful` after a refusal.
+    """
+    if payload.get("operation"):
+        state, wait, failure = _asked(payload["operation"], payload)
+        if state == RUNNING:
+            return {"state": RUNNING, "wait": wait}
+        answer: Answer = {"state": state, **({"failure": failure.as_data()} if failure else {})}
+    else:
+        answer = {"state": DONE}
+    if payload.get("next"):
+        answer["begun"] = _guarded(payload, _begin_hub_side)
+    return answer
+
+
+def _begin_hub_side(payload: dict[str, Any]) -> Answer:
+    turn = Turn.from_data(payload["next"])
+    if payload.get("careful"):
+        hub = arm().get(turn.hub_vnet_id)
+        if hub is not None and is_being_written(hub):
+            return {"state": AGAIN, "wait": payload["poll_seconds"]}
+    if payload.get("careful") or not turn.wanted:
+        side = arm().get(turn.hub_side_id)
+        if side is not None and is_being_written(side):
+            return {"state": AGAIN, "wait": payload["poll_seconds"]}
+        if turn.wanted and side is not None and not leads_to(side, turn.vnet_id):
+            return _failed(foreign_peering(turn.hub_peering, turn.hub_vnet_id))
+        if hub_action(turn, side) is None:
+            return {"state": DONE}
+    if turn.wanted:
+        return _begun(arm().put(turn.hub_side_id, hub_side_document(turn), timeout=_timeout()), payload)
+    return _begun(arm().delete(turn.hub_side_id), payload)
+
+
+def write_spoke_side(payload: dict) -> dict:  # type: ignore[type-arg]
+    """Brings a spoke's side to where its turn wants it; the hub must be at rest when it begins something. Repeatable."""
+    return _guarded(payload, _write_spoke_side)
+
+
+def _write_spoke_side(payload: dict[str, Any]) -> Answer:
+    turn = Turn.from_data(payload["turn"])
+    side = arm().get(turn.spoke_side_id)
+    if side is not None and is_being_written(side):
+        return {"state": AGAIN, "wait": payload["poll_seconds"]}
+    if turn.wanted and side is not None and not leads_to(side, turn.hub_vnet_id):
+        return _failed(foreign_peering(turn.spoke_peering, turn.vnet_id))
+    action = spoke_action(turn, side)
+    if action is None:
+        return {"state": DONE}
+    if action == DELETE:
+        answer = _begun(arm().delete(turn.spoke_side_id), payload)
+        # A Disconnected side that is wanted has to be made anew, after the hub's.
+        return {**answer, "then": AGAIN} if turn.wanted else answer
+    return _begun(arm().put(turn.spoke_side_id, spoke_side_document(turn), timeout=_timeout()), payload)
+
+
+def settle_spoke_sides(payload: dict) -> dict:  # type: ignore[type-arg]
+    """Asks after spoke sides that are under way, and marks those that have ended. Repeatable.
+
+    payload: `open`: `[{"key", "version", "operation", "then"}]`, `nonce`. Answers `{"open"}`, those that still run.
+    """
+    still, results = [], []
+    for each in payload["open"]:
+        try:
+            state, _, failure = _asked(each["operation"], payload)
+        except Exception as error:  # noqa: BLE001 - the boundary: asked again the next time
+            log.warning("A peering can't be asked after just now: %s", failure_of(error).message)
+            state, failure = RUNNING, None
+        if state == RUNNING:
+            still.append(each)
+        elif failure:
+            results.append({**_name(each), "state": FAILED, "failure": failure.as_data()})
+        elif state == DONE and not each.get("then"):
+            results.append({**_name(each), "state": DONE})
+    if results:
+        try:
+            turns = hub_turns()
+            writer, rows = turns.everything()
+            if writer.nonce == payload["nonce"]:
+                turns.mark(writer, *_marks(rows, results))
+        except Exception as error:  # noqa: BLE001 - the boundary: the next look finds out by itself
+            log.warning("Turns that have ended could not be marked just now: %s", failure_of(error).message)
+    return {"open": still}
+
+
+# --- inside ---
+
+
+def _name(each: dict[str, Any]) -> dict[str, Any]:
+    return {"key": each["key"], "version": each["version"]}
+
+
+def _asked(operation: dict[str, Any], payload: dict[str, Any]) -> tuple[str, float, Failure | None]:
+    """`(state, wait, failure)` of a running operation. What may pass, and what ARM forgot, is looked at anew: `again`."""
+    known = Operation.from_data(operation)
+    assert known is not None
+    try:
+        progress = arm().poll(known)
+    except ArmError as error:
+        if error.failure.transient:
+            return RUNNING, max(error.failure.retry_after or 0.0, payload["poll_seconds"]), None
+        return AGAIN, 0.0, None
+    if progress.state == "running":
+        return RUNNING, payload["poll_seconds"], None
+    if progress.state == "failed" and progress.failure and not progress.failure.transient:
+        return FAILED, 0.0, progress.failure
+    return (DONE if progress.state == "succeeded" else AGAIN), 0.0, None
+
+
+def _guarded(payload: dict[str, Any], begin: Callable[[dict[str, Any]], Answer]) -> Answer:
+    """Begins something within the lease, and turns refusals into data."""
+    if not may_send(payload["not_after"], utc_now(), _call_seconds()):
+        return {"state": AGAIN, "wait": 0.0, "renew": True}
+    try:
+        return begin(payload)
+    except Exception as error:  # noqa: BLE001 - the boundary: nothing may leave an activity of the writer but data
+        failure = failure_of(error)
+    if failure.code == "RemotePeeringIsDisconnected":
+        return {"state": HEAL, "wait": 0.0}
+    if failure.transient:
+        log.warning("A peering was refused for now: %s (%s)", failure.message, failure.code)
+        wait = payload["poll_seconds"] if failure.retry_after is None else failure.retry_after
+        return {"state": AGAIN, "wait": wait, "refused": True}
+    return _failed(failure)
+
+
+def _begun(accepted: Accepted, payload: dict[str, Any]) -> Answer:
+    if accepted.operation is None:
+        return {"state": DONE if not accepted.existed else AGAIN, "wait": payload["poll_seconds"]}
+    return {"state": RUNNING, "operation": accepted.operation.as_data()}
+
+
+def _failed(failure: Failure) -> Answer:
+    return {"state": FAILED, "failure": failure.for_good().as_data()}
+
+
+def _timeout() -> float:
+    return current_settings().arm_timeout_seconds
+
+
+def _call_seconds() -> float:
+    return _timeout() + min(10.0, _timeout())
+
+
+ACTIVITIES = (hub_round, write_hub_side, write_spoke_side, settle_spoke_sides)

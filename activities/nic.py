@@ -1,0 +1,29 @@
+"""The VM's network interface."""
+
+from shared.activity import act, undo
+from shared.arm.client import arm
+from shared.arm.reconcile import ensure, made_by, remove
+from shared.documents import nic_document, private_ip_of
+from shared.outcomes import Call, Outcome
+from shared.tables.rows import RunRow
+
+
+@act
+def create_nic(call: Call, run: RunRow) -> Outcome:
+    """The interface in the web subnet; answers `{"private_ip"}`. Repeatable: an own NIC that is there is done."""
+    azure, plan = arm(), run.plan
+    return ensure(
+        azure,
+        call,
+        azure.ids.nic(plan.nic_name),
+        nic_document(plan, azure.ids),
+        owned=made_by(plan.made_by),
+        result=lambda nic: {"private_ip": private_ip_of(nic)},
+    )
+
+
+@undo
+def delete_nic(call: Call, run: RunRow) -> Outcome:
+    """Removes the interface. After a failed VM Azure keeps it reserved for 180 s: that is waited for. Repeatable."""
+    azure = arm()
+    return remove(azure, call, azure.ids.nic(run.plan.nic_name), owned=made_by(run.plan.made_by))

@@ -1,0 +1,43 @@
+"""The spoke's network security group."""
+
+from typing import Any
+
+from shared.activity import act, undo
+from shared.arm.client import Arm, arm
+from shared.arm.reconcile import ensure, made_by, remove
+from shared.errors import ConfigurationException
+from shared.outcomes import Call, Outcome
+from shared.security_rules import HubNetwork, hub_network, nsg_document
+from shared.tables.rows import RunRow
+
+
+@act
+def create_nsg(call: Call, run: RunRow) -> Outcome:
+    """One group for the four subnets; the prefixes of the hub are read from Azure. Repeatable."""
+    azure, plan = arm(), run.plan
+
+    def document() -> dict[str, Any]:
+        return nsg_document(plan, read_hub_network(azure), azure.settings.spoke_allowed_destinations)
+
+    return ensure(azure, call, azure.ids.nsg(plan.nsg_name), document, owned=made_by(plan.made_by))
+
+
+@undo
+def delete_nsg(call: Call, run: RunRow) -> Outcome:
+    """Removes the group; its VNet has to be gone before, whose subnets hold it. Repeatable."""
+    azure = arm()
+    return remove(azure, call, azure.ids.nsg(run.plan.nsg_name), owned=made_by(run.plan.made_by))
+
+
+def read_hub_network(azure: Arm) -> HubNetwork:
+    """The hub's prefixes as they are now; a `ConfigurationException` when hub or gateway aren't there."""
+    hub, gateway = azure.get(azure.ids.hub_vnet), azure.get(azure.ids.gateway)
+    if hub is None or gateway is None:
+        missing = azure.ids.hub_vnet if hub is None else azure.ids.gateway
+        raise ConfigurationException(
+            "The hub is incomplete: its VNet or its Application Gateway isn't there.",
+            code="HubNotFound",
+            hint="Check HUB_RESOURCE_GROUP, HUB_VNET_NAME and HUB_AGW_NAME.",
+            resource=missing,
+        )
+    return hub_network(hub, gateway, azure.settings.management_source_prefixes)

@@ -1,0 +1,83 @@
+"""The two peerings between hub and spoke: asked for, and waited for. `write_hub` does the writing, in turns."""
+
+from shared.activity import act_through_writer, undo_through_writer
+from shared.arm.client import arm
+from shared.clock import timestamp, utc_now
+from shared.errors import DeploymentException, Failure
+from shared.hub import HubWriter, TurnRow, turn_key
+from shared.outcomes import Call, Done, Failed, Outcome, Pending
+from shared.policy import Policy
+from shared.settings import current_settings
+from shared.tables.rows import RunRow
+from shared.tables.turns import hub_turns
+
+# Who has many turns before it asks seldom, but at least so often: it may be cancelled meanwhile.
+MOST_POLLS_SKIPPED = 6
+
+
+@act_through_writer
+def create_peering(call: Call, run: RunRow) -> Outcome:
+    """Asks for both sides, and is done when they are `Connected`. Repeatable: the same wish is the same version."""
+    plan, turns, now = run.plan, hub_turns(), timestamp()
+    before, writer = turns.look(turn_key(plan.spoke_id))
+    if before is not None and before.made_by != plan.made_by:
+        if not before.wanted:
+            return Pending("waiting until the former peering of this spoke is gone", wakes="hub")
+        raise DeploymentException(
+            f"The peering of spoke {plan.spoke_id} belongs to another run.",
+            code="PeeringTaken",
+            hint="Delete that spoke first.",
+            made_by=before.made_by,
+        )
+    if before is None:
+        row = TurnRow(
+            plan.spoke_id,
+            plan.made_by,
+            call.deployment_id,
+            arm().ids.vnet(plan.vnet_name),
+            plan.hub_peering_name,
+            plan.spoke_peering_name,
+            wanted=True,
+            forwarded=current_settings().peering_allow_forwarded_traffic,
+            desired_version=1,
+            since=now,
+        )
+    else:
+        row = before.wishing(True, deployment_id=call.deployment_id, now=now)
+    if row is not before:
+        turns.wish(row)
+    if row.has_failed:
+        return Failed(_why(row))
+    if row.is_applied:
+        return Done("The spoke is peered with the hub, both ways.", {"peering_status": "Connected"})
+    return _waiting(row, writer, run)
+
+
+@undo_through_writer
+def delete_peering(call: Call, run: RunRow) -> Outcome:
+    """Asks for both sides to be gone, and is done when the turn is. Repeatable; no turn means nothing to undo."""
+    plan, turns = run.plan, hub_turns()
+    before, writer = turns.look(turn_key(plan.spoke_id))
+    if before is None or before.made_by != plan.made_by:
+        return Done("The hub has no peering of this spoke.")
+    row = before.wishing(False, deployment_id=call.deployment_id, now=timestamp())
+    if row is not before:
+        turns.wish(row)
+    return Failed(_why(row)) if row.has_failed else _waiting(row, writer, run)
+
+
+def _waiting(row: TurnRow, writer: HubWriter, run: RunRow) -> Pending:
+    """Asked again shortly before its turn can be over; the polls of those who wait make sure that the writer runs."""
+    usual = Policy.from_data(run.policy).poll_wait(None)
+    left = 0.9 * writer.seconds_until(row, utc_now(), current_settings().hub_batch)
+    if left <= usual:
+        return Pending("waiting for the hub's turn", wakes="hub")
+    wait = min(left, MOST_POLLS_SKIPPED * usual)
+    return Pending("waiting for the hub's turn", wait, wait_in_full=True, wakes="hub")
+
+
+def _why(row: TurnRow) -> Failure:
+    return row.error or Failure("AzureResourceException", "PeeringFailed", "The peering can't be had.")
+
+
+ACTIVITIES = (create_peering, delete_peering)

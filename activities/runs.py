@@ -1,0 +1,198 @@
+"""The run's own records: begun, rolling back, ended. They are no steps, and keep trying until the table answers."""
+
+from typing import Any
+
+from shared.activity import record, undo
+from shared.arm.client import arm
+from shared.arm.failures import ArmError
+from shared.clock import timestamp
+from shared.errors import Failure
+from shared.outcomes import Call, Cancelled, Done, Failed, Outcome
+from shared.steps import STEP_NUMBERS
+from shared.tables.records import Records
+from shared.tables.rows import TERMINAL, RunRow, SpokeRow, StepRow
+
+_RECORDED = "The spoke is recorded"
+_BEGUN = {"deploy": "in_progress", "delete": "deleting", "rollback": "rolling_back"}
+
+
+@record
+def begin_run(call: Call, run: RunRow) -> Outcome:
+    """Moves a run from `accepted` on, its spoke with it; `{"begun": False}` when the run is over or the spoke another's.
+
+    Repeatable: a run that has begun already goes on.
+    """
+    records = Records()
+    status = _BEGUN[run.kind]
+    if run.status == status:
+        return Done("begun before", {"begun": True})
+    if run.status != "accepted":
+        return Done(f"the run is {run.status}", {"begun": False})
+    spoke = _own_spoke(records, run)
+    if spoke is None:
+        records.change_run(run, status="failed", completed_at=timestamp(), note="The spoke belongs to another run.")
+        return Done("the spoke belongs to another run", {"begun": False})
+    records.change_together(
+        run, spoke, run_changes={"status": status, "started_at": timestamp()}, spoke_changes={"status": status}
+    )
+    return Done(status, {"begun": True})
+
+
+@record
+def save_to_storage(call: Call, run: RunRow) -> Outcome:
+    """Writes the finished record: run, spoke and this step in one transaction. `call.given` holds what the steps found.
+
+    Repeatable: a run that is `completed` is done. A DELETE that arrived before it cancels the deployment; one that
+    arrives later meets a completed spoke.
+    """
+    if run.status == "completed":
+        return Done(_RECORDED)
+    if run.status != "in_progress" or run.cancel_requested:
+        return Cancelled("The deployment was cancelled.")
+    records = Records()
+    spoke = _own_spoke(records, run)
+    if spoke is None:
+        return Cancelled("The spoke's record is gone.")
+    now = timestamp()
+    before = records.step(run.deployment_id, STEP_NUMBERS[call.name])
+    row = StepRow(
+        run.deployment_id,
+        STEP_NUMBERS[call.name],
+        call.name,
+        "completed",
+        call.attempt,
+        _RECORDED,
+        now,
+        before.started_at if before else now,
+    )
+    done: dict[str, Any] = {"status": "completed", "completed_at": now, "result": call.given}
+    records.change_together(run, spoke, run_changes=done, spoke_changes={**done, "error": None}, steps=[row])
+    return Done(_RECORDED)
+
+
+@record
+def begin_rollback(call: Call, run: RunRow) -> Outcome:
+    """Writes why the deployment failed, and lists the noted undos as pending. Repeatable.
+
+    `call.given`: `error` as the record shows it, `noted` the names of the undos.
+    """
+    if run.status in TERMINAL or run.status == "rolling_back":
+        return Done(f"the run is {run.status}")
+    records = Records()
+    now = timestamp()
+    rows = [
+        StepRow(run.deployment_id, STEP_NUMBERS[name], name, "pending", 0, "", now, now) for name in call.given["noted"]
+    ]
+    changes = {"status": "rolling_back", "error": call.given["error"]}
+    records.change_together(run, _own_spoke(records, run), run_changes=changes, spoke_changes=changes, steps=rows)
+    return Done("rolling back")
+
+
+@record
+def record_outcome(call: Call, run: RunRow) -> Outcome:
+    """Writes how a rollback or a delete ended. `call.given`: `status`, `left_behind`. Repeatable.
+
+    `deleted` takes the spoke's row away, so that its id answers 404 and is free; its runs stay readable.
+    """
+    if run.status in TERMINAL:
+        return Done(f"the run is {run.status}")
+    records = Records()
+    status, left = call.given["status"], call.given["left_behind"]
+    changes: dict[str, Any] = {"status": status, "left_behind": left, "completed_at": timestamp()}
+    if left and run.kind != "deploy":
+        changes["error"] = _could_not_finish(left).public()
+    records.change_together(
+        run,
+        _own_spoke(records, run),
+        run_changes=changes,
+        spoke_changes=changes,
+        forget_spoke=status == "deleted",
+    )
+    return Done(status)
+
+
+@record
+def give_up_step(call: Call, run: RunRow) -> Outcome:
+    """Writes into a step's row that its deadline has passed. `call.given`: `step`, `number`, `attempts`, `failure`."""
+    number = call.given["number"]
+    if number is None:
+        return Done("no step of its own")
+    records = Records()
+    now = timestamp()
+    before = records.step(run.deployment_id, number)
+    failure = Failure.from_data(call.given["failure"])
+    records.write_step(
+        StepRow(
+            run.deployment_id,
+            number,
+            call.given["step"],
+            "failed",
+            call.given["attempts"],
+            failure.message,
+            now,
+            before.started_at if before else now,
+        )
+    )
+    return Done("given up")
+
+
+@record
+def list_left_behind(call: Call, run: RunRow) -> Outcome:
+    """What of the undos that did not work is really there, looked up in Azure. `call.given["undos"]`: name → reason."""
+    azure = arm()
+    left: list[dict[str, Any]] = []
+    for name, reason in call.given["undos"].items():
+        if name == "release_reservations":
+            left.append({"step": name, "resource": f"reservations of spoke {run.spoke_id}", "reason": reason})
+            continue
+        for resource in resources_of_undo(run, name):
+            try:
+                there = azure.get(resource) is not None
+            except ArmError as error:
+                if error.failure.transient:
+                    return Failed(error.failure)
+                there = True
+            if there:
+                left.append({"step": name, "resource": resource, "reason": reason})
+    return Done(f"{len(left)} left behind", {"left_behind": left})
+
+
+def resources_of_undo(run: RunRow, name: str) -> list[str]:
+    """The ids of what an undo removes."""
+    ids, plan = arm().ids, run.plan
+    return {
+        "remove_from_agw": [ids.gateway],
+        "delete_vm": [ids.vm(plan.vm_name)],
+        "delete_os_disk": [ids.disk(plan.os_disk_name)],
+        "delete_nic": [ids.nic(plan.nic_name)],
+        "delete_peering": [
+            ids.hub_peering(plan.hub_peering_name),
+            ids.spoke_peering(plan.vnet_name, plan.spoke_peering_name),
+        ],
+        "delete_vnet": [ids.vnet(plan.vnet_name)],
+        "delete_nsg": [ids.nsg(plan.nsg_name)],
+    }[name]
+
+
+@undo
+def release_reservations(call: Call, run: RunRow) -> Outcome:
+    """Frees name, address block, host name and place on the gateway for the next client. Repeatable: only own rows go."""
+    from shared.tables.reservations import release
+
+    release(run)
+    return Done("reservations freed")
+
+
+def _own_spoke(records: Records, run: RunRow) -> SpokeRow | None:
+    """The spoke's row, when this run is the newest of it."""
+    spoke = records.spoke(run.spoke_id)
+    return spoke if spoke and spoke.deployment_id == run.deployment_id else None
+
+
+def _could_not_finish(left: list[dict[str, Any]]) -> Failure:
+    return Failure(
+        "DeploymentException",
+        "LeftBehind",
+        f"{len(left)} resources could not be removed: {left[0]['reason']}",
+        "See left_behind, mend the cause, then POST …/retry or DELETE again.",
+    )

@@ -1,0 +1,83 @@
+"""The Ubuntu VM and its OS disk."""
+
+from dataclasses import replace
+
+from shared.activity import act, undo
+from shared.arm.client import Arm, arm
+from shared.arm.failures import ArmError
+from shared.arm.reconcile import ensure, follow, in_the_way, made_by, provisioning_state, remove
+from shared.documents import vm_document
+from shared.outcomes import Call, Done, Failed, Outcome, Pending
+from shared.tables.rows import RunRow
+
+OS_NAME = "Ubuntu 22.04 LTS"
+
+
+@act
+def create_vm(call: Call, run: RunRow) -> Outcome:
+    """The VM on the spoke's NIC, with an OS disk of the name that `delete_os_disk` removes.
+
+    Repeatable. `If-None-Match: *` keeps a second PUT from changing a VM that appeared in between. A VM that an earlier
+    try left `Failed` goes with its disk first: Azure refuses a second create over its disk's name.
+    """
+    azure, plan = arm(), run.plan
+    owned, vm_id, disk_id = made_by(plan.made_by), azure.ids.vm(plan.vm_name), azure.ids.disk(plan.os_disk_name)
+    if (pending := follow(azure, call.operation, f"Creating virtualMachines {plan.vm_name}")) is not None:
+        return _quota_in_words(pending, run)
+    call = replace(call, operation=None)
+    existing = azure.get(vm_id)
+    if existing is not None:
+        if owned(existing) and provisioning_state(existing) == "Failed":
+            return _clearing(remove(azure, call, vm_id, owned=owned), f"The failed VM {plan.vm_name}")
+    else:
+        disk = azure.get(disk_id)
+        if disk is not None:
+            if not owned(disk):
+                return Failed(in_the_way(disk_id))
+            return _clearing(remove(azure, call, disk_id, owned=owned), f"The disk that a failed try left, {disk_id},")
+    document = vm_document(plan, azure.ids, azure.settings.vm_image, call.given.get("security_type", "Standard"))
+    try:
+        outcome = ensure(
+            azure,
+            call,
+            vm_id,
+            document,
+            owned=owned,
+            result=lambda _: {"vm": {"name": plan.vm_name, "size": plan.vm_size, "os": OS_NAME}},
+            headers={"If-None-Match": "*"},
+        )
+    except ArmError as refusal:
+        outcome = Failed(refusal.failure)
+    return _quota_in_words(outcome, run)
+
+
+@undo
+def delete_vm(call: Call, run: RunRow) -> Outcome:
+    """Removes the VM, also one that is `Failed` or half made; disk and NIC stay for their own undos. Repeatable."""
+    azure = arm()
+    return remove(azure, call, azure.ids.vm(run.plan.vm_name), owned=made_by(run.plan.made_by))
+
+
+@undo
+def delete_os_disk(call: Call, run: RunRow) -> Outcome:
+    """Removes the OS disk, which outlives its VM; it has the VM's tags from its creation. Repeatable."""
+    azure: Arm = arm()
+    return remove(azure, call, azure.ids.disk(run.plan.os_disk_name), owned=made_by(run.plan.made_by))
+
+
+def _clearing(outcome: Outcome, what: str) -> Outcome:
+    """Removing what a failed try left is a wait of `create_vm`, never its end."""
+    if isinstance(outcome, Done):
+        return Pending(f"{what} is gone; creating the VM", 0.0, forget_operation=True)
+    return outcome
+
+
+def _quota_in_words(outcome: Outcome, run: RunRow) -> Outcome:
+    """Names the size that did not fit: Azure speaks of families only."""
+    if isinstance(outcome, Failed) and outcome.failure.code == "QuotaExceeded":
+        details = outcome.failure.details
+        if {"used", "limit"} <= details.keys():
+            plan = run.plan
+            message = f"Quota exceeded for {plan.vm_size} in {plan.location}: {details['used']} of {details['limit']} vCPUs used"
+            return Failed(replace(outcome.failure, message=message))
+    return outcome

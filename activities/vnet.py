@@ -1,0 +1,88 @@
+"""The spoke's VNet and its subnets."""
+
+from typing import Any
+
+from shared.activity import act, undo
+from shared.arm.client import arm
+from shared.arm.ids import same_id
+from shared.arm.reconcile import ensure, made_by, remove
+from shared.documents import has_subnets, vnet_document, vnet_with_subnets
+from shared.errors import Failure
+from shared.outcomes import Call, Failed, Outcome
+from shared.tables.rows import RunRow
+
+
+@act
+def create_vnet(call: Call, run: RunRow) -> Outcome:
+    """The VNet with its address space and tags. Repeatable: an own VNet that is there is done."""
+    azure, plan = arm(), run.plan
+    vnet_id = azure.ids.vnet(plan.vnet_name)
+    if same_id(vnet_id, azure.ids.hub_vnet):
+        raise _hub_is_no_spoke(plan.vnet_name)
+    return ensure(azure, call, vnet_id, vnet_document(plan), owned=made_by(plan.made_by))
+
+
+@act
+def create_subnets(call: Call, run: RunRow) -> Outcome:
+    """The four subnets with the NSG, in one PUT of the whole VNet. Repeatable: complete subnets are done.
+
+    Never sent once the peering step has begun: a VNet PUT would clear the peerings.
+    """
+    azure, plan = arm(), run.plan
+    document = vnet_with_subnets(plan, azure.ids, azure.settings.spoke_outbound)
+    return ensure(
+        azure,
+        call,
+        azure.ids.vnet(plan.vnet_name),
+        document,
+        owned=made_by(plan.made_by),
+        is_complete=lambda vnet: has_subnets(plan, vnet),
+        named=f"the four subnets of {plan.vnet_name}",
+    )
+
+
+@undo
+def delete_vnet(call: Call, run: RunRow) -> Outcome:
+    """Removes the VNet with its subnets and its side of the peering. Repeatable: a missing VNet is done.
+
+    Somebody else's interface in a subnet ends it at once, with its name; our own NIC's delete is waited for.
+    """
+    azure, plan = arm(), run.plan
+    vnet_id = azure.ids.vnet(plan.vnet_name)
+    if same_id(vnet_id, azure.ids.hub_vnet):
+        raise _hub_is_no_spoke(plan.vnet_name)
+    if call.operation is None:
+        existing = azure.get(vnet_id) or {}
+        strangers = users_of(existing, except_under=azure.ids.nic(plan.nic_name))
+        if strangers and made_by(plan.made_by)(existing):
+            return Failed(_in_use(vnet_id, strangers))
+    return remove(azure, call, vnet_id, owned=made_by(plan.made_by))
+
+
+def users_of(vnet: dict[str, Any], except_under: str) -> list[str]:
+    """Ids of what holds addresses or delegations in a VNet's subnets, without what lies under one id of ours."""
+    users: list[str] = []
+    for subnet in vnet.get("properties", {}).get("subnets") or []:
+        properties = subnet.get("properties") or {}
+        for kind in ("ipConfigurations", "privateEndpoints", "serviceAssociationLinks", "resourceNavigationLinks"):
+            for reference in properties.get(kind) or []:
+                user = str(reference.get("id", ""))
+                if not user.lower().startswith(except_under.lower() + "/"):
+                    users.append(user.split("/ipConfigurations/")[0])
+    return list(dict.fromkeys(users))
+
+
+def _in_use(vnet_id: str, users: list[str]) -> Failure:
+    return Failure(
+        "AzureResourceException",
+        "SubnetInUse",
+        f"The spoke's VNet can't go: {len(users)} resources that this spoke did not make are in its subnets.",
+        "Remove or move them, then retry.",
+        {"resource": vnet_id, "used_by": users},
+    )
+
+
+def _hub_is_no_spoke(name: str) -> Exception:
+    from shared.errors import ValidationException
+
+    return ValidationException(f"{name} is the hub's VNet and can't be a spoke's.", field="vnet_name", value=name)

@@ -1,0 +1,62 @@
+"""The app's table of contents: which triggers, stories and activities there are.
+
+Nothing is decided here. SDK clients are imported where they are used, so that a cold start stays cheap.
+"""
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from activities import gateway, gateway_writer, hub_writer, nic, nsg, peering, runs, validate, vm, vnet
+from orchestrators.delete_spoke import delete_spoke
+from orchestrators.deploy_spoke import deploy_spoke
+from orchestrators.run_step import run_step
+from orchestrators.write_gateway import write_gateway
+from orchestrators.write_hub import write_hub
+from triggers import capacity, deployments, health, openapi, spokes, sweeper, timers
+
+TRIGGERS = (spokes, deployments, capacity, health, openapi, timers, sweeper)
+
+STORIES = (deploy_spoke, delete_spoke, run_step, write_gateway, write_hub)
+
+# The steps of the saga and their undos, then what keeps the run's own records.
+ACTIVITIES = (
+    validate.validate_config,
+    vnet.create_vnet,
+    nsg.create_nsg,
+    vnet.create_subnets,
+    nic.create_nic,
+    vm.create_vm,
+    runs.save_to_storage,
+    vm.delete_vm,
+    vm.delete_os_disk,
+    nic.delete_nic,
+    vnet.delete_vnet,
+    nsg.delete_nsg,
+    runs.release_reservations,
+    runs.begin_run,
+    runs.begin_rollback,
+    runs.list_left_behind,
+    runs.record_outcome,
+    runs.give_up_step,
+    *gateway_writer.ACTIVITIES,
+    *hub_writer.ACTIVITIES,
+)
+
+# Steps and undos whose work one of the writers does: they see to it that the writer runs.
+ACTIVITIES_THROUGH_WRITERS = (
+    peering.create_peering,
+    gateway.update_agw,
+    gateway.remove_from_agw,
+    peering.delete_peering,
+)
+
+app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
+
+for module in TRIGGERS:
+    app.register_functions(module.blueprint)
+for story in STORIES:
+    app.orchestration_trigger(context_name="context")(story)
+for activity in ACTIVITIES:
+    app.activity_trigger(input_name="payload")(activity)
+for activity in ACTIVITIES_THROUGH_WRITERS:
+    app.activity_trigger(input_name="payload")(app.durable_client_input(client_name="client")(activity))

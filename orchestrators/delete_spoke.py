@@ -1,0 +1,24 @@
+"""The story of a spoke's removal: by DELETE, or to finish a rollback that could not finish before."""
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from shared.saga import DeploymentFailed, Saga
+
+if TYPE_CHECKING:
+    from azure.durable_functions import DurableOrchestrationContext
+
+_STATUS_WHEN_GONE = {"delete": "deleted", "rollback": "failed"}
+
+
+def delete_spoke(context: "DurableOrchestrationContext") -> Generator[Any, Any, dict[str, Any]]:
+    """Runs every undo in the order of a rollback. Can be repeated until it is done."""
+    saga = Saga(context)
+    if not (yield from saga.begin()):
+        return {"deployment_id": saga.deployment_id, "status": "not_started"}
+    left_behind = yield from saga.undo_everything(_STATUS_WHEN_GONE[saga.kind])
+    if left_behind:
+        raise DeploymentFailed(f"{len(left_behind)} resources are left behind; the spoke's record names them.")
+    if saga.kind == "rollback":
+        raise DeploymentFailed("The deployment had failed; its rollback is finished now and nothing is left.")
+    return saga.finished()

@@ -1,0 +1,43 @@
+"""The story of a spoke's deployment, from the first check to the finished record, or back."""
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from shared.saga import DeploymentFailed, Saga, StepsFailed
+from shared.steps import (
+    CREATE_NIC,
+    CREATE_NSG,
+    CREATE_PEERING,
+    CREATE_SUBNETS,
+    CREATE_VM,
+    CREATE_VNET,
+    SAVE_TO_STORAGE,
+    UPDATE_AGW,
+    VALIDATE_CONFIG,
+)
+
+if TYPE_CHECKING:
+    from azure.durable_functions import DurableOrchestrationContext
+
+
+def deploy_spoke(context: "DurableOrchestrationContext") -> Generator[Any, Any, dict[str, Any]]:
+    """Builds one spoke and publishes it. No step waits for anything that it doesn't need.
+
+    When a step fails for good, everything that was begun is undone and recorded; then the story raises, so that
+    Durable's status and the Portal say `Failed`.
+    """
+    saga = Saga(context)
+    if not (yield from saga.begin()):
+        return {"deployment_id": saga.deployment_id, "status": "not_started"}
+    try:
+        yield from saga.run(VALIDATE_CONFIG)
+        yield from saga.run_together(CREATE_VNET, CREATE_NSG)
+        yield from saga.run(CREATE_SUBNETS)
+        yield from saga.run(CREATE_NIC)
+        yield from saga.run_together(CREATE_PEERING, CREATE_VM, UPDATE_AGW)
+        yield from saga.run(SAVE_TO_STORAGE)
+    except StepsFailed as cause:
+        left_behind = yield from saga.roll_back(cause)
+        ending = f"left behind: {len(left_behind)}" if left_behind else "rolled back, nothing is left"
+        raise DeploymentFailed(f"{cause.step}: {cause.failure.message} ({ending})") from None
+    return saga.finished()

@@ -1,0 +1,75 @@
+"""Carries one activity to rest: calls it, sleeps on a durable timer, calls again. Never raises."""
+
+from collections.abc import Generator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from shared.outcomes import Call, Failed, Outcome, outcome_as_data, outcome_from_data
+from shared.step_run import WAITS_A_GENERATION, GiveUp, Rest, StepRun, Wait, broken_call, next_move
+
+if TYPE_CHECKING:
+    from azure.durable_functions import DurableOrchestrationContext
+
+GIVE_UP_STEP = "give_up_step"
+
+
+def run_step(context: "DurableOrchestrationContext") -> Generator[Any, Any, dict[str, Any] | None]:
+    """One step, from its first call to its last. Answers `{"outcome", …, "attempts", "at"}`.
+
+    Continues as new after every tenth wait, with its whole state as the input, so that an hour of polling stays cheap.
+    """
+    given: Any = context.get_input()
+    run = StepRun.from_data(given).begun(context.current_utc_datetime)
+    waits = 0
+    while True:
+        asked_at = context.current_utc_datetime
+        outcome = yield from _call(context, run.call.name, run.call)
+        now = context.current_utc_datetime
+        move = next_move(run, outcome, now, spent=(now - asked_at).total_seconds())
+        match move:
+            case Rest():
+                return _at_rest(context, move.outcome, run)
+            case GiveUp():
+                return (yield from _give_up(context, move, run))
+            case Wait():
+                run = move.then
+                yield context.create_timer(context.current_utc_datetime + timedelta(seconds=move.seconds))
+        waits += 1
+        if waits >= WAITS_A_GENERATION:
+            context.continue_as_new(run.as_data())
+            return None
+
+
+def _call(context: "DurableOrchestrationContext", activity: str, call: Call) -> Generator[Any, Any, Outcome]:
+    try:
+        answer = yield context.call_activity(activity, call.as_data())
+    except Exception as error:  # noqa: BLE001 - Durable raises a bare Exception for whatever broke in an activity
+        return broken_call(error)
+    return outcome_from_data(answer)
+
+
+def _give_up(context: "DurableOrchestrationContext", move: GiveUp, run: StepRun) -> Generator[Any, Any, dict[str, Any]]:
+    """Has the failure written into the step's row: the activity itself last said that it was waiting."""
+    call = Call(
+        run.call.deployment_id,
+        run.call.spoke_id,
+        GIVE_UP_STEP,
+        given={
+            "step": run.call.name,
+            "number": run.call.number,
+            "attempts": run.call.attempt,
+            "failure": move.failure.as_data(),
+        },
+    )
+    for attempt in range(1, WAITS_A_GENERATION):
+        outcome = yield from _call(context, GIVE_UP_STEP, call)
+        if not (isinstance(outcome, Failed) and outcome.failure.transient):
+            break
+        seconds = run.policy.refusal_wait(call.deployment_id, call.name, attempt, outcome.failure.retry_after)
+        yield context.create_timer(context.current_utc_datetime + timedelta(seconds=seconds))
+    return _at_rest(context, Failed(move.failure), run)
+
+
+def _at_rest(context: "DurableOrchestrationContext", outcome: Outcome, run: StepRun) -> dict[str, Any]:
+    at = context.current_utc_datetime.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {**outcome_as_data(outcome), "attempts": run.call.attempt, "at": at}

@@ -1,0 +1,17 @@
+"""The one writer of the shared Application Gateway: round after round, until nobody waits."""
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from orchestrators.turns import take_turns
+
+if TYPE_CHECKING:
+    from azure.durable_functions import DurableOrchestrationContext
+
+GATEWAY_ROUND = "gateway_round"
+POLL_GATEWAY = "poll_gateway"
+
+
+def write_gateway(context: "DurableOrchestrationContext") -> Generator[Any, Any, None]:
+    """Looks, writes once, polls, and looks again. What a round is, `activities.gateway_writer` tells."""
+    yield from take_turns(context, lambda state: POLL_GATEWAY if state.get("operation") else GATEWAY_ROUND)

@@ -1,0 +1,221 @@
+"""The one writer of the hub's peerings: hub sides in turn, spoke sides side by side, until nobody waits."""
+
+from collections.abc import Generator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from shared.hub import first_wait, next_wait, quickest
+
+if TYPE_CHECKING:
+    from azure.durable_functions import DurableOrchestrationContext
+
+HUB_ROUND = "hub_round"
+WRITE_HUB_SIDE = "write_hub_side"
+WRITE_SPOKE_SIDE = "write_spoke_side"
+SETTLE_SPOKE_SIDES = "settle_spoke_sides"
+
+# After so many calls a writer continues as new: its history is replayed from the top at every one of them.
+CALLS_A_GENERATION = 20
+OPEN_ASKED_AT_ONCE = 5
+
+Data = dict[str, Any]
+Steps = Generator[Any, Any, Any]
+
+
+def write_hub(context: "DurableOrchestrationContext") -> Generator[Any, Any, None]:
+    """Looks; begins the spoke sides whose hub side is there; then writes the next hub sides, one after the other.
+
+    The spoke sides go on meanwhile, and are asked after while the writer waits for a hub side. All else that it knows is
+    in the rows and in Azure, so that one that broke off goes on from there.
+    """
+    writer = _HubWriter(context)
+    if not writer.has_hub_sides:
+        ended = yield from writer.look()
+        if ended:
+            return
+        yield from writer.begin_spoke_sides()
+    yield from writer.write_hub_sides()
+    yield from writer.rest()
+    context.continue_as_new(writer.state)
+
+
+class _HubWriter:
+    """One generation. `state` is its input and the next one's."""
+
+    def __init__(self, context: "DurableOrchestrationContext") -> None:
+        self._context = context
+        given: Any = context.get_input()
+        self.state: Data = {"queue": [], "present": None, "open": [], "results": [], "heal": [], **given}
+        self._wait = 0.0
+        self._wrote = False
+
+    @property
+    def has_hub_sides(self) -> bool:
+        return bool(self.state["queue"] or self.state["present"])
+
+    def look(self) -> Steps:
+        """Has what ended marked, and learns what is to be done; True when nobody waits."""
+        state = self.state
+        answer = yield from self._call(
+            HUB_ROUND,
+            {
+                **{name: state[name] for name in ("poll_seconds", "batch", "retry_first_seconds", "results", "heal")},
+                "nonce": state.get("nonce"),
+                "took": state.get("took"),
+                "open": [each["key"] for each in state["open"]],
+            },
+        )
+        if answer is None:
+            self._wait = 5 * state["poll_seconds"]
+            return False
+        if answer.get("end"):
+            return True
+        if "nonce" in answer:
+            state |= {"nonce": answer["nonce"], "not_after": answer["not_after"], "results": [], "heal": []}
+        state |= {"queue": answer.get("hub_sides", []), "sides": answer.get("spoke_sides", [])}
+        self._wait = answer["wait"]
+        return False
+
+    def begin_spoke_sides(self) -> Steps:
+        """All at once, the hub being at rest."""
+        turns = self.state.pop("sides", [])
+        if not turns:
+            return
+        tasks = [
+            self._context.call_activity(
+                WRITE_SPOKE_SIDE,
+                {"turn": turn, "not_after": self.state["not_after"], "poll_seconds": self.state["poll_seconds"]},
+            )
+            for turn in turns
+        ]
+        try:
+            answers = yield self._context.task_all(tasks)
+        except Exception:  # noqa: BLE001 - Durable raises a bare Exception: the next look finds out what was begun
+            self._wait = self.state["poll_seconds"]
+            return
+        for turn, answer in zip(turns, answers, strict=True):
+            self._take(turn, answer)
+
+    def write_hub_sides(self) -> Steps:
+        """One after the other; what ends and what begins next are one call."""
+        state = self.state
+        for _ in range(CALLS_A_GENERATION):
+            if not self.has_hub_sides:
+                return
+            present = state["present"]
+            answer = yield from self._call(
+                WRITE_HUB_SIDE,
+                {
+                    "operation": present["operation"] if present else None,
+                    "next": state["queue"][0] if state["queue"] else None,
+                    "not_after": state["not_after"],
+                    "poll_seconds": state["poll_seconds"],
+                    "careful": state.get("careful", False),
+                },
+            )
+            if answer is None:
+                # It may have begun something: the next look sees it on the hub.
+                state |= {"queue": [], "present": None}
+                self._wait = 5 * state["poll_seconds"]
+                return
+            if answer["state"] == "running":
+                yield from self._sleep(self._next_wait(answer["wait"]))
+                continue
+            if present:
+                self._present_ended(present, answer)
+            begun = answer.get("begun")
+            if begun is None:
+                continue
+            if begun.get("renew"):
+                state["queue"] = []
+                return
+            wait = self._begun(begun)
+            if wait:
+                yield from self._sleep(wait)
+
+    def rest(self) -> Steps:
+        """Waits when there is nothing to write: for others, or for spoke sides that are under way."""
+        if self.has_hub_sides:
+            return
+        wait = self._wait
+        if self.state["open"] and not self._wrote:
+            wait = max(wait, self.state["poll_seconds"])
+        if wait > 0:
+            yield from self._sleep(wait)
+
+    # --- inside ---
+
+    def _call(self, activity: str, payload: Data) -> Steps:
+        """An activity's answer, None when it broke off."""
+        try:
+            answer = yield self._context.call_activity(activity, payload)
+        except Exception:  # noqa: BLE001 - Durable raises a bare Exception for whatever broke in an activity
+            return None
+        return answer
+
+    def _present_ended(self, present: Data, answer: Data) -> None:
+        state = self.state
+        state["present"] = None
+        self._wrote = True
+        if answer["state"] == "done":
+            begun_at = datetime.fromisoformat(present["begun_at"])
+            seconds = (self._context.current_utc_datetime - begun_at).total_seconds()
+            state["took"] = quickest(state.get("took"), max(seconds, 0.0))
+        elif answer["state"] == "failed":
+            self._failed(present["turn"], answer["failure"])
+
+    def _begun(self, begun: Data) -> float:
+        """Takes what came of the first turn in the queue; seconds to wait."""
+        state = self.state
+        if begun["state"] == "again":
+            state["careful"] = True
+            wait: float = begun["wait"] or state["poll_seconds"]
+            return wait
+        turn, state["careful"] = state["queue"].pop(0), False
+        if begun["state"] == "running":
+            at = self._context.current_utc_datetime.isoformat()
+            state["present"] = {"turn": turn, "operation": begun["operation"], "begun_at": at}
+            seconds: float = first_wait(state["poll_seconds"], state.get("took"))
+            return seconds
+        if begun["state"] == "failed":
+            self._failed(turn, begun["failure"])
+        elif begun["state"] == "heal":
+            state["heal"].append(turn["key"])
+        self._wrote = True
+        return 0.0
+
+    def _next_wait(self, asked: float) -> float:
+        poll_seconds: float = self.state["poll_seconds"]
+        return max(next_wait(poll_seconds, self.state.get("took")), asked - poll_seconds)
+
+    def _take(self, turn: Data, answer: Data) -> None:
+        name = {"key": turn["key"], "version": turn["version"]}
+        match answer["state"]:
+            case "running":
+                self.state["open"].append({**name, "operation": answer["operation"], "then": answer.get("then")})
+            case "failed":
+                self._failed(turn, answer["failure"])
+            case "done":
+                self.state["results"].append({**name, "state": "done"})
+            case _:
+                self._wait = max(self._wait, answer["wait"])
+
+    def _failed(self, turn: Data, failure: Data) -> None:
+        self.state["results"].append(
+            {"key": turn["key"], "version": turn["version"], "state": "failed", "failure": failure}
+        )
+
+    def _sleep(self, seconds: float) -> Steps:
+        """Sleeps, and asks meanwhile after a few of the spoke sides that are under way."""
+        timer = self._context.create_timer(self._context.current_utc_datetime + timedelta(seconds=seconds))
+        asked = self.state["open"][:OPEN_ASKED_AT_ONCE]
+        if not asked:
+            yield timer
+            return
+        payload = {"open": asked, "nonce": self.state["nonce"], "poll_seconds": self.state["poll_seconds"]}
+        try:
+            answers = yield self._context.task_all([self._context.call_activity(SETTLE_SPOKE_SIDES, payload), timer])
+        except Exception:  # noqa: BLE001 - Durable raises a bare Exception: they are asked after again
+            return
+        still = answers[0]["open"]
+        self.state["open"] = self.state["open"][len(asked) :] + still

@@ -1,0 +1,434 @@
+"""The gateway's writer against a stand-in of Azure and real tables: rounds, faults, kills, other writers."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from activities import gateway as steps
+from activities import gateway_writer
+from shared.arm.client import Arm, arm
+from shared.gateway.document import foreign_digests
+from shared.outcomes import Cancelled, Done, Failed, Pending, outcome_from_data
+from shared.settings import Settings
+from shared.tables.sites import gateway_sites, places_seen
+from tests.activities.conftest import forget_app
+from tests.activities.far_side import LocalAzure, call_of
+from tests.activities.writers import KilledError, World
+
+GATEWAY = "/applicationGateways/hub-agw$"
+
+
+@pytest.fixture
+def world(azure: LocalAzure, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("AGW_GATHER_SECONDS", "2")
+    monkeypatch.setenv("WRITER_POLL_SECONDS", "1")
+    monkeypatch.setenv("RETRY_FIRST_SECONDS", "5")
+    monkeypatch.setenv("RETRY_MAX_SECONDS", "60")
+    forget_app()
+    return World(azure, monkeypatch)
+
+
+def code_of(outcome: Any) -> str:
+    assert isinstance(outcome, Failed), outcome
+    return outcome.failure.code
+
+
+def test_a_site_is_asked_for_written_and_taken_off_again(world: World) -> None:
+    before = world.gateway()
+    run, outcome = world.want_site(1)
+    assert isinstance(outcome, Pending)
+    assert outcome.wakes == "gateway"
+    world.write_gateway()
+    outcome = world.step(run, "update_agw", private_ip="10.11.1.4")
+    assert isinstance(outcome, Done)
+    assert outcome.result["agw"] == {
+        "backend_pool_name": "client-1-pool",
+        "routing_rule_name": "client-1-route",
+        "host_name": "client-1.spokes.example.com",
+        "configured": True,
+    }
+    assert world.reaches(1)
+    assert places_seen() == 99
+    run = world.set_status(run, "rolling_back")
+    assert isinstance(world.step(run, "remove_from_agw"), Pending)
+    world.write_gateway()
+    assert isinstance(world.step(run, "remove_from_agw"), Done)
+    assert world.site(1) is None
+    assert foreign_digests(world.gateway(), []) == foreign_digests(before, [])
+    assert len(world.gateway_puts()) == 2
+
+
+def test_the_undo_of_nothing_is_done_at_once(world: World) -> None:
+    run = world.run(1, status="rolling_back")
+    assert isinstance(world.step(run, "remove_from_agw"), Done)
+    assert world.azure.requests() == []
+
+
+def test_a_run_that_is_over_asks_for_nothing(world: World) -> None:
+    run = world.run(1, status="failed")
+    assert isinstance(world.step(run, "update_agw", private_ip="10.11.1.4"), Cancelled)
+    assert world.site(1) is None
+
+
+def test_99_sites_at_once_are_one_put_and_each_host_reaches_its_own(world: World) -> None:
+    world.want_sites(range(1, 100))
+    world.write_gateway()
+    assert len(world.gateway_puts()) == 1
+    assert world.reached(range(1, 100)) == list(range(1, 100))
+    assert world.reaches(99)
+    assert world.address_of("unknown.example.com") == []
+    run, _ = world.want_site(100)
+    world.write_gateway()
+    assert code_of(world.step(run, "update_agw", private_ip="10.11.100.4")) == "GatewayFull"
+    assert len(world.gateway_puts()) == 1
+
+
+def test_who_comes_while_a_put_runs_has_the_next_one(world: World) -> None:
+    world.want_site(1)
+    late = iter([2, 3])
+
+    def arrive(name: str) -> None:
+        if name == "poll_gateway" and (number := next(late, None)):
+            world.want_site(number)
+
+    world.before_call = arrive
+    world.write_gateway()
+    assert len(world.gateway_puts()) == 2
+    assert all(world.reaches(number) for number in (1, 2, 3))
+
+
+def test_nobody_puts_onto_a_running_operation(world: World) -> None:
+    body = {key: value for key, value in world.gateway().items() if key != "etag"}
+    body["tags"] = {"by": "somebody else"}
+    arm().put(world.gateway_id, body)
+    world.want_site(1)
+    world.write_gateway()
+    assert world.gateway()["tags"] == {"by": "somebody else"}
+    assert world.reaches(1)
+    assert all(each["status"] < 400 for each in world.gateway_puts())
+    assert len(world.gateway_puts()) == 2
+
+
+def test_another_writers_put_over_ours_is_seen_and_ours_is_sent_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", logger="activities")
+    world.want_site(1)
+    theirs = {key: value for key, value in world.gateway().items() if key != "etag"} | {"tags": {"by": "them"}}
+    once = iter([True])
+
+    def meddle(name: str) -> None:
+        if name == "poll_gateway" and next(once, False):
+            arm().put(world.gateway_id, theirs)
+
+    world.before_call = meddle
+    world.write_gateway()
+    assert world.reaches(1)
+    assert world.gateway()["tags"] == {"by": "them"}
+    assert "foreign change" in caplog.text
+    assert "tags" in caplog.text
+    site = world.site(1)
+    assert site is not None
+    assert site.is_applied
+
+
+def test_a_write_between_our_look_and_our_put_begins_a_new_round(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.want_site(1)
+    theirs = {key: value for key, value in world.gateway().items() if key != "etag"} | {"tags": {"by": "them"}}
+    mark, once = gateway_writer._Look._mark, iter([True])
+
+    def meddling(look: Any, writer: Any, *rows: Any) -> None:
+        mark(look, writer, *rows)
+        if writer.phase == "sending" and next(once, False):
+            arm().put(world.gateway_id, theirs)
+
+    monkeypatch.setattr(gateway_writer._Look, "_mark", meddling)
+    world.write_gateway()
+    assert world.reaches(1)
+    assert world.gateway()["tags"] == {"by": "them"}
+    assert [each["status"] for each in world.gateway_puts()] == [200, 200]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_throttled_put_waits_as_long_as_it_is_told(world: World, status: int) -> None:
+    world.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=status, code="ServerBusy", retry_after=17)
+    world.want_site(1)
+    began = world.now.moment
+    world.write_gateway()
+    assert world.reaches(1)
+    assert (world.now.moment - began).total_seconds() > 17
+
+
+@pytest.mark.parametrize("mode", ["drop_reply", "refuse"])
+def test_a_put_without_an_answer_is_never_doubled(world: World, mode: str) -> None:
+    if mode == "drop_reply":
+        world.azure.fault(method="PUT", path=GATEWAY, mode="drop_reply")
+    else:
+        world.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=502, code="BadGateway")
+    world.want_site(1)
+    world.write_gateway()
+    assert world.reaches(1)
+    accepted = [each for each in world.gateway_puts() if each["status"] in (200, 201)]
+    assert len(accepted) == 1
+
+
+def test_one_bad_site_that_is_named_fails_alone(world: World) -> None:
+    for number in (1, 2, 3):
+        world.want_site(number)
+    world.azure.fault(
+        method="PUT",
+        path=GATEWAY,
+        mode="fail_operation",
+        code="ApplicationGatewayBackendAddressInvalid",
+        message=f"The pool {world.gateway_id}/backendAddressPools/client-2-pool is bad.",
+    )
+    world.write_gateway()
+    assert [world.reaches(number) for number in (1, 2, 3)] == [True, False, True]
+    run = world.run(2)
+    assert code_of(world.step(run, "update_agw", private_ip="10.11.2.4")) == "ApplicationGatewayBackendAddressInvalid"
+    run = world.set_status(run, "rolling_back")
+    world.step(run, "remove_from_agw")
+    world.write_gateway()
+    assert isinstance(world.step(run, "remove_from_agw"), Done)
+    assert world.site(2) is None
+    assert world.gateway()["properties"]["provisioningState"] == "Succeeded"
+
+
+def test_a_culprit_that_nobody_names_is_found_by_halving(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Arm.put
+
+    def refusing(self: Arm, resource_id: str, body: dict[str, Any], **more: Any) -> Any:
+        if "client-3-pool" in str(body):
+            world.azure.fault(method="PUT", path=GATEWAY, mode="fail_operation", code="Odd", message="It can't be.")
+        return put(self, resource_id, body, **more)
+
+    monkeypatch.setattr(Arm, "put", refusing)
+    for number in (1, 2, 3, 4, 5, 6, 7):
+        world.want_site(number)
+    world.write_gateway()
+    assert [number for number in range(1, 8) if not world.reaches(number)] == [3]
+    failed = world.site(3)
+    assert failed is not None
+    assert failed.has_failed
+    assert "client-3-pool" not in str(world.gateway())
+    assert len(world.gateway_puts()) <= 8
+
+
+def test_foreign_trouble_lets_all_wait_with_its_reason_and_passes(world: World) -> None:
+    world.azure.fault(
+        method="PUT",
+        path=GATEWAY,
+        times=3,
+        mode="fail_operation",
+        code="ApplicationGatewayKeyVaultSecretException",
+        message="The vault can't be read.",
+    )
+    run, _ = world.want_site(1)
+    seen = []
+
+    def look(name: str) -> None:
+        if name == "gateway_round":
+            outcome = world.step(run, "update_agw", private_ip="10.11.1.4")
+            seen.append(outcome.reason if isinstance(outcome, Pending) else "")
+
+    world.before_call = look
+    world.write_gateway()
+    assert any("The vault can't be read." in reason for reason in seen)
+    assert world.reaches(1)
+    assert len(world.gateway_puts()) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"operationalState": "Stopped"}, "GatewayStopped"),
+        ({"provisioningState": "Failed"}, "GatewayFailed"),
+        ({"tag": "managed-by-k8s-ingress"}, "GatewayManagedByIngress"),
+    ],
+)
+def test_a_gateway_that_must_not_be_written_fails_who_waits(world: World, change: dict[str, str], code: str) -> None:
+    document = world.gateway()
+    if "tag" in change:
+        document["tags"] = {change["tag"]: "1"}
+    else:
+        document["properties"] |= change
+    world.azure.plant(document)
+    run, _ = world.want_site(1)
+    world.write_gateway()
+    assert code_of(world.step(run, "update_agw", private_ip="10.11.1.4")) == code
+    assert world.gateway_puts() == []
+    run = world.set_status(run, "rolling_back")
+    assert isinstance(world.step(run, "remove_from_agw"), Pending)
+    world.write_gateway()
+    assert isinstance(world.step(run, "remove_from_agw"), Done)
+    assert world.gateway_puts() == []
+
+
+def test_foreign_elements_of_the_same_name_are_left_alone_also_by_the_undo(world: World) -> None:
+    document = world.gateway()
+    document["properties"]["backendAddressPools"].append({"name": "client-1-pool", "properties": {}})
+    world.azure.plant(document)
+    run, _ = world.want_site(1)
+    world.want_site(2)
+    world.write_gateway()
+    assert code_of(world.step(run, "update_agw", private_ip="10.11.1.4")) == "GatewayNameTaken"
+    run = world.set_status(run, "rolling_back")
+    world.step(run, "remove_from_agw")
+    world.write_gateway()
+    assert isinstance(world.step(run, "remove_from_agw"), Done)
+    assert "client-1-pool" in str(world.gateway())
+    assert world.reaches(2)
+
+
+def test_what_somebody_removed_is_put_back_by_the_next_start(world: World) -> None:
+    before = {key: value for key, value in world.gateway().items() if key != "etag"}
+    world.want_site(1)
+    world.write_gateway()
+    arm().put(world.gateway_id, before)
+    world.pass_time(60)
+    assert not world.reaches(1)
+    world.write_gateway()
+    assert world.reaches(1)
+    puts = len(world.gateway_puts())
+    world.write_gateway()
+    assert len(world.gateway_puts()) == puts, "nothing differs, nothing is put"
+
+
+def test_a_site_that_is_cancelled_while_its_put_runs_is_taken_off_again(world: World) -> None:
+    run, _ = world.want_site(1)
+    world.want_site(2)
+
+    def cancel(name: str) -> None:
+        if name == "poll_gateway" and run.status == "in_progress":
+            rolling_back = world.set_status(run, "rolling_back")
+            world.step(rolling_back, "remove_from_agw")
+            world.before_call = lambda name: None
+
+    world.before_call = cancel
+    world.write_gateway()
+    assert not world.reaches(1)
+    assert world.reaches(2)
+    assert world.site(1) is None
+
+
+def test_49_go_and_50_come_at_the_same_moment(world: World) -> None:
+    world.want_sites(range(1, 50))
+    world.write_gateway()
+    world.forget_sites(range(1, 50))
+    world.want_sites(range(50, 100))
+    world.write_gateway()
+    assert len(world.gateway_puts()) == 2
+    assert world.reached(range(1, 100)) == list(range(50, 100))
+    _, rows = gateway_sites().everything()
+    assert {row.client for row in rows} == {f"client-{number}" for number in range(50, 100)}
+
+
+# Everything that a round does to the world, in its order; a host can die before and after each.
+EFFECTS = ("everything", "get", "mark", "put", "poll")
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("victim", range(14))
+def test_a_writer_that_is_killed_anywhere_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, victim: int, after: bool
+) -> None:
+    world.want_site(1)
+    run, _ = world.want_site(2)
+    sites = type(gateway_sites())
+    number = iter(range(10_000))
+
+    def deadly(effect: Any) -> Any:
+        def wrapped(*args: Any, **more: Any) -> Any:
+            dies = next(number) == victim
+            if dies and not after:
+                raise KilledError
+            result = effect(*args, **more)
+            if dies:
+                raise KilledError
+            return result
+
+        return wrapped
+
+    for owner, name in ((sites, "everything"), (sites, "mark"), (Arm, "get"), (Arm, "put"), (Arm, "poll")):
+        monkeypatch.setattr(owner, name, deadly(getattr(owner, name)))
+    call = world.call
+
+    def surviving(name: str, payload: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return call(name, payload)
+        except KilledError:
+            return call(name, payload)
+
+    monkeypatch.setattr(world, "call", surviving)
+    world.write_gateway()
+    assert world.reaches(1)
+    assert world.reaches(2)
+    assert len([each for each in world.gateway_puts() if each["status"] < 400]) == 1
+    assert isinstance(world.step(run, "update_agw", private_ip="10.11.2.4"), Done)
+
+
+def test_a_round_that_runs_twice_writes_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.want_site(1)
+    call = world.call
+    monkeypatch.setattr(world, "call", lambda name, payload: call(name, payload) and call(name, payload))
+    world.write_gateway()
+    assert world.reaches(1)
+    assert len(world.gateway_puts()) == 1
+
+
+def test_two_writers_at_once_are_kept_apart_by_the_fence(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second comes between the first one's decision and its fence."""
+    world.want_site(1)
+    send, nested = gateway_writer._Look._send, iter([True])
+
+    def slow(look: Any, *decided: Any) -> Any:
+        if next(nested, False):
+            world.write_gateway()
+        return send(look, *decided)
+
+    monkeypatch.setattr(gateway_writer._Look, "_send", slow)
+    world.write_gateway()
+    assert world.reaches(1)
+    assert len(world.gateway_puts()) == 1
+
+
+def test_a_table_that_is_busy_only_delays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from azure.core.exceptions import ServiceResponseError
+
+    world.want_site(1)
+    sites = type(gateway_sites())
+    mark, everything, number = sites.mark, sites.everything, iter(range(10_000))
+
+    def flaky(method: Any) -> Any:
+        def wrapped(*args: Any) -> Any:
+            if next(number) % 3 == 0:
+                raise ServiceResponseError("broken off")
+            return method(*args)
+
+        return wrapped
+
+    monkeypatch.setattr(sites, "mark", flaky(mark))
+    monkeypatch.setattr(sites, "everything", flaky(everything))
+    world.write_gateway()
+    assert world.reaches(1)
+    assert len([each for each in world.gateway_puts() if each["status"] < 400]) == 1
+
+
+def test_the_step_starts_the_writer(world: World) -> None:
+    """Through the wrapper that Durable calls, with a client that only notes what it is asked."""
+    started: list[tuple[str, str, Any]] = []
+
+    class Client:
+        async def get_status(self, instance_id: str) -> None:
+            return None
+
+        async def start_new(self, name: str, instance_id: str, client_input: Any) -> None:
+            started.append((name, instance_id, client_input))
+
+    run = world.run(1)
+    answer = asyncio.run(steps.update_agw(call_of(run, "update_agw", private_ip="10.11.1.4"), Client()))
+    assert isinstance(outcome_from_data(answer), Pending)
+    [(name, instance_id, given)] = started
+    assert (name, instance_id) == ("write_gateway", "gateway-hub-agw")
+    assert given["poll_seconds"] == 1

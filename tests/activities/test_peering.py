@@ -1,0 +1,305 @@
+"""The hub's writer against a stand-in of Azure and real tables: turns, refusals, kills, healing, other writers."""
+
+from typing import Any
+
+import pytest
+
+from activities import hub_writer
+from shared.arm.client import Arm, arm
+from shared.outcomes import Done, Failed, Pending
+from shared.settings import Settings
+from shared.tables.rows import RunRow
+from shared.tables.turns import hub_turns
+from tests.activities.conftest import forget_app
+from tests.activities.far_side import LocalAzure
+from tests.activities.writers import KilledError, World
+
+PEERING = "/virtualNetworkPeerings/"
+
+
+@pytest.fixture
+def world(azure: LocalAzure, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("WRITER_POLL_SECONDS", "1")
+    monkeypatch.setenv("RETRY_FIRST_SECONDS", "5")
+    monkeypatch.setenv("RETRY_MAX_SECONDS", "60")
+    forget_app()
+    return World(azure, monkeypatch)
+
+
+def hub_side(world: World, number: int) -> str:
+    return f"{arm().ids.hub_vnet}/virtualNetworkPeerings/hub-to-spoke-{number}"
+
+
+def spoke_side(world: World, number: int) -> str:
+    return f"{arm().ids.vnet(f'spoke-vnet-{number}')}/virtualNetworkPeerings/spoke-{number}-to-hub"
+
+
+def a_vnet(world: World, number: int, prefix: str | None = None) -> None:
+    body = {
+        "location": "eastus",
+        "properties": {"addressSpace": {"addressPrefixes": [prefix or f"10.11.{number}.0/24"]}},
+    }
+    arm().put(arm().ids.vnet(f"spoke-vnet-{number}"), body)
+
+
+def ready(world: World, *numbers: int) -> list[RunRow]:
+    """Spokes with their VNets, that ask to be peered."""
+    runs = [world.run(number) for number in numbers]
+    for number in numbers:
+        a_vnet(world, number)
+    world.pass_time(10)
+    for run in runs:
+        assert isinstance(world.step(run, "create_peering"), Pending)
+    world.azure.forget_requests()
+    return runs
+
+
+def states(world: World, number: int) -> tuple[str | None, str | None]:
+    def state(resource_id: str) -> str | None:
+        found = arm().get(resource_id)
+        return found["properties"]["peeringState"] if found else None
+
+    return state(hub_side(world, number)), state(spoke_side(world, number))
+
+
+def writes(world: World) -> list[dict[str, Any]]:
+    return [each for each in world.azure.requests() if each["method"] in ("PUT", "DELETE") and PEERING in each["path"]]
+
+
+def test_a_peering_is_asked_for_made_and_removed_again(world: World) -> None:
+    [run] = ready(world, 1)
+    world.write_hub()
+    outcome = world.step(run, "create_peering")
+    assert isinstance(outcome, Done)
+    assert outcome.result == {"peering_status": "Connected"}
+    assert states(world, 1) == ("Connected", "Connected")
+    assert [each["path"].rsplit("/", 1)[-1] for each in writes(world)] == ["hub-to-spoke-1", "spoke-1-to-hub"]
+    run = world.set_status(run, "rolling_back")
+    assert isinstance(world.step(run, "delete_peering"), Pending)
+    world.write_hub()
+    assert isinstance(world.step(run, "delete_peering"), Done)
+    assert states(world, 1) == (None, None)
+    assert world.turn(1) is None
+
+
+def test_the_undo_of_nothing_is_done_at_once(world: World) -> None:
+    run = world.run(1, status="rolling_back")
+    assert isinstance(world.step(run, "delete_peering"), Done)
+    assert writes(world) == []
+
+
+def test_30_at_once_are_never_refused_and_keep_the_hub_busy(world: World) -> None:
+    numbers = range(1, 31)
+    ready(world, *numbers)
+    began = world.now.moment
+    world.write_hub()
+    seconds = (world.now.moment - began).total_seconds()
+    assert all(states(world, number) == ("Connected", "Connected") for number in numbers)
+    assert all(each["status"] < 400 for each in writes(world))
+    assert len(writes(world)) == 60
+    assert seconds <= 30 * 5 * 1.2, "the hub stands idle for less than a fifth of the time"
+
+
+def test_deletes_and_creates_share_the_turns(world: World) -> None:
+    first = ready(world, 1, 2, 3)
+    world.write_hub()
+    for run in first:
+        world.step(world.set_status(run, "rolling_back"), "delete_peering")
+    ready(world, 4, 5, 6)
+    world.write_hub()
+    assert [states(world, number) for number in (1, 2, 3)] == [(None, None)] * 3
+    assert [states(world, number) for number in (4, 5, 6)] == [("Connected", "Connected")] * 3
+    _, rows = hub_turns().everything()
+    assert sorted(row.spoke_id for row in rows) == [4, 5, 6]
+
+
+def test_who_comes_later_has_the_next_turn(world: World) -> None:
+    ready(world, 1)
+    for number in (2, 3):
+        a_vnet(world, number)
+        world.run(number)
+    world.pass_time(10)
+    late = iter([2, 3])
+
+    def arrive(name: str) -> None:
+        if name == "write_hub_side" and (number := next(late, None)):
+            world.step(world.run(number), "create_peering")
+
+    world.before_call = arrive
+    world.write_hub()
+    assert all(states(world, number) == ("Connected", "Connected") for number in (1, 2, 3))
+
+
+def test_a_turn_that_can_not_be_had_fails_alone(world: World) -> None:
+    runs = ready(world, 1, 2, 3)
+    arm().delete(arm().ids.vnet("spoke-vnet-2"))
+    world.pass_time(10)
+    a_vnet(world, 2, "10.11.1.0/24")
+    world.pass_time(10)
+    world.write_hub()
+    outcomes = [world.step(run, "create_peering") for run in runs]
+    assert isinstance(outcomes[1], Failed)
+    assert outcomes[1].failure.code == "VnetAddressSpaceOverlapsWithAlreadyPeeredVnet"
+    assert [type(each) for each in outcomes] == [Done, Failed, Done]
+    run = world.set_status(runs[1], "rolling_back")
+    world.step(run, "delete_peering")
+    world.write_hub()
+    assert isinstance(world.step(run, "delete_peering"), Done)
+    assert states(world, 2) == (None, None)
+
+
+@pytest.mark.parametrize("code", ["ReferencedResourceNotProvisioned", "AnotherOperationInProgress"])
+def test_somebody_elses_write_of_the_hub_is_waited_out(world: World, code: str) -> None:
+    ready(world, 1, 2)
+    world.azure.fault(method="PUT", path="hub-to-spoke-1$", mode="refuse", status=400, code=code)
+    world.write_hub()
+    assert all(states(world, number) == ("Connected", "Connected") for number in (1, 2))
+    assert sum(each["status"] >= 400 for each in writes(world)) == 1
+
+
+@pytest.mark.parametrize("which", ["hub-to-spoke-1$", "spoke-1-to-hub$"])
+def test_a_lost_answer_is_looked_for_and_not_doubled(world: World, which: str) -> None:
+    ready(world, 1, 2)
+    world.azure.fault(method="PUT", path=which, mode="drop_reply")
+    world.write_hub()
+    assert all(states(world, number) == ("Connected", "Connected") for number in (1, 2))
+    assert len([each for each in writes(world) if each["method"] == "PUT"]) == 4
+
+
+@pytest.mark.parametrize("which", ["hub-to-spoke-1$", "spoke-1-to-hub$"])
+def test_an_operation_that_fails_for_now_is_begun_again(world: World, which: str) -> None:
+    ready(world, 1, 2)
+    world.azure.fault(method="PUT", path=which, mode="fail_operation", code="InternalServerError", message="Oops.")
+    world.write_hub()
+    assert all(states(world, number) == ("Connected", "Connected") for number in (1, 2))
+
+
+def test_a_throttled_write_waits_as_long_as_it_is_told(world: World) -> None:
+    ready(world, 1)
+    world.azure.fault(
+        method="PUT", path="spoke-1-to-hub$", mode="refuse", status=429, code="TooManyRequests", retry_after=17
+    )
+    began = world.now.moment
+    world.write_hub()
+    assert states(world, 1) == ("Connected", "Connected")
+    assert (world.now.moment - began).total_seconds() > 17
+
+
+def test_a_peering_that_leads_elsewhere_is_neither_changed_nor_removed(world: World) -> None:
+    runs = ready(world, 1, 2)
+    a_vnet(world, 77)
+    world.pass_time(10)
+    theirs = {"properties": {"remoteVirtualNetwork": {"id": arm().ids.vnet("spoke-vnet-77")}}}
+    arm().put(hub_side(world, 1), theirs)
+    world.pass_time(10)
+    world.write_hub()
+    outcome = world.step(runs[0], "create_peering")
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.code == "PeeringTaken"
+    assert states(world, 2) == ("Connected", "Connected")
+    run = world.set_status(runs[0], "rolling_back")
+    world.step(run, "delete_peering")
+    world.write_hub()
+    assert isinstance(world.step(run, "delete_peering"), Done)
+    assert states(world, 1)[0] == "Initiated"
+
+
+@pytest.mark.parametrize("which", ["hub", "spoke", "both"])
+def test_a_disconnected_peering_is_healed_on_both_sides(world: World, which: str) -> None:
+    ready(world, 1)
+    world.write_hub()
+    if which in ("hub", "both"):
+        arm().delete(hub_side(world, 1))
+        world.pass_time(10)
+    if which in ("spoke", "both"):
+        arm().delete(spoke_side(world, 1))
+        world.pass_time(10)
+    world.write_hub()
+    assert states(world, 1) == ("Connected", "Connected")
+
+
+def test_a_spoke_side_left_disconnected_by_an_earlier_life_is_made_anew(world: World) -> None:
+    ready(world, 1)
+    both = ((hub_side(world, 1), "spoke-vnet-1", True), (spoke_side(world, 1), "hub-vnet", False))
+    for resource_id, remote, _ in both:
+        remote_id = arm().ids.hub_vnet if remote == "hub-vnet" else arm().ids.vnet(remote)
+        arm().put(resource_id, {"properties": {"remoteVirtualNetwork": {"id": remote_id}}})
+        world.pass_time(10)
+    arm().delete(hub_side(world, 1))
+    world.pass_time(10)
+    assert states(world, 1) == (None, "Disconnected")
+    world.write_hub()
+    assert states(world, 1) == ("Connected", "Connected")
+
+
+def test_the_spokes_vnet_may_be_gone_when_its_peering_is_removed(world: World) -> None:
+    [run] = ready(world, 1)
+    world.write_hub()
+    arm().delete(arm().ids.vnet("spoke-vnet-1"))
+    world.pass_time(10)
+    run = world.set_status(run, "rolling_back")
+    world.step(run, "delete_peering")
+    world.write_hub()
+    assert isinstance(world.step(run, "delete_peering"), Done)
+    assert states(world, 1) == (None, None)
+
+
+def test_a_turn_that_is_cancelled_while_it_runs_is_undone(world: World) -> None:
+    run, _ = ready(world, 1, 2)
+
+    def cancel(name: str) -> None:
+        if name == "write_hub_side" and len(world.calls) == 3:
+            world.step(world.set_status(run, "rolling_back"), "delete_peering")
+
+    world.before_call = cancel
+    world.write_hub()
+    assert states(world, 1) == (None, None)
+    assert states(world, 2) == ("Connected", "Connected")
+    assert world.turn(1) is None
+
+
+def test_a_second_writer_waits_for_the_first_ones_lease(world: World) -> None:
+    ready(world, 1)
+    first = hub_writer.hub_round({"poll_seconds": 1, "batch": 25, "retry_first_seconds": 5})
+    assert first["hub_sides"]
+    second = hub_writer.hub_round({"poll_seconds": 1, "batch": 25, "retry_first_seconds": 5})
+    assert second == {"wait": 5}
+    world.write_hub()
+    assert states(world, 1) == ("Connected", "Connected")
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("victim", range(24))
+def test_a_writer_that_is_killed_anywhere_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, victim: int, after: bool
+) -> None:
+    runs = ready(world, 1, 2)
+    number = iter(range(10_000))
+
+    def deadly(effect: Any) -> Any:
+        def wrapped(*args: Any, **more: Any) -> Any:
+            dies = next(number) == victim
+            if dies and not after:
+                raise KilledError
+            result = effect(*args, **more)
+            if dies:
+                raise KilledError
+            return result
+
+        return wrapped
+
+    turns = type(hub_turns())
+    for owner, name in ((turns, "everything"), (turns, "mark"), (Arm, "get"), (Arm, "put"), (Arm, "poll")):
+        monkeypatch.setattr(owner, name, deadly(getattr(owner, name)))
+    call = world.call
+
+    def surviving(name: str, payload: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return call(name, payload)
+        except KilledError:
+            return call(name, payload)
+
+    monkeypatch.setattr(world, "call", surviving)
+    world.write_hub()
+    assert all(states(world, number) == ("Connected", "Connected") for number in (1, 2))
+    assert all(isinstance(world.step(run, "create_peering"), Done) for run in runs)

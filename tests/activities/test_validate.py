@@ -1,0 +1,245 @@
+"""validate_config against a real stand-in and real tables: what it finds, says, and never touches."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from activities.validate import validate_config
+from shared.arm.client import arm
+from shared.checks.findings import CHECKS
+from shared.checks.report import plan_report
+from shared.plan import our_tags
+from shared.settings import Settings
+from shared.steps import STEPS
+from shared.tables.records import Records
+from tests.activities.conftest import forget_app
+from tests.activities.far_side import LocalAzure, a_plan, a_run, call_of, recorded
+
+
+def validated(**changes: Any) -> dict[str, Any]:
+    run = recorded(a_run(a_plan(**changes)))
+    outcome: dict[str, Any] = validate_config(call_of(run, "validate_config"))
+    return outcome
+
+
+def codes(outcome: dict[str, Any]) -> list[str]:
+    return [finding["code"] for finding in outcome["failure"]["details"]["findings"]]
+
+
+def test_a_fresh_hub_has_nothing_against_a_spoke(settings: Settings) -> None:
+    outcome = validated()
+    assert outcome == {
+        "outcome": "done",
+        "message": "Everything is in order",
+        "result": {"security_type": "TrustedLaunch", "warnings": []},
+    }
+
+
+def test_a_used_up_quota_is_told_in_words(settings: Settings, azure: LocalAzure) -> None:
+    azure.quota(location="eastus", quotas={"standardBSFamily": 0, "cores": 4})
+    outcome = validated()
+    assert outcome["failure"]["message"] == "Quota exceeded for Standard_B2s in eastus: 0 of 0 vCPUs used"
+    assert outcome["failure"]["code"] == "QuotaExceeded"
+    assert outcome["failure"]["error"] == "AzureResourceException"
+    assert not outcome["failure"].get("transient")
+
+
+def test_nothing_is_written(settings: Settings, azure: LocalAzure) -> None:
+    validated()
+    assert {request["method"] for request in azure.requests()} == {"GET"}
+
+
+def test_one_deployment_costs_few_reads(settings: Settings, azure: LocalAzure) -> None:
+    validated()
+    first = [request for request in azure.requests() if request["path"].startswith("/subscriptions")]
+    assert len(first) <= 9
+
+
+def test_ninety_nine_at_once_fit_into_one_bucket_of_reads(settings: Settings, azure: LocalAzure) -> None:
+    runs = [recorded(a_run(a_plan(number))) for number in range(1, 100)]
+    with ThreadPoolExecutor(16) as threads:
+        outcomes = list(threads.map(lambda run: validate_config(call_of(run, "validate_config")), runs))
+    assert {outcome["outcome"] for outcome in outcomes} == {"done"}
+    # The bucket holds 250, and the stand-in's clock stands still: it is not filled up meanwhile.
+    assert len(azure.requests("GET")) < 200
+
+
+def test_all_findings_are_told_together(settings: Settings, azure: LocalAzure) -> None:
+    ids = arm().ids
+    azure.lock(ids.hub_group, "CanNotDelete")
+    azure.plant(
+        {
+            "id": ids.vm("vm-1"),
+            "name": "vm-1",
+            "type": "Microsoft.Compute/virtualMachines",
+            "location": "eastus",
+            "properties": {"provisioningState": "Succeeded"},
+        }
+    )
+    outcome = validated(vm_size="Standard_XYZ")
+    assert codes(outcome) == ["ScopeLocked", "ResourceInTheWay", "VmSizeUnknown"]
+    assert outcome["failure"]["code"] == "ScopeLocked"
+    assert outcome["failure"]["message"].endswith("(and 2 more findings)")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(429, "SubscriptionRequestsThrottled"), (503, "ServerBusy"), (500, "InternalServerError")]
+)
+def test_passing_trouble_is_tried_again(settings: Settings, azure: LocalAzure, status: int, code: str) -> None:
+    azure.fault(method="GET", path=".*/usages", times=1, mode="refuse", status=status, code=code, retry_after=7)
+    outcome = validated()
+    assert outcome["outcome"] == "failed"
+    assert outcome["failure"]["transient"] is True
+    assert outcome["failure"]["retry_after"] == pytest.approx(7)
+    assert validated()["outcome"] == "done"
+
+
+def test_a_changed_setting_is_in_force_after_a_restart(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_AGW_NAME", "another-agw")
+    forget_app()
+    outcome = validated()
+    assert codes(outcome) == ["HubNotFound"]
+    assert "another-agw" in outcome["failure"]["message"]
+
+
+def refuse(azure: LocalAzure, path: str, status: int = 403, code: str = "AuthorizationFailed") -> None:
+    azure.fault(method="GET", path=path, times=99, mode="refuse", status=status, code=code)
+
+
+@pytest.mark.parametrize(
+    "path", [".*/locks", ".*/usages", ".*/skus", ".*/resources", "/subscriptions/[^/]*/providers/[^/]*/virtualNetworks"]
+)
+def test_what_may_not_be_read_but_is_not_needed_is_a_warning(settings: Settings, azure: LocalAzure, path: str) -> None:
+    refuse(azure, path)
+    outcome = validated()
+    assert outcome["outcome"] == "done"
+    (warning,) = outcome["result"]["warnings"]
+    assert "may not read" in warning
+
+
+@pytest.mark.parametrize("path", [".*/virtualNetworks/hub-vnet", ".*/applicationGateways/hub-agw"])
+def test_what_may_not_be_read_and_is_needed_is_an_error_with_a_hint(
+    settings: Settings, azure: LocalAzure, path: str
+) -> None:
+    refuse(azure, path)
+    outcome = validated()
+    assert codes(outcome) == ["AuthorizationFailed"]
+    (finding,) = outcome["failure"]["details"]["findings"]
+    assert finding["check"] == "permissions"
+    assert "docs/operations.md" in finding["hint"]
+
+
+def test_without_trusted_sizes_the_vm_is_standard(settings: Settings, azure: LocalAzure) -> None:
+    refuse(azure, ".*/skus")
+    assert validated()["result"]["security_type"] == "Standard"
+    forget_app()
+    azure.reset()
+    assert validated(vm_size="Standard_DC2as_v5")["result"]["security_type"] == "Standard"
+
+
+def test_a_refused_token_is_told_once(settings: Settings, azure: LocalAzure) -> None:
+    refuse(azure, "/subscriptions/.*", 401, "InvalidAuthenticationToken")
+    outcome = validated()
+    assert codes(outcome) == ["InvalidAuthenticationToken"]
+    assert outcome["failure"]["error"] == "ConfigurationException"
+
+
+def test_a_credential_that_gives_no_token_is_told_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
+    forget_app()
+    outcome = validated()
+    assert codes(outcome) == ["CredentialUnavailable"]
+    (finding,) = outcome["failure"]["details"]["findings"]
+    assert finding["check"] == "credential"
+    assert "managed identity" in finding["hint"]
+
+
+def test_a_missing_spoke_group_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPOKE_RESOURCE_GROUP", "no-such-rg")
+    forget_app()
+    outcome = validated()
+    assert codes(outcome) == ["ResourceGroupNotFound"]
+    assert "no-such-rg" in outcome["failure"]["message"]
+
+
+def test_a_dropped_connection_is_tried_again(settings: Settings, azure: LocalAzure) -> None:
+    azure.fault(method="GET", path=".*/hub-vnet", times=1, mode="drop_reply")
+    outcome = validated()
+    assert outcome["outcome"] == "failed"
+    assert outcome["failure"]["transient"] is True
+
+
+@pytest.mark.parametrize(("strict", "outcome"), [("false", "done"), ("true", "failed")])
+def test_a_strangers_overlapping_vnet_is_told(
+    settings: Settings, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch, strict: str, outcome: str
+) -> None:
+    monkeypatch.setenv("STRICT_ADDRESSES", strict)
+    forget_app()
+    azure.plant(a_vnet(azure, "stranger", "10.11.0.0/20"))
+    told = validated()
+    assert told["outcome"] == outcome
+    assert "10.11.0.0/20 of the VNet stranger" in str(told)
+
+
+def test_a_name_of_somebody_else_is_refused_and_an_own_one_is_not(settings: Settings, azure: LocalAzure) -> None:
+    azure.plant(a_vnet(azure, "spoke-vnet-1", "10.11.1.0/24", tags=our_tags(a_plan(1))))
+    assert validated(spoke_id=1)["outcome"] == "done"
+    azure.plant(a_vnet(azure, "spoke-vnet-2", "10.11.2.0/24", tags=our_tags(a_plan(2, made_by="deploy-another"))))
+    forget_app()
+    assert codes(validated(spoke_id=2)) == ["ResourceInTheWay"]
+
+
+def a_vnet(azure: LocalAzure, name: str, prefix: str, **more: Any) -> dict[str, Any]:
+    return {
+        "id": azure.id_of("hub-rg", "Microsoft.Network/virtualNetworks", name),
+        "name": name,
+        "type": "Microsoft.Network/virtualNetworks",
+        "location": "eastus",
+        "properties": {"provisioningState": "Succeeded", "addressSpace": {"addressPrefixes": [prefix]}, "subnets": []},
+        **more,
+    }
+
+
+def test_a_plan_says_what_would_be_made_and_found(settings: Settings, azure: LocalAzure) -> None:
+    before = azure.resources()
+    report = plan_report(a_plan(7), settings)
+    assert report["spoke_id"] == 7
+    assert report["would_succeed"] is True
+    assert [check["check"] for check in report["checks"]] == list(CHECKS)
+    assert {check["result"] for check in report["checks"]} == {"ok"}
+    assert report["steps"] == [step.name for step in STEPS]
+    assert report["plan"]["vnet"]["address_space"] == "10.11.7.0/24"
+    assert arm().ids.vm("vm-7") in report["plan"]["resources"]
+    assert "ssh-ed25519" not in str(report)
+    assert azure.resources() == before
+    assert Records().runs() == []
+
+
+def test_a_plan_that_would_fail_says_why(settings: Settings, azure: LocalAzure) -> None:
+    azure.quota(location="eastus", quotas={"cores": 1})
+    report = plan_report(a_plan(7), settings)
+    assert report["would_succeed"] is False
+    (quota,) = [check for check in report["checks"] if check["result"] != "ok"]
+    assert quota["check"] == "quota"
+    assert quota["findings"][0]["message"] == "Quota exceeded for Standard_B2s in eastus: 0 of 1 vCPUs used"
+
+
+def test_a_plan_sees_what_has_just_been_changed(settings: Settings, azure: LocalAzure) -> None:
+    assert plan_report(a_plan(7), settings)["would_succeed"] is True
+    azure.quota(location="eastus", restrictions=[{"size": "Standard_B2s", "location": "eastus"}])
+    azure.lock(arm().ids.hub_vnet, "ReadOnly")
+    bad = [check["check"] for check in plan_report(a_plan(7), settings)["checks"] if check["result"] == "error"]
+    assert bad == ["locks", "vm_size"]
+
+
+def test_a_restriction_that_was_lifted_refuses_nobody(
+    settings: Settings, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the moment had passed in which deployments that start together share what they read.
+    monkeypatch.setattr("shared.checks.reading._COMMON_SECONDS", 0.0)
+    restriction = {"size": "Standard_B2s", "location": "eastus"}
+    azure.quota(location="eastus", restrictions=[restriction])
+    assert codes(validated()) == ["SkuNotAvailable"]
+    azure.quota(location="eastus", restrictions=[restriction | {"remove": True}])
+    assert validated()["outcome"] == "done"

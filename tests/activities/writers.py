@@ -1,0 +1,212 @@
+"""Drives the writers' activities as their orchestrations do, without Durable, and lets the stand-in's time pass."""
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from activities import gateway, gateway_writer, hub_writer, peering
+from local.azure.evaluation import route
+from orchestrators.write_gateway import write_gateway
+from orchestrators.write_hub import write_hub
+from shared import clock
+from shared.gateway.rows import SiteRow, farewell, site_key, wish
+from shared.gateway.sites import names_of, site_of
+from shared.gateway.writer import gateway_writer_input
+from shared.hub import TurnRow, hub_writer_input, turn_key
+from shared.outcomes import Call, Outcome, outcome_from_data
+from shared.settings import current_settings
+from shared.tables.records import Records
+from shared.tables.rows import SPOKES_TABLE, RunRow
+from shared.tables.sites import gateway_sites
+from shared.tables.store import table
+from shared.tables.turns import hub_turns
+from tests.activities.far_side import LocalAzure, a_plan, a_run, call_of, recorded
+
+ACTIVITIES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    function.__name__: function for function in (*gateway_writer.ACTIVITIES, *hub_writer.ACTIVITIES)
+}
+
+
+class KilledError(BaseException):
+    """The host is gone. A BaseException: nobody's error handling may stop it."""
+
+
+class Now:
+    """The app's clock, which stands still until it is moved."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.moment = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+        monkeypatch.setattr(clock, "utc_now", lambda: self.moment)
+        for module in (gateway_writer, hub_writer):
+            monkeypatch.setattr(module, "utc_now", lambda: self.moment)
+
+
+class World:
+    """The writers, the steps that wait for them, and time, which passes for app and stand-in alike."""
+
+    def __init__(self, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.azure = azure
+        self.now = Now(monkeypatch)
+        self.calls: list[str] = []
+        self.before_call: Callable[[str], None] = lambda name: None
+
+    # --- the steps of a run ---
+
+    def run(self, number: int, **changes: Any) -> RunRow:
+        return recorded(a_run(a_plan(number), **changes))
+
+    def set_status(self, run: RunRow, status: str) -> RunRow:
+        records = Records()
+        found = records.run(run.deployment_id)
+        assert found is not None
+        return records.change_run(found, status=status)
+
+    def step(self, run: RunRow, name: str, **given: Any) -> Outcome:
+        """One call of a step that waits for a writer; the writer itself isn't started by it."""
+        wrapped: Any = getattr(gateway if "agw" in name else peering, name)
+        typed = wrapped.__closure__ and next(
+            cell.cell_contents
+            for cell in wrapped.__closure__
+            if callable(cell.cell_contents) and cell.cell_contents.__name__ == name
+        )
+        from shared.activity import _perform
+        from shared.tables.rows import MAY_ACT, MAY_UNDO
+
+        wanted = MAY_UNDO if name in ("remove_from_agw", "delete_peering") else MAY_ACT
+        return _perform(typed, wanted, Call.from_data(call_of(run, name, **given)))
+
+    def want_site(self, number: int) -> tuple[RunRow, Outcome]:
+        run = self.run(number)
+        return run, self.step(run, "update_agw", private_ip=f"10.11.{number}.4")
+
+    def want_sites(self, numbers: Iterable[int]) -> None:
+        """The wishes of many, without their runs."""
+        for number in numbers:
+            plan = a_plan(number)
+            site = site_of(plan, f"10.11.{number}.4", current_settings())
+            made = {"client": plan.client, "made_by": plan.made_by, "deployment_id": plan.made_by}
+            gateway_sites().wish(wish(None, **made, names=names_of(plan), site=site, now=clock.timestamp()))
+
+    def forget_sites(self, numbers: Iterable[int]) -> None:
+        """The farewells of many, without their runs."""
+        for number in numbers:
+            row = self.site(number)
+            assert row is not None
+            gateway_sites().wish(farewell(row, deployment_id="delete", now=clock.timestamp()))
+
+    # --- the writers ---
+
+    def play(self, story: Any, given: dict[str, Any], most: int = 400) -> list[str]:
+        """A writer from its start to its end; the names of its calls. Timers fire at once, and time passes for them."""
+        self.calls = []
+        context = _Context(self, given)
+        while context.given is not None:
+            steps = story(context)
+            context.begin()
+            try:
+                answer = next(steps)
+                while True:
+                    answer = steps.send(answer())
+            except StopIteration:
+                context.end()
+            assert len(self.calls) < most, self.calls
+        return self.calls
+
+    def write_gateway(self) -> list[str]:
+        return self.play(write_gateway, gateway_writer_input(current_settings()))
+
+    def write_hub(self) -> list[str]:
+        return self.play(write_hub, hub_writer_input(current_settings()))
+
+    def call(self, name: str, payload: dict[str, Any]) -> dict[str, Any]:
+        self.before_call(name)
+        self.calls.append(name)
+        return ACTIVITIES[name](payload)
+
+    def pass_time(self, seconds: float) -> None:
+        self.now.moment += dt.timedelta(seconds=seconds)
+        if seconds > 0:
+            self.azure.advance(seconds)
+
+    # --- what is there ---
+
+    def site(self, number: int) -> SiteRow | None:
+        return gateway_sites().look(site_key(f"client-{number}"))[0]
+
+    def turn(self, number: int) -> TurnRow | None:
+        return hub_turns().look(turn_key(number))[0]
+
+    @property
+    def gateway_id(self) -> str:
+        return self.azure.id_of("hub-rg", "Microsoft.Network/applicationGateways", "hub-agw")
+
+    def gateway(self) -> dict[str, Any]:
+        found = self.azure.find(self.gateway_id)
+        assert found is not None
+        return found
+
+    def gateway_puts(self) -> list[dict[str, Any]]:
+        return [each for each in self.azure.requests("PUT") if each["path"].lower() == self.gateway_id.lower()]
+
+    def address_of(self, host: str, port: int = 80) -> list[str]:
+        answer = self.azure.client.get("/_local/route", params={"gateway": "hub-agw", "host": host, "port": port})
+        found = answer.json() or {}
+        addresses: list[str] = found.get("addresses") or []
+        return addresses
+
+    def reached(self, numbers: Iterable[int]) -> list[int]:
+        """Those of many clients whose host names lead to their own VMs, by one look at the gateway."""
+        properties = self.gateway()["properties"]
+        return [
+            number
+            for number in numbers
+            if (found := route(properties, f"client-{number}.spokes.example.com", 80))
+            and found["addresses"] == [f"10.11.{number}.4"]
+        ]
+
+    def reaches(self, number: int) -> bool:
+        """Whether the client's host name leads to its own VM."""
+        return self.address_of(f"client-{number}.spokes.example.com") == [f"10.11.{number}.4"]
+
+
+class _Context:
+    """As much of Durable's context as the writers use; a task is a function that gives its result."""
+
+    def __init__(self, world: World, given: dict[str, Any]) -> None:
+        self._world = world
+        self.given: dict[str, Any] | None = given
+        self._next: dict[str, Any] | None = None
+
+    def begin(self) -> None:
+        self._next = None
+
+    def end(self) -> None:
+        self.given = self._next
+
+    @property
+    def current_utc_datetime(self) -> dt.datetime:
+        return self._world.now.moment
+
+    def get_input(self) -> Any:
+        return self.given
+
+    def call_activity(self, name: str, payload: dict[str, Any]) -> Callable[[], Any]:
+        return lambda: self._world.call(name, payload)
+
+    def create_timer(self, at: dt.datetime) -> Callable[[], Any]:
+        return lambda: self._world.pass_time((at - self._world.now.moment).total_seconds())
+
+    def task_all(self, tasks: list[Callable[[], Any]]) -> Callable[[], Any]:
+        return lambda: [task() for task in tasks]
+
+    def continue_as_new(self, given: dict[str, Any]) -> None:
+        self._next = given
+
+
+def forget_run(run: RunRow) -> None:
+    table(SPOKES_TABLE).delete_entity(Records().hub_key, f"run:{run.deployment_id}")
+
+
+__all__ = ["ACTIVITIES", "KilledError", "World", "forget_run", "outcome_from_data"]

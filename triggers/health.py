@@ -1,0 +1,128 @@
+"""/health: is the app there, and does it reach what it needs?"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from shared.errors import ConfigurationException
+from shared.http.answers import Answer, error_answer
+from shared.settings import current_settings
+from triggers.wiring import Call, http_function
+
+log = logging.getLogger(__name__)
+blueprint = df.Blueprint()
+
+SECONDS_FOR_EACH = 10.0
+ARM_SCOPE = "https://management.azure.com/.default"
+
+
+@http_function(blueprint, "GET", "health/live", auth_level=func.AuthLevel.ANONYMOUS)
+async def get_liveness(call: Call) -> Answer:
+    """The app answers. Asks nobody, and says nothing else."""
+    return Answer(200, {"status": "alive"})
+
+
+@http_function(blueprint, "GET", "health")
+async def get_health(call: Call) -> Answer:
+    """Asks every dependency, side by side and within a bounded time: 200 when all are well, else 503."""
+    names = list(CHECKS)
+    findings = await asyncio.gather(*(_checked(CHECKS[name]) for name in names))
+    well = all(finding["status"] == "ok" for finding in findings)
+    body = {"status": "ok" if well else "unhealthy", "dependencies": dict(zip(names, findings, strict=True))}
+    return Answer(200 if well else 503, body, {} if well else {"Retry-After": "5"})
+
+
+async def _checked(check: Callable[[], str]) -> dict[str, Any]:
+    begun = time.monotonic()
+    try:
+        said = await asyncio.wait_for(asyncio.to_thread(check), SECONDS_FOR_EACH)
+        finding: dict[str, Any] = {"status": "ok", "message": said}
+    except TimeoutError:
+        finding = {"status": "failing", "message": f"No answer within {SECONDS_FOR_EACH:g} seconds."}
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a dependency is the answer
+        told = error_answer(error).body
+        finding = {"status": "failing", "message": told["message"], "details": told["details"]}
+    return {**finding, "latency_ms": round(1000 * (time.monotonic() - begun), 1)}
+
+
+def _tables() -> str:
+    from shared.tables.records import Records
+
+    Records().spoke(0)
+    return "The records can be read."
+
+
+def _credential() -> str:
+    from azure.core.exceptions import ClientAuthenticationError
+
+    try:
+        _identity().get_token(ARM_SCOPE)
+    except ClientAuthenticationError as error:
+        raise ConfigurationException(
+            "The app gets no token for Azure Resource Manager.",
+            code="NoCredential",
+            hint="Give the function app an identity (AZURE_CLIENT_ID for a user-assigned one); see docs/operations.md.",
+            reason=str(error).splitlines()[0][:300],
+        ) from error
+    return "The app's identity gets tokens."
+
+
+@cache
+def _identity() -> Any:
+    from azure.identity import DefaultAzureCredential
+
+    return DefaultAzureCredential()
+
+
+def _arm() -> str:
+    _found(arm_id="group", what="The hub's resource group")
+    return "Azure Resource Manager answers."
+
+
+def _hub() -> str:
+    state = _found(arm_id="hub_vnet", what="The hub's VNet")
+    return f"The hub's VNet is {state}."
+
+
+def _gateway() -> str:
+    state = _found(arm_id="gateway", what="The Application Gateway")
+    return f"The Application Gateway is {state}."
+
+
+def _found(*, arm_id: str, what: str) -> str:
+    """The provisioning state of one of the hub's resources; raises when it isn't there or has failed."""
+    from shared.arm.client import arm
+
+    ids = arm().ids
+    resource_id = {"group": ids.hub_group, "hub_vnet": ids.hub_vnet, "gateway": ids.gateway}[arm_id]
+    document = arm().get(resource_id)
+    if document is None:
+        raise ConfigurationException(f"{what} isn't there.", code="HubIncomplete", resource=resource_id)
+    state = str(document.get("properties", {}).get("provisioningState", "unknown"))
+    if state == "Failed":
+        raise ConfigurationException(f"{what} is in state Failed.", code="HubFailed", resource=resource_id)
+    operational = document.get("properties", {}).get("operationalState", "Running")
+    if operational not in ("Running", "Starting"):
+        raise ConfigurationException(f"{what} is {operational}.", code="HubStopped", resource=resource_id)
+    return state
+
+
+def _settings() -> str:
+    current_settings()
+    return "All settings are there."
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "settings": _settings,
+    "tables": _tables,
+    "credential": _credential,
+    "arm": _arm,
+    "hub": _hub,
+    "gateway": _gateway,
+}

@@ -1,0 +1,22 @@
+"""/openapi.json: the API's own description."""
+
+import asyncio
+
+import azure.durable_functions as df
+
+from shared.http.answers import Answer
+from triggers.wiring import Call, http_function
+
+blueprint = df.Blueprint()
+
+
+@http_function(blueprint, "GET", "openapi.json")
+async def get_openapi(call: Call) -> Answer:
+    """The OpenAPI document, generated from the models."""
+
+    def generated() -> dict[str, object]:
+        from shared.openapi import openapi_document
+
+        return openapi_document()
+
+    return Answer(200, await asyncio.to_thread(generated))

@@ -1,0 +1,132 @@
+"""/spokes: create, list, show, delete, retry."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import azure.durable_functions as df
+
+from shared.http.answers import Answer
+from shared.http.bodies import json_body
+from shared.http.queries import (
+    SPOKE_STATES,
+    continuation_after,
+    continuation_token,
+    flag,
+    limit,
+    one_of,
+    spoke_id,
+    unknown_spoke,
+)
+from shared.http.views import run_view, spoke_view
+from shared.progress import progress_of
+from shared.settings import current_settings
+from shared.tables.records import Records
+from triggers import intents
+from triggers.stories import accepted
+from triggers.wiring import Call, http_function
+
+blueprint = df.Blueprint()
+
+# The removals of a page are read side by side.
+READERS = 8
+
+
+@http_function(blueprint, "POST", "spokes", durable=True)
+async def create_spoke(call: Call) -> Answer:
+    """Reserves what a spoke needs and starts its deployment; with `?mode=plan` only says what it would find."""
+    request = call.request
+    mode = one_of(request.params, "mode", ("plan", "deploy"))
+    body = json_body(request.get_body(), request.headers.get("Content-Type"))
+    if mode == "plan":
+        return Answer(200, await asyncio.to_thread(intents.plan, body))
+    story = await asyncio.to_thread(intents.deploy, body, request.headers.get("Idempotency-Key"))
+    return await accepted(call, story)
+
+
+@http_function(blueprint, "POST", "v1/create-spoke", durable=True)
+async def create_spoke_v1(call: Call) -> Answer:
+    """The older form of the same: the VM nested, the address block explicit."""
+    request = call.request
+    body = json_body(request.get_body(), request.headers.get("Content-Type"))
+    story = await asyncio.to_thread(intents.deploy, body, request.headers.get("Idempotency-Key"), older=True)
+    return await accepted(call, story)
+
+
+@http_function(blueprint, "GET", "spokes")
+async def list_spokes(call: Call) -> Answer:
+    """The spokes by id, filtered, a page at a time."""
+    params = call.request.params
+    filters = (one_of(params, "status", SPOKE_STATES), params.get("client_name"))
+    after, most = continuation_after(params, filters), limit(params)
+    return Answer(200, await asyncio.to_thread(_page, filters, after, most))
+
+
+def _page(filters: tuple[str | None, str | None], after: int, most: int) -> dict[str, Any]:
+    records, settings = Records(), current_settings()
+    status, client_name = filters
+    found = [
+        spoke
+        for spoke in records.spokes()
+        if status in (None, spoke.status) and client_name in (None, spoke.client_name)
+    ]
+    rest = [spoke for spoke in found if spoke.spoke_id > after]
+    page = rest[:most]
+    removals = [spoke.deployment_id for spoke in page if not spoke.is_of_its_deployment]
+    with ThreadPoolExecutor(READERS) as readers:
+        runs = dict(zip(removals, readers.map(records.run, removals), strict=True))
+    views = [spoke_view(spoke, runs.get(spoke.deployment_id, spoke), settings) for spoke in page]
+    more = continuation_token(page[-1].spoke_id, filters) if len(rest) > len(page) else None
+    return {"spokes": views, "total": len(found), "continuation": more}
+
+
+@http_function(blueprint, "GET", "spokes/{spoke_id}")
+async def get_spoke(call: Call) -> Answer:
+    """One spoke with its newest run."""
+    number = spoke_id(call.request.route_params)
+    spoke, run = await asyncio.to_thread(intents.spoke_and_run, number)
+    return Answer(200, spoke_view(spoke, run, current_settings()))
+
+
+@http_function(blueprint, "GET", "spokes/{spoke_id}/progress")
+async def get_progress(call: Call) -> Answer:
+    """How far the newest run of a spoke is."""
+    number = spoke_id(call.request.route_params)
+    return Answer(200, await asyncio.to_thread(_progress, number))
+
+
+def _progress(number: int) -> dict[str, Any]:
+    spoke, run = intents.spoke_and_run(number)
+    if run is None:
+        raise unknown_spoke(number)
+    return progress_of(run, Records().steps(spoke.deployment_id))
+
+
+@http_function(blueprint, "DELETE", "spokes/{spoke_id}", durable=True)
+async def remove_spoke(call: Call) -> Answer:
+    """Takes a spoke down, or cancels its deployment, or joins the removal that is under way."""
+    number = spoke_id(call.request.route_params)
+    force = flag(call.request.params, "force")
+    return await accepted(call, await asyncio.to_thread(intents.remove, number, force=force))
+
+
+@http_function(blueprint, "POST", "spokes/{spoke_id}/retry", durable=True)
+async def retry_spoke(call: Call) -> Answer:
+    """Deploys a failed spoke again, or finishes a rollback that could not finish."""
+    number = spoke_id(call.request.route_params)
+    return await accepted(call, await asyncio.to_thread(intents.retry, number))
+
+
+@http_function(blueprint, "GET", "spokes/{spoke_id}/deployments")
+async def list_deployments(call: Call) -> Answer:
+    """Every run of a spoke's id, newest first, also of spokes that are gone."""
+    number = spoke_id(call.request.route_params)
+    runs = await asyncio.to_thread(_runs, number)
+    return Answer(200, {"spoke_id": number, "deployments": [run_view(run) for run in runs], "total": len(runs)})
+
+
+def _runs(number: int) -> list[Any]:
+    runs = Records().runs_of(number)
+    if not runs:
+        raise unknown_spoke(number)
+    return runs

@@ -1,0 +1,90 @@
+"""What mends itself on a schedule: runs that were reserved and never started, the gateway, old idempotency keys."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import azure.durable_functions as df
+
+from shared.clock import parse_timestamp, utc_now
+from shared.settings import current_settings
+from shared.tables.records import Records
+from shared.tables.reservations import forget_expired_keys
+from shared.tables.rows import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
+from shared.tables.store import table
+from shared.writers import ensure_writer_runs
+from triggers.stories import start_story
+from triggers.wiring import timer_function
+
+if TYPE_CHECKING:
+    from azure.durable_functions import DurableOrchestrationClient
+
+log = logging.getLogger(__name__)
+blueprint = df.Blueprint()
+
+# Seconds, minutes, hours, days, months, days of the week.
+EVERY_MINUTE = "0 * * * * *"
+EVERY_FIVE_MINUTES = "30 */5 * * * *"
+EVERY_HOUR = "15 7 * * * *"
+
+# A POST that is still at work starts its own run within this time.
+STARTED_BY_THEN = timedelta(seconds=60)
+
+
+@timer_function(blueprint, EVERY_MINUTE)
+async def start_accepted_runs(client: "DurableOrchestrationClient") -> None:
+    """Starts the runs that a POST or DELETE recorded and whose orchestration never began.
+
+    Can be repeated: an instance of that id is looked for first, and Durable refuses a second one while it runs.
+    """
+    for run in await asyncio.to_thread(_forgotten_runs):
+        status: Any = await client.get_status(run.deployment_id)
+        if getattr(status, "runtime_status", None) is not None:
+            continue
+        log.warning("%s was accepted at %s and has no instance; it is started now", run.deployment_id, run.created_at)
+        await start_story(
+            client,
+            deployment_id=run.deployment_id,
+            spoke_id=run.spoke_id,
+            client_name=run.client_name,
+            kind=run.kind,
+            policy=run.policy,
+        )
+
+
+def _forgotten_runs() -> list[RunRow]:
+    latest = utc_now() - STARTED_BY_THEN
+    return [
+        run
+        for run in Records().unfinished_runs()
+        if run.status == "accepted" and parse_timestamp(run.created_at) <= latest
+    ]
+
+
+@timer_function(blueprint, EVERY_FIVE_MINUTES)
+async def repair_gateway(client: "DurableOrchestrationClient") -> None:
+    """Lets the gateway's writer compare the gateway with all rows: a stale PUT may have undone what was applied."""
+    if await asyncio.to_thread(_has_rows, GATEWAY_SITES_TABLE, current_settings().gateway_key, "site"):
+        await ensure_writer_runs(client, "gateway")
+
+
+@timer_function(blueprint, EVERY_FIVE_MINUTES)
+async def repair_hub(client: "DurableOrchestrationClient") -> None:
+    """Lets the hub's writer look at all peerings: it makes those anew that are gone or `Disconnected`."""
+    if await asyncio.to_thread(_has_rows, HUB_TURNS_TABLE, current_settings().hub_key, "turn"):
+        await ensure_writer_runs(client, "hub")
+
+
+def _has_rows(name: str, partition: str, kind: str) -> bool:
+    query = f"PartitionKey eq @partition and RowKey ge '{kind}:' and RowKey lt '{kind};'"
+    found = table(name).query_entities(
+        query, parameters={"partition": partition}, select=["RowKey"], results_per_page=1
+    )
+    return next(iter(found), None) is not None
+
+
+@timer_function(blueprint, EVERY_HOUR)
+async def forget_old_keys(client: "DurableOrchestrationClient") -> None:
+    """Removes the rows of Idempotency-Keys that are older than 24 hours."""
+    await asyncio.to_thread(forget_expired_keys)
