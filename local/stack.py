@@ -1,0 +1,667 @@
+"""The local stack: Azurite, the ARM stand-in and the Functions host, started, watched and stopped together.
+
+    python -m local.stack [--state DIR] [--port N] [--time-scale X] ...
+
+prints its endpoints as one JSON line when it is ready and serves until SIGINT or SIGTERM. In tests:
+
+    with Stack(tmp_path, time_scale=0.01) as stack:
+        httpx.get(stack.endpoints["api"] + "/health/live")
+
+All processes are started, watched and stopped by one thread, the keeper: on Linux the leash that ends them with the
+stack (local.leash) is held by the thread that started them. One that dies is started again with the same port and
+state. The stack's own memory of ports and processes is `stack.json` in the state directory, and a lock there keeps a
+second stack out. A process that an earlier, killed stack left behind is stopped before anything is started.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self, TextIO
+
+import httpx
+import psutil
+
+from local.processes import (
+    LOOPBACK,
+    NotReadyError,
+    Process,
+    Recipe,
+    free_port,
+    is_free,
+    json_line_with,
+    keep_one_older,
+    words,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+AZURITE = ROOT / "local" / "node_modules" / "azurite" / "dist" / "src"
+# The account that every Azurite has, and its key: both are published, neither is a secret.
+ACCOUNT = "devstoreaccount1"
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+SECONDS_BETWEEN_LOOKS = 0.03
+SECONDS_TO_START_ALL = 120
+LONGEST_PAUSE_BEFORE_A_RESTART = 5.0
+
+Endpoints = dict[str, Any]
+
+
+class StackError(Exception):
+    """The stack can't be started, or not kept up; the message says why and what to do."""
+
+
+class StateInUseError(StackError):
+    def __init__(self, state: Path, holder: str) -> None:
+        super().__init__(
+            f"The state directory {state} is in use by another stack{f' (process {holder})' if holder else ''}. "
+            "Stop that one, or choose another directory: make run STATE=DIR"
+        )
+
+
+class StoppedError(StackError):
+    def __init__(self) -> None:
+        super().__init__("The stack was stopped before it was ready.")
+
+
+# --- what each process is told ----------------------------------------------------------------------------------------
+
+
+def tables_connection_string(endpoint: str) -> str:
+    return (
+        f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};"
+        f"TableEndpoint={endpoint}/{ACCOUNT};"
+    )
+
+
+def clean_environment(caller: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment without what would lead a child to real Azure, to a proxy or to foreign certificates."""
+    ours_to_say = (
+        "AZURE_",
+        "ARM_",
+        "IDENTITY_",
+        "MSI_",
+        "APPLICATIONINSIGHTS_",
+        "HUB_",
+        "TABLES_",
+        "AZUREWEBJOBS",
+        "PYTEST_",
+    )
+    proxies = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "FTP_PROXY"}
+    certificates = {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+    kept = {
+        name: value
+        for name, value in caller.items()
+        if not name.upper().startswith(ours_to_say) and name.upper() not in proxies | certificates
+    }
+    return kept | {"NO_PROXY": f"{LOOPBACK},localhost", "PYTHONUNBUFFERED": "1"}
+
+
+def app_settings(azure: Mapping[str, Any], tables: str, time_scale: float) -> dict[str, str]:
+    """The app's settings, as an operator would give them: but for the addresses, nothing says that this isn't Azure."""
+
+    def scaled(seconds: float, least: float = 0.02) -> str:
+        return f"{max(seconds * time_scale, least):g}"
+
+    return {
+        "FUNCTIONS_WORKER_RUNTIME": "python",
+        "PYTHON_THREADPOOL_THREAD_COUNT": "16",
+        "ARM_ENDPOINT": azure["arm"],
+        "REQUESTS_CA_BUNDLE": azure["ca"],
+        "IDENTITY_ENDPOINT": azure["identity_endpoint"],
+        "IDENTITY_HEADER": azure["identity_header"],
+        "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
+        "AZURE_SUBSCRIPTION_ID": azure["subscription_id"],
+        "HUB_RESOURCE_GROUP": "hub-rg",
+        "HUB_VNET_NAME": "hub-vnet",
+        "HUB_AGW_NAME": "hub-agw",
+        "HUB_LOCATION": "eastus",
+        "SPOKE_DOMAIN": "spokes.example.com",
+        "TABLES_CONNECTION_STRING": tables,
+        "LOG_LEVEL": "INFO",
+        "POLL_MAX_SECONDS": scaled(5),
+        "POLL_DEFAULT_SECONDS": scaled(5),
+        "AGW_GATHER_SECONDS": scaled(2),
+        "WRITER_POLL_SECONDS": scaled(1),
+        "RETRY_FIRST_SECONDS": scaled(5),
+        "RETRY_MAX_SECONDS": scaled(60, least=0.1),
+    }
+
+
+def azurite_recipe(state: Path, port: int, *, blob_and_queue: tuple[int, int] | None = None) -> Recipe:
+    """The table service, and with Core Tools, which keep their own records there, the blob and queue services too."""
+    node = shutil.which("node")
+    if node is None or not AZURITE.is_dir():
+        raise StackError("Azurite is not installed. Run `make setup` (it needs Node.js 18 or newer).")
+    state.mkdir(parents=True, exist_ok=True)
+    options = ["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--location", str(state)]
+    options += ["--tableHost", LOOPBACK, "--tablePort", str(port)]
+    program, ready = AZURITE / "table" / "main.js", "Azurite Table service successfully started"
+    if blob_and_queue is not None:
+        program, ready = AZURITE / "azurite.js", "Azurite Table service is successfully listening"
+        for service, its_port in zip(("blob", "queue"), blob_and_queue, strict=True):
+            options += [f"--{service}Host", LOOPBACK, f"--{service}Port", str(its_port)]
+    return Recipe(
+        name="azurite",
+        command=[node, str(program), *options],
+        environment=clean_environment(os.environ),
+        directory=state,
+        ready=words(ready),
+        stop_signal=signal.SIGINT,  # it writes its tables to disk on this one only
+        seconds_to_stop=20,
+    )
+
+
+def tables_proxy_recipe(port: int, target: str) -> Recipe:
+    return Recipe(
+        name="tables_proxy",
+        command=[sys.executable, "-m", "local.tables_proxy", "--port", str(port), "--target", target],
+        environment=clean_environment(os.environ),
+        directory=ROOT,
+        ready=json_line_with("tables"),
+    )
+
+
+def azure_recipe(state: Path, port: int, time_scale: float, gateway_limit: int | None) -> Recipe:
+    command = [sys.executable, "-m", "local.azure", "--port", str(port), "--state", str(state)]
+    command += ["--time-scale", f"{time_scale:g}"]
+    if gateway_limit is not None:
+        command += ["--gateway-limit", str(gateway_limit)]
+    state.mkdir(parents=True, exist_ok=True)
+    return Recipe("azure", command, clean_environment(os.environ), ROOT, json_line_with("arm"))
+
+
+def functions_recipe(state: Path, port: int, script_root: Path, settings: Mapping[str, str]) -> Recipe:
+    command = [sys.executable, "-m", "local.functions", "--script-root", str(script_root)]
+    command += ["--port", str(port), "--state", str(state)]
+    state.mkdir(parents=True, exist_ok=True)
+    environment = clean_environment(os.environ) | dict(settings)
+    return Recipe("functions", command, environment, ROOT, json_line_with("api"))
+
+
+def path_of_core_tools() -> str:
+    func = shutil.which("func")
+    if func is None:
+        raise StackError(
+            "Azure Functions Core Tools (`func`) are not installed. `make run` does without them. To have them: "
+            "npm install --global azure-functions-core-tools@4"
+        )
+    return func
+
+
+def core_tools_recipe(port: int, script_root: Path, settings: Mapping[str, str], storage: str) -> Recipe:
+    """Azure Functions Core Tools. They ask for no keys on a developer's machine, and are asked whether they serve."""
+    func = path_of_core_tools()
+    environment = clean_environment(os.environ) | dict(settings)
+    environment["AzureWebJobsStorage"] = storage
+    environment["languageWorkers__python__defaultExecutablePath"] = sys.executable
+
+    def ready(said: str) -> dict[str, Any] | None:
+        try:
+            status = httpx.get(f"http://{LOOPBACK}:{port}/admin/host/status", timeout=1, trust_env=False)
+        except httpx.TransportError:
+            return None
+        if status.status_code != 200 or status.json().get("state") != "Running":
+            return None
+        return {"api": f"http://{LOOPBACK}:{port}/api", "function_key": "none-needed", "system_key": "none-needed"}
+
+    return Recipe(
+        name="functions",
+        command=[func, "start", "--port", str(port)],
+        environment=environment,
+        directory=script_root,
+        ready=ready,
+        seconds_to_start=300,  # the first start downloads the extension bundle
+        seconds_to_stop=15,
+    )
+
+
+# --- one process under watch ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Service:
+    """A process that the keeper starts when those it needs are ready, and starts again when it has died."""
+
+    name: str
+    recipe: Callable[[], Recipe]
+    needs: tuple[str, ...] = ()
+    port_may_change: bool = True
+    process: Process | None = None
+    has_been_ready: bool = False
+    failures: int = 0
+    not_before: float = field(default=0.0)
+
+    @property
+    def ready(self) -> bool:
+        return self.process is not None and self.process.announced is not None and self.process.alive
+
+    @property
+    def announced(self) -> dict[str, Any]:
+        return (self.process.announced if self.process is not None else None) or {}
+
+
+# --- the stack --------------------------------------------------------------------------------------------------------
+
+
+class Stack:
+    """A running local Azure with the app on it. Enter it, use its `endpoints`, leave it: nothing stays behind."""
+
+    def __init__(
+        self,
+        state: Path,
+        *,
+        time_scale: float = 0.02,
+        port: int | None = None,
+        script_root: Path = ROOT,
+        settings: Mapping[str, str] | None = None,
+        gateway_limit: int | None = None,
+        tables_proxy: bool = False,
+        core_tools: bool = False,
+        say: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self.state = state.absolute()
+        self.time_scale = time_scale
+        self.port = port
+        self.script_root = script_root.absolute()
+        self.settings = dict(settings or {})
+        self.gateway_limit = gateway_limit
+        self.core_tools = core_tools
+        self.say = say
+        self.endpoints: Endpoints = {}
+
+        self._ports: dict[str, int] = {}
+        self._told: dict[str, Any] = {}  # what the host knows of the stand-in
+        # In the order of their start. They are stopped in the order of `_stop_order`.
+        self._services = {"azurite": Service("azurite", self._azurite), "azure": Service("azure", self._azure)}
+        needed: tuple[str, ...] = ("azurite", "azure")
+        if tables_proxy:
+            self._services["tables_proxy"] = Service("tables_proxy", self._tables_proxy, needs=("azurite",))
+            needed += ("tables_proxy",)
+        self._services["functions"] = Service("functions", self._functions, needs=needed, port_may_change=port is None)
+        self._stop_order = ("functions", "tables_proxy", "azure", "azurite")
+
+        self._lock: TextIO | None = None
+        self._keeper: threading.Thread | None = None
+        self._changed = threading.Condition()
+        self._is_up = False
+        self._ended = False
+        # A plain flag, because a signal handler sets it: an Event's lock could be held by the thread it interrupts.
+        self._stop_asked = False
+        self._failure: BaseException | None = None
+
+    # --- for its users
+
+    def __enter__(self) -> Self:
+        if not self._is_up:
+            self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Return when everything is ready; otherwise raise, with nothing left running."""
+        if self.core_tools:
+            path_of_core_tools()
+        self._take_lock()
+        try:
+            self._keeper = threading.Thread(target=self._keep, name="stack-keeper", daemon=True)
+            self._keeper.start()
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_up or self._ended)
+        except BaseException:
+            self.stop()
+            raise
+        if not self._is_up:
+            self.stop()
+            raise self._failure or StoppedError()
+
+    def ask_to_stop(self) -> None:
+        """Begin to stop, from any thread or signal handler; `start` and `serve` return soon after."""
+        self._stop_asked = True
+
+    def serve(self) -> None:
+        """Return when the stack has been asked to stop and has ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended)
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """The host first, then the stand-in, then Azurite; each is waited for. Can be called again."""
+        self._stop_asked = True
+        if self._keeper is not None:
+            self._keeper.join()
+            self._keeper = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop_asked or self._ended
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    def pid(self, name: str) -> int:
+        return int(self.endpoints["pids"][name])
+
+    def kill(self, name: str) -> int:
+        """End one of the processes as a crash would; its old pid. Never Azurite: it would lose writes."""
+        if name == "azurite":
+            raise ValueError("Azurite loses acknowledged writes when it is killed: kill the host or the stand-in")
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def wait_until_restarted(self, name: str, old_pid: int, seconds: float = 60) -> int:
+        """The new pid, once the process that had `old_pid` is ready again."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._ended or self.pid(name) != old_pid, seconds) or self._ended:
+                raise StackError(f"{name} was not started again within {seconds:g} s (logs: {self.logs})")
+            return self.pid(name)
+
+    def restart(self, name: str, seconds: float = 60) -> int:
+        """Kill it and wait until it is back."""
+        return self.wait_until_restarted(name, self.kill(name), seconds)
+
+    # --- recipes, with what is known by the time they are asked for
+
+    def _url(self, name: str) -> str:
+        return f"http://{LOOPBACK}:{self._ports[name]}"
+
+    def _azurite(self) -> Recipe:
+        others = (self._port("blob"), self._port("queue")) if self.core_tools else None
+        return azurite_recipe(self.state / "azurite", self._port("azurite"), blob_and_queue=others)
+
+    def _tables_proxy(self) -> Recipe:
+        return tables_proxy_recipe(self._port("tables_proxy"), self._url("azurite"))
+
+    def _azure(self) -> Recipe:
+        return azure_recipe(self.state / "azure", self._port("azure"), self.time_scale, self.gateway_limit)
+
+    def _functions(self) -> Recipe:
+        tables = tables_connection_string(self._url("tables_proxy" if "tables_proxy" in self._services else "azurite"))
+        self._told = self._services["azure"].announced
+        settings = app_settings(self._told, tables, self.time_scale) | self.settings
+        if not self.core_tools:
+            return functions_recipe(self.state / "functions", self._port("functions"), self.script_root, settings)
+        storage = tables_connection_string(self._url("azurite")) + "".join(
+            f"{service.title()}Endpoint={self._url(service)}/{ACCOUNT};" for service in ("blob", "queue")
+        )
+        return core_tools_recipe(self._port("functions"), self.script_root, settings, storage)
+
+    def _port(self, name: str) -> int:
+        """The port of an earlier start with this state where it is free, so that noted addresses stay good."""
+        if name not in self._ports:
+            remembered = self._remembered("ports").get(name)
+            if name == "functions" and self.port is not None:
+                if not is_free(self.port):
+                    raise StackError(f"Port {self.port} is taken. Choose another: make run PORT=n, or leave it out.")
+                self._ports[name] = self.port
+            elif isinstance(remembered, int) and is_free(remembered):
+                self._ports[name] = remembered
+            else:
+                self._ports[name] = next(port for port in iter(free_port, None) if port not in self._ports.values())
+        return self._ports[name]
+
+    # --- the keeper
+
+    def _keep(self) -> None:
+        try:
+            self._stop_left_behind()
+            (self.state / "endpoints.json").unlink(missing_ok=True)
+            for name in self._services:
+                keep_one_older(self.logs / f"{name}.log")
+            latest = time.monotonic() + SECONDS_TO_START_ALL
+            while not self._stop_asked:
+                for service in self._services.values():
+                    self._look_after(service)
+                if all(service.ready for service in self._services.values()):
+                    self._publish()
+                elif not self._is_up and not self.core_tools and time.monotonic() > latest:
+                    raise StackError(f"The stack was not ready within {SECONDS_TO_START_ALL} s (logs: {self.logs})")
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        except NotReadyError as failed:
+            self._failure = StackError(str(failed))
+        except BaseException as failure:  # noqa: BLE001  handed to the thread that waits in start() or serve()
+            self._failure = failure
+        finally:
+            try:
+                self._stop_all()
+            finally:
+                self._announce_the_end()
+
+    def _announce_the_end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _look_after(self, service: Service) -> None:
+        """One look at one service: start it, hear whether it is ready, or note that it has died."""
+        if service.process is None:
+            if time.monotonic() >= service.not_before and all(self._services[name].ready for name in service.needs):
+                service.process = Process.start(service.recipe(), self.logs)
+                self._remember()
+            return
+        if service.process.announced is not None:
+            if not service.process.alive:
+                self.say(f"{service.name} has ended (code {service.process.popen.returncode}); starting it again")
+                self._bury(service, pause=0)
+            return
+        try:
+            if service.process.became_ready():
+                service.has_been_ready, service.failures = True, 0
+                if service.name == "azure":
+                    self._restart_host_told_otherwise()
+        except NotReadyError as failed:
+            service.failures += 1
+            if not service.has_been_ready and not self._port_was_taken(service):
+                raise
+            self.say(f"{service.name} did not start, trying again: {failed.reason}")
+            self._bury(service, pause=min(0.1 * 2**service.failures, LONGEST_PAUSE_BEFORE_A_RESTART))
+
+    def _bury(self, service: Service, pause: float) -> None:
+        if service.process is not None:
+            service.process.stop()
+        service.process = None
+        service.not_before = time.monotonic() + pause
+
+    def _port_was_taken(self, service: Service) -> bool:
+        """Somebody else got the port between our choice and the start: another one is chosen, a few times."""
+        if not service.port_may_change or service.failures > 3 or is_free(self._ports[service.name]):
+            return False
+        del self._ports[service.name]
+        return True
+
+    def _restart_host_told_otherwise(self) -> None:
+        """A stand-in that comes back with another key or certificate needs a host that knows them."""
+        host = self._services["functions"]
+        if host.process is not None and self._told != self._services["azure"].announced:
+            self.say("the stand-in has come back with other endpoints; starting the host again")
+            self._bury(host, pause=0)
+
+    def _publish(self) -> None:
+        """Write `endpoints.json` when it isn't what is running now."""
+        running = {name: service.process.pid for name, service in self._services.items() if service.process}
+        if running == self.endpoints.get("pids"):
+            return
+        azure, host = self._services["azure"].announced, self._services["functions"].announced
+        endpoints: Endpoints = {key: host[key] for key in ("api", "function_key", "system_key")}
+        endpoints |= {
+            key: azure[key] for key in ("arm", "ca", "identity_endpoint", "identity_header", "subscription_id")
+        }
+        endpoints["tables"] = tables_connection_string(self._url("azurite"))
+        if "tables_proxy" in self._services:
+            endpoints["tables_faults"] = self._services["tables_proxy"].announced["faults"]
+        endpoints["pids"] = {name: running[name] for name in self._stop_order if name in running}
+        write_whole(self.state / "endpoints.json", endpoints)
+        with self._changed:
+            self.endpoints, self._is_up = endpoints, True
+            self._changed.notify_all()
+
+    def _stop_all(self) -> None:
+        for name in self._stop_order:
+            service = self._services.get(name)
+            if service is not None and service.process is not None:
+                service.process.stop()
+                service.process = None
+        if self.state.is_dir():  # a test may have removed it
+            (self.state / "endpoints.json").unlink(missing_ok=True)
+            self._remember()
+
+    # --- what is remembered between starts
+
+    def _take_lock(self) -> None:
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (self.state / "stack.lock").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip()
+            lock.close()
+            raise StateInUseError(self.state, holder) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+
+    def _remembered(self, what: str) -> dict[str, Any]:
+        try:
+            known = json.loads((self.state / "stack.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return dict(known.get(what, {}))
+
+    def _remember(self) -> None:
+        running: dict[str, Any] = {}
+        for name, service in self._services.items():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if service.process is not None:
+                    born = psutil.Process(service.process.pid).create_time()
+                    running[name] = {
+                        "pid": service.process.pid,
+                        "born": born,
+                        "stop": int(service.process.recipe.stop_signal),
+                    }
+        ports = self._remembered("ports") | self._ports
+        write_whole(self.state / "stack.json", {"ports": ports, "processes": running})
+
+    def _stop_left_behind(self) -> None:
+        """End what a killed stack left running: it would write to the same files.
+
+        On Linux they have had their signal from the kernel and are given the time to obey: a second one would keep
+        Azurite from saving. Elsewhere they get it now.
+        """
+        left = self._remembered("processes")
+        for name in [name for name in self._stop_order if name in left]:
+            noted = left[name]
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(noted["pid"])
+                if abs(process.create_time() - noted["born"]) > 2 or has_ended(process):
+                    continue  # the number has gone to somebody else, or nobody has asked yet how it ended
+                self.say(f"waiting for {name}, left behind by a stack that was killed")
+                if sys.platform == "linux" and has_ended(process, within=10):
+                    continue
+                process.send_signal(noted["stop"])
+                if not has_ended(process, within=10):
+                    process.kill()
+                    has_ended(process, within=10)
+
+
+def has_ended(process: psutil.Process, within: float = 0) -> bool:
+    """Whether a process that isn't our child has ended within so many seconds."""
+    latest = time.monotonic() + within
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() >= latest:
+            return False
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    return True
+
+
+def write_whole(path: Path, content: dict[str, Any]) -> None:
+    """A reader sees the old content or the new, never half of it."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+@contextlib.contextmanager
+def stopping_on_signals(stack: Stack) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP ask the stack to stop, at whatever point it is."""
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stack.ask_to_stop()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state", type=Path, default=Path(".local"), help="where everything is kept (default: .local)")
+    parser.add_argument("--port", type=int, help="the port of the API (default: the last one, or a free one)")
+    parser.add_argument("--time-scale", type=float, default=0.02, help="1 is real Azure's pace (default: 0.02)")
+    parser.add_argument("--gateway-limit", type=int, metavar="N", help="how many sites the gateway holds")
+    parser.add_argument("--func", action="store_true", help="Azure Functions Core Tools instead of the local host")
+    parser.add_argument("--tables-proxy", action="store_true", help="put local.tables_proxy before the table service")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting for the app"
+    )
+
+
+def stack_from(options: argparse.Namespace, say: Callable[[str], None]) -> Stack:
+    pairs = [pair.partition("=") for pair in options.settings]
+    return Stack(
+        options.state,
+        time_scale=options.time_scale,
+        port=options.port,
+        settings={name: value for name, _, value in pairs},
+        gateway_limit=options.gateway_limit,
+        tables_proxy=options.tables_proxy,
+        core_tools=options.func,
+        say=say,
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m local.stack", description="The local Azure with the app on it.")
+    add_options(parser)
+    parser.add_argument("--script-root", type=Path, default=ROOT, help="the function app (default: this one)")
+    options = parser.parse_args()
+    stack = stack_from(options, say=lambda message: print(message, file=sys.stderr, flush=True))
+    stack.script_root = options.script_root.absolute()
+    with stopping_on_signals(stack):
+        try:
+            with stack:
+                print(json.dumps(stack.endpoints), flush=True)
+                stack.serve()
+        except StoppedError:
+            return 0
+        except StackError as failed:
+            print(failed, file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Whatever is sent: the answer is one that the OpenAPI document describes, none is a server error, nothing leaks.
+
+schemathesis makes the requests from our own document, valid and invalid ones; a part of them gets a real SSH key, so that
+they reach the records.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from azure.data.tables import TableServiceClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from schemathesis import Case, GenerationMode, HookContext
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from shared.openapi import OPERATIONS, openapi_document
+from tests.api.conftest import Host
+
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJFPNCFoTy+GNqzeT9tbAh6XAz3RiVuhXOD7cqUMmiUI someone@example.com"
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+EXAMPLES_IN_A_NORMAL_RUN = 12
+# Those without any input can be called in a handful of ways only: the others make up for them.
+WITH_INPUT = [operation for operation in OPERATIONS if operation.parameters or operation.request]
+EXAMPLES_IN_A_FULL_RUN = 10_000 // len(WITH_INPUT) + 1
+
+ANSWERED: Counter[tuple[str, int]] = Counter()
+PLANNED = itertools.count()
+
+schema = schemathesis.openapi.from_dict(openapi_document())
+schema.config.generation.update(
+    modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE], with_security_parameters=False
+)
+
+
+@schema.hook
+def map_body(context: HookContext, body: Any) -> Any:
+    """A key that parses, for bodies that have any: no generator finds one."""
+    if isinstance(body, dict):
+        holder = body["vm"] if isinstance(body.get("vm"), dict) else body
+        given = holder.get("ssh_public_key")
+        if isinstance(given, str) and len(given) % 4:
+            holder["ssh_public_key"] = SSH_KEY
+        if isinstance(body.get("client_name"), str) and len(body["client_name"]) % 4:
+            body["client_name"] = f"Client {len(body['client_name'])} of {len(body)}!"
+        if isinstance(body.get("host_name"), str) and len(body["host_name"]) % 4:
+            body["host_name"] = f"h{len(body['host_name'])}.spokes.example.com"
+        if isinstance(body.get("address_prefix"), str) and len(body["address_prefix"]) % 4:
+            body["address_prefix"] = f"10.11.{200 + len(body['address_prefix'])}.0/24"
+        if isinstance(body.get("spoke_id"), int) and body["spoke_id"] % 4:
+            body["spoke_id"] = body["spoke_id"] % 300
+    return body
+
+
+@schema.hook
+def map_path_parameters(context: HookContext, path_parameters: Any) -> Any:
+    """Ids that can be there."""
+    if isinstance(path_parameters, dict) and isinstance(path_parameters.get("spoke_id"), int):
+        path_parameters["spoke_id"] %= 300
+    return path_parameters
+
+
+def quietly(count: int) -> Callable[[Any], Any]:
+    return hypothesis_settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def send(case: Case, host: Host, *, plans: int) -> None:
+    """plans: how many requests may read Azure; the same without `mode=plan` afterwards."""
+    if (case.query or {}).get("mode") == "plan" and next(PLANNED) >= plans:
+        del case.query["mode"]
+    response = case.call(
+        base_url=host.endpoints["api"], headers={"x-functions-key": host.endpoints["function_key"]}, timeout=60
+    )
+    ANSWERED[(case.operation.label, response.status_code)] += 1
+    case.validate_response(response, checks=CHECKS)
+
+
+@pytest.fixture(scope="module")
+def app(host: Host) -> Iterator[Host]:
+    """The host; when all has been sent, Azure is as it was, and each row of the records belongs to a spoke."""
+    yield host
+    print(*sorted(f"{operation}: {count} x {status}" for (operation, status), count in ANSWERED.items()), sep="\n")
+    journal = host.arm.get("/_local/requests").json()
+    assert {entry["method"] for entry in journal} <= {"GET", "HEAD"}
+    with TableServiceClient.from_connection_string(host.environment["TABLES_CONNECTION_STRING"]) as service:
+        rows = {row["RowKey"]: row for row in service.get_table_client("Spokes").list_entities()}
+    spokes = [row for key, row in rows.items() if key.startswith("spoke:")]
+    for spoke in spokes:
+        assert f"run:{spoke['deployment_id']}" in rows
+    kinds = Counter(key.partition(":")[0] for key in rows)
+    assert {kinds[kind] for kind in ("client", "vm", "host", "block", "slot", "vnet", "pool", "rule")} == {len(spokes)}
+
+
+@schema.parametrize()
+@quietly(EXAMPLES_IN_A_NORMAL_RUN)
+def test_any_request_has_a_described_answer(case: Case, app: Host) -> None:
+    send(case, app, plans=8)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+@schema.parametrize()
+@quietly(EXAMPLES_IN_A_FULL_RUN)
+def test_ten_thousand_requests_have_described_answers(case: Case, app: Host) -> None:
+    send(case, app, plans=200)

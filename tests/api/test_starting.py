@@ -1,0 +1,119 @@
+"""What a 202 hands out, and that a start which fails changes nothing: the SDK's own client, against a port where nobody
+listens."""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+import pytest
+from azure.durable_functions import DurableOrchestrationClient
+
+from local.processes import free_port
+from shared.errors import StorageException
+from shared.http import documents
+from shared.http.answers import Answer
+from shared.settings import Settings, current_settings
+from tests.api.conftest import Host
+from triggers.intents import Story
+from triggers.stories import accepted, durable_urls
+from triggers.timers import repair_gateway
+from triggers.wiring import Call, answered, timer_function
+
+STORY = Story("deploy-acme-1-abcd", 1, "acme", "deploy", "in_progress", "Spoke deployment initiated", start=True)
+
+
+def call(url: str = "https://x.example.com/api/spokes?code=secret") -> Call:
+    origin = f"http://127.0.0.1:{free_port()}"
+    instance = f"{origin}/runtime/webhooks/durabletask/instances/INSTANCEID"
+    binding = {
+        "taskHubName": "HubSpokeV1",
+        "rpcBaseUrl": f"{origin}/durabletask/",
+        "baseUrl": f"{origin}/runtime/webhooks/durabletask",
+        "requiredQueryStringParameters": "code=key",
+        "creationUrls": {"createNewInstancePostUri": f"{origin}/runtime/webhooks/durabletask/orchestrators/x"},
+        "managementUrls": {
+            "id": "INSTANCEID",
+            "statusQueryGetUri": f"{instance}?code=key",
+            "terminatePostUri": f"{instance}/terminate?reason={{text}}&code=key",
+        },
+    }
+    request = func.HttpRequest("POST", url, body=b"")
+    return Call(request, DurableOrchestrationClient(json.dumps(binding)))
+
+
+@pytest.mark.parametrize(
+    ("how_much", "given"),
+    [
+        ("full", {"id", "statusQueryGetUri", "terminatePostUri"}),
+        ("status", {"id", "statusQueryGetUri"}),
+        ("none", set()),
+    ],
+)
+def test_the_setting_decides_which_urls_are_handed_out(how_much: str, given: set[str]) -> None:
+    urls = durable_urls(call(), "deploy-acme-1-abcd", how_much)
+    assert set(urls) == given
+    if given:
+        assert urls["statusQueryGetUri"].startswith("https://x.example.com/runtime/")
+        assert "/deploy-acme-1-abcd?" in urls["statusQueryGetUri"]
+
+
+def test_an_origin_that_is_no_url_is_left_out() -> None:
+    urls = durable_urls(call("http://[::1/api/spokes"), "deploy-acme-1-abcd", "status")
+    assert urls["statusQueryGetUri"].startswith("http://127.0.0.1:")
+
+
+def test_a_start_that_fails_is_accepted_all_the_same(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        answer = asyncio.run(accepted(call(), STORY))
+    assert answer.status == 202
+    assert answer.body["deployment_id"] == STORY.deployment_id
+    assert "could not be started and will be tried again" in caplog.text
+
+
+def test_without_durable_urls_the_location_is_our_own(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DURABLE_URLS", "none")
+    current_settings.cache_clear()
+    answer = asyncio.run(accepted(call(), STORY))
+    assert answer.headers["Location"] == answer.headers["Operation-Location"]
+    assert answer.headers["Location"] == "https://x.example.com/api/deployments/deploy-acme-1-abcd"
+    assert not {"id", "statusQueryGetUri"} & set(answer.body)
+
+
+def test_what_nobody_foresaw_is_answered_in_our_shape_and_logged(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(call: Call) -> Answer:
+        raise RuntimeError("https://x/?code=secret")
+
+    answer = asyncio.run(answered(broken, call()))
+    documents.ErrorAnswer.model_validate(answer.body)
+    assert (answer.status, answer.body["error"]) == (500, "HubSpokeException")
+    assert "secret" not in answer.text()
+    assert "RuntimeError" in caplog.text
+
+
+def test_a_timer_that_fails_only_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    blueprint = df.Blueprint()
+
+    async def mends(client: Any) -> None:
+        raise StorageException("The records could not be read just now.")
+
+    timer_function(blueprint, "0 * * * * *")(mends)
+    function = blueprint._function_builders[0]._function
+    assert function.get_trigger().schedule == "0 * * * * *"
+    asyncio.run(function.get_user_function().client_function(None, call().durable))
+    assert "mends: The records could not be read just now." in caplog.text
+
+
+def test_without_sites_the_gateway_is_not_looked_at(settings: Settings, host: Host) -> None:
+    before = len(journal(host))
+    asyncio.run(repair_gateway(call().durable))
+    assert len(journal(host)) == before
+
+
+def journal(host: Host) -> list[Any]:
+    entries: list[Any] = host.arm.get("/_local/requests").json()
+    return entries

@@ -1,0 +1,124 @@
+"""A fresh world for each test, on servers that the tests of a module share."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import shared.clock
+from local.functions.app import Function, load_app
+from local.stack import ROOT, app_settings
+from shared.arm.client import Arm
+from shared.checks import reading
+from shared.tables import store
+from tests.activities.conftest import _trusting, azure_process, azurite_process, forget_app
+from tests.activities.far_side import LocalAzure
+from tests.faults.wire import Wire
+from tests.faults.world import AppTime, World, without_run
+
+__all__ = ["azure_process", "azurite_process"]
+
+NewWorld = Callable[..., World]
+
+# A deployment of Azure's pace in fewer polls, and deadlines that an endless fault reaches soon.
+SETTINGS = {
+    "POLL_MAX_SECONDS": "60",
+    "POLL_DEFAULT_SECONDS": "20",
+    "WRITER_POLL_SECONDS": "10",
+    "AGW_GATHER_SECONDS": "2",
+    "RETRY_FIRST_SECONDS": "5",
+    "RETRY_MAX_SECONDS": "60",
+    "STEP_DEADLINE_SECONDS": "600",
+    "VM_DEADLINE_SECONDS": "900",
+    "SHARED_DEADLINE_SECONDS": "900",
+    "ARM_TIMEOUT_SECONDS": "20",
+    "LOG_LEVEL": "ERROR",
+}
+
+_loaded: list[Function] = []
+
+
+@pytest.fixture(scope="module")
+def far_side(azure_process: dict[str, str], azurite_process: str) -> Iterator[tuple[LocalAzure, Wire]]:
+    """The servers, with the app of this process connected to them, its clock chosen and its wire watched."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.upper().endswith("_PROXY") or name.startswith(("AZURE_", "ARM_", "HUB_", "SPOKE_")):
+                patch.delenv(name)
+        for name, value in (app_settings(azure_process, azurite_process, 1) | SETTINGS).items():
+            patch.setenv(name, value)
+        patch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        forget_app()
+        with httpx.Client(
+            base_url=azure_process["arm"], verify=_trusting(azure_process["ca"]), trust_env=False, timeout=30
+        ) as client:
+            azure = LocalAzure(client, azure_process["subscription_id"])
+            wire = Wire(azure)
+            patch.setattr(Arm, "_send", wire.around(Arm._send))
+            patch.setattr(shared.clock, "datetime", AppTime)
+            yield azure, wire
+        forget_app()
+
+
+@pytest.fixture(scope="session")
+def functions() -> list[Function]:
+    """What the real function_app registers."""
+    if not _loaded:
+        _loaded.extend(load_app(ROOT))
+    return _loaded
+
+
+@pytest.fixture(scope="module")
+def complete() -> dict[str, Any]:
+    """What a complete spoke 1 looks like; known after the first world."""
+    return {}
+
+
+@pytest.fixture
+def new_world(
+    far_side: tuple[LocalAzure, Wire], functions: list[Function], complete: dict[str, Any], tmp_path: Path
+) -> Iterator[Callable[[], World]]:
+    """Makes a world; the one before it ends."""
+    worlds: list[World] = []
+
+    def make() -> World:
+        azure, wire = far_side
+        azure.reset()
+        _empty_tables()
+        reading._shared.clear()  # every world looks for itself
+        for world in worlds:
+            world.close()
+        directory = tmp_path / str(len(worlds))
+        directory.mkdir()
+        worlds.append(World(azure, wire, functions, directory, complete.get("spoke 1")))
+        if not complete:
+            complete["spoke 1"] = _made_without_a_mishap(worlds[-1])
+            return make()
+        return worlds[-1]
+
+    yield make
+    for world in worlds[-1:]:
+        world.close()
+
+
+def _made_without_a_mishap(world: World) -> dict[str, Any]:
+    deployment_id = world.deploy()
+    world.play_out()
+    world.check(deployment_id, "completed")
+    return without_run(world.snapshot().resources, world.run_row(deployment_id))
+
+
+@pytest.fixture
+def world(new_world: Callable[[], World]) -> World:
+    return new_world()
+
+
+def _empty_tables() -> None:
+    for name in store.TABLES:
+        client = store.table(name)
+        rows = list(client.list_entities(select=["PartitionKey", "RowKey"]))
+        for start in range(0, len(rows), 100):
+            client.submit_transaction([("delete", row) for row in rows[start : start + 100]])

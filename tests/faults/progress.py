@@ -1,0 +1,75 @@
+"""Progress never lies: looked at again and again, a run only ever moves on."""
+
+from typing import Any
+
+from shared.progress import progress_of
+from shared.steps import STEPS, UNDOS
+from shared.tables.records import Records
+
+Document = dict[str, Any]
+
+_RUN_MOVES = {
+    # Looked at now and then: what lay between two looks is not seen.
+    "in_progress": {"in_progress", "completed", "rolling_back", "deleting", "failed", "rollback_failed"},
+    "rolling_back": {"rolling_back", "failed", "rollback_failed"},
+    "deleting": {"deleting", "deleted", "rollback_failed"},
+}
+_STEP_MOVES = {
+    "pending": {"pending", "in_progress", "completed", "failed", "cancelled"},
+    "in_progress": {"in_progress", "completed", "failed", "cancelled"},
+}
+
+
+def assert_moves_on(before: Document | None, now: Document) -> None:
+    """What one look at a run may say after another. Both are answers of `…/progress`."""
+    _assert_speaks_truly(now)
+    if before is None:
+        return
+    assert now["status"] in _RUN_MOVES.get(before["status"], {before["status"]}), (before["status"], now["status"])
+    assert now["progress_percentage"] >= before["progress_percentage"], (before, now)
+    for kind in ("deployment_steps", "rollback_steps"):
+        later = {step["step_name"]: step for step in now[kind]}
+        for earlier in before[kind]:
+            step = later[earlier["step_name"]]
+            allowed = _STEP_MOVES.get(earlier["status"], {earlier["status"]})
+            assert step["status"] in allowed, f"{earlier} became {step}"
+            assert step["attempts"] >= earlier["attempts"], f"{earlier} became {step}"
+            assert (step["timestamp"] or "") >= (earlier["timestamp"] or ""), f"{earlier} became {step}"
+
+
+def _assert_speaks_truly(progress: Document) -> None:
+    names = [step["step_name"] for step in progress["deployment_steps"]]
+    undos = [step["step_name"] for step in progress["rollback_steps"]]
+    if names:
+        assert names == [step.name for step in STEPS]
+    assert undos == [undo.name for undo in UNDOS if undo.name in undos]
+    whole = progress["status"] in ("completed", "deleted")
+    assert (progress["progress_percentage"] == 100) == whole, progress
+    if progress["status"] == "completed":
+        assert {step["status"] for step in progress["deployment_steps"]} == {"completed"}, progress
+    for step in (*progress["deployment_steps"], *progress["rollback_steps"]):
+        if step["status"] not in ("pending", "cancelled"):
+            assert step["attempts"] >= 1, step
+            assert step["timestamp"], step
+        if step["status"] == "failed":
+            assert step["message"], step
+
+
+class Watcher:
+    """Looks at one run, and remembers the last look."""
+
+    def __init__(self, deployment_id: str) -> None:
+        self.deployment_id = deployment_id
+        self.last: Document | None = None
+        self.looks: list[Document] = []
+
+    def look(self) -> None:
+        records = Records()
+        run = records.run(self.deployment_id)
+        if run is None:
+            return
+        now = progress_of(run, records.steps(self.deployment_id))
+        assert_moves_on(self.last, now)
+        if now != self.last:
+            self.looks.append(now)
+        self.last = now

@@ -1,0 +1,140 @@
+"""What a run did not make it never changes or removes: not by an act, not by an undo, not by a delete."""
+
+from typing import Any
+
+import pytest
+
+from tests.faults.catalogue import GATEWAY
+from tests.faults.wire import Mishap
+from tests.faults.world import World
+
+Document = dict[str, Any]
+
+# kind of the resource, its name, the step that wants the name
+WANTED = [
+    ("virtualNetworks", "spoke-vnet-1", "create_vnet"),
+    ("networkSecurityGroups", "spoke-nsg-1", "create_nsg"),
+    ("networkInterfaces", "vm-1-nic", "create_nic"),
+    ("virtualMachines", "vm-1", "create_vm"),
+    ("disks", "vm-1-osdisk", "create_vm"),
+]
+PROPERTIES: dict[str, Document] = {
+    "virtualNetworks": {"addressSpace": {"addressPrefixes": ["10.99.0.0/16"]}},
+    "networkSecurityGroups": {"securityRules": []},
+    "networkInterfaces": {"ipConfigurations": []},
+    "virtualMachines": {"hardwareProfile": {"vmSize": "Standard_B1s"}},
+    "disks": {"diskSizeGB": 8, "diskState": "Unattached"},
+}
+
+
+def foreign(world: World, kind: str, name: str, **tags: str) -> Document:
+    """Somebody else's resource. Tags like ours don't make it ours: the `deployment_id` is another one."""
+    return {
+        "id": world.resource(kind, name),
+        "location": "eastus",
+        "tags": {"owner": "somebody else", "managed_by": "hub-spoke-automation", "deployment_id": "deploy-x-1-beef"}
+        | tags,
+        "properties": {"provisioningState": "Succeeded", **PROPERTIES[kind]},
+    }
+
+
+@pytest.mark.parametrize(("kind", "name", "step"), WANTED, ids=[kind for kind, _, _ in WANTED])
+def test_what_is_in_the_way_is_found_before_anything_is_built(world: World, kind: str, name: str, step: str) -> None:
+    world.meanwhile(foreign(world, kind, name))
+    run = world.deploy()
+    world.play_out()
+    world.check(run, "failed")
+    assert {name for name, row in _steps(world, run).items() if row == "completed"} <= {"release_reservations"}
+    assert name in str(world.run_row(run).error)
+
+
+@pytest.mark.parametrize(("kind", "name", "step"), WANTED, ids=[kind for kind, _, _ in WANTED])
+def test_what_comes_into_the_way_later_ends_its_step_and_stays(world: World, kind: str, name: str, step: str) -> None:
+    run = world.deploy()
+    world.until_pending(step)
+    world.meanwhile(foreign(world, kind, name))
+    world.play_out()
+    world.check(run, "failed")
+    error = world.run_row(run).error or {}
+    assert error["step"] == step
+    assert error["details"]["code"] == "ResourceInTheWay"
+    assert error["details"]["resource"].lower() == world.resource(kind, name).lower()
+
+
+def test_a_vm_that_appears_between_the_look_and_the_write_is_not_changed(world: World) -> None:
+    planted = Mishap(
+        "create_vm: PUT virtualMachines/{vm}",
+        deed=lambda: world.meanwhile(foreign(world, "virtualMachines", "vm-1")),
+    )
+    run = world.deploy(1, planted)
+    world.play_out()
+    assert planted.struck
+    world.check(run, "failed")
+
+
+@pytest.mark.parametrize(("kind", "name", "step"), WANTED, ids=[kind for kind, _, _ in WANTED])
+def test_a_delete_leaves_alone_what_somebody_else_put_in_its_place(
+    world: World, kind: str, name: str, step: str
+) -> None:
+    run = world.deploy()
+    world.play_out()
+    world.check(run, "completed")
+    resource_id = world.resource(kind, name)
+    theirs = world.azure.find(resource_id)
+    assert theirs is not None
+    theirs["tags"]["deployment_id"] = "deploy-x-1-beef"
+    world.azure.plant(theirs)
+    before = world.snapshot().resources[resource_id.lower()]
+    world.delete(1, force=True)
+    world.play_out()
+    assert [e for e in world.azure.requests("DELETE") if e["path"].lower() == resource_id.lower()] == []
+    after = world.snapshot().resources[resource_id.lower()]
+    assert (after["tags"], after["location"]) == (before["tags"], before["location"])
+
+
+def test_a_pool_of_the_same_name_is_never_touched(world: World) -> None:
+    gateway = world.azure.find(world.resource("applicationGateways", "hub-agw"))
+    assert gateway is not None
+    pool = {"name": "client-1-pool", "properties": {"backendAddresses": [{"ipAddress": "192.0.2.7"}]}}
+    gateway["properties"]["backendAddressPools"].append(pool)
+    run = world.deploy()
+    world.until_pending("create_nic")
+    world.meanwhile(gateway)
+    world.play_out()
+    world.check(run, "failed")
+    assert (world.run_row(run).error or {})["step"] == "update_agw"
+    assert world.azure.requests("PUT") != []
+    assert [e for e in world.azure.requests("PUT") if e["path"].endswith(GATEWAY)] == []
+
+
+@pytest.mark.parametrize("side", ["hub-to-spoke-1", "spoke-1-to-hub"])
+def test_a_peering_of_the_same_name_is_never_touched(world: World, side: str) -> None:
+    """A peering has no tags: it is ours when it leads to our spoke's VNet, or from there to the hub."""
+    run = world.deploy()
+    world.until_pending("create_peering")
+    elsewhere = world.resource("virtualNetworks", "elsewhere")
+    vnet = world.resource("virtualNetworks", "hub-vnet" if side.startswith("hub") else "spoke-vnet-1")
+    planted = {
+        "id": f"{vnet}/virtualNetworkPeerings/{side}",
+        "properties": {
+            "provisioningState": "Succeeded",
+            "peeringState": "Initiated",
+            "remoteVirtualNetwork": {"id": elsewhere},
+        },
+    }
+    world.azure.plant(planted)
+    if side.startswith("hub"):
+        hub = world.snapshot().resources
+        world.before.resources[vnet.lower()] = hub[vnet.lower()]
+    world.play_out()
+    assert (world.run_row(run).error or {})["step"] == "create_peering"
+    touched = [e for e in world.azure.requests() if e["path"].endswith(side) and e["method"] in ("PUT", "DELETE")]
+    assert touched == []
+    if side.startswith("hub"):
+        world.check(run, "failed")
+
+
+def _steps(world: World, run: str) -> dict[str, str]:
+    from shared.tables.records import Records
+
+    return {row.step_name: row.status for row in Records().steps(run)}

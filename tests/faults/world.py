@@ -1,0 +1,344 @@
+"""A whole world in one process: the app's own stories and activities on a stage, real tables, and a stand-in of Azure
+whose clock goes with the stage's. Deployments run in it from the request to their end without anybody waiting.
+
+    run = world.deploy()                       # the request, its reservation, the start of its story
+    world.play_out()                           # everything that happens, host killed or not
+    world.check(run)                           # the end state, Azure and the tables say the same
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Any
+
+from azure.data.tables import TableClient
+
+from local.functions.app import Function
+from local.functions.durable.clock import VirtualClock
+from local.functions.durable.stage import CrashedError, Stage
+from local.functions.durable.store import Task
+from shared.protocol import STORY_OF_KIND, story_input
+from shared.settings import current_settings
+from shared.tables import store
+from shared.tables.records import Records
+from shared.tables.rows import TERMINAL, RunRow
+from tests.activities.far_side import KEY, LocalAzure
+from tests.faults.progress import Watcher
+from tests.faults.wire import Mishap, Wire
+from triggers import intents
+
+MOST_CRASHES = 50
+MOST_STEPS = 20_000
+RESERVATIONS = ("client:", "vm:", "host:", "block:", "slot:", "vnet:", "pool:", "rule:")
+# What differs between two resources that are otherwise alike, and what others' changes leave on a neighbour.
+_VOLATILE = frozenset(
+    {"etag", "resourceGuid", "macAddress", "vmId", "uniqueId", "timeCreated", "lastModified", "LastOwnershipUpdateTime"}
+)
+Document = dict[str, Any]
+
+
+class WorldClock(VirtualClock):
+    """The stage's clock; the stand-in's is moved along before it is asked anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.behind = 0.0
+
+    def advance(self, by: float) -> None:
+        super().advance(by)
+        self.behind += by
+
+    def advance_to(self, moment: float) -> None:
+        self.behind += max(moment - self._now, 0.0)
+        super().advance_to(moment)
+
+
+class AppTime(datetime):
+    """`datetime` as `shared.clock` sees it: now is the world's now."""
+
+    clock: VirtualClock
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "AppTime":
+        return cls.fromtimestamp(cls.clock.now(), tz or UTC)
+
+
+class WorldStage(Stage):
+    """A stage that tells the wire whose calls are coming."""
+
+    wire: Wire
+
+    def _call(self, task: Task) -> Any:
+        self.wire.caller = task.name
+        return super()._call(task)
+
+
+@dataclass
+class Snapshot:
+    """Azure and the tables at one moment, without what differs between things that are alike."""
+
+    resources: dict[str, Document]
+    rows: dict[str, dict[str, Document]]
+
+
+@dataclass
+class World:
+    azure: LocalAzure
+    wire: Wire
+    functions: list[Function]
+    directory: Path
+    complete: dict[str, Document] | None = None
+    """The resources of a spoke 1 that nothing happened to."""
+    clock: WorldClock = field(default_factory=WorldClock)
+    crashes: int = 0
+    activities: int = 0
+    look_every: int = 1
+    """A look at the progress after so many activities: each costs as much as one."""
+    watchers: list[Watcher] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        AppTime.clock = self.clock
+        self.wire.forget()
+        self.wire.before_a_call = self.keep_time
+        self.stage = WorldStage(self.functions, self.directory / "durable.sqlite", clock=self.clock)
+        self.stage.wire = self.wire
+        self.before = self.snapshot()
+
+    def close(self) -> None:
+        self.stage.close()
+
+    def keep_time(self) -> None:
+        """Moves the stand-in's clock to where the stage's is."""
+        if self.clock.behind > 0:
+            self.azure.advance(self.clock.behind)
+            self.clock.behind = 0.0
+
+    # --- what is asked for ---
+
+    def request(self, spoke_id: int = 1, **changes: Any) -> Document:
+        body = {
+            "spoke_id": spoke_id,
+            "client_name": f"client-{spoke_id}",
+            "vm_name": f"vm-{spoke_id}",
+            "vm_size": "Standard_B2s",
+            "admin_username": "azureuser",
+            "ssh_public_key": KEY,
+        }
+        return {name: value for name, value in (body | changes).items() if value is not None}
+
+    def deploy(self, spoke_id: int = 1, *mishaps: Mishap, **changes: Any) -> str:
+        """As POST does. The deployment's id."""
+        story = intents.deploy(self.request(spoke_id, **changes), None)
+        plan = self.run_row(story.deployment_id or "").plan
+        self.wire.names |= {
+            plan.vnet_name: "{vnet}",
+            plan.nsg_name: "{nsg}",
+            plan.nic_name: "{nic}",
+            plan.vm_name: "{vm}",
+            plan.os_disk_name: "{disk}",
+            plan.hub_peering_name: "{hub side}",
+            plan.spoke_peering_name: "{spoke side}",
+        }
+        return self._begin(story, mishaps)
+
+    def delete(self, spoke_id: int = 1, *mishaps: Mishap, force: bool = False) -> str:
+        """As DELETE does. The id of the run that was begun or joined."""
+        self.keep_time()
+        self.wire.caller = "DELETE"
+        return self._begin(intents.remove(spoke_id, force=force), mishaps)
+
+    def retry(self, spoke_id: int = 1, *mishaps: Mishap) -> str:
+        """As POST …/retry does."""
+        return self._begin(intents.retry(spoke_id), mishaps)
+
+    def _begin(self, story: intents.Story, mishaps: tuple[Mishap, ...]) -> str:
+        self.wire.mishaps.extend(mishaps)
+        deployment_id = story.deployment_id or ""
+        if story.start:
+            given = story_input(
+                deployment_id=deployment_id,
+                spoke_id=story.spoke_id,
+                client_name=story.client_name,
+                kind=story.kind,
+                policy=current_settings().policy.as_data(),
+            )
+            self.stage.start(STORY_OF_KIND[story.kind], given, deployment_id)
+        return deployment_id
+
+    def meanwhile(self, *documents: Document) -> None:
+        """Somebody else makes something in Azure, or changes it: from now on it belongs to what was there before."""
+        self.azure.plant(*documents)
+        resources = self.snapshot().resources
+        for document in documents:
+            self.before.resources[document["id"].lower()] = resources[document["id"].lower()]
+
+    def resource(self, kind: str, name: str) -> str:
+        """The id of something in the hub's group, such as `virtualMachines`, `vm-1`."""
+        provider = "Microsoft.Compute" if kind in ("virtualMachines", "disks") else "Microsoft.Network"
+        return self.azure.id_of("hub-rg", f"{provider}/{kind}", name)
+
+    # --- what happens ---
+
+    def play_out(self) -> None:
+        """Everything, until nothing is left that could happen. A kill is followed by a new host."""
+        for _ in range(MOST_STEPS):
+            if not self.step():
+                return
+        raise AssertionError(f"no end after {MOST_STEPS} steps: {self.stage._situation()}")
+
+    def until_ended(self, deployment_id: str) -> None:
+        """Until the run has come to rest. A writer may go on: trouble for good is waited for by it for ever."""
+        self.until(lambda: self.stage.status(deployment_id).runtime_status in ("Completed", "Failed", "Terminated"))
+
+    def mend(self) -> None:
+        """Everything that went wrong is over: operations that never ended fail."""
+        for mishap in self.wire.mishaps:
+            mishap.times = 0
+        self.azure.fault(mode="fail_operation", code="InternalServerError", seconds=0, times=100)
+        self.azure.client.delete("/_local/faults")
+
+    def step(self) -> bool:
+        try:
+            happened = self.stage.step()
+        except CrashedError:
+            self.crashes += 1
+            assert self.crashes < MOST_CRASHES
+            self.stage.crash()
+            return True
+        if happened and happened.startswith("activity") and self.watchers:
+            self.activities += 1
+            if self.activities % self.look_every == 0:
+                for watcher in self.watchers:
+                    watcher.look()
+        return happened is not None
+
+    def play_for(self, seconds: float) -> None:
+        """What happens within so many seconds."""
+        target = self.clock.now() + seconds
+        while True:
+            self.stage.run_until_idle()
+            due = self.stage.engine.next_due()
+            if due is None or due > target:
+                break
+            self.stage.advance_to_next_timer()
+        self.clock.advance_to(target)
+
+    def until(self, happened: Callable[[], bool]) -> None:
+        """Goes on step by step until this is so."""
+        while not happened():
+            assert self.step(), "nothing is left that could happen"
+
+    def until_pending(self, activity: str) -> Task:
+        """Plays until this activity is about to be called."""
+        for _ in range(MOST_STEPS):
+            for task in self.stage.pending:
+                if task.name == activity:
+                    return task
+            assert self.step(), f"{activity} was never called"
+        raise AssertionError(activity)
+
+    def watch(self, deployment_id: str) -> Watcher:
+        """Has the progress of a run looked at after every activity."""
+        self.watchers.append(Watcher(deployment_id))
+        return self.watchers[-1]
+
+    # --- what there is to see ---
+
+    def run_row(self, deployment_id: str) -> RunRow:
+        run = Records().run(deployment_id)
+        assert run is not None, f"there is no run {deployment_id}"
+        return run
+
+    def snapshot(self) -> Snapshot:
+        self.keep_time()
+        resources = {each["id"].lower(): _alike(each) for each in self.azure.resources()}
+        rows = {name: {row["RowKey"]: dict(row) for row in _table(name).list_entities()} for name in store.TABLES}
+        return Snapshot(resources, rows)
+
+    def check(self, deployment_id: str, *expected: str) -> str:
+        """Whether everything agrees with how the run has ended: its story, its records, Azure. The end state."""
+        run = self.run_row(deployment_id)
+        status = self.stage.status(deployment_id)
+        assert run.status in TERMINAL, f"{run.status}: {status}"
+        if expected:
+            assert run.status in expected, f"{run.status}: {run.error} {run.left_behind}"
+        well = run.status in ("completed", "deleted")
+        assert status.runtime_status == ("Completed" if well else "Failed"), status
+        now = self.snapshot()
+        spoke = now.rows["Spokes"].get(f"spoke:{run.spoke_id}")
+        if run.status == "deleted":
+            assert spoke is None
+        else:
+            assert spoke is not None
+            assert (spoke["status"], spoke["deployment_id"]) == (run.status, deployment_id)
+        if run.status in ("failed", "deleted"):
+            assert run.left_behind == []
+            self.assert_nothing_left(now)
+        elif run.status == "completed":
+            self.assert_complete(now, run)
+        else:
+            self.assert_left_exactly(now, run)
+        return run.status
+
+    def assert_nothing_left(self, now: Snapshot) -> None:
+        assert _differences(self.before.resources, now.resources) == {}
+        assert reserved(now) == reserved(self.before)
+        assert waiting(now) == waiting(self.before) == []
+
+    def assert_complete(self, now: Snapshot, run: RunRow) -> None:
+        """As complete as a spoke is that nothing happened to."""
+        assert waiting(now) == [f"site:{run.plan.client}", f"turn:{run.spoke_id}"]
+        assert sorted(key.partition(":")[0] for key in reserved(now)) == sorted(
+            prefix.rstrip(":") for prefix in RESERVATIONS
+        )
+        if self.complete is not None and run.spoke_id == 1:
+            assert _differences(self.complete, without_run(now.resources, run)) == {}
+
+    def assert_left_exactly(self, now: Snapshot, run: RunRow) -> None:
+        """Azure differs from before by what `left_behind` says, and by nothing else."""
+        assert run.left_behind
+        said = {each["resource"].lower() for each in run.left_behind if each["resource"]}
+        said = {re.sub(r"/(virtualnetworkpeerings|subnets)/.*", "", each) for each in said}
+        really = set(_differences(self.before.resources, now.resources))
+        assert really <= said, f"left, but not said: {really - said}"
+        named = {each for each in said if each.startswith("/subscriptions/")}
+        assert named <= now.resources.keys(), f"said, but not left: {named - now.resources.keys()}"
+        held = any(each["step"] == "release_reservations" for each in run.left_behind)
+        assert bool(reserved(now)) == held
+
+
+def without_run(resources: dict[str, Document], run: RunRow) -> dict[str, Document]:
+    """Resources of a spoke as any run would have made them."""
+    alike: dict[str, Document] = json.loads(json.dumps(resources).replace(run.plan.made_by, "{run}"))
+    return alike
+
+
+def reserved(snapshot: Snapshot) -> list[str]:
+    return sorted(key for key in snapshot.rows["Spokes"] if key.startswith(RESERVATIONS))
+
+
+def waiting(snapshot: Snapshot) -> list[str]:
+    """Rows of the gateway's and the hub's tables, but for what the writers keep for themselves."""
+    rows = [*snapshot.rows["GatewaySites"], *snapshot.rows["HubTurns"]]
+    return sorted(key for key in rows if key != "writer")
+
+
+def _differences(before: dict[str, Document], now: dict[str, Document]) -> dict[str, tuple[Any, Any]]:
+    return {
+        key: (before.get(key), now.get(key)) for key in before.keys() | now.keys() if before.get(key) != now.get(key)
+    }
+
+
+def _alike(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _alike(each) for key, each in value.items() if key not in _VOLATILE}
+    if isinstance(value, list):
+        return [_alike(each) for each in value]
+    return value
+
+
+def _table(name: str) -> TableClient:
+    return store.table(name)
