@@ -1,0 +1,102 @@
+# `make` lists what there is. Settings: STATE, PORT, TIME_SCALE, ONCE (see `make help`).
+
+STATE      ?= .local
+TIME_SCALE ?= 0.02
+PORT       ?=
+ONCE       ?=
+UPGRADE    ?=
+
+SHELL := /bin/bash
+VENV  := .venv
+PY    := $(VENV)/bin/python
+PACKAGES_READY := $(VENV)/.ready
+AZURITE_READY  := local/node_modules/.ready
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+STACK_OPTIONS = --state "$(STATE)" --time-scale "$(TIME_SCALE)" $(if $(PORT),--port "$(PORT)")
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run func test test-full check fmt bench lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo '  make run takes STATE=DIR (default .local), PORT=n (a free one), TIME_SCALE=x (0.02; 1 is the pace'
+	@echo '  of real Azure) and ONCE=1 (end when the sample spoke is completed).'
+	@echo '  Needs Python 3.11-3.13, Node.js 18 or newer and make. Downloads PyPI and npm packages, nothing else.'
+
+setup: ## .venv with all Python packages, Azurite from npm; instant the second time
+	@$(MAKE) --silent --no-print-directory -j2 $(PACKAGES_READY) $(AZURITE_READY)
+
+run: setup ## the local stack, the sample spoke deployed through the API, then served until Ctrl-C
+	@$(PY) -m local.run $(STACK_OPTIONS) $(if $(filter-out 0 no false,$(ONCE)),--once)
+
+func: ## the same stack, with Azure Functions Core Tools as the host
+	@command -v func >/dev/null || { \
+	  echo 'Azure Functions Core Tools (`func`) are not installed. `make run` does without them. To have them:' \
+	    'npm install --global azure-functions-core-tools@4' >&2; exit 1; }
+	@$(MAKE) --silent setup
+	@$(PY) -m local.run $(STACK_OPTIONS) $(if $(filter-out 0 no false,$(ONCE)),--once) --func
+
+test: check ## lint, types, layers and every test but the long ones
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not full" || { \
+	  echo 'Once more, one after the other, what has failed: only what fails again has failed.'; \
+	  $(PY) -m pytest --last-failed --last-failed-no-failures none -m "not full"; }
+
+test-full: check ## the long tests too
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+check: setup ## ruff, mypy, import-linter
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy -m function_app -p triggers -p orchestrators -p activities -p shared
+	$(VENV)/bin/lint-imports
+
+fmt: setup ## put the code into ruff's form
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+bench: setup ## the benchmarks
+	@shopt -s nullglob; for benchmark in benchmarks/[a-z]*.py; do \
+	  echo "== $$benchmark"; PYTHONPATH=. $(PY) "$$benchmark" || exit 1; \
+	done
+
+lock: ## compile requirements*.txt and package-lock.json anew (UPGRADE=1: to the newest)
+	@set -e; uv=$$(mktemp -d); trap 'rm -rf "$$uv"' EXIT; \
+	python3 -m venv "$$uv"; "$$uv/bin/pip" install --quiet uv; \
+	compile() { "$$uv/bin/uv" pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header \
+	  $(if $(UPGRADE),--upgrade) "$$@"; }; \
+	compile requirements.in --output-file requirements.txt; \
+	compile requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
+	@cd local && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+
+clean: ## remove what `make setup` and the checks made (records in STATE are kept)
+	rm -rf $(VENV) local/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PACKAGES_READY): requirements-dev.txt
+	@set -e; suits() { "$$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }; \
+	if ! suits $(PY); then \
+	  for python in python3 python3.13 python3.12 python3.11 none; do \
+	    if suits $$python; then break; fi; \
+	  done; \
+	  if [ $$python = none ]; then \
+	    echo "Python 3.11, 3.12 or 3.13 is needed; python3 here is: $$(python3 --version 2>&1 || true)" >&2; \
+	    echo "Install one of them (as python3, python3.13, python3.12 or python3.11) and run make again." >&2; exit 1; \
+	  fi; \
+	  $$python -m venv --clear $(VENV) || { echo "No virtual environment could be made with $$python." \
+	    "On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
+	fi
+	@echo "Installing the Python packages (about a minute, once)"
+	@$(PY) -m pip install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+$(AZURITE_READY): local/package-lock.json
+	@major=$$(node --print 'parseInt(process.versions.node)' 2>/dev/null || echo 0); \
+	if [ "$$major" -lt 18 ] || ! command -v npm >/dev/null; then \
+	  echo "Node.js 18 or newer with npm is needed; node here is: $$(node --version 2>/dev/null || echo missing)" >&2; \
+	  echo "Install it (for example from your system's packages or nodejs.org) and run make again." >&2; exit 1; \
+	fi
+	@echo "Installing Azurite"
+	@cd local && npm ci --no-audit --no-fund --ignore-scripts --update-notifier=false --loglevel=error
+	@touch $@
