@@ -131,7 +131,8 @@ def give_up_step(call: Call, run: RunRow) -> Outcome:
             failure.message,
             now,
             before.started_at if before else now,
-        )
+        ),
+        over=before,
     )
     return Done("given up")
 

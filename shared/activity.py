@@ -126,27 +126,37 @@ def _unwanted(run: RunRow, wanted_in: frozenset[str] | None) -> str | None:
 
 
 def _write_step(records: Records, call: Call, before: StepRow | None, status: str, message: str) -> StepRow | None:
-    """Writes the step's row when it says something new."""
+    """Writes the step's row when it says something new.
+
+    Under its ETag: a write whose reply was lost, or the step's own transaction, may have come to more than was read.
+    """
     if call.number is None:
         return None
-    if before and before.status == "completed" and status in ("in_progress", "cancelled"):
-        return before  # done is done: the call that said so lost its reply, and is only being repeated
-    same = before and (before.status, before.attempts, before.message) == (status, call.attempt, message)
-    if same:
-        return before
-    now = timestamp()
-    row = StepRow(
-        deployment_id=call.deployment_id,
-        number=call.number,
-        step_name=call.name,
-        status=status,
-        attempts=call.attempt,
-        message=message,
-        timestamp=now,
-        started_at=before.started_at if before else now,
-    )
-    records.write_step(row)
-    return row
+    while not _says_as_much(before, status, call.attempt, message):
+        now = timestamp()
+        row = StepRow(
+            deployment_id=call.deployment_id,
+            number=call.number,
+            step_name=call.name,
+            status=status,
+            attempts=call.attempt,
+            message=message,
+            timestamp=now,
+            started_at=before.started_at if before else now,
+        )
+        try:
+            return records.write_step(row, over=before)
+        except Changed:
+            before = records.step(call.deployment_id, call.number)
+    return before
+
+
+def _says_as_much(row: StepRow | None, status: str, attempt: int, message: str) -> bool:
+    if row is None:
+        return False
+    if row.status == "completed" and status in ("in_progress", "cancelled"):
+        return True  # done is done: the call that said so lost its reply, and is only being repeated
+    return (row.status, row.attempts, row.message) == (status, attempt, message)
 
 
 def failure_of(error: Exception) -> Failure:

@@ -72,11 +72,20 @@ class Records:
         entity = self._entity(step_key(deployment_id, number))
         return StepRow.from_entity(entity, entity.metadata["etag"]) if entity else None
 
-    def write_step(self, row: StepRow) -> None:
-        """Writes a step's row, whatever was there: one activity at a time works on a step."""
+    def write_step(self, row: StepRow, over: StepRow | None) -> StepRow:
+        """Writes a step's row over the one that was read, None for none; `Changed` when it isn't as it was read."""
+        from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
         from azure.data.tables import UpdateMode
 
-        self._table.upsert_entity(row.as_entity(self.hub_key), mode=UpdateMode.REPLACE)
+        entity = row.as_entity(self.hub_key)
+        try:
+            if over is None:
+                written = self._table.create_entity(entity)
+            else:
+                written = self._table.update_entity(entity, mode=UpdateMode.REPLACE, **_match(over.etag))
+        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as error:
+            raise Changed from error
+        return replace(row, etag=written["etag"])
 
     def change_run(self, row: RunRow, **changes: Any) -> RunRow:
         """Changes a run under its ETag; `Changed` when somebody else changed it since it was read."""

@@ -131,7 +131,8 @@ def durable(settings: Settings, azure_process: dict[str, str], tables: str, tmp_
 
 
 def a_step(run: RunRow, number: int, name: str, status: str) -> None:
-    Records().write_step(StepRow(run.deployment_id, number, name, status, 1, "", run.created_at, run.created_at))
+    row = StepRow(run.deployment_id, number, name, status, 1, "", run.created_at, run.created_at)
+    Records().write_step(row, over=Records().step(run.deployment_id, number))
 
 
 def run_now(run: RunRow) -> RunRow:

@@ -259,7 +259,7 @@ def test_progress_lists_every_step_from_the_start(http: httpx.Client, body: Body
     row = StepRow(
         document["deployment_id"], 1, "validate_config", "completed", 2, "In order", "2025-12-11T01:00:00Z", ""
     )
-    records.write_step(row)
+    records.write_step(row, over=None)
     by_spoke = http.get(f"/spokes/{document['spoke_id']}/progress").json()
     by_run = http.get(f"/deployments/{document['deployment_id']}").json()
     assert by_spoke == by_run

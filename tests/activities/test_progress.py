@@ -1,0 +1,50 @@
+"""What a step's row says when the table itself has a bad moment: never less than what is done."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from activities.runs import save_to_storage
+from local.processes import running
+from local.stack import tables_connection_string, tables_proxy_recipe
+from shared.progress import progress_of
+from shared.settings import Settings
+from shared.tables.records import Records
+from tests.activities.conftest import forget_app
+from tests.activities.far_side import a_plan, a_run, call_of, recorded
+
+
+@pytest.fixture
+def faults(settings: Settings, tables: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    """The tables through a proxy, and where its faults are asked for."""
+    target = dict(part.split("=", 1) for part in tables.split(";") if part)["TableEndpoint"]
+    target = target.rsplit("/", 1)[0]
+    with running(tables_proxy_recipe(0, target), tmp_path) as process:
+        assert process.announced is not None
+        monkeypatch.setenv("TABLES_CONNECTION_STRING", tables_connection_string(process.announced["tables"]))
+        forget_app()
+        with httpx.Client(base_url=process.announced["tables"], trust_env=False) as client:
+            yield client
+        forget_app()
+
+
+@pytest.mark.parametrize("mode", ["drop_after", "timeout_after"])
+def test_a_step_that_is_done_stays_done_when_the_reply_to_its_transaction_is_lost(
+    faults: httpx.Client, mode: str
+) -> None:
+    run = recorded(a_run(a_plan()))
+    # As often as the SDK itself tries.
+    faults.post("/_local/faults", json={"mode": mode, "path": "batch", "times": 3}).raise_for_status()
+    first = save_to_storage(call_of(run, "save_to_storage"))
+    assert first["outcome"] == "failed", first
+    faults.delete("/_local/faults").raise_for_status()
+
+    found = Records().run(run.deployment_id)
+    assert found is not None
+    progress = progress_of(found, Records().steps(run.deployment_id))
+    assert progress["status"] == "completed"
+    assert progress["deployment_steps"][-1]["status"] == "completed", progress["deployment_steps"][-1]
+
+    assert save_to_storage(call_of(run, "save_to_storage"))["outcome"] == "done"
