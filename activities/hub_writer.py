@@ -12,7 +12,7 @@ from typing import Any
 from shared.activity import failure_of
 from shared.arm.client import Accepted, arm
 from shared.arm.failures import ArmError
-from shared.clock import nonce, timestamp, utc_now
+from shared.clock import timestamp, utc_now
 from shared.errors import ConfigurationException, Failure
 from shared.hub import (
     DELETE,
@@ -63,11 +63,11 @@ def hub_round(payload: dict) -> dict:  # type: ignore[type-arg]
 
 
 def _look(payload: dict[str, Any]) -> Answer:
-    turns, now, held = hub_turns(), utc_now(), payload.get("nonce")
+    turns, now, held = hub_turns(), utc_now(), payload["nonce"]
     writer, rows = turns.everything()
     if left := writer.held_by_another(held, now):
         return {"wait": min(left, 5 * payload["poll_seconds"])}
-    mine = HubWriter(held or nonce(), timestamp(lease_until(now, _call_seconds())), writer.etag)
+    mine = HubWriter(held, timestamp(lease_until(now, _call_seconds())), writer.etag)
     marks, gone = _marks(rows, payload.get("results") or [])
     writer = turns.mark(mine, marks, gone)
     if marks or gone:
@@ -95,9 +95,8 @@ def _look(payload: dict[str, Any]) -> Answer:
         turns.mark(replace(mine, etag=writer.etag, **queue))
     if is_being_written(hub):
         # Somebody else's write: a call now would only be refused.
-        return {"wait": payload["poll_seconds"], "nonce": mine.nonce, "not_after": mine.not_after}
+        return {"wait": payload["poll_seconds"], "not_after": mine.not_after}
     return {
-        "nonce": mine.nonce,
         "not_after": mine.not_after,
         "hub_sides": [turn.as_data() for turn in look.hub_sides],
         "spoke_sides": [turn.as_data() for turn in look.spoke_sides],

@@ -12,7 +12,7 @@ from shared.tables.rows import RunRow
 from shared.tables.turns import hub_turns
 
 # Who has many turns before it asks seldom, but at least so often: it may be cancelled meanwhile.
-MOST_POLLS_SKIPPED = 6
+MOST_POLLS_SKIPPED = 12
 
 
 @act_through_writer
@@ -69,7 +69,7 @@ def delete_peering(call: Call, run: RunRow) -> Outcome:
 def _waiting(row: TurnRow, writer: HubWriter, run: RunRow) -> Pending:
     """Asked again shortly before its turn can be over; the polls of those who wait make sure that the writer runs."""
     usual = Policy.from_data(run.policy).poll_wait(None)
-    left = 0.9 * writer.seconds_until(row, utc_now(), current_settings().hub_batch)
+    left = writer.seconds_until(row, utc_now(), current_settings().hub_batch)
     if left <= usual:
         return Pending("waiting for the hub's turn", wakes="hub")
     wait = min(left, MOST_POLLS_SKIPPED * usual)

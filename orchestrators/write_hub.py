@@ -17,6 +17,7 @@ SETTLE_SPOKE_SIDES = "settle_spoke_sides"
 # After so many calls a writer continues as new: its history is replayed from the top at every one of them.
 CALLS_A_GENERATION = 20
 OPEN_ASKED_AT_ONCE = 5
+ASKED_OF_A_ROUND = ("nonce", "poll_seconds", "batch", "retry_first_seconds", "results", "heal")
 
 Data = dict[str, Any]
 Steps = Generator[Any, Any, Any]
@@ -40,12 +41,17 @@ def write_hub(context: "DurableOrchestrationContext") -> Generator[Any, Any, Non
 
 
 class _HubWriter:
-    """One generation. `state` is its input and the next one's."""
+    """One generation. `state` is its input and the next one's.
+
+    Its `nonce` says who writes. The story chooses it, not an activity: one whose answer is lost would leave a lease that
+    everybody had to wait out.
+    """
 
     def __init__(self, context: "DurableOrchestrationContext") -> None:
         self._context = context
         given: Any = context.get_input()
-        self.state: Data = {"queue": [], "present": None, "open": [], "results": [], "heal": [], **given}
+        own = {"nonce": context.new_uuid()}
+        self.state: Data = {"queue": [], "present": None, "open": [], "results": [], "heal": [], **own, **given}
         self._wait = 0.0
         self._wrote = False
 
@@ -59,8 +65,7 @@ class _HubWriter:
         answer = yield from self._call(
             HUB_ROUND,
             {
-                **{name: state[name] for name in ("poll_seconds", "batch", "retry_first_seconds", "results", "heal")},
-                "nonce": state.get("nonce"),
+                **{name: state[name] for name in ASKED_OF_A_ROUND},
                 "took": state.get("took"),
                 "open": [each["key"] for each in state["open"]],
             },
@@ -70,8 +75,8 @@ class _HubWriter:
             return False
         if answer.get("end"):
             return True
-        if "nonce" in answer:
-            state |= {"nonce": answer["nonce"], "not_after": answer["not_after"], "results": [], "heal": []}
+        if "not_after" in answer:
+            state |= {"not_after": answer["not_after"], "results": [], "heal": []}
         state |= {"queue": answer.get("hub_sides", []), "sides": answer.get("spoke_sides", [])}
         self._wait = answer["wait"]
         return False

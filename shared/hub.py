@@ -130,17 +130,17 @@ class HubWriter:
             entity.get("pace", 0.0),
         )
 
-    def held_by_another(self, nonce: str | None, now: datetime) -> float:
+    def held_by_another(self, nonce: str, now: datetime) -> float:
         """Seconds for which another writer may still send something; 0 when it can't, or when it is this one."""
         if not self.not_after or self.nonce == nonce:
             return 0.0
         return max((_moment(self.not_after) - now).total_seconds(), 0.0)
 
     def seconds_until(self, row: TurnRow, now: datetime, batch: int) -> float:
-        """About how long until a turn can be over; 0 when it may be so any time.
+        """About how long until a turn is over; 0 when it may be so any time.
 
-        Its spoke side follows when the hub sides of its batch are written. Who came after the last look is looked at
-        when the present batch is over.
+        Its spoke side follows when the hub sides of its batch are written, and takes about as long as one of those. Who
+        came after the last look is looked at when the present batch is over.
         """
         if row.spoke_id in self.queue:
             place = self.queue.index(row.spoke_id)
@@ -148,7 +148,7 @@ class HubWriter:
             place = 0
         else:
             return 0.0
-        before = min((place // batch + 1) * batch, len(self.queue))
+        before = min((place // batch + 1) * batch, len(self.queue)) + 1
         return max((_moment(self.looked_at) - now).total_seconds() + before * self.pace, 0.0)
 
 

@@ -174,6 +174,15 @@ def test_an_operation_that_fails_for_now_is_begun_again(world: World, which: str
     assert all(states(world, number) == ("Connected", "Connected") for number in (1, 2))
 
 
+def test_a_round_that_breaks_off_does_not_lock_its_own_writer_out(world: World) -> None:
+    ready(world, 1)
+    world.azure.fault(method="GET", path="/virtualNetworks/hub-vnet$", mode="refuse", status=500)
+    began = world.now.moment
+    world.write_hub()
+    assert states(world, 1) == ("Connected", "Connected")
+    assert (world.now.moment - began).total_seconds() < 60
+
+
 def test_a_throttled_write_waits_as_long_as_it_is_told(world: World) -> None:
     ready(world, 1)
     world.azure.fault(
@@ -260,9 +269,10 @@ def test_a_turn_that_is_cancelled_while_it_runs_is_undone(world: World) -> None:
 
 def test_a_second_writer_waits_for_the_first_ones_lease(world: World) -> None:
     ready(world, 1)
-    first = hub_writer.hub_round({"poll_seconds": 1, "batch": 25, "retry_first_seconds": 5})
+    asked = {"poll_seconds": 1, "batch": 25, "retry_first_seconds": 5}
+    first = hub_writer.hub_round({**asked, "nonce": "the first"})
     assert first["hub_sides"]
-    second = hub_writer.hub_round({"poll_seconds": 1, "batch": 25, "retry_first_seconds": 5})
+    second = hub_writer.hub_round({**asked, "nonce": "the second"})
     assert second == {"wait": 5}
     world.write_hub()
     assert states(world, 1) == ("Connected", "Connected")

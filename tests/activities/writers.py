@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -178,6 +179,7 @@ class _Context:
         self._world = world
         self.given: dict[str, Any] | None = given
         self._next: dict[str, Any] | None = None
+        self._uuids = count()
 
     def begin(self) -> None:
         self._next = None
@@ -191,6 +193,9 @@ class _Context:
 
     def get_input(self) -> Any:
         return self.given
+
+    def new_uuid(self) -> str:
+        return f"uuid-{next(self._uuids)}"
 
     def call_activity(self, name: str, payload: dict[str, Any]) -> Callable[[], Any]:
         return lambda: self._world.call(name, payload)

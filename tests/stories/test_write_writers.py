@@ -69,7 +69,7 @@ class Hub:
         waiting = [key for key in self.wanted if key not in self.spoke]
         if not waiting:
             return {"end": True}
-        held = {"nonce": "n", "not_after": "later"}
+        held = {"not_after": "later"}
         if self.writing:
             self._tick()
             return {**held, "wait": 1.0}
