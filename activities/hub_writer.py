@@ -45,6 +45,9 @@ RUNNING = "running"
 AGAIN = "again"
 HEAL = "heal"
 
+# No answer, or a refusal of everything that would be sent now; other refusals are about the one call.
+_NOT_ABOUT_ONE = frozenset({None, 429, 503})
+
 
 def hub_round(payload: dict) -> dict:  # type: ignore[type-arg]
     """One look at all turns and at the hub's VNet: marks what has ended, answers what is to be written. Repeatable.
@@ -247,7 +250,7 @@ def _guarded(payload: dict[str, Any], begin: Callable[[dict[str, Any]], Answer])
     if failure.transient:
         log.warning("A peering was refused for now: %s (%s)", failure.message, failure.code)
         wait = payload["poll_seconds"] if failure.retry_after is None else failure.retry_after
-        return {"state": AGAIN, "wait": wait, "refused": True}
+        return {"state": AGAIN, "wait": wait, "alone": failure.details.get("status") not in _NOT_ABOUT_ONE}
     return _failed(failure)
 
 

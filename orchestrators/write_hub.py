@@ -50,8 +50,8 @@ class _HubWriter:
     def __init__(self, context: "DurableOrchestrationContext") -> None:
         self._context = context
         given: Any = context.get_input()
-        own = {"nonce": context.new_uuid()}
-        self.state: Data = {"queue": [], "present": None, "open": [], "results": [], "heal": [], **own, **given}
+        empty: Data = {"queue": [], "present": None, "open": [], "results": [], "heal": [], "refused": []}
+        self.state: Data = {**empty, "nonce": context.new_uuid(), **given}
         self._wait = 0.0
         self._wrote = False
 
@@ -77,7 +77,7 @@ class _HubWriter:
             return True
         if "not_after" in answer:
             state |= {"not_after": answer["not_after"], "results": [], "heal": []}
-        state |= {"queue": answer.get("hub_sides", []), "sides": answer.get("spoke_sides", [])}
+        state |= {"queue": answer.get("hub_sides", []), "sides": answer.get("spoke_sides", []), "refused": []}
         self._wait = answer["wait"]
         return False
 
@@ -107,15 +107,16 @@ class _HubWriter:
         for _ in range(CALLS_A_GENERATION):
             if not self.has_hub_sides:
                 return
-            present = state["present"]
+            present, following = state["present"], state["queue"][0] if state["queue"] else None
+            careful = state.get("careful", False) or bool(following and following["key"] in state["refused"])
             answer = yield from self._call(
                 WRITE_HUB_SIDE,
                 {
                     "operation": present["operation"] if present else None,
-                    "next": state["queue"][0] if state["queue"] else None,
+                    "next": following,
                     "not_after": state["not_after"],
                     "poll_seconds": state["poll_seconds"],
-                    "careful": state.get("careful", False),
+                    "careful": careful,
                 },
             )
             if answer is None:
@@ -175,7 +176,7 @@ class _HubWriter:
         if begun["state"] == "again":
             state["careful"] = True
             wait: float = begun["wait"] or state["poll_seconds"]
-            return wait
+            return self._others_first(wait) if begun.get("alone") else wait
         turn, state["careful"] = state["queue"].pop(0), False
         if begun["state"] == "running":
             at = self._context.current_utc_datetime.isoformat()
@@ -188,6 +189,17 @@ class _HubWriter:
             state["heal"].append(turn["key"])
         self._wrote = True
         return 0.0
+
+    def _others_first(self, wait: float) -> float:
+        """One turn alone is refused: it goes to the end of the queue, and the second time to the next look's."""
+        state = self.state
+        turn = state["queue"].pop(0)
+        if turn["key"] not in state["refused"]:
+            state["refused"].append(turn["key"])
+            state["queue"].append(turn)
+        elif not self._wrote:
+            self._wait = max(self._wait, wait)
+        return wait if state["queue"] and state["queue"][0]["key"] in state["refused"] else 0.0
 
     def _next_wait(self, asked: float) -> float:
         poll_seconds: float = self.state["poll_seconds"]

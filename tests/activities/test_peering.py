@@ -313,3 +313,21 @@ def test_a_writer_that_is_killed_anywhere_goes_on(
     world.write_hub()
     assert all(states(world, number) == ("Connected", "Connected") for number in (1, 2))
     assert all(isinstance(world.step(run, "create_peering"), Done) for run in runs)
+
+
+def test_a_turn_that_is_refused_for_long_keeps_nobody_else_waiting(world: World) -> None:
+    ready(world, 1, 2, 3)
+    world.azure.fault(method="PUT", path="spoke-vnet-1$", mode="slow", seconds=120)
+    a_vnet(world, 1)
+    began, done = world.now.moment, {}
+
+    def look(name: str) -> None:
+        for number in (1, 2, 3):
+            turn = world.turn(number)
+            if turn is not None and turn.is_applied:
+                done.setdefault(number, (world.now.moment - began).total_seconds())
+
+    world.before_call = look
+    world.write_hub()
+    assert states(world, 1) == ("Connected", "Connected")
+    assert max(done[2], done[3]) < 45
