@@ -14,11 +14,11 @@ from shared.arm.failures import ArmError
 from shared.clock import nonce, parse_timestamp, timestamp, utc_now
 from shared.errors import Failure
 from shared.gateway.blame import blame
-from shared.gateway.capacity import is_busy, unsuitable
-from shared.gateway.document import Document, foreign_changes, foreign_digests
+from shared.gateway.capacity import is_busy, provisioning_state, unsuitable
+from shared.gateway.document import Document, elements_digest, foreign_changes, foreign_digests
 from shared.gateway.rounds import Round, decide, landed, unkept
-from shared.gateway.rows import AT_REST, RUNNING, SENDING, GatewayWriter, SiteRow
-from shared.gateway.writer import fence_until, gather_wait, may_send, setback_wait, unanswered_for
+from shared.gateway.rows import AT_REST, RUNNING, SENDING, GatewayWriter, Removed, SiteRow, names_of_ours
+from shared.gateway.writer import fence_until, gather_wait, may_send, remembered, setback_wait, unanswered_for
 from shared.outcomes import Operation
 from shared.settings import current_settings
 from shared.tables.desired import DesiredTable
@@ -117,9 +117,10 @@ class _Look:
     def _settle(self, gateway: Document | None, ended: dict[str, Any]) -> None:
         """Takes the end of our PUT into the writer's row, and what it means into the rows that it blames."""
         writer, marks = self.writer.at_rest(), []
-        failed = gateway is not None and (gateway.get("properties") or {}).get("provisioningState") == "Failed"
+        failed = gateway is not None and provisioning_state(gateway).lower() == "failed"
         ours = ended.get("landed", True)
-        if ended["state"] == "failed" or (failed and ours):
+        # When ours has succeeded, it was somebody else's change that failed after it.
+        if ended["state"] == "failed" or (failed and ours and ended["state"] != "succeeded"):
             failure = Failure.from_data(ended["failure"]) if ended.get("failure") else _unexplained()
             verdict = blame(failure, tuple(ended.get("codes") or ()), gateway, self.rows, self.writer)
             log.warning("The gateway did not take the change of %d sites: %s", len(writer.batch), failure.message)
@@ -145,7 +146,7 @@ class _Look:
     def _report_foreign_changes(self, gateway: Document) -> None:
         if not self.writer.foreign:
             return
-        after = foreign_digests(gateway, [row.names for row in self.rows])
+        after = foreign_digests(gateway, names_of_ours(self.rows))
         if changes := foreign_changes(self.writer.foreign, after):
             log.warning("foreign change: somebody else wrote the gateway during our change: %s", "; ".join(changes))
 
@@ -153,12 +154,15 @@ class _Look:
 
     def _apply(self, gateway: Document, decided: Round) -> dict[str, Any]:
         if decided.repaired:
-            log.warning("Somebody removed or changed sites on the gateway, putting them back: %s", decided.repaired)
+            log.warning("Somebody changed sites of ours on the gateway, mending them: %s", ", ".join(decided.repaired))
+        for client, failure in decided.lost.items():
+            log.error("The site of %s is gone from the gateway and can't be put back: %s", client, failure.message)
         for row in decided.failed:
             log.error("The site of %s can't be had: %s", row.client, row.error.message if row.error else "")
         nobody_waits = not decided.left and not decided.repaired
         stuck = self.writer.trouble is not None
-        writer = replace(self.writer, places=decided.places)
+        ours = self.writer.our_failure and provisioning_state(gateway).lower() == "failed"
+        writer = replace(self.writer, places=decided.places, our_failure=ours)
         if nobody_waits:
             writer = replace(writer, limit=None, trouble=None, setbacks=0)
         if decided.failed:
@@ -191,17 +195,21 @@ class _Look:
         """Raises the fence, reads once more, and PUTs if nobody was here meanwhile."""
         timeout = self.settings.arm_timeout_seconds
         not_after = fence_until(utc_now(), timeout)
-        document = decided.document
+        document, now = decided.document, timestamp()
         assert document is not None
-        names = [row.names for row in self.rows]
+        ours = [row.names for row in self.rows if row.owned or row.client in decided.batch]
+        going = {
+            client: Removed(names, elements_digest(gateway, names), now) for client, names in decided.removed.items()
+        }
         fenced = replace(
             self.writer,
             phase=SENDING,
             nonce=nonce(),
             not_after=timestamp(not_after),
             batch=decided.batch,
-            began=timestamp(),
-            foreign=foreign_digests(document, names),
+            began=now,
+            foreign=foreign_digests(document, ours),
+            removed=remembered({**self.writer.removed, **going}, utc_now()),
         )
         self._mark(fenced, decided.prepared)
         again = self._gateway()
@@ -253,13 +261,16 @@ class _Look:
         failed = [row.failed(failure) for row in self.rows if row.is_waiting and row not in gone]
         if failed or gone:
             log.error("%d sites can't be written: %s", len(failed), failure.message)
-            self._mark(self.writer, failed, gone)
+        writer = replace(self.writer, limit=None, trouble=None, setbacks=0)
+        if failed or gone or writer != self.writer:
+            self._mark(writer, failed, gone)
         return {"end": True}
 
     # --- inside ---
 
     def _gateway(self) -> Document | None:
-        return self.arm.get(self.arm.ids.gateway)
+        """ARM can miss a resource for a moment, and all who wait would fail for it: so it is asked twice."""
+        return self.arm.get(self.arm.ids.gateway) or self.arm.get(self.arm.ids.gateway)
 
     def _mark(
         self, writer: GatewayWriter, rows: list[SiteRow] | None = None, gone: list[SiteRow] | None = None
@@ -274,7 +285,9 @@ class _Look:
 
 
 def _unexplained() -> Failure:
-    return Failure("AzureResourceException", "GatewayFailed", "The gateway's change failed without an explanation.")
+    """Its explanation went with the operation's URL; another try tells it, before anybody is blamed."""
+    message = "The gateway's change failed without an explanation."
+    return Failure("AzureResourceException", "GatewayFailed", message, transient=True)
 
 
 ACTIVITIES = (gateway_round, poll_gateway)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import azure.durable_functions as df
 
 from shared.clock import parse_timestamp, utc_now
+from shared.gateway.rows import WRITER_KEY
 from shared.settings import current_settings
 from shared.tables.records import Records
 from shared.tables.reservations import forget_expired_keys
 from shared.tables.rows import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
+from shared.tables.sites import gateway_sites
 from shared.tables.store import table
 from shared.writers import ensure_writer_runs
 from triggers.stories import start_story
@@ -65,7 +67,7 @@ def _forgotten_runs() -> list[RunRow]:
 @timer_function(blueprint, EVERY_FIVE_MINUTES)
 async def repair_gateway(client: "DurableOrchestrationClient") -> None:
     """Lets the gateway's writer compare the gateway with all rows: a stale PUT may have undone what was applied."""
-    if await asyncio.to_thread(_has_rows, GATEWAY_SITES_TABLE, current_settings().gateway_key, "site"):
+    if await asyncio.to_thread(_knows_sites):
         await ensure_writer_runs(client, "gateway")
 
 
@@ -74,6 +76,12 @@ async def repair_hub(client: "DurableOrchestrationClient") -> None:
     """Lets the hub's writer look at all peerings: it makes those anew that are gone or `Disconnected`."""
     if await asyncio.to_thread(_has_rows, HUB_TURNS_TABLE, current_settings().hub_key, "turn"):
         await ensure_writer_runs(client, "hub")
+
+
+def _knows_sites() -> bool:
+    """Sites that are there or asked for, or that were removed and could come back."""
+    key = current_settings().gateway_key
+    return _has_rows(GATEWAY_SITES_TABLE, key, "site") or bool(gateway_sites().look(WRITER_KEY)[1].removed)
 
 
 def _has_rows(name: str, partition: str, kind: str) -> bool:

@@ -17,11 +17,12 @@ from shared.gateway.priorities import (
     ceiling_for,
     foreign_rules,
     next_priority,
+    no_priority_beside_others,
     no_priority_left,
     priority_of,
     with_all_numbered,
 )
-from shared.gateway.rows import SiteRow
+from shared.gateway.rows import SiteRow, names_of_ours
 from shared.gateway.sites import Frontend, frontend_of, host_conflict, names_of, site_of
 from shared.plan import SpokePlan
 from shared.settings import Settings
@@ -78,20 +79,22 @@ def _no_place(
     plan: SpokePlan, settings: Settings, gateway: Document, sites: Sequence[SiteRow], runs: Iterable[RunRow]
 ) -> Failure | None:
     """Sites that are there or asked for, and those that earlier deployments will ask for, leave no place."""
-    taken = {row.client for row in _others(plan, sites) if row.site is not None and not row.has_failed}
+    taken = {row.client for row in _others(plan, sites) if row.takes_a_place}
     taken |= {run.plan.client for run in earlier_deployments(plan, runs)} - {plan.client}
-    places = places_of(gateway, sites, settings.agw_limit)
-    return no_place_left(gateway, places, len(taken)) if len(taken) >= places else None
+    places = places_of(gateway, names_of_ours(sites), settings.agw_limit)
+    return no_place_left(gateway, places, len(taken), settings.agw_limit) if len(taken) >= places else None
 
 
 def _no_priority(plan: SpokePlan, gateway: Document, sites: Sequence[SiteRow], frontend: Frontend) -> Failure | None:
     if any(row.client == plan.client and row.priority is not None for row in sites):
         return None
     numbered = with_all_numbered(gateway)
-    foreign = foreign_rules(numbered, [row.names for row in sites])
+    foreign = foreign_rules(numbered, names_of_ours(sites))
+    if failure := no_priority_beside_others(gateway, foreign):
+        return failure
     ceiling = ceiling_for(numbered, foreign, plan.host_name, frontend)
     taken = {number for rule in foreign if (number := priority_of(rule)) is not None}
-    taken |= {row.priority for row in _others(plan, sites) if row.priority is not None}
+    taken |= {row.priority for row in _others(plan, sites) if row.priority is not None and row.site is not None}
     return no_priority_left(gateway, ceiling) if next_priority(ceiling, taken) is None else None
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from shared.errors import Failure
 from shared.gateway.document import Document, foreign_elements
-from shared.gateway.rows import GatewayWriter, SiteRow, in_order_of_arrival
+from shared.gateway.rows import GatewayWriter, SiteRow, in_order_of_arrival, names_of_ours
 
 # Trouble of the gateway or of the subscription: no site can help it, somebody else has to mend it.
 FOREIGN_TROUBLE = frozenset(
@@ -53,8 +53,8 @@ def blame(
 ) -> Blame:
     """Who is named by a refusal or by a failed operation: a waiting site, a foreign part, or nobody.
 
-    A named site of ours fails alone. Named foreign parts, and what only an operator can mend, let all wait. A failure
-    that names nobody halves the batch, until its culprit is alone; one that may pass is first tried again.
+    A named site of the batch fails alone. Named parts of anybody else, and what only an operator can mend, let all wait.
+    A failure that names nobody halves the batch, until its culprit is alone; one that may pass is first tried again.
     """
     batch = in_order_of_arrival([row for row in rows if writer.batch.get(row.client) == row.desired_version])
     if SUPERSEDED & set(codes) or failure.code in SUPERSEDED:
@@ -63,12 +63,12 @@ def blame(
     culprits = [row for row in batch if named & _own(row)]
     if culprits:
         return Blame(failed=[culprits[-1].failed(failure)])
-    foreign = {
+    others = {
         (collection.lower(), name.lower())
-        for collection, name, _ in foreign_elements(gateway or {}, [row.names for row in rows])
+        for collection, name, _ in foreign_elements(gateway or {}, names_of_ours(batch))
     }
     elsewhere = bool(FOREIGN_TROUBLE & {failure.code, *codes}) or failure.details.get("status") in _NOT_ABOUT_SITES
-    if elsewhere or named & foreign or not batch:
+    if elsewhere or named & others or not batch:
         return Blame(limit=writer.limit, trouble=failure)
     if failure.transient and writer.setbacks + 1 < SETBACKS_BEFORE_BLAME:
         return Blame(limit=writer.limit, setbacks=writer.setbacks + 1)

@@ -6,7 +6,7 @@ from typing import Any
 from shared.errors import Failure
 from shared.gateway.document import Document, elements_of, reference
 from shared.gateway.priorities import ceiling_for, foreign_rules, free_priorities, priority_of
-from shared.gateway.rows import SiteRow
+from shared.gateway.rows import SiteNames, SiteRow, names_of_ours
 from shared.gateway.sites import Frontend
 
 LIMIT = 100
@@ -33,9 +33,9 @@ def limits_of(gateway: Document, most: int | None = None) -> dict[str, int]:
     return {"pools": base, "settings": base, "listeners": 2 * base, "active_listeners": base, "rules": 4 * base}
 
 
-def used_of(gateway: Document, without: Iterable[SiteRow] = ()) -> dict[str, int]:
-    """How many of each kind there are, elements of these rows left out."""
-    own = [row.names for row in without]
+def used_of(gateway: Document, without: Iterable[SiteNames] = ()) -> dict[str, int]:
+    """How many of each kind there are, elements of these names left out."""
+    own = list(without)
 
     def others(collection: str, names: set[str]) -> list[Any]:
         return [each for each in elements_of(gateway, collection) if str(each["name"]).lower() not in names]
@@ -50,9 +50,9 @@ def used_of(gateway: Document, without: Iterable[SiteRow] = ()) -> dict[str, int
     }
 
 
-def places_of(gateway: Document, rows: Iterable[SiteRow], most: int | None = None) -> int:
+def places_of(gateway: Document, ours: Iterable[SiteNames], most: int | None = None) -> int:
     """How many sites the gateway has room for beside what isn't ours, those that are there included."""
-    limits, used = limits_of(gateway, most), used_of(gateway, rows)
+    limits, used = limits_of(gateway, most), used_of(gateway, ours)
     return max(min(limits[kind] - used[kind] for kind in limits), 0)
 
 
@@ -68,14 +68,15 @@ def capacity_of(
     Priorities are those below the ceiling of a host name of ours; without a frontend they are left out.
     """
     own = list(rows)
-    limits, foreign = limits_of(gateway, most), used_of(gateway, own)
-    sites = sum(1 for row in own if row.site is not None and not row.has_failed)
+    ours = names_of_ours(own)
+    limits, foreign = limits_of(gateway, most), used_of(gateway, ours)
+    sites = sum(row.takes_a_place for row in own)
     counted = {
         kind: {"used": foreign[kind] + sites, "limit": limit, "free": max(limit - foreign[kind] - sites, 0)}
         for kind, limit in limits.items()
     }
     if frontend:
-        others = foreign_rules(gateway, [row.names for row in own])
+        others = foreign_rules(gateway, ours)
         ceiling = ceiling_for(gateway, others, host_name, frontend)
         taken = {number for rule in others if (number := priority_of(rule)) is not None}
         taken |= {row.priority for row in own if row.priority is not None}
@@ -85,8 +86,8 @@ def capacity_of(
     return counted
 
 
-def no_place_left(gateway: Document, places: int, sites: int) -> Failure:
-    limits, used = limits_of(gateway), used_of(gateway)
+def no_place_left(gateway: Document, places: int, sites: int, most: int | None = None) -> Failure:
+    limits, used = limits_of(gateway, most), used_of(gateway)
     return Failure(
         "DeploymentException",
         "GatewayFull",

@@ -191,6 +191,16 @@ def _references(value: Any) -> Iterator[str]:
             yield from _references(part)
 
 
+def elements_digest(gateway: Document, names: SiteNames) -> str:
+    """A short digest of the elements of these names, as far as the gateway has them."""
+    found = {
+        collection: _without_read_only(element)
+        for collection, name in names.by_collection().items()
+        if (element := element_named(gateway, collection, name))
+    }
+    return _digest(found)
+
+
 def foreign_digests(gateway: Document, ours: Iterable[SiteNames]) -> dict[str, str]:
     """A short digest of every part that isn't ours, by `collection/name` or property: what a read-back compares."""
     own = list(ours)

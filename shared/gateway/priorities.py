@@ -60,12 +60,6 @@ def free_priorities(ceiling: Ceiling, taken: set[int]) -> int:
 
 def no_priority_left(gateway: Document, ceiling: Ceiling) -> Failure:
     """What an operator has to do when no number is free below a foreign rule's."""
-    parts = str(gateway.get("id", "")).split("/")
-    group = parts[4] if len(parts) > 4 else "<resource group>"
-    command = (
-        f"az network application-gateway rule update --resource-group {group} --gateway-name {gateway.get('name')} "
-        f"--name {ceiling.rule} --priority {HIGHEST}"
-    )
     return Failure(
         "ConfigurationException",
         "NoPriorityLeft",
@@ -75,8 +69,33 @@ def no_priority_left(gateway: Document, ceiling: Ceiling) -> Failure:
             if ceiling.rule
             else "."
         ),
-        f"Give that rule a higher number: {command}" if ceiling.rule else "Remove rules that nobody needs.",
+        f"Give that rule a higher number: {_command(gateway, ceiling.rule)}"
+        if ceiling.rule
+        else "Remove rules that nobody needs.",
         {"rule": ceiling.rule, "ceiling": ceiling.number},
+    )
+
+
+def _command(gateway: Document, rule: str) -> str:
+    parts = str(gateway.get("id", "")).split("/")
+    group = parts[4] if len(parts) > 4 else "<resource group>"
+    return (
+        f"az network application-gateway rule update --resource-group {group} --gateway-name {gateway.get('name')} "
+        f"--name {rule} --priority {HIGHEST}"
+    )
+
+
+def no_priority_beside_others(gateway: Document, foreign: Iterable[Element]) -> Failure | None:
+    """The rule without a number beside others that have one: no document with both is accepted, whoever sends it."""
+    rule = next((each for each in foreign if priority_of(each) is None), None)
+    if rule is None:
+        return None
+    return Failure(
+        "ConfigurationException",
+        "RuleWithoutPriority",
+        f"The rule {rule.get('name')} of the Application Gateway {gateway.get('name')} has no priority, others have one.",
+        f"Give it one: {_command(gateway, str(rule.get('name')))}",
+        {"rule": rule.get("name")},
     )
 
 

@@ -4,17 +4,30 @@ from dataclasses import dataclass, field, replace
 
 from shared.errors import Failure
 from shared.gateway.capacity import no_place_left, places_of, provisioning_state
-from shared.gateway.document import Document, Element, differences, edited, element_named, foreign_users, present
+from shared.gateway.document import (
+    Document,
+    Element,
+    differences,
+    edited,
+    element_named,
+    elements_digest,
+    foreign_users,
+    present,
+)
 from shared.gateway.priorities import (
     ceiling_for,
     foreign_rules,
     next_priority,
+    no_priority_beside_others,
     no_priority_left,
     priority_of,
     with_all_numbered,
 )
-from shared.gateway.rows import GatewayWriter, SiteNames, SiteRow, in_order_of_arrival
+from shared.gateway.rows import GatewayWriter, SiteNames, SiteRow, in_order_of_arrival, names_of_ours
 from shared.gateway.sites import Frontend, frontend_of, host_conflict, site_elements
+
+# What those who leave in this round or the next one may mend.
+_ROOM = frozenset({"GatewayFull", "NoPriorityLeft"})
 
 
 @dataclass
@@ -23,8 +36,9 @@ class Round:
 
     document: what the gateway should have, None when it has it.  batch: the waiting rows that it changes.
     applied, failed: rows that are decided now.  gone: rows whose farewell is done.  prepared: rows that have to be
-    written before the PUT, with their priority and `owned`.  repaired: sites that were there and have to be put back.
-    left: how many rows wait after this.
+    written before the PUT, with their priority and `owned`.  repaired: sites that were there and have to be put back,
+    which wait from now on as new ones do.  lost: those that can't be put back now, and why.  removed: the elements that
+    the document takes away, by client.  left: how many rows wait after this.
     """
 
     places: int
@@ -35,6 +49,8 @@ class Round:
     gone: list[SiteRow] = field(default_factory=list)
     prepared: list[SiteRow] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
+    lost: dict[str, Failure] = field(default_factory=dict)
+    removed: dict[str, SiteNames] = field(default_factory=dict)
     left: int = 0
 
     @property
@@ -50,36 +66,40 @@ def decide(gateway: Document, rows: list[SiteRow], writer: GatewayWriter, most: 
 class _Decision:
     def __init__(self, gateway: Document, rows: list[SiteRow], writer: GatewayWriter, most: int | None) -> None:
         self.live = gateway
+        self.most = most
         self.numbered = with_all_numbered(gateway)
         self.rows = in_order_of_arrival(rows)
-        self.names = [row.names for row in rows]
+        self.returned = returned(gateway, writer)
+        self.names = [*names_of_ours(rows), *(names for _, names in self.returned)]
         # What a PUT left `Failed` is in the document, and not in the gateway.
         self.succeeded = provisioning_state(gateway).lower() == "succeeded"
         self.limit = writer.limit
         self.foreign = foreign_rules(self.numbered, self.names)
-        foreign_numbers = {number for rule in self.foreign if (number := priority_of(rule)) is not None}
-        self.foreign_numbers = foreign_numbers
-        self.taken = foreign_numbers | {row.priority for row in rows if row.priority is not None}
-        self.result = Round(places=places_of(gateway, rows, most))
+        self.foreign_numbers = {number for rule in self.foreign if (number := priority_of(rule)) is not None}
+        self.taken = self.foreign_numbers | {row.priority for row in rows if row.priority is not None}
+        self.result = Round(places=places_of(gateway, self.names, most))
         self.sites = 0
+        self.somebody_leaves = False
         self.add: list[dict[str, Element]] = []
-        self.remove: list[SiteNames] = []
         self.changes: list[SiteRow] = []
 
     def round(self) -> Round:
+        """What is there comes first, and who goes before who comes: it makes room."""
         for row in self.rows:
             if row.site is not None and row.is_applied:
                 self._keep(row)
+        self._remove_what_came_back()
         for row in self.rows:
             if row.has_failed and not row.is_applied:
                 self._clear(row)
             elif row.is_waiting and row.site is None:
                 self._bid_farewell(row)
-            elif row.is_waiting:
+        for row in self.rows:
+            if row.is_waiting and row.site is not None:
                 self._take_up(row)
         result = self.result
-        if self.add or self.remove or not self.succeeded:
-            document = edited(self.numbered, self.add, self.remove)
+        if self.add or result.removed or not self.succeeded:
+            document = edited(self.numbered, self.add, result.removed.values())
             if document != self.live or not self.succeeded:
                 result.document = document
         result.batch = {row.client: row.desired_version for row in self.changes}
@@ -92,38 +112,64 @@ class _Decision:
     def _keep(self, row: SiteRow) -> None:
         """A site that was there has to be there; somebody who knew an older document may have removed it."""
         self.sites += 1
-        planned = self._planned(row)
+        planned = self._obstacle(row) or self._planned(row)
         if isinstance(planned, Failure):
-            return  # its frontend is gone: what is there is left alone
+            # Its frontend is gone, or somebody else has its host name: what is there is left alone.
+            if len(present(self.live, row.names)) < len(row.names.by_collection()):
+                self.result.lost[row.client] = planned
+            return
         row, elements = planned
         if differences(self.live, elements):
             self.result.repaired.append(row.client)
-            self.result.prepared.append(row)
-            self.add.append(elements)
+            if not self._batch_is_full():
+                self._change(replace(row, applied_version=0), elements)
+
+    def _remove_what_came_back(self) -> None:
+        """A removed site that a stale document of somebody's has put there again."""
+        rows = {row.client: row for row in self.rows}
+        for client, names in self.returned:
+            if client not in rows:
+                self.result.repaired.append(client)
+                self._remove(client, names)
 
     def _clear(self, row: SiteRow) -> None:
         """A site that failed is taken off again; a farewell that failed leaves things as they are."""
-        if row.site is not None and row.owned and present(self.live, row.names):
-            self._remove(row)
+        if not row.owned or not present(self.live, row.names):
+            return
+        if row.site is None:
+            self.sites += 1
+        else:
+            self._remove(row.client, row.names)
 
     def _bid_farewell(self, row: SiteRow) -> None:
         there = row.owned and bool(present(self.live, row.names))
         if not there and (self.succeeded or not row.owned):
             self.result.gone.append(row)
+            self.somebody_leaves = True
             return
+        failure = self._unnumbered()
         if there and (users := foreign_users(self.live, row.names, self.names)):
-            self.result.failed.append(row.failed(_in_use(self.live, row, users)))
+            failure = _in_use(self.live, row, users)
+        if there and failure:
+            self.sites += 1
+            self.result.failed.append(row.failed(failure))
             return
+        self.somebody_leaves = True
         if self._batch_is_full():
+            self.sites += there
             return
         self.changes.append(row)
         if there:
-            self._remove(row)
+            self._remove(row.client, row.names)
 
     def _take_up(self, row: SiteRow) -> None:
+        if not row.owned and (row.client, row.names) in self.returned:
+            row = replace(row, owned=True)
         failure = self._obstacle(row)
         planned = failure or self._planned(row)
         if isinstance(planned, Failure):
+            if planned.code in _ROOM and self.somebody_leaves:
+                return
             self.result.failed.append(row.failed(planned))
             self._clear(row)
             return
@@ -134,34 +180,42 @@ class _Decision:
             return
         if self._batch_is_full():
             if row.owned and present(self.live, row.names):
-                self._remove(row)
+                self._remove(row.client, row.names)
             return
-        self.changes.append(row)
-        self.add.append(elements)
-        new = replace(new, owned=True)
-        if new != row:
-            self.result.prepared.append(new)
+        self._change(replace(new, owned=True), elements)
 
     # --- inside ---
 
     def _batch_is_full(self) -> bool:
         return self.limit is not None and len(self.changes) >= self.limit
 
-    def _remove(self, row: SiteRow) -> None:
-        if not foreign_users(self.live, row.names, self.names):
-            self.remove.append(row.names)
+    def _change(self, row: SiteRow, elements: dict[str, Element]) -> None:
+        self.changes.append(row)
+        self.add.append(elements)
+        if row not in self.rows:
+            self.result.prepared.append(row)
+
+    def _remove(self, client: str, names: SiteNames) -> None:
+        if not foreign_users(self.live, names, self.names):
+            self.result.removed[client] = names
 
     def _obstacle(self, row: SiteRow) -> Failure | None:
         """What forbids a site, apart from numbers: names that are somebody else's, its host name, no room."""
         if not row.owned and (taken := present(self.live, row.names)):
             return _names_taken(self.live, taken)
         if not row.owned and self.sites >= self.result.places:
-            return no_place_left(self.live, self.result.places, self.sites)
+            return no_place_left(self.live, self.result.places, self.sites, self.most)
         assert row.site is not None
         frontend = frontend_of(self.live, row.site)
         if isinstance(frontend, Frontend):
-            return host_conflict(self.live, row.names, row.site.host_name, frontend, wildcards=False)
+            return self._unnumbered() or host_conflict(
+                self.live, row.names, row.site.host_name, frontend, wildcards=False
+            )
         return frontend
+
+    def _unnumbered(self) -> Failure | None:
+        """ARM refuses every document in which some rules have a priority and others have none."""
+        return no_priority_beside_others(self.live, self.foreign)
 
     def _planned(self, row: SiteRow) -> tuple[SiteRow, dict[str, Element]] | Failure:
         """The row with its number, and its elements."""
@@ -181,6 +235,18 @@ class _Decision:
             self.taken.add(number)
             row = replace(row, priority=number)
         return row, site_elements(self.live, row.names, site, frontend, number)
+
+
+def returned(gateway: Document, writer: GatewayWriter) -> list[tuple[str, SiteNames]]:
+    """`(client, names)` of removed sites that the gateway has again, just as they were: a stale document came after ours.
+
+    What differs in the least is somebody else's by now.
+    """
+    return [
+        (client, gone.names)
+        for client, gone in writer.removed.items()
+        if present(gateway, gone.names) and elements_digest(gateway, gone.names) == gone.digest
+    ]
 
 
 def landed(gateway: Document, rows: list[SiteRow], writer: GatewayWriter) -> bool:

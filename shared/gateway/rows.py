@@ -3,6 +3,7 @@
 One partition per gateway: `site:{client}` and `writer`, so that one transaction covers the fence and what it marks.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -77,6 +78,11 @@ class SiteRow(Wish):
     def row_key(self) -> str:
         return site_key(self.client)
 
+    @property
+    def takes_a_place(self) -> bool:
+        """Whether the gateway has to have room for it."""
+        return self.site is not None and (self.is_applied or not self.has_failed)
+
     def as_entity(self, partition: str) -> dict[str, Any]:
         return {
             "PartitionKey": partition,
@@ -115,6 +121,15 @@ class SiteRow(Wish):
         )
 
 
+@dataclass(frozen=True)
+class Removed:
+    """A site that was taken off the gateway, and a digest of its elements: a stale document may bring them back."""
+
+    names: SiteNames
+    digest: str
+    at: str
+
+
 # What a writer may be in the middle of.
 AT_REST = "at_rest"
 SENDING = "sending"
@@ -131,7 +146,8 @@ class GatewayWriter:
     setbacks: failures in a row that named nobody and may pass.  our_failure: that a PUT of ours left the gateway
     `Failed`.  trouble: why all wait.  places: how many sites the gateway had room for at the last look.
     began, took: when the last PUT was sent, and how many seconds the last one took that succeeded.
-    foreign: a digest of each element that isn't ours, as the last PUT sent it.
+    foreign: a digest of each element that isn't ours, as the last PUT sent it.  removed: the last sites that were taken
+    off, by client.
     """
 
     phase: str = AT_REST
@@ -147,6 +163,7 @@ class GatewayWriter:
     began: str = ""
     took: float | None = None
     foreign: dict[str, str] = field(default_factory=dict)
+    removed: dict[str, Removed] = field(default_factory=dict)
     etag: str | None = None
 
     @property
@@ -174,6 +191,7 @@ class GatewayWriter:
             **packed("batch", self.batch),
             **packed("trouble", self.trouble.as_data() if self.trouble else None),
             **packed("foreign", self.foreign),
+            **packed("removed", {client: asdict(gone) for client, gone in self.removed.items()}),
         }
 
     @classmethod
@@ -193,8 +211,17 @@ class GatewayWriter:
             began=entity.get("began", ""),
             took=entity.get("took") or None,
             foreign=unpacked(entity, "foreign", {}),
+            removed={
+                client: Removed(SiteNames(**gone["names"]), gone["digest"], gone["at"])
+                for client, gone in unpacked(entity, "removed", {}).items()
+            },
             etag=etag,
         )
+
+
+def names_of_ours(rows: Iterable[SiteRow]) -> list[SiteNames]:
+    """The names of the elements that are ours: what a row merely asks for may be somebody else's."""
+    return [row.names for row in rows if row.owned]
 
 
 def in_order_of_arrival(rows: list[SiteRow]) -> list[SiteRow]:

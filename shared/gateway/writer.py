@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.gateway.rows import AT_REST, SENDING, GatewayWriter, SiteRow
+from shared.gateway.rows import AT_REST, SENDING, GatewayWriter, Removed, SiteRow
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -15,6 +15,10 @@ WINDOWS_BETWEEN_LOOKS = 2.5
 # How long a PUT is thought to take before one was seen, and the longest wait of who waits for it: in polls.
 USUAL_PUT_POLLS = 6
 LONGEST_WAIT_POLLS = 12
+# How long, and how many at most, removed sites are known: long enough for a document that somebody has kept open. The
+# writer's row is read by all who wait, so that it has to stay small.
+REMOVED_FOR = timedelta(hours=24)
+MOST_REMOVED = 100
 
 
 def gateway_writer_input(settings: "Settings") -> dict[str, Any]:
@@ -79,6 +83,12 @@ def waiter_wait(writer: GatewayWriter, row: SiteRow, now: datetime, poll_seconds
         left += took
     seconds = min(0.5 * left, LONGEST_WAIT_POLLS * poll_seconds)
     return seconds if seconds > poll_seconds else None
+
+
+def remembered(removed: dict[str, Removed], now: datetime) -> dict[str, Removed]:
+    """The removed sites that are still worth knowing, the latest ones."""
+    latest = sorted(removed.items(), key=lambda item: item[1].at)[-MOST_REMOVED:]
+    return {client: gone for client, gone in latest if now - _moment(gone.at) < REMOVED_FOR}
 
 
 def setback_wait(given: dict[str, Any], setbacks: int) -> float:

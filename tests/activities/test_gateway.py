@@ -432,3 +432,123 @@ def test_the_step_starts_the_writer(world: World) -> None:
     [(name, instance_id, given)] = started
     assert (name, instance_id) == ("write_gateway", "gateway-hub-agw")
     assert given["poll_seconds"] == 1
+
+
+def as_sent(document: dict[str, Any]) -> dict[str, Any]:
+    """What somebody sends who changes a document that he read."""
+    return {key: value for key, value in document.items() if key != "etag"}
+
+
+def test_a_removed_site_that_a_stale_document_brings_back_is_removed_again(world: World) -> None:
+    world.want_sites([1, 2])
+    world.write_gateway()
+    stale = as_sent(world.gateway())
+    world.forget_sites([1])
+    world.write_gateway()
+    assert world.site(1) is None
+    arm().put(world.gateway_id, stale)
+    world.pass_time(60)
+    assert world.reaches(1)
+    world.write_gateway()
+    assert world.reached([1, 2]) == [2]
+    assert "client-1-" not in str(world.gateway())
+
+
+def test_a_site_whose_host_somebody_took_keeps_nobody_else_from_the_gateway(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.want_site(1)
+    world.write_gateway()
+    document = as_sent(world.gateway())
+    for collection in ("httpListeners", "requestRoutingRules"):
+        [own] = [each for each in document["properties"][collection] if each["name"].startswith("client-1-")]
+        own["name"] = f"their-{own['name']}"
+        own.pop("id")
+    [rule] = [each for each in document["properties"]["requestRoutingRules"] if each["name"].startswith("their-")]
+    rule["properties"]["httpListener"] = {"id": f"{world.gateway_id}/httpListeners/their-client-1-listener"}
+    arm().put(world.gateway_id, document)
+    world.pass_time(60)
+    world.want_site(2)
+    world.write_gateway()
+    assert world.reaches(2)
+    site = world.site(1)
+    assert site is not None
+    assert site.is_applied, "nobody is told that it failed: it was there, and is what somebody wanted otherwise"
+    assert "The site of client-1 is gone from the gateway and can't be put back" in caplog.text
+
+
+def test_a_site_that_is_put_back_and_refused_is_blamed_and_no_innocent_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = as_sent(world.gateway())
+    world.want_site(1)
+    world.write_gateway()
+    arm().put(world.gateway_id, before)
+    world.pass_time(60)
+    put = Arm.put
+
+    def refusing(self: Arm, resource_id: str, body: dict[str, Any], **more: Any) -> Any:
+        if "client-1-pool" in str(body):
+            world.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=400, code="Odd", message="It can't be.")
+        return put(self, resource_id, body, **more)
+
+    monkeypatch.setattr(Arm, "put", refusing)
+    world.want_sites([2, 3, 4])
+    world.write_gateway()
+    assert world.reached([1, 2, 3, 4]) == [2, 3, 4]
+    failed = [number for number in (1, 2, 3, 4) if (site := world.site(number)) and site.has_failed]
+    assert failed == [1]
+
+
+def test_a_gateway_that_arm_misses_for_a_moment_fails_nobody(world: World) -> None:
+    world.azure.fault(method="GET", path=GATEWAY, mode="refuse", status=404, code="ResourceNotFound")
+    world.want_site(1)
+    world.write_gateway()
+    assert world.reaches(1)
+
+
+def test_a_failure_whose_explanation_is_lost_is_tried_again_before_anybody_is_blamed(world: World) -> None:
+    world.azure.fault(method="PUT", path=GATEWAY, mode="drop_reply")
+    world.azure.fault(method="PUT", path=GATEWAY, mode="fail_operation", code="Odd", message="The vault is away.")
+    world.want_site(1)
+    world.write_gateway()
+    assert world.reaches(1)
+
+
+def test_trouble_is_over_when_everybody_was_told_that_it_can_not_be(world: World) -> None:
+    world.azure.fault(
+        method="PUT", path=GATEWAY, mode="refuse", status=403, code="AuthorizationFailed", message="You may not."
+    )
+    run, _ = world.want_site(1)
+
+    def stop(name: str) -> None:
+        if world.gateway_puts():
+            document = world.gateway()
+            document["properties"]["operationalState"] = "Stopped"
+            world.azure.plant(document)
+
+    world.before_call = stop
+    world.write_gateway()
+    assert code_of(world.step(run, "update_agw", private_ip="10.11.1.4")) == "GatewayStopped"
+    writer, _ = gateway_sites().everything()
+    assert (writer.trouble, writer.limit) == (None, None)
+
+
+def test_a_change_of_somebody_else_that_failed_after_ours_is_not_taken_for_ours(world: World) -> None:
+    world.want_site(1)
+    once = iter([True])
+
+    def fail(name: str) -> None:
+        if name == "gateway_round" and world.reaches(1) and next(once, False):
+            document = world.gateway()
+            document["properties"]["provisioningState"] = "Failed"
+            world.azure.plant(document)
+            world.want_site(2)
+
+    world.before_call = fail
+    world.write_gateway()
+    site = world.site(2)
+    assert site is not None
+    assert site.error is not None
+    assert site.error.code == "GatewayFailed"
+    assert len(world.gateway_puts()) == 1

@@ -1,13 +1,27 @@
 """Rounds: whose names are whose, how many sites there is room for, batches, and what a lost answer means."""
 
+import copy
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from shared.gateway.capacity import capacity_of, limits_of, places_of, unsuitable
-from shared.gateway.document import present
+from shared.gateway.document import element_named, elements_digest, present
 from shared.gateway.rounds import decide, landed, unkept
-from shared.gateway.rows import SENDING, GatewayWriter, SiteRow, farewell, wish
+from shared.gateway.rows import SENDING, GatewayWriter, Removed, SiteRow, farewell, names_of_ours, wish
 from shared.gateway.sites import Frontend, frontend_of
-from tests.unit.gateways import NOW, WRITER, applied_rows, gateway, part, served, site_row
+from shared.gateway.writer import remembered
+from tests.unit.gateways import (
+    NOW,
+    WRITER,
+    applied_rows,
+    gateway,
+    listener,
+    numbers_of,
+    part,
+    rule,
+    served,
+    site_row,
+)
 
 
 def test_an_element_of_the_same_name_that_is_not_ours_fails_that_row_alone():
@@ -24,7 +38,7 @@ def test_an_element_of_the_same_name_that_is_not_ours_fails_that_row_alone():
 
 def test_there_is_room_for_99_beside_the_hubs_own_and_the_100th_is_refused_with_the_numbers():
     rows = [site_row(number, since=f"2026-01-01T00:{number:04d}") for number in range(1, 101)]
-    assert places_of(gateway(), rows) == 99
+    assert places_of(gateway(), names_of_ours(rows)) == 99
     decided = decide(gateway(), rows, WRITER)
     assert len(decided.batch) == 99
     [failed] = decided.failed
@@ -159,8 +173,118 @@ def test_rows_survive_the_table():
     row = site_row(1, priority=7, owned=True).failed(unsuitable(None))
     assert SiteRow.from_entity(row.as_entity("p")) == row
     writer = GatewayWriter(
-        "running", "n", NOW, {"url": "u"}, {"a": 1}, 3, 1, True, unsuitable(None), 99, NOW, 40.5, {"x": "y"}
+        "running",
+        "n",
+        NOW,
+        {"url": "u"},
+        {"a": 1},
+        3,
+        1,
+        True,
+        unsuitable(None),
+        99,
+        NOW,
+        40.5,
+        {"x": "y"},
+        {"client-1": Removed(row.names, "d", NOW)},
     )
     assert GatewayWriter.from_entity(writer.as_entity("p")) == writer
     assert GatewayWriter.from_entity(GatewayWriter().as_entity("p")) == GatewayWriter()
     assert part("a", "b")["id"].endswith("/a/b")
+
+
+def test_who_goes_makes_room_for_who_comes_in_the_same_document():
+    rows = [site_row(number, since=f"2026-01-01T00:{number:04d}") for number in range(1, 100)]
+    first = decide(gateway(), rows, WRITER)
+    rows = [row.applied() for row in applied_rows(first, rows)]
+    leaving = [farewell(row, deployment_id="x", now="2026-01-01T01:00") for row in rows[:49]]
+    coming = [site_row(number, since="2026-01-01T00:30") for number in range(101, 150)]
+    decided = decide(served(first.document), [*leaving, *rows[49:], *coming], WRITER)
+    assert not decided.failed
+    assert decided.left == 98
+    assert len(decided.document["properties"]["backendAddressPools"]) == 100
+    part_of = decide(served(first.document), [*leaving, *rows[49:], *coming], GatewayWriter(limit=10))
+    assert not part_of.failed
+    assert len(part_of.document["properties"]["backendAddressPools"]) == 90
+
+
+def test_a_number_that_is_about_to_be_free_is_waited_for():
+    rows = [site_row(number, since=f"2026-01-01T00:{number:04d}") for number in (1, 2, 3)]
+    first = decide(gateway(4), rows, WRITER)
+    rows = [row.applied() for row in applied_rows(first, rows)]
+    leaving = farewell(rows[0], deployment_id="x", now=NOW)
+    decided = decide(served(first.document), [leaving, *rows[1:], site_row(9)], WRITER)
+    assert (decided.failed, decided.left) == ([], 2)
+    live = served(decided.document)
+    after = decide(live, [leaving, *rows[1:], site_row(9)], WRITER)
+    assert (after.gone, after.failed, after.left) == ([leaving], [], 1)
+    last = decide(live, [*rows[1:], site_row(9)], WRITER)
+    assert numbers_of(last.document)["client-9-route"] == 3
+
+
+def test_a_wish_for_names_that_somebody_else_has_does_not_make_them_ours():
+    greedy = site_row(1, names=replace(site_row(1).names, rule="defaultRoutingRule", pool="defaultPool"))
+    decided = decide(gateway(), [greedy, site_row(2)], WRITER)
+    assert [row.error.code for row in decided.failed] == ["GatewayNameTaken"]
+    assert numbers_of(decided.document) == {"defaultRoutingRule": 1001, "client-2-route": 1000}
+    full = places_of(gateway(), names_of_ours([greedy]))
+    assert full == 99
+
+
+def test_a_site_that_can_not_be_put_back_is_reported_and_stops_nobody():
+    first = decide(gateway(), [site_row(1)], WRITER)
+    row = applied_rows(first, [site_row(1)])[0].applied()
+    theirs = gateway(1001, (listener("theirs", "client-1.spokes.example.com"), rule("theirRule", "theirs", 5)))
+    decided = decide(theirs, [row, site_row(2)], WRITER)
+    assert {client: failure.code for client, failure in decided.lost.items()} == {"client-1": "HostNameTaken"}
+    assert decided.batch == {"client-2": 1}
+    assert decided.repaired == []
+    assert "client-1-pool" not in str(decided.document)
+
+
+def test_a_site_that_is_put_back_waits_like_a_new_one_and_can_be_blamed():
+    first = decide(gateway(), [site_row(1)], WRITER)
+    row = applied_rows(first, [site_row(1)])[0].applied()
+    decided = decide(gateway(), [row, site_row(2)], WRITER)
+    assert decided.repaired == ["client-1"]
+    assert decided.batch == {"client-1": 1, "client-2": 1}
+    assert {row.client: row.is_waiting for row in decided.prepared} == {"client-1": True, "client-2": True}
+    assert decide(gateway(), [row, site_row(2)], GatewayWriter(limit=1)).batch == {"client-1": 1}
+
+
+def test_a_removed_site_that_a_stale_document_brings_back_is_removed_again():
+    first = decide(gateway(), [site_row(1)], WRITER)
+    stale, names = served(first.document), site_row(1).names
+    known = GatewayWriter(removed={"client-1": Removed(names, elements_digest(stale, names), NOW)})
+    again = decide(stale, [], known)
+    assert again.repaired == ["client-1"]
+    assert present(again.document, names) == []
+    assert decide(gateway(), [], known).document is None
+    new = decide(stale, [site_row(1, site=replace(site_row(1).site, private_ip="10.11.1.9"))], known)
+    assert not new.failed
+    assert "10.11.1.9" in str(new.document)
+    assert "10.11.1.4" not in str(new.document)
+    others = copy.deepcopy(stale)
+    element_named(others, "backendAddressPools", "client-1-pool")["properties"]["backendAddresses"] = []
+    assert decide(others, [], known).document is None, "what differs is somebody else's by now"
+
+
+def test_removed_sites_are_forgotten_in_time():
+    names, now = site_row(1).names, datetime(2026, 1, 2, 12, tzinfo=UTC)
+    kept = {f"client-{hour}": Removed(names, "d", f"2026-01-02T{hour:02d}:00:00.000Z") for hour in range(12)}
+    old = {"old": Removed(names, "d", "2026-01-01T11:00:00.000Z")}
+    assert remembered({**kept, **old}, now) == kept
+    many = {
+        f"c{number}": Removed(names, "d", f"2026-01-02T10:{number // 60:02d}:{number % 60:02d}Z")
+        for number in range(300)
+    }
+    assert list(remembered(many, now)) == [f"c{number}" for number in range(200, 300)]
+
+
+def test_one_rule_without_priority_beside_others_fails_who_waits_with_the_command_that_mends_it():
+    odd = gateway(1001, (listener("a", "a.example.com"), rule("aRule", "a", None)))
+    decided = decide(odd, [site_row(1)], WRITER)
+    [failed] = decided.failed
+    assert failed.error.code == "RuleWithoutPriority"
+    assert "--name aRule --priority" in failed.error.hint
+    assert decided.document is None
