@@ -57,15 +57,15 @@ _PAGE = (
     _parameter("continuation", "query", {"type": "string"}, "Of the page before, with the same filters."),
 )
 
-_CREATE_ERRORS = (400, 401, 409, 413, 415, 422, 500, 503)
+_CREATE_ERRORS = (400, 401, 409, 413, 415, 422, 500, 502, 503)
+_PLAN = ((200, "With mode=plan: what would be made, and every check with its result.", documents.PlanReport),)
 _READ_ERRORS = (401, 404, 500, 503)
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "create_spoke", "post", "/spokes", "Deploy a spoke, or with mode=plan say what would happen", 202,
         documents.Accepted, "Reserved and begun. `Location` is the Durable status, `Operation-Location` ours.",
-        (*_CREATE_ERRORS, 502), SpokeRequest, (_MODE, _IDEMPOTENCY_KEY),
-        other_answers=((200, "With mode=plan: what would be made, and every check with its result.", documents.PlanReport),),
+        _CREATE_ERRORS, SpokeRequest, (_MODE, _IDEMPOTENCY_KEY), other_answers=_PLAN,
     ),
     Operation(
         "list_spokes", "get", "/spokes", "List the spokes", 200,
@@ -115,7 +115,8 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "create_spoke_v1", "post", "/v1/create-spoke", "Deploy a spoke, in the older form", 202,
-        documents.Accepted, "The same answer as POST /spokes.", _CREATE_ERRORS, OlderSpokeRequest, (_IDEMPOTENCY_KEY,),
+        documents.Accepted, "The same answers as POST /spokes.", _CREATE_ERRORS, OlderSpokeRequest,
+        (_MODE, _IDEMPOTENCY_KEY), other_answers=_PLAN,
     ),
     Operation(
         "get_openapi", "get", "/openapi.json", "This document", 200, None, "The OpenAPI document.", (401,),
@@ -128,7 +129,7 @@ _ERRORS = {
     404: "There is none of that id.",
     409: "An id, name or address is taken, or the spoke is not in a state for this.",
     413: "The body is longer than 40 KiB.",
-    415: "The Content-Type is not application/json.",
+    415: "The Content-Type is not application/json, or the body is compressed.",
     422: "The Idempotency-Key was used with another body.",
     500: "The app's settings can't be used; `details.settings` names them.",
     502: "Azure Resource Manager refused or did not answer.",

@@ -4,7 +4,7 @@ Each answers with the `Story` to start (or to join); the triggers start it. Bloc
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -45,66 +45,42 @@ class Story:
 
 def deploy(body: dict[str, Any], key_header: str | None, *, older: bool = False) -> Story:
     """Checks a request and reserves what its spoke needs."""
-    from shared.models import check_against_settings, older_spoke_request, spoke_request
-
-    settings = current_settings()
-    request = check_against_settings((older_spoke_request if older else spoke_request)(body), settings)
-    made = reserve(
-        Wish(
-            client=sanitize_name(request.client_name),
-            client_name=request.client_name,
-            request=request.as_body(),
-            plan_for=partial(_planned, request),
-            spoke_id=request.spoke_id,
-            key=idempotency_key(key_header, body),
-        ),
-        settings,
-    )
-    return _deployment_of(made)
+    wish = replace(_wish(body, older), key=idempotency_key(key_header, body))
+    return _deployment_of(reserve(wish, current_settings()))
 
 
-def plan(body: dict[str, Any]) -> dict[str, Any]:
+def plan(body: dict[str, Any], *, older: bool = False) -> dict[str, Any]:
     """What a deployment of this request would find and make. Reads Azure; changes nothing."""
-    from shared.models import check_against_settings, spoke_request
+    from shared.checks.report import plan_report
     from shared.tables.reservations import preview
 
     settings = current_settings()
-    request = check_against_settings(spoke_request(body), settings)
-    wish = Wish(
-        sanitize_name(request.client_name),
-        request.client_name,
-        request.as_body(),
-        partial(_planned, request),
-        request.spoke_id,
-    )
-    would_be, conflicts = preview(wish, settings)
-    from shared.checks.report import plan_report
-
+    would_be, conflicts = preview(_wish(body, older), settings)
     report = plan_report(would_be, settings)
     return {**report, "conflicts": conflicts, "would_succeed": report["would_succeed"] and not conflicts}
 
 
+def _wish(body: dict[str, Any], older: bool = False) -> Wish:
+    from shared.models import check_against_settings, older_spoke_request, spoke_request
+
+    request = check_against_settings((older_spoke_request if older else spoke_request)(body), current_settings())
+    return Wish(
+        client=sanitize_name(request.client_name),
+        client_name=request.client_name,
+        request=request.as_body(),
+        plan_for=partial(_planned, request),
+        spoke_id=request.spoke_id,
+    )
+
+
 def retry(spoke_id: int) -> Story:
     """Deploys a `failed` spoke's request anew, or finishes the rollback or delete that could not finish."""
-    from shared.models import check_against_settings, spoke_request
-
     settings = current_settings()
     for _ in range(_TRIES):
         spoke, run = spoke_and_run(spoke_id)
         if spoke.status == "failed":
-            request = check_against_settings(spoke_request(spoke.request), settings)
-            made = reserve(
-                Wish(
-                    client=sanitize_name(request.client_name),
-                    client_name=request.client_name,
-                    request=spoke.request,
-                    plan_for=partial(_planned, request),
-                    spoke_id=spoke_id,
-                    retry_of=spoke,
-                ),
-                settings,
-            )
-            return _deployment_of(made)
+            again = replace(_wish(spoke.request), request=spoke.request, spoke_id=spoke_id, retry_of=spoke)
+            return _deployment_of(reserve(again, settings))
         if spoke.status != "rollback_failed":
             raise DeploymentException(
                 f"Spoke {spoke_id} is {spoke.status}: only a failed deployment or an unfinished rollback can be retried.",

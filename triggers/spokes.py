@@ -35,21 +35,22 @@ READERS = 8
 @http_function(blueprint, "POST", "spokes", durable=True)
 async def create_spoke(call: Call) -> Answer:
     """Reserves what a spoke needs and starts its deployment; with `?mode=plan` only says what it would find."""
-    request = call.request
-    mode = one_of(request.params, "mode", ("plan", "deploy"))
-    body = json_body(request.get_body(), request.headers.get("Content-Type"))
-    if mode == "plan":
-        return Answer(200, await asyncio.to_thread(intents.plan, body))
-    story = await asyncio.to_thread(intents.deploy, body, request.headers.get("Idempotency-Key"))
-    return await accepted(call, story)
+    return await _create(call, older=False)
 
 
 @http_function(blueprint, "POST", "v1/create-spoke", durable=True)
 async def create_spoke_v1(call: Call) -> Answer:
     """The older form of the same: the VM nested, the address block explicit."""
-    request = call.request
-    body = json_body(request.get_body(), request.headers.get("Content-Type"))
-    story = await asyncio.to_thread(intents.deploy, body, request.headers.get("Idempotency-Key"), older=True)
+    return await _create(call, older=True)
+
+
+async def _create(call: Call, *, older: bool) -> Answer:
+    headers, params = call.request.headers, call.request.params
+    mode = one_of(params, "mode", ("plan", "deploy"))
+    body = json_body(call.request.get_body(), headers.get("Content-Type"), headers.get("Content-Encoding"))
+    if mode == "plan":
+        return Answer(200, await asyncio.to_thread(intents.plan, body, older=older))
+    story = await asyncio.to_thread(intents.deploy, body, headers.get("Idempotency-Key"), older=older)
     return await accepted(call, story)
 
 

@@ -15,7 +15,7 @@ MAX_KEY_LENGTH = 255
 _KEY = re.compile(r"[\x20-\x7e]+")
 
 
-def json_body(body: bytes, content_type: str | None) -> dict[str, Any]:
+def json_body(body: bytes, content_type: str | None, content_encoding: str | None = None) -> dict[str, Any]:
     """The JSON object of a request: 413 when it is too long, 415 when it doesn't say JSON, 400 when it isn't."""
     if len(body) > MAX_BODY_BYTES:
         raise ValidationException(
@@ -25,6 +25,8 @@ def json_body(body: bytes, content_type: str | None) -> dict[str, Any]:
             value=None,
         )
     _check_content_type(content_type)
+    if (content_encoding or "identity").strip().lower() != "identity":
+        raise _not_json("Content-Encoding", content_encoding, "Send the body as it is, not compressed.")
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -43,6 +45,10 @@ def json_body(body: bytes, content_type: str | None) -> dict[str, Any]:
         raise _malformed("The body must be a JSON object.")
     if _depth_exceeds(document, MAX_DEPTH):
         raise _too_deep()
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise _malformed("The body holds half a surrogate pair (such as \\ud800), which is no character.") from error
     return document
 
 
@@ -69,13 +75,17 @@ def _check_content_type(content_type: str | None) -> None:
     kind, _, parameters = (content_type or "").lower().partition(";")
     charset = re.search(r"charset\s*=\s*\"?([^\";\s]+)", parameters)
     if kind.strip() != "application/json" or (charset and charset.group(1) not in ("utf-8", "utf8")):
-        raise ValidationException(
-            "The body must be JSON in UTF-8, and the Content-Type header must say application/json.",
-            code="NotJson",
-            hint="curl: -H 'Content-Type: application/json'",
-            field="Content-Type",
-            value=(content_type or "")[:80] or None,
-        )
+        raise _not_json("Content-Type", content_type, "curl: -H 'Content-Type: application/json'")
+
+
+def _not_json(header: str, value: str | None, hint: str) -> ValidationException:
+    return ValidationException(
+        "The body must be JSON in UTF-8, and the Content-Type header must say application/json.",
+        code="NotJson",
+        hint=hint,
+        field=header,
+        value=(value or "")[:80] or None,
+    )
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Query parameters and path parameters, read strictly; and the pages of a list."""
 
-import base64
-import binascii
 import hashlib
 import json
 import re
@@ -21,7 +19,6 @@ SPOKE_STATES = (
     "failed",
     "rollback_failed",
 )
-_CHECKSUM = 8
 _DEPLOYMENT_ID = re.compile(r"[a-z0-9-]{1,120}")
 
 
@@ -100,28 +97,19 @@ def continuation_after(params: Mapping[str, str], filters: tuple[str | None, ...
     if text is None:
         return 0
     try:
-        raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        checksum, content = raw[:_CHECKSUM], raw[_CHECKSUM:]
-        if checksum != _checksum(content):
-            raise ValueError("checksum")
-        after, *made_with = json.loads(content)
-        if made_with != list(filters):
-            raise ValueError("filters")
-    except (ValueError, TypeError, binascii.Error, UnicodeError) as error:
-        raise _bad(
-            "continuation", text, "continuation must be the one of the page before, with the same filters."
-        ) from error
-    return int(after)
+        after = int(text.partition("-")[0])
+    except ValueError:
+        after = 0
+    # What is taken is the very token that would be made, nothing that only looks like one.
+    if after < 1 or text != continuation_token(after, filters):
+        raise _bad("continuation", text, "continuation must be the one of the page before, with the same filters.")
+    return after
 
 
 def continuation_token(after: int, filters: tuple[str | None, ...]) -> str:
     """The token of the page that begins after this id."""
-    content = json.dumps([after, *filters], separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(_checksum(content) + content).decode().rstrip("=")
-
-
-def _checksum(content: bytes) -> bytes:
-    return hashlib.sha256(b"continuation\n" + content).digest()[:_CHECKSUM]
+    content = json.dumps([after, *filters])
+    return f"{after}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def _bad(name: str, value: str, sentence: str) -> ValidationException:

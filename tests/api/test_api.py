@@ -63,17 +63,13 @@ def test_a_create_is_accepted_with_all_links(http: httpx.Client, host: Host, bod
     assert body["ssh_public_key"] not in status.text
 
 
+def in_the_older_form(body: Body, address_prefix: str) -> Body:
+    vm = {name.removeprefix("vm_"): value for name, value in body.items() if name != "client_name"}
+    return {"client_name": body["client_name"], "address_prefix": address_prefix, "vm": vm}
+
+
 def test_the_older_form_gives_the_same_answer(http: httpx.Client, body: Body) -> None:
-    older = {
-        "client_name": body["client_name"],
-        "address_prefix": "10.11.9.0/24",
-        "vm": {
-            "name": body["vm_name"],
-            "size": body["vm_size"],
-            "admin_username": body["admin_username"],
-            "ssh_public_key": body["ssh_public_key"],
-        },
-    }
+    older = in_the_older_form(body, "10.11.9.0/24")
     answer = http.post("/v1/create-spoke", json=older)
     assert answer.status_code == 202, answer.text
     documents.Accepted.model_validate(answer.json())
@@ -170,6 +166,14 @@ def test_a_plan_touches_nothing(http: httpx.Client, host: Host, body: Body) -> N
     assert not report["would_succeed"]
     assert report["conflicts"][0]["details"]["field"] == "client_name"
     refused(http.post("/spokes", params={"mode": "dry"}, json=body), 400)
+
+
+def test_a_plan_in_the_older_form_is_a_plan(http: httpx.Client, body: Body) -> None:
+    answer = http.post("/v1/create-spoke", params={"mode": "plan"}, json=in_the_older_form(body, "10.11.9.0/24"))
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["spoke_id"] == 9
+    assert answer.json()["plan"] == http.post("/spokes?mode=plan", json=body | {"spoke_id": 9}).json()["plan"]
+    assert http.get("/spokes").json()["total"] == 0
 
 
 def test_without_a_key_nothing_but_liveness_answers(http: httpx.Client, host: Host) -> None:

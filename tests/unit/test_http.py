@@ -59,6 +59,14 @@ def test_what_does_not_say_json_is_415(content_type: str | None) -> None:
     assert failure_answer(refusal_of(b"{}", content_type)).status == 415
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "GZIP, identity"])
+def test_a_compressed_body_is_415(coding: str) -> None:
+    with pytest.raises(ValidationException) as refused:
+        json_body(b"{}", JSON, coding)
+    assert failure_answer(refused.value.failure).status == 415
+    assert json_body(b"{}", JSON, "identity") == {}
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -80,6 +88,8 @@ def test_what_does_not_say_json_is_415(content_type: str | None) -> None:
         b'{"a":' * 7_000,
         b'{"a":' + b"[" * 17 + b"]" * 17 + b"}",
         b"{'a': 1}",
+        b'{"tags": {"\\ud800": "x"}}',
+        b'{"tags": {"a": ["\\udc00\\ud800"]}}',
     ],
 )
 def test_what_is_no_json_object_is_400(body: bytes) -> None:
@@ -174,10 +184,17 @@ def test_a_continuation_comes_back(after: int, client_name: str | None) -> None:
         continuation_after({"continuation": continuation_token(after, filters)}, ("completed", client_name))
 
 
-@given(st.text())
+@given(st.text() | st.sampled_from(["0-", "-1-", "1_0-", "٣-", "1e400-", " 1-", "1", "9" * 5000]))
 def test_any_other_continuation_is_refused(text: str) -> None:
     with pytest.raises(ValidationException):
         continuation_after({"continuation": text}, (None, None))
+
+
+@pytest.mark.parametrize(("written", "number"), [("0", 0), ("-1", -1), ("1_0", 10), ("٣", 3), (" 7", 7), ("07", 7)])
+def test_a_continuation_is_taken_in_one_form_only(written: str, number: int) -> None:
+    checksum = continuation_token(number, (None, None)).rpartition("-")[2]
+    with pytest.raises(ValidationException):
+        continuation_after({"continuation": f"{written}-{checksum}"}, (None, None))
 
 
 @given(st.integers(1, 255), st.integers(0, 200), st.sampled_from("AZaz09-_=%"))
@@ -186,10 +203,8 @@ def test_a_continuation_that_was_tampered_with_is_refused(after: int, place: int
     place %= len(token)
     changed = token[:place] + character + token[place + 1 :]
     if changed != token:
-        try:
-            assert continuation_after({"continuation": changed}, (None, None)) == after
-        except ValidationException:
-            return
+        with pytest.raises(ValidationException):
+            continuation_after({"continuation": changed}, (None, None))
 
 
 # --- answers ---
