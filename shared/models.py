@@ -296,7 +296,7 @@ def check_against_settings(request: SpokeRequest, settings: Settings) -> SpokeRe
     if request.spoke_id is not None and request.spoke_id > highest:
         raise _invalid("spoke_id", request.spoke_id, f"spoke_id must be a whole number from 1 to {highest}.")
     host = request.host_name or _default_host_name(naming.sanitize_name(request.client_name), settings)
-    if not any(host.endswith(f".{domain}") for domain in settings.spoke_domains):
+    if request.host_name and not any(host.endswith(f".{domain}") for domain in settings.spoke_domains):
         raise _invalid("host_name", host, f"host_name must lie under one of {', '.join(settings.spoke_domains)}.")
     if len(host) > 253:
         raise _invalid(

@@ -4,6 +4,7 @@ Every setting is documented in `local.settings.json.example` and in docs/operati
 a `ConfigurationException` at the first call that needs settings, never at import.
 """
 
+import base64
 import ipaddress
 import os
 import re
@@ -18,7 +19,23 @@ from shared.policy import Policy
 T = TypeVar("T")
 
 _DNS_NAME = re.compile(r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-_OPENS_EVERYTHING = {"*", "internet", "any", "0.0.0.0/0", "::/0"}
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_GROUP_NAME = re.compile(r"[\w().-]{0,89}[\w()-]")
+_VNET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}[A-Za-z0-9_]")
+_ELEMENT_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_])?")
+_REGION = re.compile(r"[a-z0-9]{2,40}")
+_URL = re.compile(r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?")
+_IMAGE = re.compile(r"[A-Za-z0-9._-]+(:[A-Za-z0-9._-]+){3}")
+_PATH = re.compile(r"/[!-~]*")
+_OUTBOUND = re.compile(
+    r"default|none|(?i:nat:(?=.*/natGateways/)|route:(?=.*/routeTables/))"
+    r"(?i:/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/Microsoft\.Network/\w+/[^/\s]+)"
+)
+# In which Azure makes no VNet.
+_NEVER_IN_A_VNET = [
+    ipaddress.IPv4Network(prefix)
+    for prefix in ("127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32", "224.0.0.0/4", "255.255.255.255/32")
+]
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,12 @@ class _Reader:
             return ""
         return default
 
+    def matching(self, name: str, pattern: re.Pattern[str], rule: str, default: str | None = None) -> str:
+        value = self.text(name, default)
+        if value and not pattern.fullmatch(value):
+            self.problems[name] = f"must be {rule}"
+        return value
+
     def parsed(self, name: str, default: str, parse: Callable[[str], T], rule: str, fallback: T) -> T:
         try:
             return parse(self.text(name, default))
@@ -92,14 +115,14 @@ class _Reader:
             self.problems[name] = f"must be {rule}"
             return fallback
 
-    def seconds(self, name: str, default: float) -> float:
+    def seconds(self, name: str, default: float, least: float = 0) -> float:
         def parse(text: str) -> float:
             value = float(text)
-            if not 0 <= value < 1e7:
+            if not least <= value < 1e7:
                 raise ValueError(text)
             return value
 
-        return self.parsed(name, str(default), parse, "a number of seconds, 0 or more", default)
+        return self.parsed(name, str(default), parse, f"a number of seconds, {least:g} or more", default)
 
     def flag(self, name: str, default: bool) -> bool:
         words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -124,91 +147,98 @@ class _Reader:
     def words(self, name: str) -> tuple[str, ...]:
         return tuple(word.strip() for word in self.text(name, "").split(",") if word.strip())
 
-    def prefixes(self, name: str) -> tuple[str, ...]:
-        words = self.words(name)
-        for word in words:
-            if word.lower() in _OPENS_EVERYTHING:
-                self.problems[name] = f"must not open everything ({word})"
-            else:
-                try:
-                    ipaddress.ip_network(word, strict=True)
-                except ValueError:
-                    self.problems[name] = f"must be CIDR prefixes separated by commas ({word} is none)"
+    def domains(self, name: str) -> tuple[str, ...]:
+        words = tuple(word.lower() for word in self.words(name))
+        if not all(_DNS_NAME.match(word) for word in words):
+            self.problems[name] = "must be DNS names without wildcards, separated by commas"
         return words
+
+    def prefixes(self, name: str) -> tuple[str, ...]:
+        prefixes = []
+        for word in self.words(name):
+            try:
+                prefix = ipaddress.IPv4Network(word, strict=True)
+            except ValueError:
+                self.problems[name] = f"must be IPv4 prefixes without host bits, separated by commas ({word} is none)"
+                continue
+            if prefix.prefixlen == 0:
+                self.problems[name] = f"must not open everything ({word})"
+            prefixes.append(str(prefix))
+        return tuple(prefixes)
+
+    def pool(self, name: str, default: str) -> ipaddress.IPv4Network:
+        def parse(text: str) -> ipaddress.IPv4Network:
+            pool = ipaddress.IPv4Network(text, strict=True)
+            if any(pool.overlaps(never) for never in _NEVER_IN_A_VNET):
+                raise ValueError(text)
+            return pool
+
+        rule = f"an IPv4 prefix such as {default}, of addresses that Azure has in VNets"
+        return self.parsed(name, default, parse, rule, ipaddress.IPv4Network(default))
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
     """The settings that an environment holds; a `ConfigurationException` names every missing or bad one at once."""
     read = _Reader(environment)
-    subscription_id = read.text("AZURE_SUBSCRIPTION_ID")
-    hub_resource_group = read.text("HUB_RESOURCE_GROUP")
+    group = "the name of a resource group"
+    hub_resource_group = read.matching("HUB_RESOURCE_GROUP", _GROUP_NAME, group)
     spoke_domain = read.text("SPOKE_DOMAIN").lower()
-    domains = tuple(word.lower() for word in read.words("SPOKE_DOMAINS")) or (spoke_domain,)
-    for name, values in (("SPOKE_DOMAIN", (spoke_domain,)), ("SPOKE_DOMAINS", domains)):
-        if any(value and not _DNS_NAME.match(value) for value in values):
-            read.problems[name] = "must be lower-case DNS names"
-    pool = read.parsed(
-        "SPOKE_ADDRESS_POOL",
-        "10.11.0.0/16",
-        lambda text: ipaddress.IPv4Network(text, strict=True),
-        "an IPv4 prefix such as 10.11.0.0/16",
-        ipaddress.IPv4Network("10.11.0.0/16"),
-    )
+    if spoke_domain and not _DNS_NAME.match(spoke_domain):
+        read.problems["SPOKE_DOMAIN"] = "must be a DNS name without wildcard"
+    pool = read.pool("SPOKE_ADDRESS_POOL", "10.11.0.0/16")
     prefix_length = read.integer("SPOKE_PREFIX_LENGTH", 24, 16, 27)
     if prefix_length <= pool.prefixlen:
         read.problems["SPOKE_PREFIX_LENGTH"] = f"must be longer than the pool's /{pool.prefixlen}"
     connection_string = read.text("TABLES_CONNECTION_STRING", "") or None
-    tables_endpoint = read.text("TABLES_ENDPOINT", "") or None
+    if connection_string and not _can_connect(connection_string):
+        read.problems["TABLES_CONNECTION_STRING"] = "must be the connection string of a storage account"
+    tables_endpoint = read.matching("TABLES_ENDPOINT", _URL, "an https:// URL", "") or None
     if not (connection_string or tables_endpoint):
         read.problems["TABLES_ENDPOINT"] = "is missing (or give TABLES_CONNECTION_STRING)"
-    outbound = read.text("SPOKE_OUTBOUND", "default")
-    if outbound not in ("default", "none") and not re.match(r"^(nat|route):/subscriptions/.+", outbound):
-        read.problems["SPOKE_OUTBOUND"] = "must be default, none, nat:<natGatewayId> or route:<routeTableId>"
-    arm_endpoint = read.text("ARM_ENDPOINT", "https://management.azure.com").rstrip("/")
-    if not arm_endpoint.startswith("https://"):
-        read.problems["ARM_ENDPOINT"] = "must be an https:// URL"
-    image = read.text("VM_IMAGE", "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest")
-    if len([part for part in image.split(":") if part]) != 4:
-        read.problems["VM_IMAGE"] = "must be publisher:offer:sku:version"
-    probe_path = read.text("PROBE_PATH", "/")
-    if not probe_path.startswith("/"):
-        read.problems["PROBE_PATH"] = "must start with /"
+    hub_location = read.text("HUB_LOCATION", "eastus").lower().replace(" ", "")
+    if not _REGION.fullmatch(hub_location):
+        read.problems["HUB_LOCATION"] = "must be an Azure region such as eastus"
     policy = Policy(
         poll_max_seconds=read.seconds("POLL_MAX_SECONDS", 5),
         poll_default_seconds=read.seconds("POLL_DEFAULT_SECONDS", 5),
         retry_first_seconds=read.seconds("RETRY_FIRST_SECONDS", 5),
         retry_max_seconds=read.seconds("RETRY_MAX_SECONDS", 60),
-        step_deadline_seconds=read.seconds("STEP_DEADLINE_SECONDS", 1800),
-        vm_deadline_seconds=read.seconds("VM_DEADLINE_SECONDS", 3600),
-        shared_deadline_seconds=read.seconds("SHARED_DEADLINE_SECONDS", 7200),
+        step_deadline_seconds=read.seconds("STEP_DEADLINE_SECONDS", 1800, least=1),
+        vm_deadline_seconds=read.seconds("VM_DEADLINE_SECONDS", 3600, least=1),
+        shared_deadline_seconds=read.seconds("SHARED_DEADLINE_SECONDS", 7200, least=1),
     )
+    outbound = "default, none, nat:<natGatewayId> or route:<routeTableId>"
+    jammy = "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest"
     settings = Settings(
-        subscription_id=subscription_id,
+        subscription_id=read.matching("AZURE_SUBSCRIPTION_ID", _GUID, "the id of a subscription, a GUID"),
         hub_resource_group=hub_resource_group,
-        hub_vnet_name=read.text("HUB_VNET_NAME"),
-        hub_agw_name=read.text("HUB_AGW_NAME"),
-        hub_location=read.text("HUB_LOCATION", "eastus").lower().replace(" ", ""),
-        spoke_resource_group=read.text("SPOKE_RESOURCE_GROUP", hub_resource_group),
-        arm_endpoint=arm_endpoint,
-        arm_timeout_seconds=read.seconds("ARM_TIMEOUT_SECONDS", 60),
+        hub_vnet_name=read.matching("HUB_VNET_NAME", _VNET_NAME, "the name of a VNet"),
+        hub_agw_name=read.matching("HUB_AGW_NAME", _ELEMENT_NAME, "the name of an Application Gateway"),
+        hub_location=hub_location,
+        spoke_resource_group=read.matching("SPOKE_RESOURCE_GROUP", _GROUP_NAME, group, "") or hub_resource_group,
+        arm_endpoint=read.matching("ARM_ENDPOINT", _URL, "an https:// URL", "https://management.azure.com").rstrip("/"),
+        arm_timeout_seconds=read.seconds("ARM_TIMEOUT_SECONDS", 60, least=1),
         tables_connection_string=connection_string,
         tables_endpoint=tables_endpoint,
         spoke_address_pool=pool,
         spoke_prefix_length=prefix_length,
         strict_addresses=read.flag("STRICT_ADDRESSES", False),
         spoke_domain=spoke_domain,
-        spoke_domains=domains,
-        spoke_outbound=outbound,
+        spoke_domains=read.domains("SPOKE_DOMAINS") or (spoke_domain,),
+        spoke_outbound=read.matching("SPOKE_OUTBOUND", _OUTBOUND, outbound, "default"),
         spoke_allowed_destinations=read.prefixes("SPOKE_ALLOWED_DESTINATIONS"),
         management_source_prefixes=read.prefixes("MANAGEMENT_SOURCE_PREFIXES") or None,
         peering_allow_forwarded_traffic=read.flag("PEERING_ALLOW_FORWARDED_TRAFFIC", False),
-        vm_image=image,
-        agw_frontend_ip=read.text("AGW_FRONTEND_IP", "appGatewayFrontendIP"),
+        vm_image=read.matching("VM_IMAGE", _IMAGE, "publisher:offer:sku:version", jammy),
+        agw_frontend_ip=read.matching(
+            "AGW_FRONTEND_IP", _ELEMENT_NAME, "the name of a frontend IP", "appGatewayFrontendIP"
+        ),
         agw_frontend_port=read.integer("AGW_FRONTEND_PORT", 80, 1, 65502),
-        agw_ssl_certificate=read.text("AGW_SSL_CERTIFICATE", "") or None,
+        agw_ssl_certificate=read.matching("AGW_SSL_CERTIFICATE", _ELEMENT_NAME, "the name of a certificate", "")
+        or None,
         agw_limit=read.integer("AGW_LIMIT", 100, 1, 10000),
         agw_gather_seconds=read.seconds("AGW_GATHER_SECONDS", 2),
-        probe_path=probe_path,
+        probe_path=read.matching("PROBE_PATH", _PATH, "a path that starts with /, without spaces", "/"),
         writer_poll_seconds=read.seconds("WRITER_POLL_SECONDS", 1),
         hub_batch=read.integer("HUB_BATCH", 25, 1, 25),
         policy=policy,
@@ -225,6 +255,21 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
             settings=dict(sorted(read.problems.items())),
         )
     return settings
+
+
+def _can_connect(connection_string: str) -> bool:
+    """Whether the table SDK can make something of it; it would say so only when it is used."""
+    if connection_string == "UseDevelopmentStorage=true":
+        return True
+    parts = dict(part.split("=", 1) for part in connection_string.split(";") if "=" in part)
+    url = parts.get("TableEndpoint") or f"https://{parts.get('AccountName')}.table.{parts.get('EndpointSuffix')}"
+    try:
+        base64.b64decode(parts.get("AccountKey", "-"), validate=True)
+    except ValueError:
+        has_key = False
+    else:
+        has_key = bool(parts.get("AccountName"))
+    return bool(_URL.fullmatch(url.replace("http://", "https://"))) and (has_key or "SharedAccessSignature" in parts)
 
 
 @cache

@@ -22,8 +22,9 @@ from shared.settings import settings_from
 from tests.activities.far_side import a_plan, a_run
 
 IDS = ResourceIds("sub", "hub-rg", "hub-vnet", "hub-agw", "spoke-rg")
+NETWORK = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network"
 ENVIRONMENT = {
-    "AZURE_SUBSCRIPTION_ID": "sub",
+    "AZURE_SUBSCRIPTION_ID": "00000000-0000-0000-0000-000000000001",
     "HUB_RESOURCE_GROUP": "hub-rg",
     "HUB_VNET_NAME": "hub-vnet",
     "HUB_AGW_NAME": "hub-agw",
@@ -102,8 +103,8 @@ def test_the_hub_holds_five_hundred_peerings() -> None:
     [
         ("default", None, []),
         ("none", None, []),
-        ("nat:/subscriptions/s/x", None, ["OutboundNotFound"]),
-        ("route:/subscriptions/s/x", {}, []),
+        (f"nat:{NETWORK}/natGateways/x", None, ["OutboundNotFound"]),
+        (f"route:{NETWORK}/routeTables/x", {}, []),
     ],
 )
 def test_the_way_out_has_to_be_there(outbound: str, resource: dict[str, Any] | None, found: list[str]) -> None:

@@ -20,7 +20,7 @@ from tests.activities.far_side import a_plan, a_run
 IDS = ResourceIds("sub", "hub-rg", "hub-vnet", "hub-agw", "spoke-rg")
 SETTINGS = settings_from(
     {
-        "AZURE_SUBSCRIPTION_ID": "sub",
+        "AZURE_SUBSCRIPTION_ID": "00000000-0000-0000-0000-000000000001",
         "HUB_RESOURCE_GROUP": "hub-rg",
         "HUB_VNET_NAME": "hub-vnet",
         "HUB_AGW_NAME": "hub-agw",

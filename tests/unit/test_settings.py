@@ -1,8 +1,10 @@
 """Settings are read once, checked together, and documented line by line."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +22,7 @@ NEEDED = {
     "SPOKE_DOMAIN": "spokes.example.com",
     "TABLES_ENDPOINT": "https://account.table.core.windows.net",
 }
+NETWORK = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network"
 # Read by the Functions host and by azure-identity, not by us.
 NOT_OURS = {
     "FUNCTIONS_WORKER_RUNTIME",
@@ -27,6 +30,8 @@ NOT_OURS = {
     "AzureWebJobsStorage",
     "AZURE_TOKEN_CREDENTIALS",
     "AZURE_CLIENT_ID",
+    "AZURE_TENANT_ID",
+    "AZURE_CLIENT_SECRET",
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
 }
 
@@ -56,10 +61,30 @@ def problems(**changes: str) -> dict[str, str]:
     return found
 
 
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    assert len(dict(pairs)) == len(pairs), "a name stands twice"
+    return dict(pairs)
+
+
 def example() -> dict[str, str]:
-    document = json.loads((ROOT / "local.settings.json.example").read_text(encoding="utf-8"))
-    values: dict[str, str] = document["Values"]
+    text = (ROOT / "local.settings.json.example").read_text(encoding="utf-8")
+    values: dict[str, str] = json.loads(text, object_pairs_hook=once)["Values"]
     return values
+
+
+def guide() -> dict[str, str]:
+    """The settings in docs/operations.md, each with its default as it stands there."""
+    section = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("\n## Settings\n")[2]
+    pairs = []
+    for line in section.partition("\n## ")[0].splitlines():
+        if line.startswith("| `"):
+            _, names, defaults, *_ = line.split("|")
+            found = re.findall(r"`(\w+)`", names)
+            said = (
+                defaults.strip().split(", ") if len(found) > 1 and ", " in defaults else [defaults.strip()] * len(found)
+            )
+            pairs += list(zip(found, said, strict=True))
+    return once(pairs)
 
 
 def test_only_what_has_no_default_is_needed() -> None:
@@ -101,15 +126,63 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ("STRICT_ADDRESSES", "perhaps"),
         ("DURABLE_URLS", "some"),
         ("LOG_LEVEL", "LOUD"),
+        ("AZURE_SUBSCRIPTION_ID", "my subscription"),
+        ("HUB_RESOURCE_GROUP", "hub/rg"),
+        ("HUB_RESOURCE_GROUP", "hub-rg."),
+        ("SPOKE_RESOURCE_GROUP", "x" * 91),
+        ("HUB_VNET_NAME", "hub#vnet"),
+        ("HUB_AGW_NAME", "../hub-agw"),
+        ("HUB_LOCATION", "east/us"),
+        ("AGW_FRONTEND_IP", "a b"),
+        ("AGW_SSL_CERTIFICATE", "a/b"),
+        ("SPOKE_DOMAINS", "a.example.com, *.example.com"),
+        ("SPOKE_ADDRESS_POOL", "224.0.0.0/8"),
+        ("SPOKE_ADDRESS_POOL", "168.63.0.0/16"),
+        ("MANAGEMENT_SOURCE_PREFIXES", "0.0.0.0/0.0.0.0"),
+        ("MANAGEMENT_SOURCE_PREFIXES", "fd00::/8"),
+        ("SPOKE_OUTBOUND", "nat:/subscriptions/x"),
+        ("SPOKE_OUTBOUND", f"nat:{NETWORK}/routeTables/out"),
+        ("ARM_ENDPOINT", "https://"),
+        ("ARM_TIMEOUT_SECONDS", "0"),
+        ("STEP_DEADLINE_SECONDS", "0"),
+        ("TABLES_ENDPOINT", "http://account.table.core.windows.net"),
+        ("TABLES_CONNECTION_STRING", "secret"),
+        ("TABLES_CONNECTION_STRING", "AccountName=a;AccountKey=no base64;EndpointSuffix=core.windows.net"),
+        ("TABLES_CONNECTION_STRING", "AccountKey=YWJj;EndpointSuffix=core.windows.net"),
+        ("PROBE_PATH", "/a b"),
+        ("VM_IMAGE", "a:b c:d:e"),
     ],
 )
 def test_a_bad_setting_is_named(name: str, value: str) -> None:
-    assert set(problems(**{name: value})) - {"SPOKE_DOMAINS"} == {name}  # whose default is SPOKE_DOMAIN
+    assert set(problems(**{name: value})) == {name}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SPOKE_OUTBOUND", f"nat:{NETWORK}/natGateways/out"),
+        ("SPOKE_OUTBOUND", f"route:{NETWORK.lower()}/routetables/out"),
+        ("HUB_LOCATION", "East US"),
+        ("HUB_RESOURCE_GROUP", "Hub_(é).rg"),
+        ("ARM_ENDPOINT", "https://127.0.0.1:8443/"),
+        ("TABLES_CONNECTION_STRING", "UseDevelopmentStorage=true"),
+        (
+            "TABLES_CONNECTION_STRING",
+            "TableEndpoint=https://a.table.core.windows.net;SharedAccessSignature=sv=2024&sig=x",
+        ),
+        ("TABLES_CONNECTION_STRING", "AccountName=a;AccountKey=YWJj;EndpointSuffix=core.windows.net"),
+        ("MANAGEMENT_SOURCE_PREFIXES", "10.0.1.0/24, 192.0.2.1"),
+    ],
+)
+def test_a_good_setting_is_taken(name: str, value: str) -> None:
+    settings_from(NEEDED | {name: value})
 
 
 def test_no_secret_is_shown_by_the_settings_object() -> None:
-    settings = settings_from(NEEDED | {"TABLES_CONNECTION_STRING": "AccountKey=secret"})
-    assert "secret" not in repr(settings)
+    account = "AccountName=a;AccountKey=c2VjcmV0;EndpointSuffix=core.windows.net"
+    settings = settings_from(NEEDED | {"TABLES_CONNECTION_STRING": account})
+    assert "c2VjcmV0" not in repr(settings)
+    assert "c2VjcmV0=" not in str(problems(TABLES_CONNECTION_STRING="AccountKey=c2VjcmV0="))
 
 
 @given(st.dictionaries(st.sampled_from(sorted({*NEEDED, *example()})), st.text(), max_size=8))
@@ -119,7 +192,7 @@ def test_any_environment_gives_settings_or_names_what_is_wrong(changes: dict[str
     except ConfigurationException as refused:
         named = set(refused.failure.details["settings"])
         assert named, "something must be named"
-        assert named <= {*NEEDED, *changes, "SPOKE_DOMAINS"}
+        assert named <= {*NEEDED, *changes}
     else:
         assert isinstance(settings, Settings)
 
@@ -139,3 +212,23 @@ def test_the_example_works_and_holds_the_defaults() -> None:
     local = {"TABLES_CONNECTION_STRING": values["TABLES_CONNECTION_STRING"], "TABLES_ENDPOINT": ""}
     same_ids = {"AZURE_SUBSCRIPTION_ID": values["AZURE_SUBSCRIPTION_ID"]}
     assert settings_from(values) == settings_from(NEEDED | local | same_ids)
+
+
+def test_the_guide_holds_every_setting_once_with_the_same_default() -> None:
+    values, told = example(), guide()
+    assert sorted(told) == sorted(name.removeprefix("_") for name in values if name.startswith("_") and name != "_")
+    for name, default in told.items():
+        if default.startswith("`"):  # a value, or another setting's name
+            word = default.strip("`")
+            assert values[name] == values.get(word, word), name
+        elif default == "empty":
+            assert values[name] == "", name
+        assert (default == "required") == values[f"_{name}"].startswith("Required. "), name
+
+
+def test_the_example_names_the_defaults_that_it_holds() -> None:
+    values = example()
+    for name, value in values.items():
+        named = re.search(r"Default: (\S+)\.$", values.get(f"_{name}", ""))
+        if named and not name.startswith("_"):
+            assert value == {"empty": ""}.get(named[1], values.get(named[1], named[1])), name
