@@ -19,7 +19,6 @@ Levels: DEBUG addresses and names, INFO milestones, WARNING rollback and retries
 import contextlib
 import json
 import logging
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -126,7 +125,8 @@ def configure(settings: "Settings") -> None:
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(logging.StreamHandler(sys.stderr))
-    _export_to_application_insights()
+    if settings.application_insights:
+        _export_to_application_insights()
     for handler in root.handlers:
         if not any(isinstance(one, AboutFilter) for one in handler.filters):
             handler.addFilter(AboutFilter())
@@ -150,10 +150,6 @@ def configure_once() -> None:
 
 
 def _export_to_application_insights() -> None:
-    name = "APPLICATIONINSIGHTS_CONNECTION_STRING"
-    # Azure sets it for its SDK, which reads it by itself; here only whether it is there.
-    if not os.environ.get(name):  # noqa: TID251 - no setting of ours
-        return
     if any(_is_exporter(handler) for handler in logging.getLogger().handlers):
         return
     from azure.monitor.opentelemetry import configure_azure_monitor

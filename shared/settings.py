@@ -26,6 +26,7 @@ _ELEMENT_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_])?")
 _REGION = re.compile(r"[a-z0-9]{2,40}")
 _URL = re.compile(r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?")
 _IMAGE = re.compile(r"[A-Za-z0-9._-]+(:[A-Za-z0-9._-]+){3}")
+_TELEMETRY = re.compile(r"(.*;)?\s*(?i:InstrumentationKey)\s*=\s*[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\s*(;.*)?")
 _PATH = re.compile(r"/[!-~]*")
 _OUTBOUND = re.compile(
     r"default|none|(?i:nat:(?=.*/natGateways/)|route:(?=.*/routeTables/))"
@@ -73,6 +74,7 @@ class Settings:
     policy: Policy
     durable_urls: str
     log_level: str
+    application_insights: bool
     sweep_delete_orphans: bool
 
     @property
@@ -244,6 +246,15 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         policy=policy,
         durable_urls=read.one_of("DURABLE_URLS", "full", ("full", "status", "none")),
         log_level=read.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+        # Read by its SDK from the environment; here only whether it is there, and whether the SDK can use it.
+        application_insights=bool(
+            read.matching(
+                "APPLICATIONINSIGHTS_CONNECTION_STRING",
+                _TELEMETRY,
+                "a connection string with InstrumentationKey=<id>",
+                "",
+            )
+        ),
         sweep_delete_orphans=read.flag("SWEEP_DELETE_ORPHANS", False),
     )
     if read.problems:

@@ -13,6 +13,7 @@ import azure.functions as func
 
 from shared import logs
 from shared.http.answers import JSON, Answer, error_answer
+from shared.http.queries import subject
 
 if TYPE_CHECKING:
     from azure.durable_functions import Blueprint, DurableOrchestrationClient
@@ -74,7 +75,7 @@ def _named_like(function: Any, handler: Any, name: str) -> Any:
 
 async def answered(handler: Handler, call: Call) -> Answer:
     """The handler's answer, or what its exception means to the caller."""
-    with logs.context(spoke_id=call.request.route_params.get("spoke_id")):
+    with logs.context(**subject(call.request.route_params)):
         try:
             answer = await handler(call)
         except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes an answer of ours

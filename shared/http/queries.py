@@ -1,5 +1,6 @@
 """Query parameters and path parameters, read strictly; and the pages of a list."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -69,6 +70,15 @@ def deployment_id(route_params: Mapping[str, str]) -> str:
     if not _DEPLOYMENT_ID.fullmatch(text):
         raise unknown_deployment(text)
     return text
+
+
+def subject(route_params: Mapping[str, str]) -> dict[str, Any]:
+    """What a call is about, for its log lines: the ids in its path that can be ids."""
+    about: dict[str, Any] = {}
+    for read in (spoke_id, deployment_id):
+        with contextlib.suppress(ValidationException):
+            about[read.__name__] = read(route_params)
+    return about
 
 
 def unknown_spoke(value: Any) -> ValidationException:

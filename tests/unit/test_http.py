@@ -28,6 +28,7 @@ from shared.http.queries import (
     limit,
     one_of,
     spoke_id,
+    subject,
 )
 from shared.http.views import os_of
 
@@ -205,6 +206,12 @@ def test_a_continuation_that_was_tampered_with_is_refused(after: int, place: int
     if changed != token:
         with pytest.raises(ValidationException):
             continuation_after({"continuation": changed}, (None, None))
+
+
+def test_a_call_is_about_the_ids_in_its_path() -> None:
+    assert subject({"spoke_id": "7"}) == {"spoke_id": 7}
+    assert subject({"deployment_id": "deploy-acme-1-abcd"}) == {"deployment_id": "deploy-acme-1-abcd"}
+    assert subject({}) == subject({"spoke_id": "x" * 5000}) == subject({"deployment_id": "a\nb"}) == {}
 
 
 # --- answers ---

@@ -32,7 +32,6 @@ NOT_OURS = {
     "AZURE_CLIENT_ID",
     "AZURE_TENANT_ID",
     "AZURE_CLIENT_SECRET",
-    "APPLICATIONINSIGHTS_CONNECTION_STRING",
 }
 
 
@@ -149,6 +148,8 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ("TABLES_CONNECTION_STRING", "secret"),
         ("TABLES_CONNECTION_STRING", "AccountName=a;AccountKey=no base64;EndpointSuffix=core.windows.net"),
         ("TABLES_CONNECTION_STRING", "AccountKey=YWJj;EndpointSuffix=core.windows.net"),
+        ("APPLICATIONINSIGHTS_CONNECTION_STRING", "rubbish"),
+        ("APPLICATIONINSIGHTS_CONNECTION_STRING", "InstrumentationKey=1;IngestionEndpoint=https://x/"),
         ("PROBE_PATH", "/a b"),
         ("VM_IMAGE", "a:b c:d:e"),
     ],
@@ -172,6 +173,10 @@ def test_a_bad_setting_is_named(name: str, value: str) -> None:
         ),
         ("TABLES_CONNECTION_STRING", "AccountName=a;AccountKey=YWJj;EndpointSuffix=core.windows.net"),
         ("MANAGEMENT_SOURCE_PREFIXES", "10.0.1.0/24, 192.0.2.1"),
+        (
+            "APPLICATIONINSIGHTS_CONNECTION_STRING",
+            f"InstrumentationKey={NEEDED['AZURE_SUBSCRIPTION_ID']};LiveEndpoint=x",
+        ),
     ],
 )
 def test_a_good_setting_is_taken(name: str, value: str) -> None:
