@@ -116,16 +116,16 @@ class JsonLine(logging.Formatter):
         return json.dumps(line, ensure_ascii=True, default=str)
 
 
-def configure(settings: "Settings") -> None:
-    """Fits our format and our levels into the logging that is there. Can be repeated."""
+def configure(settings: "Settings | None") -> None:
+    """Fits our format and our levels into the logging that is there. Can be repeated. None: there are no good settings."""
     for name in OUR_LOGGERS:
-        logging.getLogger(name).setLevel(settings.log_level)
+        logging.getLogger(name).setLevel(settings.log_level if settings else logging.INFO)
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(logging.StreamHandler(sys.stderr))
-    if settings.application_insights:
+    if settings and settings.application_insights:
         _export_to_application_insights()
     for handler in root.handlers:
         if not any(isinstance(one, AboutFilter) for one in handler.filters):
@@ -135,16 +135,15 @@ def configure(settings: "Settings") -> None:
 
 
 def configure_once() -> None:
-    """`configure` with this process's settings, at the first line that could need it; bad settings are told elsewhere."""
+    """`configure` with this process's settings, at the first line that could need it."""
     global _configured
     if _configured:
         return
     from shared.settings import current_settings
 
-    try:
+    settings = None
+    with contextlib.suppress(ConfigurationException):  # the call that needs them answers with all that is wrong
         settings = current_settings()
-    except ConfigurationException:
-        return  # the call that needs the settings answers with all that is wrong with them
     _configured = True
     configure(settings)
 

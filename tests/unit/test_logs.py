@@ -193,9 +193,10 @@ def test_without_a_handler_lines_go_to_standard_error() -> None:
     assert ended.stdout == ""
 
 
-def test_bad_settings_do_not_stop_a_line() -> None:
+def test_bad_settings_do_not_stop_a_line_nor_change_its_form() -> None:
     code = "import logging\nfrom shared import logs\nwith logs.context(spoke_id=3): logging.warning('hello')\n"
-    assert "hello" in alone(code, HUB_VNET_NAME="").stderr
+    line = json.loads(alone(code, HUB_VNET_NAME="", APPLICATIONINSIGHTS_CONNECTION_STRING="rubbish").stderr)
+    assert (line["message"], line["spoke_id"]) == ("hello", 3)
 
 
 def test_application_insights_gets_the_fields_as_dimensions() -> None:
