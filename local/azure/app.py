@@ -22,7 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from local.azure import errors, faults, local_api, routes
-from local.azure.arm import Call, Reply
+from local.azure.arm import Call, Reply, parse_json
 from local.azure.errors import ArmError
 from local.azure.faults import Fault
 from local.azure.state import State
@@ -59,7 +59,7 @@ class TooLargeError(Exception):
     """A body over ARM's 4 MB."""
 
 
-async def _read(receive: Receive) -> bytes | None:
+async def _read(receive: Receive, most: int = MOST_BYTES) -> bytes | None:
     """The body; None when the other side went away."""
     chunks, size = [], 0
     while True:
@@ -68,11 +68,21 @@ async def _read(receive: Receive) -> bytes | None:
             return None
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > MOST_BYTES:
+        if size > most:
             raise TooLargeError
         chunks.append(chunk)
         if not message.get("more_body"):
             return b"".join(chunks)
+
+
+def _echoed(given: dict[str, str]) -> dict[str, str]:
+    """The ids that a client chose for its request, for it to find the answer by."""
+    echoed = {}
+    if correlation := given.get("x-ms-correlation-request-id"):
+        echoed["x-ms-correlation-request-id"] = correlation
+    if given.get("x-ms-return-client-request-id", "").lower() == "true" and "x-ms-client-request-id" in given:
+        echoed["x-ms-client-request-id"] = given["x-ms-client-request-id"]
+    return echoed
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -87,9 +97,11 @@ class _Endpoint:
 
     async def local(self, request: Request) -> Response:
         """`/_local/*`."""
-        raw = await request.body()
         try:
-            body = json.loads(raw) if raw else None
+            raw = await _read(request.receive, 16 * MOST_BYTES)
+            body = parse_json(raw) if raw else None
+        except TooLargeError:
+            return Response(json.dumps({"error": "too much"}), 413, {"Connection": "close"}, "application/json")
         except ValueError as error:
             return Response(json.dumps({"error": f"no JSON: {error}"}), 400, media_type="application/json")
         with self._state.store.transaction():
@@ -151,7 +163,7 @@ class _Endpoint:
         call = Call(
             method=scope["method"],
             path=scope["path"],
-            query=dict(parse_qsl(raw_query, keep_blank_values=True)),
+            query={name.lower(): value for name, value in parse_qsl(raw_query, keep_blank_values=True)},
             headers=_headers(scope),
             raw_query=raw_query,
             raw_body=body,
@@ -161,6 +173,7 @@ class _Endpoint:
         with state.store.transaction():
             state.arm.operations.settle()
             outcome = self._answered(call, too_large)
+            outcome.headers |= _echoed(call.headers)
             state.journal.add(
                 method=call.method,
                 path=call.path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,37 @@ from local.azure.clock import Clock
 from local.azure.operations import Operation, Operations
 from local.azure.store import Json, Resource, Store
 
+MOST_NESTED = 100
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is not a number")
+    return number
+
+
+def _check_depth(value: Any, left: int = MOST_NESTED) -> None:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inside:
+        if isinstance(each, (dict, list)):
+            if not left:
+                raise ValueError(f"The maximum depth of {MOST_NESTED} has been exceeded")
+            _check_depth(each, left - 1)
+
+
+def parse_json(raw: bytes) -> Any:
+    """JSON that can be kept and shown again: no NaN, no half of a surrogate pair, no bottomless nesting. ValueError
+    says what is wrong."""
+    try:
+        parsed = json.loads(raw, parse_float=_finite, parse_constant=_finite)
+    except RecursionError:
+        raise ValueError(f"The maximum depth of {MOST_NESTED} has been exceeded") from None
+    _check_depth(parsed)
+    if b"\\u" in raw:
+        json.dumps(parsed, ensure_ascii=False).encode()
+    return parsed
+
 
 @dataclass(slots=True)
 class Call:
@@ -19,7 +51,7 @@ class Call:
 
     method: str
     path: str
-    query: dict[str, str]
+    query: dict[str, str]  # by names in lower case: ARM looks at none
     headers: dict[str, str]
     host: str = ""
     raw_query: str = ""
@@ -33,8 +65,8 @@ class Call:
             return {}
         if self._parsed is None:
             try:
-                parsed = json.loads(self.raw_body)
-            except (ValueError, RecursionError) as error:
+                parsed = parse_json(self.raw_body)
+            except ValueError as error:
                 raise errors.invalid_content(str(error)) from None
             if not isinstance(parsed, dict):
                 raise errors.invalid_content("The content is not a JSON object.")
@@ -63,8 +95,17 @@ class Arm:
     store: Store
     clock: Clock
     operations: Operations
-    gateway_limit: int = 100
-    page_size: int = 50
+    started_with_gateway_limit: int = 100
+
+    @property
+    def gateway_limit(self) -> int:
+        """How many pools, settings and listeners a gateway may have."""
+        return int(self.store.meta("gateway_limit", self.started_with_gateway_limit))
+
+    @property
+    def page_size(self) -> int:
+        """How many entries a page of a list has."""
+        return int(self.store.meta("page_size", 50))
 
     def state_of(self, resource: Resource) -> str:
         """The provisioning state: that of the operation that holds it, else the one that it came to rest in."""

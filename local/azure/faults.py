@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -105,22 +106,52 @@ class Fault:
         )
 
 
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+
+
+def _status(value: Any) -> bool:
+    return isinstance(value, int) and (value == 0 or 200 <= value <= 599)
+
+
+# what a fault is made of; anything but the mode may be null, which is as good as left out
+_PARTS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "mode": (lambda value: value in MODES, f"one of {', '.join(MODES)}"),
+    "path": (_text, "a regular expression"),
+    "method": (_text, "a method"),
+    "times": (lambda value: isinstance(value, int) and value >= 1, "1 or more, or null for ever"),
+    "probability": (lambda value: _number(value) and value <= 1, "0 to 1"),
+    "status": (_status, "0 or 200 to 599"),
+    "code": (_text, "a text"),
+    "message": (_text, "a text"),
+    "retry_after": (_number, "seconds"),
+    "seconds": (_number, "seconds"),
+    "body": (_text, "a text"),
+    "content_type": (lambda value: _text(value) and value.isascii() and value.isprintable(), "a media type"),
+    "details": (lambda value: isinstance(value, list) and all(isinstance(each, dict) for each in value), "objects"),
+    "target": (_text, "a text"),
+}
+
+
 def parse(item: Any) -> Fault:
     """A fault as it was posted. ValueError says what is wrong with it."""
-    if not isinstance(item, dict):
-        raise ValueError("a fault is an object")
-    if item.get("mode") not in MODES:
-        raise ValueError(f"mode is one of {', '.join(MODES)}")
-    unknown = set(item) - set(Fault.__dataclass_fields__)
-    if unknown:
+    if not isinstance(item, dict) or "mode" not in item:
+        raise ValueError("a fault is an object with a mode")
+    if unknown := set(item) - set(_PARTS):
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+    for name, value in item.items():
+        fits, wanted = _PARTS[name]
+        if (value is not None or name == "mode") and not fits(value):
+            raise ValueError(f"{name} is {wanted}")
     try:
         re.compile(item.get("path") or "")
     except re.error as error:
         raise ValueError(f"path: {error}") from None
-    fault = Fault(**item)
-    fault.path = fault.path or ""
-    return fault
+    return Fault(**{name: value for name, value in item.items() if value is not None or name == "times"})
 
 
 class Faults:

@@ -20,13 +20,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from local.azure import evaluation, faults, ids
+from local.azure import evaluation, faults, ids, throttle
 from local.azure.arm import Reply
 from local.azure.resources import gateway_document
 from local.azure.state import State
 from local.azure.store import Resource
+
+_LONGEST_ADVANCE = 10**8
 
 
 class BadRequestError(Exception):
@@ -41,9 +44,28 @@ def answer(state: State, method: str, path: str, query: dict[str, str], body: An
         known = sorted(each for each, other in _CALLS if other == name)
         return Reply(405 if known else 404, {"error": f"no {method} {path}", "methods": known})
     try:
-        return function(state, query, body)
+        with state.store.undone_on_error():
+            return function(state, query, body)
     except BadRequestError as error:
         return Reply(400, {"error": str(error)})
+
+
+def _number(value: Any, name: str, least: float = 0) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or value < least:
+        raise BadRequestError(f"{name} is a number, at least {least:g}")
+    return value
+
+
+def _whole(value: Any, name: str, least: int) -> int:
+    if not isinstance(value, int):
+        raise BadRequestError(f"{name} is a whole number")
+    return int(_number(value, name, least))
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadRequestError(f"{name} is an object")
+    return value
 
 
 def _requests(state: State, query: dict[str, str], _: Any) -> Reply:
@@ -126,41 +148,73 @@ def _clock(state: State, _: dict[str, str], __: Any) -> Reply:
 
 
 def _advance(state: State, query: dict[str, str], body: Any) -> Reply:
-    seconds = body.get("advance") if isinstance(body, dict) else None
-    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or seconds < 0:
-        raise BadRequestError('{"advance": seconds}, not negative')
+    seconds = _number(_object(body, "the body").get("advance"), "advance")
+    if seconds > _LONGEST_ADVANCE:
+        raise BadRequestError(f"advance is at most {_LONGEST_ADVANCE} seconds")
     state.arm.clock.advance(seconds)
     state.arm.operations.settle()
     return _clock(state, query, body)
 
 
 def _quota(state: State, _: dict[str, str], body: Any) -> Reply:
-    if not isinstance(body, dict):
-        raise BadRequestError("an object")
+    body = _object(body, "the body")
     location = str(body.get("location", "eastus"))
     quotas = dict(state.store.meta("quotas") or {})
-    quotas |= {f"{location}/{name}".lower(): int(limit) for name, limit in (body.get("quotas") or {}).items()}
+    for name, limit in _object(body.get("quotas") or {}, "quotas").items():
+        quotas[f"{location}/{name}".lower()] = _whole(limit, name, 0)
     state.store.set_meta("quotas", quotas)
-    added = list(body.get("restrictions") or [])
-    if not all(isinstance(each, dict) and each.get("size") for each in added):
-        raise BadRequestError("a restriction names a size")
+    added = body.get("restrictions") or []
+    if not isinstance(added, list) or not all(_is_restriction(each) for each in added):
+        raise BadRequestError("restrictions is a list of objects, each with a size")
     state.store.set_meta("restrictions", [*(state.store.meta("restrictions") or []), *added])
     return Reply(200, {"quotas": quotas, "restrictions": state.store.meta("restrictions")})
 
 
+def _is_restriction(item: Any) -> bool:
+    texts = ("size", "location", "type", "reason")
+    return isinstance(item, dict) and bool(item.get("size")) and all(isinstance(item.get(n, ""), str) for n in texts)
+
+
 def _limits(state: State, _: dict[str, str], body: Any) -> Reply:
-    if not isinstance(body, dict):
-        raise BadRequestError("an object")
-    for name in ("throttle", "nic_operations"):
-        if name in body:
-            state.store.set_meta(name, body[name])
-    if "buckets" in body:
-        state.store.set_meta("buckets", (state.store.meta("buckets") or {}) | body["buckets"])
+    if unknown := set(_object(body, "the body")) - set(_LIMITS):
+        raise BadRequestError(f"unknown: {', '.join(sorted(unknown))}")
+    settings = {name: _LIMITS[name](value) for name, value in body.items()}
+    if "buckets" in settings:
+        settings["buckets"] = (state.store.meta("buckets") or {}) | settings["buckets"]
         state.throttle.forget()
-    for name in ("gateway_limit", "page_size"):
-        if name in body:
-            setattr(state.arm, name, int(body[name]))
+    for name, value in settings.items():
+        state.store.set_meta(name, value)
     return Reply(200, {})
+
+
+def _throttle(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadRequestError("throttle is true or false")
+    return value
+
+
+def _buckets(value: Any) -> dict[str, list[float]]:
+    for name, bucket in _object(value, "buckets").items():
+        if name not in throttle.DEFAULTS or not isinstance(bucket, list) or len(bucket) != 2:
+            raise BadRequestError(f"buckets is {{name: [size, per_second]}}, of {', '.join(throttle.DEFAULTS)}")
+        for number in bucket:
+            _number(number, name)
+    return dict(value)
+
+
+def _nic_operations(value: Any) -> str:
+    if value not in ("always", "never", "by_name"):
+        raise BadRequestError("nic_operations is always, never or by_name")
+    return str(value)
+
+
+_LIMITS: dict[str, Callable[[Any], Any]] = {
+    "throttle": _throttle,
+    "buckets": _buckets,
+    "nic_operations": _nic_operations,
+    "gateway_limit": lambda value: _whole(value, "gateway_limit", 1),
+    "page_size": lambda value: _whole(value, "page_size", 1),
+}
 
 
 def _gateway(state: State, name: str) -> Resource | None:
@@ -179,7 +233,7 @@ def _route(state: State, query: dict[str, str], _: Any) -> Reply:
     port = query.get("port", "80")
     if not port.isdecimal():
         raise BadRequestError("port is a number")
-    if gateway.properties.get("operationalState") == "Stopped" and not gateway.hidden.get("applied"):
+    if gateway.properties.get("operationalState") == "Stopped":
         return Reply(404, {"error": "the gateway is stopped"})
     reached = evaluation.route(properties, query.get("host", ""), int(port), query.get("frontend"))
     return Reply(200, reached) if reached else Reply(404, {"error": "nothing listens there"})

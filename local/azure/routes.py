@@ -32,14 +32,16 @@ def paged(arm: Arm, call: Call, items: list[Json], top: int | None = None) -> Re
     """One page, with `nextLink` when there are more: the rest of the query goes along."""
     size = top or arm.page_size
     try:
-        start = int(call.query.get("$skiptoken") or call.query.get("%24skiptoken") or 0)
+        start = int(call.query.get("$skiptoken") or 0)
+        if start < 0:
+            raise ValueError(start)
     except ValueError:
         raise errors.by_gateway(400, "InvalidSkipToken", "The provided $skiptoken is invalid.") from None
     body: Json = {"value": items[start : start + size]}
     if start + size < len(items):
         query = {name: value for name, value in call.query.items() if name != "$skiptoken"}
         text = "&".join(f"{quote(name, safe='$')}={quote(value)}" for name, value in query.items())
-        body["nextLink"] = f"https://{call.host}{call.path}?{text}&$skiptoken={start + size}"
+        body["nextLink"] = f"https://{call.host}{quote(call.path)}?{text}&$skiptoken={start + size}"
     return Reply(200, body)
 
 
@@ -255,7 +257,7 @@ def _in_group(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
         raise method_not_allowed(call.method)
     if parent is not None and types[-1].lower() == "checkipaddressavailability":
         vnet = _kind(namespace, parent.types, call.api_version).find(arm, parent)
-        return Reply(200, address_availability(arm, vnet, call.query.get("ipAddress", "")))
+        return Reply(200, address_availability(arm, vnet, call.query.get("ipaddress", "")))
     if parent is not None and types[-1].lower() == "instanceview":
         vm = _kind(namespace, parent.types, call.api_version).find(arm, parent)
         return Reply(200, instance_view(arm, vm))

@@ -78,10 +78,18 @@ def certificates(directory: Path) -> tuple[Path, Path]:
         authority = trustme.CA(organization_name="Local Azure")
         issued = authority.issue_cert("127.0.0.1", "localhost")
         chain = b"".join([issued.private_key_pem.bytes(), *[each.bytes() for each in issued.cert_chain_pems]])
-        server.touch(mode=0o600)
-        server.write_bytes(chain)
-        authority.cert_pem.write_to_path(str(ca))
+        _write(server, chain)
+        _write(ca, authority.cert_pem.bytes())
     return ca, server
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All of it or nothing, also when the process is killed meanwhile; for nobody else to read."""
+    unfinished = path.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
 
 
 def listen(port: int, state: State) -> socket.socket:

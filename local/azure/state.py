@@ -18,7 +18,7 @@ from local.azure.store import Json, Resource, Store
 from local.azure.throttle import Throttle
 
 _VNET = "microsoft.network/virtualnetworks"
-_SETTINGS = ("quotas", "restrictions", "throttle", "buckets", "nic_operations")
+_SETTINGS = ("quotas", "restrictions", "throttle", "buckets", "nic_operations", "gateway_limit", "page_size")
 
 
 class State:
@@ -62,14 +62,24 @@ class State:
         hub.plant(self.arm)
 
     def plant(self, document: Json) -> Resource:
-        """Keep a whole document as it is, unchecked. ValueError says what is wrong with its id."""
-        document = copy.deepcopy(document)
+        """Keep a whole document as it is, unchecked but for its id, and that it can be shown: ValueError otherwise."""
+        planted = self._planted(copy.deepcopy(document))
+        try:
+            self._shown(planted)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"'{planted.id}' can't be shown: {error!r}") from None
+        return planted
+
+    def _planted(self, document: Json) -> Resource:
         resource_id = str(document.pop("id", "")).rstrip("/")
         kind = _type_of(resource_id)
         etag = str(document.pop("etag", None) or self.arm.new_etag())
         for name in ("name", "type"):
             document.pop(name, None)
         properties = document.setdefault("properties", {})
+        for name, kind_of_value in (("properties", dict), ("tags", dict), ("location", str)):
+            if not isinstance(document.get(name) or kind_of_value(), kind_of_value):
+                raise ValueError(f"'{name}' of '{resource_id}' is no {kind_of_value.__name__}")
         group = ids.group_of(resource_id)
         if group and kind != resource_group.TYPE and self.store.get(ids.group_id(group)) is None:
             location = document.get("location", hub.LOCATION)

@@ -81,7 +81,24 @@ def test_unknown_addresses_get_arms_own_errors(azure: Azure, path: str, status: 
     assert answer.headers["x-ms-failure-cause"] == "gateway"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"x":' * 600 + b"1" + b"}" * 600,
+        b'{"location":"eastus","tags":{"a":"\\ud800"}}',
+        b'{"location":"eastus","properties":{"x":NaN}}',
+        b'{"location":"eastus","properties":{"x":1e999}}',
+        b'{"location":"eastus","properties":{"x":' + b"9" * 5000 + b"}}",
+    ],
+    ids=range(12),
+)
 def test_bad_json_is_refused_and_the_server_goes_on(azure: Azure, content: bytes) -> None:
     headers = {"Authorization": f"Bearer {azure.token()}", "Content-Type": "application/json"}
     path = azure.id("virtualNetworks", "v1")
@@ -258,6 +275,39 @@ def test_long_lists_come_in_pages(azure: Azure) -> None:
     assert names == [f"n{n:03}" for n in range(120)]
     assert len(list(azure.network.network_security_groups.list_all())) == 120
     assert len(list(azure.resources.resources.list())) == 123
+
+
+def test_the_address_of_a_next_page_can_be_followed_whatever_the_group_is_called(azure: Azure) -> None:
+    group = "grüppe (1)"
+    azure.plant(
+        *({"id": azure.id("networkSecurityGroups", f"n{n:03}", group=group), "location": PLACE} for n in range(120))
+    )
+    first = azure.send("GET", azure.id("networkSecurityGroups", "x", group=group).removesuffix("/x"))
+    assert first.json()["nextLink"].isascii()
+    assert " " not in first.json()["nextLink"]
+    assert len(list(azure.network.network_security_groups.list(group))) == 120
+
+
+def test_the_names_of_a_query_are_compared_without_letter_case(azure: Azure) -> None:
+    answer = azure.send("GET", VNETS.format(azure.subscription_id), version="", query={"Api-Version": "2024-05-01"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("token", ["x", "-5"])
+def test_a_skip_token_that_was_not_given_out_is_refused(azure: Azure, token: str) -> None:
+    answer = azure.send("GET", VNETS.format(azure.subscription_id), query={"$skiptoken": token})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "InvalidSkipToken")
+
+
+def test_the_ids_that_a_client_gave_its_request_come_back(azure: Azure) -> None:
+    given = {
+        "x-ms-correlation-request-id": "c0ffee00-0000-4000-8000-000000000000",
+        "x-ms-client-request-id": "mine",
+        "x-ms-return-client-request-id": "true",
+    }
+    answer = azure.send("GET", VNETS.format(azure.subscription_id), headers=given)
+    assert answer.headers["x-ms-correlation-request-id"] == given["x-ms-correlation-request-id"]
+    assert answer.headers["x-ms-client-request-id"] == "mine"
 
 
 def test_tags_are_checked(azure: Azure) -> None:
