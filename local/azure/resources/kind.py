@@ -14,7 +14,7 @@ from local.azure import errors, ids
 from local.azure.arm import Arm, Call, Reply
 from local.azure.ids import ResourceId
 from local.azure.operations import FAILED, SUCCEEDED, Operation
-from local.azure.resources import locks, shapes, tags
+from local.azure.resources import locks, references, shapes, tags
 from local.azure.store import Json, Resource
 
 LOCATIONS = {
@@ -315,6 +315,7 @@ class Kind:
         if self.has_tags:
             tags.check(call.body.get("tags"))
         shapes.check(call.body)
+        references.check_forms(call.body)
         if not self.has_location:
             return
         location = call.body.get("location")

@@ -10,8 +10,10 @@ from local.azure import addresses, errors, ids
 from local.azure.arm import Arm, Call, Reply
 from local.azure.ids import ResourceId
 from local.azure.operations import Operation
-from local.azure.resources import peering_rules
+from local.azure.resources import peering_rules, references, subnet_rules
 from local.azure.resources.kind import Kind, plain_location
+from local.azure.resources.network_security_group import NetworkSecurityGroup
+from local.azure.resources.simple import PublicIPAddress
 from local.azure.store import Json, Resource
 
 VM = "Microsoft.Compute/virtualMachines"
@@ -49,47 +51,54 @@ class NetworkInterface(Kind):
                 "NetworkInterfaceMustHaveIpConfiguration",
                 f"Network interface {nic_id} must have one or more IP configurations.",
             )
-        nsg = (properties.get("networkSecurityGroup") or {}).get("id")
-        group = arm.store.get(nsg) if nsg else None
-        if nsg and group is None:
-            raise errors.invalid_reference(nsg, nic_id)
-        if group is not None and (state := arm.state_of(group)) in ("Updating", "Deleting"):
-            raise errors.retryable_reference(group.id, nic_id, state, arm.last_operation_on(group))
-        for each in configurations:
-            inner = each.get("properties") or {}
-            public = (inner.get("publicIPAddress") or {}).get("id")
-            if public and arm.store.get(public) is None:
-                raise errors.invalid_reference(public, nic_id)
-            self._check_subnet(arm, call, target, (inner.get("subnet") or {}).get("id"))
+        location = plain_location(call.body["location"])
+        if group_id := (properties.get("networkSecurityGroup") or {}).get("id"):
+            at = "properties.networkSecurityGroup"
+            group = references.found(arm, group_id, NetworkSecurityGroup.type, at, nic_id, location)
+            references.refuse_unsettled(arm, group, nic_id)
+        names: set[str] = set()
+        for number, each in enumerate(configurations):
+            name, inner = str(each.get("name", "")).lower(), each.get("properties") or {}
+            if name and name in names:
+                raise errors.cannot_parse(
+                    "DuplicateResourceName",
+                    f"Resource {nic_id} has two child resources with the same name ({each['name']}).",
+                )
+            names.add(name)
+            at = f"properties.ipConfigurations[{number}].properties"
+            if public_id := (inner.get("publicIPAddress") or {}).get("id"):
+                public = references.found(
+                    arm, public_id, PublicIPAddress.type, f"{at}.publicIPAddress", nic_id, location
+                )
+                _refuse_taken(arm, public, nic_id)
+            self._check_subnet(arm, nic_id, (inner.get("subnet") or {}).get("id"), f"{at}.subnet", location)
 
     @staticmethod
-    def _check_subnet(arm: Arm, call: Call, target: ResourceId, subnet_id: str | None) -> None:
-        nic_id = str(target)
+    def _check_subnet(arm: Arm, nic_id: str, subnet_id: str | None, at: str, location: str) -> None:
         if not subnet_id:
             raise errors.by_network(
                 "IpConfigurationMustReferenceSubnet", f"IP configurations of {nic_id} must reference a subnet."
             )
-        identity = ids.parse(subnet_id)
-        if identity is None or identity.parent is None:
-            raise errors.cannot_parse("LinkedInvalidPropertyId", f"Property id '{subnet_id}' is not a subnet's id.")
-        vnet = arm.store.get(str(identity.parent))
+        references.check_type(subnet_id, subnet_rules.TYPE, at)
+        vnet_id = subnet_id.rsplit("/", 2)[0]
+        vnet, subnet = arm.store.get(vnet_id), arm.store.get(subnet_id)
         if vnet is None:
-            raise errors.parent_of_reference_not_found(str(identity.parent), nic_id)
-        subnet = arm.store.get(subnet_id)
-        if subnet is None or vnet.location != plain_location(str(call.body.get("location"))):
+            raise errors.parent_of_reference_not_found(vnet_id, nic_id)
+        if subnet is None or vnet.location != location:
             raise errors.invalid_reference(subnet_id, nic_id)
-        if (state := arm.state_of(subnet)) in ("Updating", "Deleting"):
-            raise errors.retryable_reference(subnet.id, nic_id, state, arm.last_operation_on(subnet))
+        references.refuse_unsettled(arm, subnet, nic_id)
 
     def become(self, arm: Arm, call: Call, target: ResourceId, existing: Resource | None) -> Json:
         """With an address for each configuration."""
         properties = super().become(arm, call, target, existing)
         nic_id = existing.id if existing else self.written_id(target)
         before = {each["name"].lower(): each for each in (existing.properties["ipConfigurations"] if existing else [])}
+        given: dict[str, str] = {}
         for index, each in enumerate(properties["ipConfigurations"]):
             name = each.setdefault("name", f"ipconfig{index + 1}")
             inner = each.setdefault("properties", {})
-            inner["privateIPAddress"] = self._address(arm, nic_id, name, inner, before.get(name.lower()))
+            inner["privateIPAddress"] = self._address(arm, nic_id, name, inner, before.get(name.lower()), given)
+            given[inner["privateIPAddress"]] = f"{nic_id}/ipConfigurations/{name}"
             inner.setdefault("privateIPAllocationMethod", "Dynamic")
             inner.setdefault("privateIPAddressVersion", "IPv4")
             inner.setdefault("primary", index == 0)
@@ -112,10 +121,11 @@ class NetworkInterface(Kind):
         return properties
 
     @staticmethod
-    def _address(arm: Arm, nic_id: str, name: str, inner: Json, before: Json | None) -> str:
+    def _address(arm: Arm, nic_id: str, name: str, inner: Json, before: Json | None, given: dict[str, str]) -> str:
+        """One that is free: in the subnet, and of those that this PUT has just `given` to other configurations."""
         subnet = arm.store.get(inner["subnet"]["id"])
         assert subnet is not None
-        taken = taken_in(arm, subnet, f"{nic_id}/ipConfigurations/{name}")
+        taken = taken_in(arm, subnet, f"{nic_id}/ipConfigurations/{name}") | given
         networks = [ipaddress.ip_network(each) for each in addresses.of_subnet(subnet.properties)]
         if str(inner.get("privateIPAllocationMethod", "Dynamic")).lower() == "static":
             return _checked_static(arm, subnet, networks, str(inner.get("privateIPAddress")), taken, nic_id, name)
@@ -176,6 +186,16 @@ class NetworkInterface(Kind):
             if not vm.hidden.get("failed_creation"):
                 properties |= {"virtualMachine": {"id": vm.id}, "primary": True, "allowPort25Out": True}
         return shown
+
+
+def _refuse_taken(arm: Arm, public: Resource, nic_id: str) -> None:
+    for user in arm.store.referrers(public.id):
+        if user.key != ids.key(nic_id):
+            raise errors.by_network(
+                "PublicIPAddressInUse",
+                f"Resource {nic_id} is referencing public IP address {public.id} that is already allocated to resource "
+                f"{user.id}.",
+            )
 
 
 def refuse_reserved(arm: Arm, nic: Resource, vm_id: str | None) -> None:

@@ -27,10 +27,10 @@ class Peering(Kind):
         return [str(target), str(target.parent)]
 
     def check_free(self, arm: Arm, call: Call, target: ResourceId, verb: str) -> None:
-        """Not while either VNet is being written, 400 and not 409 or 429."""
+        """Not unless both VNets are at rest, 400 and not 409 or 429."""
         existing = arm.store.get(str(target))
         properties = existing.properties if existing and verb == "delete" else call.body.get("properties") or {}
-        peering_rules.check_states(arm, str(target.parent), peering_rules.remote_of(properties), str(target))
+        peering_rules.check_states(arm, str(target.parent), peering_rules.remote_of(properties), str(target), verb)
 
     def check(self, arm: Arm, call: Call, target: ResourceId, existing: Resource | None) -> None:
         """Everything else."""

@@ -10,9 +10,11 @@ import copy
 
 from local.azure import addresses, errors, ids
 from local.azure.arm import Arm
+from local.azure.resources import references
 from local.azure.store import Json, Resource
 
-TYPE = "Microsoft.Network/virtualNetworks/virtualNetworkPeerings"
+VNET = "Microsoft.Network/virtualNetworks"
+TYPE = f"{VNET}/virtualNetworkPeerings"
 MOST_PEERINGS = 500
 _FLAGS = {
     "allowVirtualNetworkAccess": True,
@@ -55,6 +57,7 @@ def check(arm: Arm, vnet_id: str, peering_id: str, body: Json, own_space: list[s
         raise errors.by_network(
             "PeeringRemoteVnetNotSpecified", f"Remote virtual network of the peering {peering_id} is not specified."
         )
+    references.check_type(remote_id, VNET, "properties.remoteVirtualNetwork")
     own, remote = arm.store.get(vnet_id), arm.store.get(remote_id)
     if remote is None:
         raise errors.invalid_reference(remote_id, peering_id)
@@ -94,11 +97,13 @@ def check(arm: Arm, vnet_id: str, peering_id: str, body: Json, own_space: list[s
         )
 
 
-def check_states(arm: Arm, vnet_id: str, remote_id: str, peering_id: str) -> None:
-    """400 ReferencedResourceNotProvisioned while either VNet is being written."""
+def check_states(arm: Arm, vnet_id: str, remote_id: str, peering_id: str, verb: str) -> None:
+    """400 ReferencedResourceNotProvisioned while either VNet is being written, and for a PUT also when its last
+    write has failed."""
+    unfit = ("Updating", "Deleting") if verb == "delete" else ("Updating", "Deleting", "Failed")
     for each in (vnet_id, remote_id):
         vnet = arm.store.get(each)
-        if vnet is not None and (state := arm.state_of(vnet)) in ("Updating", "Deleting"):
+        if vnet is not None and (state := arm.state_of(vnet)) in unfit:
             raise errors.referenced_resource_not_provisioned(vnet.id, peering_id, state, arm.last_operation_on(vnet))
 
 

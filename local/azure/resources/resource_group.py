@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from local.azure import errors, ids
 from local.azure.arm import Arm, Call, Reply
@@ -127,7 +128,7 @@ def poll(arm: Arm, call: Call, operation: Operation) -> Reply:
     return Reply(200)
 
 
-def finish(arm: Arm, operation: Operation, delete_now: dict[str, object]) -> None:
+def finish(arm: Arm, operation: Operation, delete_now: Mapping[str, object]) -> None:
     """Delete what is in it in an order that lets it go, and the group when nothing is left."""
     found = arm.store.get(operation.target)
     if found is None:

@@ -42,7 +42,7 @@ class Subnet(Kind):
         ]
         outer = [addresses.parse(each, vnet.id) for each in addresses.of_space(vnet.properties)]
         wanted = {"name": target.name, "properties": call.body.get("properties") or {}}
-        subnet_rules.check_all(arm, vnet.id, outer, [*others, wanted])
+        subnet_rules.check_all(arm, vnet.id, outer, [*others, wanted], vnet.location)
 
     def store(self, arm: Arm, call: Call, target: ResourceId, existing: Resource | None) -> Resource:
         """The VNet's etag changes with it."""

@@ -7,12 +7,18 @@ from typing import Any
 
 from local.azure import addresses, errors, ids
 from local.azure.arm import Arm
+from local.azure.resources import references
 from local.azure.resources.kind import Kind
-from local.azure.store import Json, Resource, references
+from local.azure.store import Json, Resource
+from local.azure.store import references as mentioned
 
 TYPE = "Microsoft.Network/virtualNetworks/subnets"
 PRIVATE_BY_DEFAULT_SINCE = "2025-07-01"
-REFERENCES = ("networkSecurityGroup", "routeTable", "natGateway")
+REFERENCES = {
+    "networkSecurityGroup": "Microsoft.Network/networkSecurityGroups",
+    "routeTable": "Microsoft.Network/routeTables",
+    "natGateway": "Microsoft.Network/natGateways",
+}
 
 _READ_ONLY = (
     "provisioningState",
@@ -27,12 +33,12 @@ _READ_ONLY = (
 _LINKS = ("serviceAssociationLinks", "resourceNavigationLinks")
 
 
-def check_all(arm: Arm, vnet_id: str, outer: list[addresses.Network], subnets: list[Json]) -> None:
+def check_all(arm: Arm, vnet_id: str, outer: list[addresses.Network], subnets: list[Json], location: str) -> None:
     """All subnets of a VNet together: names, ranges, overlaps, references."""
     vnet_name = vnet_id.rsplit("/", 1)[1]
     seen: dict[str, None] = {}
     taken: list[addresses.Network] = []
-    for subnet in subnets:
+    for number, subnet in enumerate(subnets):
         name = subnet.get("name") if isinstance(subnet, dict) else None
         if not isinstance(name, str) or not name:
             raise errors.cannot_parse("MissingResourceName", f"Resource {vnet_id} has a child without a name.")
@@ -72,20 +78,15 @@ def check_all(arm: Arm, vnet_id: str, outer: list[addresses.Network], subnets: l
                 )
             taken.append(network)
         _refuse_range_that_loses_addresses(arm, subnet_id, networks)
-        for reference in REFERENCES:
-            other = properties.get(reference)
-            if isinstance(other, dict) and other.get("id"):
-                _check_reference(arm, subnet_id, other["id"])
-
-
-def _check_reference(arm: Arm, subnet_id: str, other_id: str) -> None:
-    """What a subnet names is there, and at rest when it is new to the subnet (429 otherwise)."""
-    other, existing = arm.store.get(other_id), arm.store.get(subnet_id)
-    if other is None:
-        raise errors.invalid_reference(other_id, subnet_id)
-    known = existing is not None and other.key in references(existing.doc)
-    if not known and (state := arm.state_of(other)) in ("Updating", "Deleting"):
-        raise errors.retryable_reference(other.id, subnet_id, state, arm.last_operation_on(other))
+        existing = arm.store.get(subnet_id)
+        for reference, kind in REFERENCES.items():
+            other_id = (properties.get(reference) or {}).get("id")
+            if not other_id:
+                continue
+            at = f"properties.subnets[{number}].properties.{reference}"
+            other = references.found(arm, other_id, kind, at, subnet_id, location)
+            if existing is None or other.key not in mentioned(existing.doc):
+                references.refuse_unsettled(arm, other, subnet_id)
 
 
 def _refuse_range_that_loses_addresses(arm: Arm, subnet_id: str, networks: list[addresses.Network]) -> None:

@@ -17,7 +17,7 @@ from local.azure.arm import Arm, Call
 from local.azure.ids import ResourceId
 from local.azure.operations import Operation
 from local.azure.resources import peering_rules, subnet_rules
-from local.azure.resources.kind import Kind
+from local.azure.resources.kind import Kind, plain_location
 from local.azure.store import Json, Resource
 
 SUBNETS = "Microsoft.Network/virtualNetworks/subnets"
@@ -102,7 +102,7 @@ class VirtualNetwork(Kind):
                     f"Address space of the virtual network {target.name} has overlapping prefixes: {one}.",
                 )
         wanted = self._wanted_subnets(arm, call, existing)
-        subnet_rules.check_all(arm, vnet_id, outer, wanted)
+        subnet_rules.check_all(arm, vnet_id, outer, wanted, plain_location(call.body["location"]))
         if existing is not None:
             names = {str(each.get("name", "")).lower() for each in wanted}
             for subnet in arm.store.children(existing.id, SUBNETS):

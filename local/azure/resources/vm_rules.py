@@ -11,7 +11,8 @@ from local.azure import catalogue, errors, ids
 from local.azure.arm import Arm, Call
 from local.azure.catalogue import Size
 from local.azure.ids import ResourceId
-from local.azure.resources.network_interface import refuse_reserved
+from local.azure.resources import references
+from local.azure.resources.network_interface import NetworkInterface, refuse_reserved
 from local.azure.store import Json, Resource
 
 REFUSED_USERS = frozenset(
@@ -242,11 +243,13 @@ def _check_nics(arm: Arm, vm_id: str, profile: Any, location: str) -> None:
     if not isinstance(profile, dict) or not profile.get("networkInterfaces"):
         raise errors.missing_parameter("networkProfile")
     for nic_id in nic_ids({"networkProfile": profile}):
+        identity = ids.parse(nic_id)
+        if identity is None or identity.type.lower() != NetworkInterface.type.lower():
+            raise errors.invalid_parameter("networkProfile.networkInterfaces.id")
         nic = arm.store.get(nic_id)
         if nic is None or nic.location != location:
             raise errors.invalid_reference(nic_id, vm_id)
-        if (state := arm.state_of(nic)) in ("Updating", "Deleting"):
-            raise errors.retryable_reference(nic.id, vm_id, state, arm.last_operation_on(nic))
+        references.refuse_unsettled(arm, nic, vm_id)
         for other in arm.store.referrers(nic.id, "Microsoft.Compute/virtualMachines"):
             if other.key != ids.key(vm_id) and not other.hidden.get("failed_creation"):
                 raise errors.by_network(
