@@ -19,7 +19,21 @@ def matches(pattern: str, host: str) -> bool:
     return re.fullmatch(expression, host.lower()) is not None
 
 
-def route(properties: Json, host: str, port: int, frontend: str | None = None) -> Json | None:
+def _path_fits(pattern: str, path: str) -> bool:
+    return path.startswith(pattern[:-1]) if pattern.endswith("*") else path.rstrip("/") == pattern.rstrip("/")
+
+
+def _by_path(url_map: Json, path: str) -> tuple[Json | None, Json | None]:
+    """What a URL path map names for a path, as references: pool and settings. Its rules are tried in their order."""
+    inner = url_map.get("properties") or {}
+    for rule in inner.get("pathRules") or []:
+        own = rule.get("properties") or {}
+        if any(_path_fits(str(each).lower(), path.lower()) for each in own.get("paths") or []):
+            return own.get("backendAddressPool"), own.get("backendHttpSettings")
+    return inner.get("defaultBackendAddressPool"), inner.get("defaultBackendHttpSettings")
+
+
+def route(properties: Json, host: str, port: int, frontend: str | None = None, path: str = "/") -> Json | None:
     """The rule, its listener, and the pool and addresses behind it; None when nothing listens there."""
     by_id = {
         ids.key(part["id"]): part
@@ -52,8 +66,13 @@ def route(properties: Json, host: str, port: int, frontend: str | None = None) -
         hosts = hosts_of(listener)
         if hosts and not any(matches(each, host) for each in hosts):
             continue
-        pool = part(rule["properties"].get("backendAddressPool"))
-        settings = part(rule["properties"].get("backendHttpSettings"))
+        url_map = part(rule["properties"].get("urlPathMap"))
+        to_pool, to_settings = (
+            (rule["properties"].get("backendAddressPool"), rule["properties"].get("backendHttpSettings"))
+            if url_map is None
+            else _by_path(url_map, path)
+        )
+        pool, settings = part(to_pool), part(to_settings)
         targets = ((pool or {}).get("properties") or {}).get("backendAddresses") or []
         return {
             "rule": rule["name"],

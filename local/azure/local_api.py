@@ -14,7 +14,7 @@
   | "by_name", "gateway_limit": n, "page_size": n}`.
 - `GET /_local/route?gateway=&host=&port=`: `{"rule", "priority", "listener", "pool", "settings", "addresses"}` of what a
   request would reach, 404 when nothing listens. `gateway` is a name or an id, `frontend` may name a frontend
-  configuration. What counts is the document that was last provisioned.
+  configuration, `path` chooses in a URL path map. What counts is the document that was last provisioned.
 - `POST /_local/reset`: the starting hub again, nothing else.
 """
 
@@ -235,7 +235,9 @@ def _route(state: State, query: dict[str, str], _: Any) -> Reply:
         raise BadRequestError("port is a number")
     if gateway.properties.get("operationalState") == "Stopped":
         return Reply(404, {"error": "the gateway is stopped"})
-    reached = evaluation.route(properties, query.get("host", ""), int(port), query.get("frontend"))
+    reached = evaluation.route(
+        properties, query.get("host", ""), int(port), query.get("frontend"), query.get("path", "/")
+    )
     return Reply(200, reached) if reached else Reply(404, {"error": "nothing listens there"})
 
 

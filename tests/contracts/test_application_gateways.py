@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -212,9 +213,81 @@ def _double_name(document: Document) -> Document:
     return changed
 
 
+def _inside(collection: str, **values: Any) -> Any:
+    """A site whose pool, settings, probe, listener or port holds something else."""
+
+    def change(document: Document) -> Document:
+        changed = _site(document, "a", "a.example.com", 10)
+        changed["properties"][collection][-1]["properties"] |= values
+        return changed
+
+    return change
+
+
+def _second_port(port: int | None) -> Any:
+    def change(document: Document) -> Document:
+        changed = copy.deepcopy(document)
+        changed["properties"]["frontendPorts"].append({"name": "second", "properties": {"port": port}})
+        return changed
+
+    return change
+
+
+def _wrong_type(document: Document) -> Document:
+    changed = _site(document, "a", "a.example.com", 10)
+    inner = changed["properties"]["requestRoutingRules"][-1]["properties"]
+    inner["backendAddressPool"] = inner["backendHttpSettings"]
+    return changed
+
+
+def _another_gateways_pool(document: Document) -> Document:
+    changed = _site(document, "a", "a.example.com", 10)
+    inner = changed["properties"]["requestRoutingRules"][-1]["properties"]
+    inner["backendAddressPool"] = {"id": inner["backendAddressPool"]["id"].replace("hub-agw", "other")}
+    return changed
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
+        (_wrong_type, "InvalidRequestFormat"),
+        (_another_gateways_pool, "InvalidResourceReference"),
+        (_second_port(80), "ApplicationGatewayFrontendPortsUsingSamePortNumber"),
+        (_second_port(65000), "ApplicationGatewayFrontendPortIsInvalid"),
+        (_second_port(None), "ApplicationGatewayFrontendPortIsInvalid"),
+        (_inside("probes", path="health"), "ApplicationGatewayProbePathIsInvalid"),
+        (_inside("probes", unhealthyThreshold=21), "ApplicationGatewayProbeUnhealthyThresholdIsInvalid"),
+        (_inside("probes", interval=0), "ApplicationGatewayProbeIntervalIsInvalid"),
+        (_inside("probes", interval=10, timeout=11), "ApplicationGatewayProbeTimeoutIsInvalid"),
+        (_inside("probes", protocol="Gopher"), "InvalidRequestFormat"),
+        (
+            _inside("backendHttpSettingsCollection", requestTimeout=0),
+            "ApplicationGatewayBackendHttpSettingsRequestTimeoutIsInvalid",
+        ),
+        (_inside("backendHttpSettingsCollection", port=None), "ApplicationGatewayBackendHttpSettingsPortIsInvalid"),
+        (
+            _inside("backendHttpSettingsCollection", connectionDraining={"enabled": True, "drainTimeoutInSec": 3601}),
+            "ApplicationGatewayBackendHttpSettingsDrainTimeoutIsInvalid",
+        ),
+        (
+            _inside("backendAddressPools", backendAddresses=[{"ipAddress": "10.1.1.400"}]),
+            "ApplicationGatewayBackendAddressIsInvalid",
+        ),
+        (
+            _inside("backendAddressPools", backendAddresses=[{"ipAddress": "10.1.1.4"}] * 2),
+            "ApplicationGatewayBackendAddressIsInvalid",
+        ),
+        (
+            _inside("httpListeners", hostNames=["b.example.com"]),
+            "ApplicationGatewayHttpListenerBothHostNameAndHostNamesSpecified",
+        ),
+        (_inside("httpListeners", hostName="a_.-b"), "ApplicationGatewayHttpListenerHostNameIsInvalid"),
+        (_inside("httpListeners", hostName="*.example.com"), "ApplicationGatewayHttpListenerHostNameIsInvalid"),
+        (
+            _inside("httpListeners", hostName=None, hostNames=[f"h{n}.example.com" for n in range(6)]),
+            "ApplicationGatewayHttpListenerTooManyHostNames",
+        ),
+        (_inside("requestRoutingRules", ruleType="Fancy"), "InvalidRequestFormat"),
         (_shared_listener, "ApplicationGatewayRequestRoutingRulesUsingSameHttpListener"),
         (_no_priority, "ApplicationGatewayRequestRoutingRulePriorityCannotBeEmpty"),
         (
@@ -265,6 +338,77 @@ def test_the_words_of_a_pool_that_is_still_named_and_of_two_alike(
     )
 
 
+def test_the_words_of_a_probe_out_of_range_and_of_an_id_of_another_type(
+    azure: Azure, gateway: str, document: Document
+) -> None:
+    assert _refused(azure, _inside("probes", unhealthyThreshold=21)(document)).error.message == (
+        f"Unhealthy threshold specified for Probe {gateway}/probes/a-probe is not valid. Supported range is [0, 20]."
+    )
+    assert _refused(azure, _inside("probes", path="x")(document)).error.message == (
+        f"Path specified for Probe {gateway}/probes/a-probe is not valid. Path must start with a forward slash  and meet "
+        "the format requirements."
+    )
+    detail = _refused(azure, _wrong_type(document)).error.details[0]
+    assert detail.code == "InvalidJsonReferenceWrongType"
+    assert detail.message.endswith(
+        "types: applicationGateways/backendAddressPools. Path "
+        "properties.requestRoutingRules[1].properties.backendAddressPool."
+    )
+
+
+def _in_hub_subnet(azure: Azure, document: Document, name: str, **parts: Any) -> Document:
+    """A copy of the gateway under another name, in a subnet that is not delegated."""
+    changed: Document = json.loads(json.dumps(document).replace("/hub-agw", f"/{name}"))
+    changed = {key: value for key, value in changed.items() if key not in ("etag", "id", "name", "type")} | parts
+    subnet = {"id": azure.id("virtualNetworks/subnets", "hub-vnet", "hub-subnet")}
+    changed["properties"]["gatewayIPConfigurations"][0]["properties"]["subnet"] = subnet
+    changed["properties"]["frontendIPConfigurations"][0]["properties"] = {
+        "privateIPAllocationMethod": "Dynamic",
+        "subnet": subnet,
+    }
+    return changed
+
+
+def test_a_new_gateway_needs_a_delegated_subnet_and_an_old_one_only_when_it_is_isolated(
+    azure: Azure, document: Document
+) -> None:
+    path = azure.id("applicationGateways", "other")
+    subnet = azure.id("virtualNetworks/subnets", "hub-vnet", "hub-subnet")
+    refused = azure.send("PUT", path, _in_hub_subnet(azure, document, "other"))
+    assert refused.json()["error"] == {
+        "code": "ApplicationGatewayNetworkIsolationRequiresSubnetDelegation",
+        "message": f"Application Gateway {path} with NetworkIsolation requires subnet delegation. Please delegate subnet "
+        f"{subnet} to Microsoft.Network/applicationGateways.",
+        "details": [],
+    }
+    azure.plant(_in_hub_subnet(azure, document, "other") | {"id": path})
+    assert azure.send("PUT", path, _in_hub_subnet(azure, document, "other")).status_code == 200
+    isolated = _in_hub_subnet(azure, document, "other", tags={"EnhancedNetworkControl": "True"})
+    assert azure.send("PUT", path, isolated).status_code == 400
+
+
+def test_a_key_vault_certificate_that_is_broken_fails_every_put_late(azure: Azure, document: Document) -> None:
+    azure.fault(
+        "fail_operation",
+        method="PUT",
+        path="applicationGateways/hub-agw$",
+        code="ApplicationGatewayKeyVaultSecretException",
+        times=2,
+    )
+    for _ in range(2):
+        with pytest.raises(HttpResponseError) as caught:
+            _put(azure, document)
+        assert codes(caught.value) == (200, "ApplicationGatewayKeyVaultSecretException")
+        assert azure.network.application_gateways.get(RG, "hub-agw").provisioning_state == "Failed"
+    assert _put(azure, document).provisioning_state == "Succeeded"
+
+
+def test_an_identity_that_may_not_be_assigned_is_403(azure: Azure, gateway: str, document: Document) -> None:
+    azure.fault("refuse", method="PUT", path="applicationGateways/", status=403, code="LinkedAuthorizationFailed")
+    refused = azure.send("PUT", gateway, document)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "LinkedAuthorizationFailed")
+
+
 def test_older_api_versions_do_without_priorities(azure: Azure, gateway: str, document: Document) -> None:
     assert azure.send("PUT", gateway, _no_priority(document), version="2021-05-01").status_code == 200
 
@@ -313,6 +457,35 @@ def test_a_wildcard_catches_what_lies_under_it(azure: Azure, document: Document)
     _put(azure, changed)
     assert azure.route("deep.x.example.com")["rule"] == "wild-rule"
     assert azure.route("example.com")["rule"] == "defaultRoutingRule"
+
+
+def test_a_url_path_map_chooses_by_path(azure: Azure, gateway: str, document: Document) -> None:
+    changed = _site(_site(document, "a", "a.example.com", 10, "10.11.1.4"), "b", "b.example.com", 11, "10.11.2.4")
+    properties = changed["properties"]
+
+    def part(collection: str, of: str) -> Document:
+        return {"id": f"{gateway}/{collection}/{of}"}
+
+    first, second = (
+        {
+            "backendAddressPool": part("backendAddressPools", f"{name}-pool"),
+            "backendHttpSettings": part("backendHttpSettingsCollection", f"{name}-settings"),
+        }
+        for name in "ab"
+    )
+    defaults = {f"default{key[0].upper()}{key[1:]}": value for key, value in first.items()}
+    properties["urlPathMaps"] = [
+        {
+            "name": "map",
+            "properties": defaults | {"pathRules": [{"name": "api", "properties": {"paths": ["/api/*"]} | second}]},
+        }
+    ]
+    rule = properties["requestRoutingRules"][1]["properties"]
+    del rule["backendAddressPool"], rule["backendHttpSettings"]
+    rule |= {"ruleType": "PathBasedRouting", "urlPathMap": part("urlPathMaps", "map")}
+    _put(azure, changed)
+    assert azure.route("a.example.com")["pool"] == "a-pool"
+    assert azure.local("GET", "route", host="a.example.com", path="/api/v1")["pool"] == "b-pool"
 
 
 def test_traffic_follows_a_document_only_when_it_is_provisioned(azure: Azure, gateway: str, document: Document) -> None:

@@ -36,6 +36,7 @@ class ApplicationGateway(Kind):
         """The whole document."""
         known = gateway_document.certificate_names(existing.properties) if existing else set()
         gateway_rules.check(arm, str(target), call.body, call.api_version, known)
+        gateway_rules.check_isolation(arm, str(target), call.body, new=existing is None)
 
     def become(self, arm: Arm, call: Call, target: ResourceId, existing: Resource | None) -> Json:
         """With ids and back-references on every part. Certificates given by id without data stay [R]."""

@@ -34,6 +34,34 @@ COLLECTIONS = (
     "redirectConfigurations",
     "privateLinkConfigurations",
 )
+# which part, or which other resource, a property names
+NAMED_BY = {
+    "backendAddressPool": "backendAddressPools",
+    "backendHttpSettings": "backendHttpSettingsCollection",
+    "backendSettings": "backendSettingsCollection",
+    "defaultBackendAddressPool": "backendAddressPools",
+    "defaultBackendHttpSettings": "backendHttpSettingsCollection",
+    "defaultRedirectConfiguration": "redirectConfigurations",
+    "defaultRewriteRuleSet": "rewriteRuleSets",
+    "frontendIPConfiguration": "frontendIPConfigurations",
+    "frontendPort": "frontendPorts",
+    "httpListener": "httpListeners",
+    "listener": "listeners",
+    "loadDistributionPolicy": "loadDistributionPolicies",
+    "probe": "probes",
+    "redirectConfiguration": "redirectConfigurations",
+    "rewriteRuleSet": "rewriteRuleSets",
+    "sslCertificate": "sslCertificates",
+    "sslProfile": "sslProfiles",
+    "targetListener": "httpListeners",
+    "trustedRootCertificates": "trustedRootCertificates",
+    "urlPathMap": "urlPathMaps",
+}
+OTHERS_NAMED_BY = {
+    "subnet": "Microsoft.Network/virtualNetworks/subnets",
+    "publicIPAddress": "Microsoft.Network/publicIPAddresses",
+    "firewallPolicy": "Microsoft.Network/ApplicationGatewayWebApplicationFirewallPolicies",
+}
 CERTIFICATES = ("sslCertificates", "trustedRootCertificates", "authenticationCertificates")
 # which parts show who uses them, and under which name (recorded in cli2024 ag_http_listener_with_waf_policy)
 _USERS = {
@@ -57,19 +85,17 @@ def certificate_names(properties: Json) -> set[str]:
     return {f"{each}/{part['name']}".lower() for each in CERTIFICATES for part in properties.get(each) or []}
 
 
-def part_references(value: Any) -> Iterator[str]:
-    """The ids that the inside of a part mentions."""
+def part_references(value: Any, by: str = "") -> Iterator[tuple[str, str]]:
+    """The ids that the inside of a part mentions, each after the name of the property that does."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if name == "id" and isinstance(inner, str):
-                yield inner
-            elif name not in ("requestRoutingRules", "httpListeners", "urlPathMaps", "backendHttpSettings") or not (
-                isinstance(inner, list)
-            ):
-                yield from part_references(inner)
+                yield by, inner
+            elif name not in _USERS or not isinstance(inner, list):
+                yield from part_references(inner, name)
     elif isinstance(value, list):
         for inner in value:
-            yield from part_references(inner)
+            yield from part_references(inner, by)
 
 
 def decorated(gateway_id: str, properties: Json) -> Json:
@@ -93,7 +119,7 @@ def decorated(gateway_id: str, properties: Json) -> Json:
             by_key[ids.key(part["id"])] = (collection, part)
     for users, used in _USERS.items():
         for part in shown.get(users) or []:
-            for reference in dict.fromkeys(map(ids.key, part_references(part["properties"]))):
+            for reference in dict.fromkeys(ids.key(each) for _, each in part_references(part["properties"])):
                 collection, other = by_key.get(reference, ("", {}))
                 if collection in used:
                     other["properties"].setdefault(users, []).append({"id": part["id"]})

@@ -6,8 +6,9 @@ from typing import Any
 
 from local.azure import errors, ids
 from local.azure.arm import Arm
-from local.azure.resources.gateway_document import COLLECTIONS, part_references
-from local.azure.store import Json
+from local.azure.resources import gateway_values, references
+from local.azure.resources.gateway_document import COLLECTIONS, NAMED_BY, OTHERS_NAMED_BY, TYPE, part_references
+from local.azure.store import Json, Resource
 
 PRIORITIES_REQUIRED_SINCE = "2021-08-01"
 _AT_LEAST_ONE = {
@@ -38,7 +39,7 @@ def check(arm: Arm, gateway_id: str, body: Json, api_version: str, kept: set[str
     _check_references(arm, gateway_id, properties, known)
     _check_listeners(gateway_id, properties)
     _check_rules(gateway_id, properties, str(sku["tier"]), api_version)
-    _check_probes(gateway_id, properties)
+    gateway_values.check(gateway_id, properties)
     _check_certificates(gateway_id, properties, kept)
     _check_limits(arm, gateway_id, properties)
 
@@ -89,10 +90,11 @@ def _check_name(name: str) -> None:
 def _check_references(arm: Arm, gateway_id: str, properties: Json, known: set[str]) -> None:
     """An id that points nowhere, inside the gateway or outside it."""
     for collection in COLLECTIONS:
-        for part in properties.get(collection) or []:
+        for number, part in enumerate(properties.get(collection) or []):
             part_id = f"{gateway_id}/{collection}/{part['name']}"
-            for reference in part_references(_inner(part)):
+            for name, reference in part_references(_inner(part)):
                 key = ids.key(reference)
+                _check_type(name, reference, f"properties.{collection}[{number}].properties.{name}")
                 if key.startswith(ids.key(gateway_id) + "/"):
                     found = key in known or key.count("/") > ids.key(gateway_id).count("/") + 2
                 elif "/microsoft.network/" in key:
@@ -103,10 +105,38 @@ def _check_references(arm: Arm, gateway_id: str, properties: Json, known: set[st
                     raise errors.invalid_reference(reference, part_id)
     for part in properties["gatewayIPConfigurations"]:
         subnet = arm.store.get(_reference(part, "subnet"))
-        if subnet is not None and (state := arm.state_of(subnet)) in ("Updating", "Deleting"):
-            raise errors.retryable_reference(subnet.id, gateway_id, state, arm.last_operation_on(subnet))
+        if subnet is not None:
+            references.refuse_unsettled(arm, subnet, gateway_id)
     for part in properties["requestRoutingRules"]:
         _check_rule_is_whole(gateway_id, part)
+
+
+def _check_type(name: str, reference: str, at: str) -> None:
+    if name in NAMED_BY:
+        references.check_type(reference, f"{TYPE}/{NAMED_BY[name]}", at)
+    elif name in OTHERS_NAMED_BY:
+        references.check_type(reference, OTHERS_NAMED_BY[name], at)
+
+
+def check_isolation(arm: Arm, gateway_id: str, body: Json, *, new: bool) -> None:
+    """Azure isolates every new v2 gateway, and wants its subnet delegated; of those that were there, the ones with the
+    tag that says so [I]."""
+    tagged = str((body.get("tags") or {}).get("EnhancedNetworkControl")).lower() == "true"
+    if not new and not tagged:
+        return
+    for part in (body.get("properties") or {})["gatewayIPConfigurations"]:
+        subnet = arm.store.get(_reference(part, "subnet"))
+        if subnet is not None and TYPE.lower() not in _delegated_to(subnet):
+            raise errors.by_network(
+                "ApplicationGatewayNetworkIsolationRequiresSubnetDelegation",
+                f"Application Gateway {gateway_id} with NetworkIsolation requires subnet delegation. Please delegate "
+                f"subnet {subnet.id} to {TYPE}.",
+            )
+
+
+def _delegated_to(subnet: Resource) -> set[str]:
+    services = [_inner(each).get("serviceName") for each in subnet.properties.get("delegations") or []]
+    return {str(each).lower() for each in services}
 
 
 def _check_rule_is_whole(gateway_id: str, rule: Json) -> None:
@@ -117,6 +147,8 @@ def _check_rule_is_whole(gateway_id: str, rule: Json) -> None:
             "ApplicationGatewayRequestRoutingRuleMissingHttpListener",
             f"Request routing rule {rule_id} does not reference an http listener.",
         )
+    if inner.get("ruleType", "Basic") not in ("Basic", "PathBasedRouting"):
+        raise errors.cannot_parse("InvalidJson", f"Value '{inner['ruleType']}' is not valid for 'ruleType'.")
     if inner.get("ruleType", "Basic") == "Basic" and not inner.get("redirectConfiguration"):
         for name in ("backendAddressPool", "backendHttpSettings"):
             if not _reference(rule, name) and not (
@@ -218,18 +250,6 @@ def _check_rules(gateway_id: str, properties: Json, tier: str, api_version: str)
                 f"{rule_id} cannot have the same priority {priority}.",
             )
         priorities[priority] = rule_id
-
-
-def _check_probes(gateway_id: str, properties: Json) -> None:
-    for probe in properties.get("probes") or []:
-        inner = _inner(probe)
-        from_settings = inner.get("pickHostNameFromBackendHttpSettings") or inner.get("pickHostNameFromBackendSettings")
-        if not inner.get("host") and not from_settings and str(inner.get("protocol")).lower() in ("http", "https"):
-            raise errors.by_network(
-                "ApplicationGatewayProbeHostIsNull",
-                f"Probe '{gateway_id}/probes/{probe['name']}' is not valid. Host can only be null when "
-                "pickHostNameFromBackendHttpSettings is set to true.",
-            )
 
 
 def _check_certificates(gateway_id: str, properties: Json, kept: set[str]) -> None:
