@@ -58,6 +58,15 @@ def resource_group_not_found(group: str) -> ArmError:
     return by_gateway(404, "ResourceGroupNotFound", f"Resource group '{group}' could not be found.")
 
 
+def resource_group_being_deleted(group: str) -> ArmError:
+    """Nothing is written into a group that is being deleted, nor is the group itself (its words are unverified)."""
+    return by_gateway(
+        409,
+        "ResourceGroupBeingDeleted",
+        f"The resource group '{group}' is in deprovisioning state and cannot perform this operation.",
+    )
+
+
 def resource_not_found(type_and_name: str, group: str) -> ArmError:
     """For a missing resource, and for a child of a missing one (which names the parent) [R]."""
     return by_gateway(

@@ -14,7 +14,7 @@ from local.azure import catalogue, errors, ids, versions
 from local.azure.arm import Arm, Call, Reply
 from local.azure.ids import ResourceId
 from local.azure.operations import Operation
-from local.azure.resources import KINDS, locks, resource_group, subscription
+from local.azure.resources import KINDS, locks, resource_filters, resource_group, subscription
 from local.azure.resources.application_gateway import backend_health
 from local.azure.resources.kind import Kind, plain_location
 from local.azure.resources.network_interface import address_availability
@@ -75,12 +75,13 @@ def _provider(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
 
 def _groups(arm: Arm, call: Call, _: re.Match[str]) -> Reply:
     found = [resource_group.show(each) for each in arm.store.of_type(resource_group.TYPE)]
-    name, value = subscription.tag_filter(call.query.get("$filter", ""))
-    return paged(arm, call, [each for each in found if subscription.has_tag(each, name, value)])
+    wanted = resource_filters.parsed(call.query.get("$filter", ""))
+    return paged(arm, call, [each for each in found if wanted(each)])
 
 
 def _group(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
     group = match["group"]
+    locks.refuse(arm, call.method, ids.group_id(group))
     if call.method == "PUT":
         return resource_group.put(arm, call, group)
     if call.method == "PATCH":
@@ -92,9 +93,12 @@ def _group(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
 
 
 def _resources(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
+    """A list filtered by a tag doesn't show the tags ([D], [I])."""
     group = match.groupdict().get("group")
     if group:
         resource_group.get(arm, group)
+    text = call.query.get("$filter", "")
+    wanted = resource_filters.parsed(text)
     found = [
         subscription.entry(arm, each, call.query.get("$expand", ""))
         for each in arm.store.all()
@@ -102,9 +106,11 @@ def _resources(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
         and each.id.count("/") == 8
         and (group is None or each.group.lower() == group.lower())
     ]
-    wanted = subscription.resource_filter(call.query.get("$filter", ""))
+    found = [each for each in found if wanted(each)]
+    if "tagname" in text.lower():
+        found = [{name: value for name, value in each.items() if name != "tags"} for each in found]
     top = call.query.get("$top")
-    return paged(arm, call, [each for each in found if wanted(each)], int(top) if top and top.isdecimal() else None)
+    return paged(arm, call, found, int(top) if top and top.isdecimal() else None)
 
 
 # -- locks
@@ -192,9 +198,14 @@ def _results(arm: Arm, call: Call, operation: Operation) -> Reply:
     found = arm.store.get(operation.target)
     if operation.data.get("action") == "backendhealth" and found is not None:
         return Reply(200, backend_health(arm, found))
+    headers = {}
+    if operation.form == "network":
+        headers = arm.operations.first_headers(operation, call.host)
+        headers.pop("Retry-After", None)
+        headers.pop("x-ms-retry-after-ms", None)
     if operation.verb == "delete":
-        return Reply(204) if operation.form == "network" else Reply(200)
-    return Reply(200, _shown_target(arm, call, operation))
+        return Reply(204 if operation.form == "network" else 200, None, headers)
+    return Reply(200, _shown_target(arm, call, operation), headers)
 
 
 def _group_operation(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
@@ -242,6 +253,8 @@ def _in_group(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
     if len(rest) % 2 == 0:
         target = ResourceId(match["sub"], match["group"], namespace, tuple(rest[::2]), tuple(rest[1::2]))
         kind = _kind(namespace, target.types, call.api_version)
+        kind.check_group(arm, target)
+        locks.refuse(arm, call.method, str(target))
         if call.method == "HEAD":
             kind.find(arm, target)
             return Reply(204)
@@ -252,7 +265,10 @@ def _in_group(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
     types, names = tuple(rest[::2]), tuple(rest[1::2])
     parent = ResourceId(match["sub"], match["group"], namespace, types[:-1], names) if names else None
     if call.method == "POST" and parent is not None:
-        return _kind(namespace, parent.types, call.api_version).act(arm, call, parent, types[-1])
+        kind = _kind(namespace, parent.types, call.api_version)
+        kind.check_group(arm, parent)
+        locks.refuse(arm, call.method, str(parent))
+        return kind.act(arm, call, parent, types[-1])
     if call.method != "GET":
         raise method_not_allowed(call.method)
     if parent is not None and types[-1].lower() == "checkipaddressavailability":

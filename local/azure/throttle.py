@@ -94,7 +94,9 @@ class Throttle:
             left, wait = self._take("vm_puts")
             if left < 0:
                 raise _compute_throttled("PutVM3Min", wait)
-            headers["x-ms-ratelimit-remaining-resource"] = f"Microsoft.Compute/PutVM3Min;{int(left)}"
+            headers["x-ms-ratelimit-remaining-resource"] = (
+                f"Microsoft.Compute/PutVM3Min;{int(left)},Microsoft.Compute/PutVM30Min;{960 + int(left)}"
+            )
         return headers
 
 

@@ -175,6 +175,22 @@ def test_a_remote_vnet_that_is_not_there_is_refused(azure: Azure) -> None:
     assert codes(error) == (400, "InvalidResourceReference")
 
 
+def test_a_peered_vnet_can_not_grow_into_another_spokes_space(azure: Azure, spoke: str, hub: str) -> None:
+    azure.peer("hub-vnet", "hub-to-spoke", spoke)
+    azure.peer("spoke", "spoke-to-hub", hub)
+    other = azure.vnet("other", "10.11.2.0/24")
+    azure.peer("hub-vnet", "hub-to-other", other)
+    azure.peer("other", "other-to-hub", hub)
+    for prefix, code in (
+        ("10.0.7.0/24", "VnetAddressSpacesOverlap"),
+        ("10.11.1.0/24", "VnetAddressSpaceOverlapsWithAlreadyPeeredVnet"),
+    ):
+        body = azure.send("GET", other).json()
+        body["properties"]["addressSpace"]["addressPrefixes"].append(prefix)
+        refused = azure.send("PUT", other, body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, code)
+
+
 def test_a_changed_address_space_has_to_be_synchronised(azure: Azure, spoke: str, hub: str) -> None:
     azure.peer("hub-vnet", "hub-to-spoke", spoke)
     azure.peer("spoke", "spoke-to-hub", hub)

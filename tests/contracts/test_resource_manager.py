@@ -257,8 +257,38 @@ def test_resources_are_found_by_tag_in_the_group_and_in_the_subscription(azure: 
     query = "tagName eq 'spoke_id' and tagValue eq '1'"
     assert [each.name for each in azure.resources.resources.list_by_resource_group(RG, filter=query)] == ["n0", "n1"]
     assert [each.name for each in azure.resources.resources.list(filter=query)] == ["n0", "n1"]
-    only = azure.resources.resources.list(filter="resourceType eq 'Microsoft.Network/applicationGateways'")
-    assert [each.name for each in only] == ["hub-agw"]
+    shown = list(azure.resources.resources.list(filter=query))
+    assert [each.tags for each in shown] == [None, None], "a list filtered by a tag doesn't show the tags"
+    assert all(
+        each.tags
+        for each in azure.resources.resources.list(filter="substringof('n', name)")
+        if each.name[1:2].isdigit()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("resourceType eq 'Microsoft.Network/applicationGateways'", ["hub-agw"]),
+        ("resourceGroup eq 'HUB-RG' and name ne 'hub-vnet'", ["hub-agw-pip", "hub-agw"]),
+        ("name eq 'hub-vnet' or name eq 'hub-agw'", ["hub-vnet", "hub-agw"]),
+        ("substringof('AGW', name)", ["hub-agw-pip", "hub-agw"]),
+        ("startswith(name, 'hub-v')", ["hub-vnet"]),
+        ("name eq 'it''s and nothing'", []),
+        ("colour eq 'red'", None),
+        ("name like 'x'", None),
+        ("tagName eq 'a' and resourceGroup eq 'hub-rg'", None),
+        ("tagValue eq 'a'", None),
+        ("nonsense", None),
+    ],
+)
+def test_a_filter_is_followed_or_refused_but_never_ignored(azure: Azure, text: str, names: list[str] | None) -> None:
+    path = f"/subscriptions/{azure.subscription_id}/resources"
+    answer = azure.send("GET", path, version="2021-04-01", query={"$filter": text})
+    if names is None:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "InvalidFilterInQueryString")
+    else:
+        assert [each["name"] for each in answer.json()["value"]] == names
 
 
 def test_long_lists_come_in_pages(azure: Azure) -> None:

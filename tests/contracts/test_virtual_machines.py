@@ -146,6 +146,55 @@ def test_trying_again_on_a_failed_vm_meets_its_own_disk(azure: Azure, nic: str) 
     assert error.error.target == azure.id("disks", "vm1-osdisk", group="HUB-RG")
 
 
+def test_a_disk_of_another_vm_stays_with_that_vm(azure: Azure, nic: str) -> None:
+    first = azure.vm("vm1", nic)
+    second = azure.nic("n2", azure.id("virtualNetworks/subnets", "v1", "web")).id
+    body = azure.vm_body("vm2", second)
+    body["properties"]["storageProfile"]["osDisk"] |= {"name": "vm1-osdisk", "deleteOption": "Delete"}
+    assert codes(_failed(azure, body, "vm2")) == (200, "ConflictingUserInput")
+    assert azure.compute.disks.get(RG, "vm1-osdisk").managed_by == first.id
+    azure.compute.virtual_machines.begin_delete(RG, "vm2", polling=azure.done).result()
+    assert azure.compute.disks.get(RG, "vm1-osdisk").managed_by == first.id
+    azure.compute.virtual_machines.begin_delete(RG, "vm1", polling=azure.done).result()
+    azure.compute.disks.begin_delete(RG, "vm1-osdisk", polling=azure.done).result()
+
+
+def test_the_boot_log_is_where_azure_keeps_it_when_boot_diagnostics_are_on(azure: Azure, nic: str) -> None:
+    azure.vm("vm1", nic)
+    found = azure.compute.virtual_machines.retrieve_boot_diagnostics_data(RG, "vm1")
+    assert found.serial_console_log_blob_uri.startswith("https://")
+    off = {"properties": {"diagnosticsProfile": {"bootDiagnostics": {"enabled": False}}}}
+    azure.compute.virtual_machines.begin_update(RG, "vm1", off, polling=azure.done).result()
+    with pytest.raises(ResourceExistsError) as caught:
+        azure.compute.virtual_machines.retrieve_boot_diagnostics_data(RG, "vm1")
+    assert codes(caught.value) == (409, "OperationNotAllowed")
+
+
+def test_a_vm_can_be_resized_within_the_quota_only_and_keeps_what_a_put_leaves_out(azure: Azure, nic: str) -> None:
+    azure.vm("vm1", nic)
+    azure.local("POST", "quota", {"location": PLACE, "quotas": {"standardDSv5Family": 2}})
+
+    def resize(size: str) -> Any:
+        return azure.send(
+            "PATCH", azure.id("virtualMachines", "vm1"), {"properties": {"hardwareProfile": {"vmSize": size}}}
+        )
+
+    assert resize("Standard_Huge").json()["error"]["code"] == "InvalidParameter"
+    assert resize("Standard_D4s_v5").json()["error"]["code"] == "OperationNotAllowed"
+    assert resize("Standard_D2s_v5").status_code == 200
+    azure.advance(10)
+    body = azure.vm_body("vm1", nic)
+    del body["properties"]["storageProfile"], body["properties"]["osProfile"]
+    body["properties"]["hardwareProfile"]["vmSize"] = "Standard_D2s_v5"
+    assert azure.send("PUT", azure.id("virtualMachines", "vm1"), body).status_code == 200
+    azure.advance(45)
+    profile = azure.compute.virtual_machines.get(RG, "vm1").storage_profile
+    assert (profile.image_reference.sku, profile.os_disk.managed_disk.storage_account_type) == (
+        "22_04-lts-gen2",
+        "StandardSSD_LRS",
+    )
+
+
 def test_core_quota_is_operation_not_allowed(azure: Azure, nic: str) -> None:
     azure.local("POST", "quota", {"location": PLACE, "quotas": {"standardBSFamily": 3}})
     azure.vm("vm1", nic)

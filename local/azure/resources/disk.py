@@ -71,19 +71,24 @@ class Disk(Kind):
 
     def blocks_delete(self, arm: Arm, resource: Resource) -> None:
         """Attached, also while the VM's delete is running [R]."""
-        for vm in arm.store.referrers(resource.id, VM):
+        for vm in holders(arm, resource):
             raise errors.ArmError(409, "OperationNotAllowed", f"Disk {resource.name} is attached to VM {vm.id}.")
 
     def show(self, arm: Arm, resource: Resource, call: Call | None = None) -> Json:
         """With the VM that it is attached to."""
         shown = super().show(arm, resource, call)
-        users = arm.store.referrers(resource.id, VM)
+        users = holders(arm, resource)
         shown.pop("managedBy", None)
         if users:
             shown["managedBy"] = users[0].id
         deallocated = users and users[0].hidden.get("power") == "deallocated"
         shown["properties"]["diskState"] = "Reserved" if deallocated else "Attached" if users else "Unattached"
         return shown
+
+
+def holders(arm: Arm, disk: Resource) -> list[Resource]:
+    """The VMs that a disk is attached to: not one that wanted a disk of this name and found it taken."""
+    return [vm for vm in arm.store.referrers(disk.id, VM) if ids.key(str(vm.hidden.get("taken_disk", ""))) != disk.key]
 
 
 def _shown(gigabytes: int, at: str, guid: str) -> Json:

@@ -14,7 +14,7 @@ from local.azure import errors, ids
 from local.azure.arm import Arm, Call, Reply
 from local.azure.ids import ResourceId
 from local.azure.operations import FAILED, SUCCEEDED, Operation
-from local.azure.resources import locks, references, shapes, tags
+from local.azure.resources import references, shapes, tags
 from local.azure.store import Json, Resource
 
 LOCATIONS = {
@@ -151,11 +151,7 @@ class Kind:
         """Nothing is written into a group that is being deleted (its words are unverified)."""
         group = arm.store.get(ids.group_id(target.group))
         if group is not None and group.properties.get("provisioningState") == "Deleting":
-            raise errors.by_gateway(
-                409,
-                "ResourceGroupBeingDeleted",
-                f"The resource group '{group.name}' is in deprovisioning state and cannot perform this operation.",
-            )
+            raise errors.resource_group_being_deleted(group.name)
 
     def get(self, arm: Arm, call: Call, target: ResourceId) -> Reply:
         """GET."""
@@ -173,7 +169,6 @@ class Kind:
         self.check_group_stays(arm, target)
         self.check_name(target)
         self.check_envelope(call, target, existing)
-        locks.refuse_write(arm, target)
         self.check_preconditions(arm, call, str(target), existing)
         self.check_free(arm, call, target, "put")
         self.check(arm, call, target, existing)
@@ -216,7 +211,6 @@ class Kind:
     def delete(self, arm: Arm, call: Call, target: ResourceId) -> Reply:
         """DELETE: 202 and an operation; 204 when there is nothing."""
         self.check_group(arm, target)
-        locks.refuse_delete(arm, target)
         found = arm.store.get(str(target))
         if found is None:
             return Reply(204)
@@ -232,7 +226,6 @@ class Kind:
     def patch(self, arm: Arm, call: Call, target: ResourceId) -> Reply:
         """PATCH of the tags: done at once."""
         found = self.find(arm, target)
-        locks.refuse_write(arm, target)
         self.check_preconditions(arm, call, found.id, found)
         shapes.check(call.body)
         tags.check(call.body.get("tags"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from local.azure import errors, ids
 from local.azure.arm import Arm
-from local.azure.ids import ResourceId
 from local.azure.store import Resource
 
 TYPE = "Microsoft.Authorization/locks"
@@ -36,17 +35,13 @@ def listed_at(arm: Arm, scope: str) -> list[Resource]:
     return covering(arm, scope) + under
 
 
-def refuse_write(arm: Arm, target: ResourceId) -> None:
-    """ReadOnly forbids writes."""
-    _refuse(arm, str(target), "write", {"readonly"})
-
-
-def refuse_delete(arm: Arm, target: ResourceId) -> None:
-    """ReadOnly and CanNotDelete forbid deletes."""
-    _refuse(arm, str(target), "delete", {"readonly", "cannotdelete"})
-
-
-def _refuse(arm: Arm, scope: str, action: str, levels: set[str]) -> None:
+def refuse(arm: Arm, method: str, scope: str) -> None:
+    """ReadOnly forbids everything but GET, a POST such as a gateway's backendhealth too; CanNotDelete forbids
+    DELETE [D]. ARM looks at locks before any provider sees the request."""
+    if method in ("GET", "HEAD"):
+        return
+    action = {"DELETE": "delete", "POST": "action"}.get(method, "write")
+    levels = {"readonly", "cannotdelete"} if method == "DELETE" else {"readonly"}
     held = [lock for lock in covering(arm, scope) if str(lock.properties.get("level", "")).lower() in levels]
     if held:
         names = ",".join(lock.id.split("/providers/Microsoft.Authorization")[0] for lock in held)

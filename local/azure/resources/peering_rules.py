@@ -85,7 +85,7 @@ def check(arm: Arm, vnet_id: str, peering_id: str, body: Json, own_space: list[s
                 "peering referencing the same remote virtual network.",
             )
     space = own_space if own_space is not None else addresses.of_space(own.properties if own else {})
-    _check_spaces(arm, vnet_id, space, remote, peering_id)
+    check_spaces(arm, vnet_id, space, remote, peering_id)
     _check_gateways(arm, vnet_id, remote, peering_id, properties)
     back = other_side(arm, vnet_id, remote.id)
     if back is not None and back.properties.get("peeringState") == "Disconnected":
@@ -107,7 +107,8 @@ def check_states(arm: Arm, vnet_id: str, remote_id: str, peering_id: str, verb: 
             raise errors.referenced_resource_not_provisioned(vnet.id, peering_id, state, arm.last_operation_on(vnet))
 
 
-def _check_spaces(arm: Arm, vnet_id: str, space: list[str], remote: Resource, peering_id: str) -> None:
+def check_spaces(arm: Arm, vnet_id: str, space: list[str], remote: Resource, peering_id: str) -> None:
+    """The two VNets' ranges, and those of what either is peered with already."""
     remote_space = addresses.of_space(remote.properties)
     if pairs := addresses.overlapping(space, remote_space):
         raise errors.by_network(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from local.azure import errors, ids
@@ -15,6 +16,7 @@ from local.azure.store import Json, Resource
 
 TYPE = "Microsoft.Resources/resourceGroups"
 _RETRY_AFTER = 15
+_NAME = re.compile(r"^[\w.()-]{1,90}$")
 # what has to go before what, when a group is deleted
 _ORDER = (
     "microsoft.compute/virtualmachines",
@@ -43,11 +45,18 @@ def get(arm: Arm, group: str) -> Resource:
 
 def put(arm: Arm, call: Call, group: str) -> Reply:
     """201 or 200, done at once."""
-    if not 1 <= len(group) <= 90 or group.endswith("."):
-        raise errors.by_gateway(400, "InvalidResourceGroup", f"The provided resource group name '{group}' is invalid.")
+    if not _NAME.match(group) or group.endswith("."):
+        raise errors.by_gateway(
+            400,
+            "InvalidResourceGroup",
+            f"The provided resource group name '{group}' is invalid: it has at most 90 letters, digits, '-', '.', '(', "
+            "')' or '_' and doesn't end with a '.'.",
+        )
     shapes.check(call.body)
     tags.check(call.body.get("tags"))
     existing = arm.store.get(ids.group_id(group))
+    if existing is not None and existing.properties.get("provisioningState") == "Deleting":
+        raise errors.resource_group_being_deleted(group)
     location = str(call.body.get("location") or "")
     if not location:
         raise errors.by_gateway(400, "LocationRequired", "The location property is required for this definition.")
@@ -82,8 +91,11 @@ def patch(arm: Arm, call: Call, group: str) -> Reply:
 
 
 def delete(arm: Arm, call: Call, group: str) -> Reply:
-    """202 with a Location; a missing group is 404."""
+    """202 with a Location; a missing group is 404, a second delete joins the first."""
     found = get(arm, group)
+    running = next((each for each in arm.operations.running() if ids.key(each.target) == found.key), None)
+    if running is not None:
+        return Reply(202, None, _poll_headers(arm, running, call.host, found.name))
     held = [each for each in locks.listed_at(arm, found.id) if each.properties.get("level") in locks.LEVELS]
     if held:
         scopes = ",".join(locks.scope_of(each) for each in held)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-
 from local.azure import catalogue, errors, ids
 from local.azure.arm import Arm
 from local.azure.catalogue import Size
@@ -115,42 +112,6 @@ def entry(arm: Arm, resource: Resource, expand: str) -> Json:
     if "provisioningstate" in expand.lower():
         shown["provisioningState"] = arm.state_of(resource)
     return shown
-
-
-def tag_filter(text: str) -> tuple[str | None, str | None]:
-    """`tagName eq 'a' and tagValue eq 'b'`."""
-    name = re.search(r"tagName\s+eq\s+'((?:[^']|'')*)'", text, re.IGNORECASE)
-    value = re.search(r"tagValue\s+eq\s+'((?:[^']|'')*)'", text, re.IGNORECASE)
-    return (name[1].replace("''", "'") if name else None, value[1].replace("''", "'") if value else None)
-
-
-def has_tag(shown: Json, name: str | None, value: str | None) -> bool:
-    """Tag names are compared without letter case, values with it."""
-    if name is None:
-        return True
-    tags = {each.lower(): text for each, text in (shown.get("tags") or {}).items()}
-    return name.lower() in tags and (value is None or tags[name.lower()] == value)
-
-
-def resource_filter(text: str) -> Callable[[Json], bool]:
-    """What the generic list filters by: a tag, a type, a name, a group, a location."""
-    name, value = tag_filter(text)
-    wanted = {
-        part: match[1].lower()
-        for part in ("resourceType", "name", "location", "resourceGroup")
-        if (match := re.search(rf"\b{part}\s+eq\s+'([^']*)'", text, re.IGNORECASE))
-    }
-
-    def fits(shown: Json) -> bool:
-        actual = {
-            "resourceType": shown["type"],
-            "name": shown["name"],
-            "location": shown.get("location", ""),
-            "resourceGroup": ids.group_of(shown["id"]),
-        }
-        return has_tag(shown, name, value) and all(actual[part].lower() == text for part, text in wanted.items())
-
-    return fits
 
 
 def lock(resource: Resource) -> Json:

@@ -77,7 +77,7 @@ class VirtualMachine(Kind):
         linux.setdefault("patchSettings", {"patchMode": "ImageDefault", "assessmentMode": "ImageDefault"})
         profile |= {"secrets": [], "allowExtensionOperations": True, "requireGuestProvisionSignal": True}
         properties["osProfile"] = profile
-        storage = properties.get("storageProfile") or {}
+        storage = copy.deepcopy(before.get("storageProfile") or {}) | (properties.get("storageProfile") or {})
         storage["osDisk"] = self._os_disk(target, storage.get("osDisk") or {}, before)
         image = catalogue.image_of(storage.get("imageReference") or {})
         if image is not None:
@@ -93,9 +93,11 @@ class VirtualMachine(Kind):
         suffix = hashlib.sha256(str(target).lower().encode()).hexdigest()[:32]
         name = given.get("name") or old.get("name") or f"{target.name}_disk1_{suffix}"
         disk_id = ResourceId(ids.SUBSCRIPTION_ID, target.group.upper(), "Microsoft.Compute", ("disks",), (name,))
-        managed = {"storageAccountType": "Standard_LRS"} | (given.get("managedDisk") or {}) | {"id": str(disk_id)}
+        asked = (old.get("managedDisk") or {}) | (given.get("managedDisk") or {})
+        managed = {"storageAccountType": "Standard_LRS"} | asked | {"id": str(disk_id)}
         return (
             {"osType": "Linux", "caching": "ReadWrite", "deleteOption": "Detach", "diskSizeGB": 30}
+            | old
             | given
             | {
                 "name": name,
@@ -134,6 +136,7 @@ class VirtualMachine(Kind):
                 more["state"] = "Creating"
             if resource.hidden.get("creating"):
                 more["error"] = self._make_disk(arm, resource)
+                resource = arm.store.get(resource.id) or resource
                 self._attach(arm, resource)
         return super().start(arm, call, resource, verb, seconds, retry_after, **more)
 
@@ -144,6 +147,8 @@ class VirtualMachine(Kind):
         if str(os_disk.get("createOption")).lower() == "attach":
             return None
         if arm.store.get(disk_id) is not None:
+            if resource.hidden.get("made_disk") != disk_id:
+                arm.store.change(resource, hidden=resource.hidden | {"taken_disk": disk_id})
             return {
                 "code": "ConflictingUserInput",
                 "message": f"Disk {os_disk['name']} already exists in resource group {ids.group_of(disk_id)}. Only "
@@ -151,6 +156,8 @@ class VirtualMachine(Kind):
                 "target": disk_id,
             }
         disk.make_os_disk(arm, resource, os_disk)
+        hidden = {name: value for name, value in resource.hidden.items() if name != "taken_disk"}
+        arm.store.change(resource, hidden=hidden | {"made_disk": disk_id})
         return None
 
     @staticmethod
@@ -192,7 +199,9 @@ class VirtualMachine(Kind):
         """Disk and NIC stay, unless their delete option says otherwise ([R])."""
         os_disk = (resource.properties.get("storageProfile") or {}).get("osDisk") or {}
         if os_disk.get("deleteOption") == "Delete" and "managedDisk" in os_disk:
-            arm.store.delete(os_disk["managedDisk"]["id"])
+            own = arm.store.get(os_disk["managedDisk"]["id"])
+            if own is not None and resource in disk.holders(arm, own):
+                arm.store.delete(own.id)
         for reference in (resource.properties.get("networkProfile") or {}).get("networkInterfaces") or []:
             nic = arm.store.get(str(reference.get("id")))
             if nic is None:
@@ -217,6 +226,7 @@ class VirtualMachine(Kind):
         wanted = call.body.get("properties") or {}
         vm_rules.refuse_changes(wanted, found)
         parts: Json = {"properties": _merged(found.properties, wanted)}
+        vm_rules.check_capacity(arm, found.id, parts["properties"], found.location, found)
         if call.body.get("tags") is not None:
             parts["tags"] = dict(call.body["tags"])
         changed = arm.store.change(found, etag=self.next_etag(arm, found), **parts)
@@ -224,8 +234,10 @@ class VirtualMachine(Kind):
         return Reply(200, self.show(arm, changed, call), arm.operations.first_headers(operation, call.host))
 
     def act(self, arm: Arm, call: Call, target: ResourceId, action: str) -> Reply:
-        """Start, deallocate, power off, restart: 202 and an operation."""
+        """Start, deallocate, power off, restart: 202 and an operation. The boot log's address: at once."""
         found = self.find(arm, target)
+        if action.lower() == "retrievebootdiagnosticsdata":
+            return Reply(200, _boot_diagnostics(found))
         if action.lower() not in _POWER:
             return super().act(arm, call, target, action)
         self.check_free(arm, call, target, "action")
@@ -251,6 +263,23 @@ class VirtualMachine(Kind):
         if call is not None and "instanceview" in call.query.get("$expand", "").lower():
             shown["properties"]["instanceView"] = instance_view(arm, resource)
         return shown
+
+
+def _boot_diagnostics(vm: Resource) -> Json:
+    """Addresses of two blobs in the storage that Azure manages; nothing is served there."""
+    if not ((vm.properties.get("diagnosticsProfile") or {}).get("bootDiagnostics") or {}).get("enabled"):
+        raise errors.ArmError(
+            409,
+            "OperationNotAllowed",
+            f"Boot diagnostics is not enabled for the VM '{vm.name}'. Please enable it to retrieve its data.",
+        )
+    number = hashlib.sha256(vm.key.encode()).hexdigest()[:16]
+    blob = f"https://md-{number}.z1.blob.storage.azure.net/bootdiagnostics-{number}/{vm.name}.{vm.properties['vmId']}"
+    signed = "sv=2018-03-28&sr=b&sig=local&se=9999-01-01T00%3A00%3A00Z&sp=r"
+    return {
+        "consoleScreenshotBlobUri": f"{blob}.screenshot.bmp?{signed}",
+        "serialConsoleLogBlobUri": f"{blob}.serialconsole.log?{signed}",
+    }
 
 
 def _merged(before: Json, changes: Json) -> Json:

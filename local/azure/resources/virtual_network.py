@@ -109,10 +109,14 @@ class VirtualNetwork(Kind):
                 if subnet.name.lower() not in names:
                     subnet_rules.refuse_delete_in_use(arm, subnet)
         for each in properties.get("virtualNetworkPeerings") or []:
-            if arm.store.get(f"{vnet_id}/virtualNetworkPeerings/{each.get('name')}") is None:
-                peering_rules.check(
-                    arm, vnet_id, f"{vnet_id}/virtualNetworkPeerings/{each.get('name')}", each, prefixes
-                )
+            peering_id = f"{vnet_id}/virtualNetworkPeerings/{each.get('name')}"
+            peering = arm.store.get(peering_id)
+            if peering is None:
+                peering_rules.check(arm, vnet_id, peering_id, each, prefixes)
+            elif existing is not None and prefixes != addresses.of_space(existing.properties):
+                remote = arm.store.get(peering_rules.remote_of(peering.properties))
+                if remote is not None:
+                    peering_rules.check_spaces(arm, vnet_id, prefixes, remote, peering_id)
 
     def _wanted_subnets(self, arm: Arm, call: Call, existing: Resource | None) -> list[Json]:
         properties = call.body.get("properties") or {}

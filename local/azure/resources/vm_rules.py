@@ -12,6 +12,7 @@ from local.azure.arm import Arm, Call
 from local.azure.catalogue import Size
 from local.azure.ids import ResourceId
 from local.azure.resources import references
+from local.azure.resources.disk import holders as disk_holders
 from local.azure.resources.network_interface import NetworkInterface, refuse_reserved
 from local.azure.store import Json, Resource
 
@@ -33,10 +34,16 @@ def check(arm: Arm, call: Call, target: ResourceId, location: str, existing: Res
     else:
         refuse_changes(properties, existing)
     _check_nics(arm, str(target), properties.get("networkProfile"), location)
+    check_capacity(arm, str(target), properties, location, existing)
+
+
+def check_capacity(arm: Arm, vm_id: str, properties: Json, location: str, existing: Resource | None) -> None:
+    """Whether a size, when it is new to the VM, can be had and paid for from the quota."""
+    size = _check_size(properties)
     before = str((existing.properties.get("hardwareProfile") or {}).get("vmSize", "")) if existing else ""
     if before.lower() != size.name.lower():
         _check_restrictions(arm, size, location)
-        _check_quota(arm, str(target), size, location)
+        _check_quota(arm, vm_id, size, location)
 
 
 def _check_size(properties: Json) -> Size:
@@ -230,7 +237,7 @@ def _check_attached_disk(arm: Arm, disk: Json) -> None:
     found = arm.store.get(str(disk_id)) if disk_id else None
     if found is None:
         raise errors.ArmError(404, "NotFound", f"Disk {disk.get('name')} is not found.", target="managedDisk.id")
-    for vm in arm.store.referrers(found.id, "Microsoft.Compute/virtualMachines"):
+    for vm in disk_holders(arm, found):
         raise errors.ArmError(409, "ConflictingUserInput", f"Disk {found.name} is attached to VM {vm.id}.")
 
 
