@@ -212,7 +212,12 @@ class _Look:
             removed=remembered({**self.writer.removed, **going}, utc_now()),
         )
         self._mark(fenced, decided.prepared)
-        again = self._gateway()
+        try:
+            again = self._gateway()
+        except Exception:
+            # Nothing was sent: nobody has to wait until nothing can arrive any more.
+            self._mark(self.writer.at_rest())
+            raise
         if again is None or again.get("etag") != gateway.get("etag") or is_busy(again):
             self._mark(self.writer.at_rest())
             return self._next(_FRESH, 0.0)

@@ -150,6 +150,24 @@ def test_a_write_between_our_look_and_our_put_begins_a_new_round(world: World, m
     assert [each["status"] for each in world.gateway_puts()] == [200, 200]
 
 
+def test_a_look_that_fails_before_the_put_keeps_nobody_waiting_for_an_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.want_site(1)
+    mark, once = gateway_writer._Look._mark, iter([True])
+
+    def failing(look: Any, writer: Any, *rows: Any) -> None:
+        mark(look, writer, *rows)
+        if writer.phase == "sending" and next(once, False):
+            world.azure.fault(method="GET", path=GATEWAY, mode="refuse", status=500)
+
+    monkeypatch.setattr(gateway_writer._Look, "_mark", failing)
+    began = world.now.moment
+    world.write_gateway()
+    assert world.reaches(1)
+    assert (world.now.moment - began).total_seconds() < 70, "an unanswered PUT is waited for 80 s"
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_throttled_put_waits_as_long_as_it_is_told(world: World, status: int) -> None:
     world.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=status, code="ServerBusy", retry_after=17)
