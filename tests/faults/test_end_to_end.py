@@ -24,7 +24,8 @@ Document = dict[str, Any]
 UNDER_WAY = frozenset({"accepted", "in_progress", "rolling_back", "deleting"})
 FULL = pytest.mark.full
 # An activity or a look that meets a fault is tried again soon: it is the stand-in's time that is scaled, not the table's.
-PATIENT = {"RETRY_FIRST_SECONDS": "0.1", "RETRY_MAX_SECONDS": "1"}
+# What the gateway's writer doesn't know the end of it waits out: a little longer than a request may take.
+PATIENT = {"RETRY_FIRST_SECONDS": "0.1", "RETRY_MAX_SECONDS": "1", "ARM_TIMEOUT_SECONDS": "5"}
 
 # 30 % of all calls of Azure Resource Manager, one in ten calls of the tables.
 ARM_STORM = [

@@ -402,3 +402,21 @@ def test_an_instance_can_be_restarted_under_its_own_id_and_a_new_one(stage: Stag
     assert other != run
     stage.play()
     assert [stage.status(one).output for one in (run, other)] == ["hello you", "hello you"]
+
+
+def test_functions_take_turns_so_that_many_calls_of_one_dont_hold_up_another(stage: Stage) -> None:
+    stage.start("fan_out", 20, "many")
+    stage.play()
+    stage.start("chain", {"steps": 1}, "one")
+    stage.play()
+    taken = [stage.engine.take_task() for _ in range(3)]
+    assert [task and task.name for task in taken] == ["double", "echo", "double"]
+
+
+def test_orchestrations_take_turns_by_name_also_after_a_crash(stage: Stage) -> None:
+    for number in range(5):
+        stage.start("hello", number, f"hello-{number}")
+    stage.start("chain", {"steps": 1}, "chain")
+    stage.crash()
+    taken = [stage.engine.take_episode() for _ in range(3)]
+    assert [episode and episode.instance_id for episode in taken] == ["hello-0", "chain", "hello-1"]

@@ -133,6 +133,7 @@ class Engine:
             instance.parent, instance.parent_execution = parent[0].id, parent[0].execution
             instance.parent_task = parent[1]
         self.store.put_instance(instance)
+        self._agenda.begins(instance)
         self._send(instance_id, self._started(instance, now), instance.execution)
         return instance
 
@@ -199,6 +200,7 @@ class Engine:
         self._forget_in_memory(instance.id)
         instance.status, instance.output, instance.updated = ev.RUNNING, None, self.clock.now()
         self.store.put_instance(instance)
+        self._agenda.begins(instance)
         self._send(instance.id, event(ev.GENERIC, self.clock.now(), Data=reason), instance.execution)
         rewound = [instance]
         for child_id in children:
@@ -395,6 +397,7 @@ class Engine:
         )
         new.append(event(ev.ORCHESTRATOR_COMPLETED, now))
         self._agenda.forget_timers(self.store.drop_timers(instance.id))
+        self._agenda.ends(instance.id)
         self._forget_in_memory(instance.id)
         if instance.parent:
             if outcome.status == ev.COMPLETED:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from local.functions.durable.events import Event, text
+from local.functions.durable.events import FINISHED, Event, text
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS instances (
@@ -155,6 +155,10 @@ class Store:
     def instances(self, where: str = "1", values: Sequence[Any] = (), limit: int = -1) -> list[Instance]:
         rows = self._read(f"{READ_INSTANCE} WHERE {where} ORDER BY created, id LIMIT ?", (*values, limit))
         return [Instance(*row) for row in rows]
+
+    def names_of_unfinished(self) -> dict[str, str]:
+        finished = ", ".join("?" * len(FINISHED))
+        return dict(self._read(f"SELECT id, name FROM instances WHERE status NOT IN ({finished})", tuple(FINISHED)))  # noqa: S608 - question marks
 
     def put_instance(self, instance: Instance) -> None:
         self._write(WRITE_INSTANCE, tuple(getattr(instance, column) for column in COLUMNS))
