@@ -16,9 +16,7 @@ from typing import IO, NoReturn
 from local.functions import logs
 from local.functions.app import LoadError, load_app
 from local.functions.keys import kept_keys
-from local.functions.routes import RouteError
 from local.functions.settings import SettingsError, apply_local_settings, host_settings
-from local.functions.timers import ScheduleError
 
 SECONDS_TO_WAIT_FOR_THE_STATE = 3.0
 # Computation in one thread shall not make the event loop, and with it timers and requests, wait for long.
@@ -77,8 +75,10 @@ def main() -> None:
     keys = kept_keys(state)
     try:
         host = Host(functions, settings, keys, state, options.port)
-    except (RouteError, ScheduleError, SettingsError, OSError) as error:
-        give_up(f"The function app in {script_root} can't be served: {error}")
+    except LoadError as error:
+        give_up(str(error))
+    except OSError as error:
+        give_up(f"The function app in {script_root} can't be served on port {options.port}: {error}")
 
     async def serve() -> None:
         stop = asyncio.Event()

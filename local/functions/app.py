@@ -6,25 +6,46 @@
 
 import importlib.util
 import inspect
+import logging
+import re
 import sys
 import traceback
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from azure.functions import FunctionRegister
 from azure.functions.decorators.function_app import Function as SdkFunction
 
+from local.functions.settings import span
+
 HTTP, TIMER = "httpTrigger", "timerTrigger"
 ORCHESTRATION, ACTIVITY, ENTITY = "orchestrationTrigger", "activityTrigger", "entityTrigger"
 DURABLE_CLIENT = "durableClient"
 TRIGGERS = (HTTP, TIMER, ORCHESTRATION, ACTIVITY, ENTITY)
+HTTP_OUTPUT = "http"
+FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_\-]{0,127}", re.IGNORECASE)
+
+log = logging.getLogger("host")
 
 
 class LoadError(Exception):
     """The app can't be loaded; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """A retry policy: how often, -1 for ever, and the seconds to wait, at first and at most."""
+
+    most: int
+    first: float
+    longest: float
+
+    def pause(self, attempt: int) -> float:
+        """Before the next attempt, after as many as have failed."""
+        return min(self.first * 2.0 ** min(attempt - 1, 64), self.longest)
 
 
 @dataclass(frozen=True)
@@ -36,7 +57,12 @@ class Function:
     takes_context: bool
     is_async: bool
     directory: str = ""
-    clients: tuple[str, ...] = field(default=())
+    place: str = ""
+    """File and line."""
+    clients: tuple[str, ...] = ()
+    output: str | None = None
+    """The parameter that takes an HTTP response instead of its being returned."""
+    retry: Retry | None = None
 
     @property
     def kind(self) -> str:
@@ -53,24 +79,69 @@ _read: dict[int, tuple[FunctionRegister, list[Function]]] = {}
 def functions_of(app: FunctionRegister, directory: Path | str = ".") -> list[Function]:
     """The functions of an app object. The SDK gives them out once only; they are remembered."""
     if id(app) not in _read:
-        _read[id(app)] = (app, [_function(one, str(directory)) for one in app.get_functions()])
+        found = [_function(one, str(directory)) for one in _registered(app)]
+        functions = [one for one in found if one]
+        _check_names(functions)
+        _read[id(app)] = (app, functions)
     return _read[id(app)][1]
 
 
-def _function(function: SdkFunction, directory: str) -> Function:
+def _registered(app: FunctionRegister) -> list[SdkFunction]:
+    root = logging.getLogger()
+    root.addFilter(_is_no_notice)
+    try:
+        return list(app.get_functions())
+    except ValueError as error:
+        named = re.match(r"Function (.+?) does not have", str(error))
+        places = [
+            _place(builder._function.get_user_function())
+            for builder in app._function_builders
+            if named and builder._function.get_function_name() == named[1]
+        ]
+        raise LoadError(f"{places[-1] if places else ''}{error}") from error
+    finally:
+        root.removeFilter(_is_no_notice)
+
+
+def _is_no_notice(record: logging.LogRecord) -> bool:
+    """The SDK says so of every app without HTTP functions."""
+    return not str(record.msg).startswith("Auth level is not applied")
+
+
+def _check_names(functions: list[Function]) -> None:
+    """Names are compared without regard to case; orchestrators, activities and entities have names of their own."""
+    taken: dict[tuple[str, str], Function] = {}
+    for one in functions:
+        name = (one.kind if one.kind in (ORCHESTRATION, ACTIVITY, ENTITY) else "", one.name.lower())
+        if name in taken:
+            raise LoadError(
+                f"{one.place}cannot load the {one.name} function: {taken[name].place}already has one of that name"
+            )
+        taken[name] = one
+
+
+def _function(function: SdkFunction, directory: str) -> Function | None:
+    """None when it needs something that only Azure has: as in the real host, the others are served without it."""
     name = function.get_function_name() or function.get_user_function().__name__
+    call = function.get_user_function()
+    place = _place(call)
+    cannot = f"{place}cannot load the {name} function: "
     bindings = [_plain(binding.get_dict_repr()) for binding in function.get_bindings()]
     sdk_trigger = function.get_trigger()
     if sdk_trigger is None:
-        raise LoadError(f"cannot load the {name} function: it has no trigger")
+        raise LoadError(f"{cannot}it has no trigger")
+    if not FUNCTION_NAME.fullmatch(name):
+        raise LoadError(f"{cannot}'{name}' is not a valid function name.")
     trigger = next(one for one in bindings if one["name"] == sdk_trigger.name and one["type"] == sdk_trigger.type)
-    if trigger["type"] not in TRIGGERS:
-        raise LoadError(f"cannot load the {name} function: this host has no {trigger['type']}")
     # Names that the app chose for the durable function itself win over the name of the Python function.
     chosen = next((trigger[key] for key in ("orchestration", "activity", "entityName") if trigger.get(key)), None)
-    call = function.get_user_function()
     takes_context = _check_parameters(name, call, bindings)
-    clients = tuple(one["name"] for one in bindings if one["type"] == DURABLE_CLIENT)
+    unknown = sorted({one["type"] for one in bindings if one is not trigger} - {DURABLE_CLIENT, HTTP_OUTPUT})
+    if trigger["type"] not in TRIGGERS:
+        unknown.insert(0, trigger["type"])
+    if unknown:
+        log.error("%sthe '%s' function is in error: this host has no %s", place, name, ", ".join(unknown))
+        return None
     return Function(
         str(chosen or name),
         call,
@@ -79,8 +150,25 @@ def _function(function: SdkFunction, directory: str) -> Function:
         takes_context,
         inspect.iscoroutinefunction(call),
         directory,
-        clients,
+        place,
+        tuple(one["name"] for one in bindings if one["type"] == DURABLE_CLIENT),
+        next((one["name"] for one in bindings if one["type"] == HTTP_OUTPUT and one["name"] != "$return"), None),
+        _retry(function, cannot),
     )
+
+
+def _retry(function: SdkFunction, cannot: str) -> Retry | None:
+    policy = function.get_settings_dict("retry_policy")
+    if not policy:
+        return None
+    try:
+        if policy["strategy"] == "fixed_delay":
+            shortest = longest = span(policy["delay_interval"])
+        else:
+            shortest, longest = span(policy["minimum_interval"]), span(policy["maximum_interval"])
+        return Retry(int(policy["max_retry_count"]), shortest, longest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise LoadError(f"{cannot}its retry policy can't be read: {error}") from None
 
 
 def _plain(document: dict[str, Any]) -> dict[str, Any]:
@@ -94,8 +182,9 @@ def _plain(document: dict[str, Any]) -> dict[str, Any]:
     return {key: plain(value) for key, value in document.items() if value is not None}
 
 
-def _where(call: Callable[..., Any]) -> str:
-    code = getattr(inspect.unwrap(call), "__code__", None)
+def _place(call: Callable[..., Any]) -> str:
+    own = getattr(call, "orchestrator_function", None) or getattr(call, "entity_function", None) or call
+    code = getattr(inspect.unwrap(own), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}: " if code else ""
 
 
@@ -105,7 +194,7 @@ def _check_parameters(name: str, call: Callable[..., Any], bindings: list[dict[s
     takes_context = "context" in parameters and "context" not in bound
     if takes_context:
         parameters.remove("context")
-    prefix = f"{_where(call)}cannot load the {name} function: "
+    prefix = f"{_place(call)}cannot load the {name} function: "
     # Orchestrator and entity functions are wrapped by the SDK: their parameter's name isn't the binding's.
     wrapped = hasattr(call, "orchestrator_function") or hasattr(call, "entity_function")
     if not wrapped and parameters - bound:
@@ -128,7 +217,7 @@ def _annotations(call: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(call)
     except NameError as error:
-        raise LoadError(f"{_where(call)}an annotation can't be resolved: {error}") from None
+        raise LoadError(f"{_place(call)}an annotation can't be resolved: {error}") from None
 
 
 def _is_out(annotation: Any) -> bool:
@@ -149,18 +238,19 @@ def load_app(script_root: Path) -> list[Function]:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise LoadError(f"{error.filename}:{error.lineno}: {error.msg}") from error
-    except (Exception, SystemExit) as error:
+        where = f"{error.filename}:{error.lineno}" if error.filename else _place_of(error, script_root)
+        raise LoadError(f"{where}: {error.msg}") from error
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         raise LoadError(f"{_place_of(error, script_root)}: {type(error).__name__}: {error}") from error
     apps = {id(one): one for one in vars(module).values() if isinstance(one, FunctionRegister)}
     if not apps:
         raise LoadError(f"{script}:1: Could not find top level function app instances in function_app.py.")
     if len(apps) > 1:
         raise LoadError(f"{script}:1: More than one top level function app instances are defined.")
-    try:
-        return functions_of(next(iter(apps.values())), script_root)
-    except ValueError as error:
-        raise LoadError(f"{script}:1: {error}") from error
+    functions = functions_of(next(iter(apps.values())), script_root)
+    if not functions:
+        log.warning("No job functions found.")
+    return functions
 
 
 def _place_of(error: BaseException, script_root: Path) -> str:
@@ -171,5 +261,5 @@ def _place_of(error: BaseException, script_root: Path) -> str:
         for frame in frames
         if Path(frame.filename).is_relative_to(script_root) and "site-packages" not in frame.filename
     ]
-    last = (own or frames)[-1]
-    return f"{last.filename}:{last.lineno}"
+    last = own[-1] if own else None
+    return f"{last.filename}:{last.lineno}" if last else f"{script_root / 'function_app.py'}:1"

@@ -69,7 +69,7 @@ class Host:
         )
         self._invoker = Invoker(addresses.binding, threads_for_functions(os.environ))
         timed = [one for one in functions if one.kind == TIMER]
-        self._timers = Timers(timed, self._invoker.call, state, SystemClock(), os.environ)
+        self._timers = Timers(timed, self._invoker.call_with_retries, state, SystemClock(), os.environ)
         web = Web(
             functions,
             settings.route_prefix,

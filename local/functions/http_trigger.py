@@ -1,13 +1,17 @@
 """HTTP requests into functions, and what functions return into HTTP responses, as the library's converters have it."""
 
+import logging
 from typing import Any
 
 from azure.functions.http import HttpRequest, HttpResponseConverter
+from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from local.functions.app import Function
+from local.functions.app import Function, LoadError
 from local.functions.routes import Route, RouteError, parse
+
+log = logging.getLogger("host")
 
 
 class HttpFunction:
@@ -21,10 +25,36 @@ class HttpFunction:
         try:
             self.route: Route = parse(self.path)
         except RouteError as error:
-            raise RouteError(f"function '{function.name}': {error}") from None
+            raise LoadError(f"{function.place}cannot load the {function.name} function: {error}") from None
 
     def takes(self, method: str) -> bool:
         return not self.methods or method in self.methods
+
+    def hides(self, other: "HttpFunction") -> bool:
+        """Whether it answers, being asked first, what the other would answer with a route that says more."""
+        example = other.route.example
+        return (
+            other.route.rank < self.route.rank
+            and bool(not self.methods or not other.methods or self.methods & other.methods)
+            and self.route.match(example) is not None
+            and other.route.match(example) is not None
+        )
+
+
+def in_order(functions: list[HttpFunction]) -> list[HttpFunction]:
+    """As the host asks them: by their names, whatever their routes say (azure-functions-host#9876)."""
+    ordered = sorted(functions, key=lambda one: one.function.name.lower())
+    for place, function in enumerate(ordered):
+        for earlier in ordered[:place]:
+            if earlier.hides(function):
+                log.warning(
+                    "'%s' answers the route '%s' of '%s', too: functions are asked in the order of their names, here as "
+                    "in Azure. A constraint on its route or another name helps.",
+                    earlier.function.name,
+                    function.path,
+                    function.function.name,
+                )
+    return ordered
 
 
 def find(functions: list[HttpFunction], method: str, path: str) -> tuple[HttpFunction, dict[str, str]] | None:
@@ -41,12 +71,20 @@ async def request_for(function: HttpFunction, request: Request, values: dict[str
     return HttpRequest(
         method=request.method,
         url=str(request.url),
-        headers=dict(request.headers),
-        params=dict(request.query_params),
+        headers=_together(request.headers),
+        params={name: value for name, value in _together(request.query_params).items() if value},
         route_params=values,
         body_type="bytes",
         body=await request.body(),
     )
+
+
+def _together(pairs: Headers | QueryParams) -> dict[str, str]:
+    """What is given more than once arrives as one text, as the host hands it to the Python worker."""
+    together: dict[str, str] = {}
+    for name, value in pairs.multi_items() if isinstance(pairs, QueryParams) else pairs.items():
+        together[name] = f"{together[name]},{value}" if name in together else value
+    return together
 
 
 def response_for(result: Any) -> Response:

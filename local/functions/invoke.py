@@ -8,11 +8,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import azure.functions as func
 
-from local.functions.app import Function
+from local.functions.app import Function, Retry
 from local.functions.logs import Invocation, current, executed, stack_of
 
 log = logging.getLogger("host")
@@ -25,21 +26,40 @@ class TraceContext:
         self.attributes: dict[str, str] = {}
 
 
+@dataclass(frozen=True)
 class RetryContext:
+    retry_count: int = 0
+    max_retry_count: int = 0
+    exception: BaseException | None = None
+
+
+class Result:
+    """An output parameter (`func.Out`)."""
+
     def __init__(self) -> None:
-        self.retry_count = 0
-        self.max_retry_count = 0
-        self.exception = None
+        self._value: Any = None
+
+    def set(self, val: Any) -> None:
+        self._value = val
+
+    def get(self) -> Any:
+        return self._value
+
+
+class FunctionExitError(Exception):
+    """The function asked the process to end."""
 
 
 class Context(func.Context):
     """The `context` parameter of a function."""
 
-    def __init__(self, function: Function, invocation_id: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, function: Function, invocation_id: str, headers: Mapping[str, str], retries: RetryContext
+    ) -> None:
         self._function = function
         self._invocation_id = invocation_id
         self._trace_context = TraceContext(headers)
-        self._retry_context = RetryContext()
+        self._retry_context = retries
         self._local = threading.local()
         self._local.invocation_id = invocation_id
 
@@ -75,20 +95,48 @@ class Invoker:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="function")
 
     def arguments(
-        self, function: Function, given: Any, invocation_id: str, headers: Mapping[str, str] | None = None
+        self,
+        function: Function,
+        given: Any,
+        invocation_id: str,
+        headers: Mapping[str, str] | None = None,
+        retries: RetryContext | None = None,
     ) -> dict[str, Any]:
         arguments: dict[str, Any] = {function.trigger_name: given}
         for binding in function.bindings:
             if binding["name"] in function.clients:
                 arguments[binding["name"]] = self._client_binding(binding)
         if function.takes_context:
-            arguments["context"] = Context(function, invocation_id, headers or {})
+            arguments["context"] = Context(function, invocation_id, headers or {}, retries or RetryContext())
+        if function.output:
+            arguments[function.output] = Result()
         return arguments
 
-    async def call(self, function: Function, given: Any, headers: Mapping[str, str] | None = None) -> Any:
+    async def call_with_retries(self, function: Function, given: Any) -> Any:
+        """As `call`, again and again as the function's retry policy has it."""
+        policy = function.retry or Retry(0, 0, 0)
+        retries = RetryContext(0, policy.most)
+        while True:
+            try:
+                return await self.call(function, given, retries=retries)
+            except Exception as error:
+                if retries.retry_count == policy.most:
+                    raise
+                retries = RetryContext(retries.retry_count + 1, policy.most, error)
+            pause = policy.pause(retries.retry_count)
+            log.info("Waiting for `%g` seconds before retrying function execution of '%s'", pause, function.name)
+            await asyncio.sleep(pause)
+
+    async def call(
+        self,
+        function: Function,
+        given: Any,
+        headers: Mapping[str, str] | None = None,
+        retries: RetryContext | None = None,
+    ) -> Any:
         """The function's result; its end is logged with its duration, and what it raises is raised on."""
         invocation = Invocation(str(uuid.uuid4()), function.name)
-        arguments = self.arguments(function, given, invocation.id, headers)
+        arguments = self.arguments(function, given, invocation.id, headers, retries)
         token = current.set(invocation)
         begun = time.perf_counter()
 
@@ -103,9 +151,13 @@ class Invoker:
             else:
                 context = contextvars.copy_context()
                 result = await asyncio.get_running_loop().run_in_executor(self._threads, in_thread)
-        except Exception as error:
+            if function.output:
+                result = arguments[function.output].get() if result is None else result
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             log.error("%s\n%s", executed(function.name, "Failed", invocation.id, begun), stack_of(error))
-            raise
+            if isinstance(error, Exception):
+                raise
+            raise FunctionExitError(f"{type(error).__name__}: {error}") from error
         else:
             log.info(executed(function.name, "Succeeded", invocation.id, begun))
             return result

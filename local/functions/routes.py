@@ -5,9 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-_PART = re.compile(
-    r"\{(\*{0,2})([A-Za-z_][A-Za-z0-9_]*)((?::[^:{}=?]+(?:\((?:[^()]|\([^()]*\))*\))?)*)(=[^}?]*)?(\?)?\}"
-)
+_PART = re.compile(r"\{(\*{0,2})([^*?:=/{}]+)((?::[^:{}=?(]+(?:\((?:[^()]|\([^()]*\))*\))?)*)(=[^}?]*)?(\?)?\}")
+_SLASH_IN_A_SEGMENT = re.compile("(%2f)", re.IGNORECASE)
 
 
 class RouteError(Exception):
@@ -38,21 +37,34 @@ _SIMPLE: dict[str, Callable[[str], bool]] = {
     "guid": lambda value: bool(
         re.fullmatch(r"[{(]?[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}[)}]?", value)
     ),
-    "decimal": lambda value: bool(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", value)),
+    "decimal": lambda value: bool(re.fullmatch(r"[+-]?([\d,]+\.?\d*|\.\d+)", value)),
     "double": _is_number(float),
     "float": _is_number(float),
     "datetime": lambda value: bool(re.match(r"\d{1,4}[-/]\d{1,2}[-/]\d{1,4}", value)),
     "required": lambda value: value != "",
+    "exists": lambda value: True,
+    "file": lambda value: _names_a_file(value),
+    "nonfile": lambda value: not _names_a_file(value),
 }
+
+
+def _names_a_file(value: str) -> bool:
+    """The last segment has a dot and something after it."""
+    return bool(re.search(r"\.[^./]+$", value))
 
 
 def _constraint(text: str) -> Callable[[str], bool]:
     name, _, rest = text.partition("(")
+    name = name.lower()
     arguments = rest[:-1] if rest else ""
     if name in _SIMPLE and not arguments:
         return _SIMPLE[name]
     if name == "regex":
-        pattern = re.compile(arguments, re.IGNORECASE)
+        # Braces are written twice in a template.
+        try:
+            pattern = re.compile(arguments.replace("{{", "{").replace("}}", "}"), re.IGNORECASE)
+        except re.error as error:
+            raise RouteError(f"the regular expression of '{text}' can't be read: {error}") from None
         return lambda value: bool(pattern.search(value))
     try:
         numbers = [int(one) for one in arguments.split(",")]
@@ -77,33 +89,58 @@ def _constraint(text: str) -> Callable[[str], bool]:
 class Route:
     template: str
     pattern: re.Pattern[str]
+    names: list[str]
+    """Of the parameters, in the order of the pattern's groups."""
     checks: dict[str, list[Callable[[str], bool]]]
     defaults: dict[str, str]
     rank: tuple[int, ...]
-    """The lower wins: literals before constrained parameters before parameters before catch-alls."""
+    """The lower, the more is said: literals, then constrained parameters, parameters, catch-alls."""
 
     def match(self, path: str) -> dict[str, str] | None:
-        found = self.pattern.fullmatch(path)
+        found = self.pattern.fullmatch(_decoded(path))
         if not found:
             return None
-        values = {name: unquote(value) for name, value in found.groupdict().items() if value not in (None, "")}
+        values = {name: value for name, value in zip(self.names, found.groups(), strict=True) if value}
         for name, checks in self.checks.items():
             if name in values and not all(check(values[name]) for check in checks):
                 return None
         return self.defaults | values
 
+    @property
+    def example(self) -> str:
+        """A path that the route would take if its parameters had no constraints."""
+        return "/" + _PART.sub(lambda part: part[2], self.template)
+
+
+def _decoded(path: str) -> str:
+    """As ASP.NET Core has it: a slash that came escaped stays so, it separates nothing."""
+    return "".join(part if place % 2 else unquote(part) for place, part in enumerate(_SLASH_IN_A_SEGMENT.split(path)))
+
 
 def parse(template: str) -> Route:
-    pattern, rank = "", []
+    pattern, rank, names = "", [], list[str]()
     checks: dict[str, list[Callable[[str], bool]]] = {}
     defaults: dict[str, str] = {}
     for segment in template.strip("/").split("/") if template.strip("/") else []:
         text, optional, place, score = "", False, 0, 1
-        for part in _PART.finditer(segment):
+        parts = list(_PART.finditer(segment))
+        # `{name}.{ext?}`: without an extension the dot isn't needed either.
+        extension = (
+            parts[-1] if len(parts) > 1 and parts[-1][5] and segment[: parts[-1].start()].endswith(".") else None
+        )
+        for part in parts:
             stars, name, constraints, default, mark = part.groups()
-            text += re.escape(segment[place : part.start()]) + (f"(?P<{name}>.*)" if stars else f"(?P<{name}>[^/]+?)")
+            if name in names:
+                raise RouteError(f"the parameter '{name}' appears more than once in the route '{template}'")
+            names.append(name)
+            literal = re.escape(segment[place : part.start()])
+            if part is extension:
+                text += rf"{literal[:-2]}(?:\.([^/.]+))?"
+            else:
+                # The first parameters of a segment take as much as they can.
+                text += literal + ("(.*)" if stars else "([^/]+?)" if extension else "([^/]+)")
+                optional = optional or bool(mark or default or stars)
             place = part.end()
-            optional = optional or bool(mark or default or stars)
             if default:
                 defaults[name] = default[1:]
             checks[name] = [_constraint(one) for one in _constraints_in(constraints)]
@@ -113,7 +150,8 @@ def parse(template: str) -> Route:
             raise RouteError(f"the segment '{segment}' of the route '{template}' can't be read")
         pattern += f"(?:/{text})?" if optional else f"/{text}"
         rank.append(score)
-    return Route(template, re.compile(pattern + "/?", re.IGNORECASE | re.DOTALL), checks, defaults, tuple(rank))
+    whole = re.compile(pattern + "/?", re.IGNORECASE | re.DOTALL)
+    return Route(template, whole, names, checks, defaults, tuple(rank))
 
 
 def _constraints_in(text: str) -> list[str]:

@@ -35,24 +35,41 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def host_settings(script_root: Path, environment: Mapping[str, str]) -> HostSettings:
-    document = read_json(script_root / "host.json")
-    extensions = document.get("extensions") or {}
-    durable = extensions.get("durableTask") or {}
-    processors = os.cpu_count() or 1
+    file = script_root / "host.json"
+    document = read_json(file)
+    extensions = _section(file, document, "extensions")
+    durable = _section(file, extensions, "durableTask")
     return HostSettings(
-        route_prefix=str((extensions.get("http") or {}).get("routePrefix", "api")).strip("/"),
+        route_prefix=str(_section(file, extensions, "http").get("routePrefix", "api")).strip("/"),
         hub_name=resolved(
             str(durable.get("hubName") or environment.get("WEBSITE_SITE_NAME") or "TestHubName"), environment
         ),
-        most_activities=int(durable.get("maxConcurrentActivityFunctions") or 10 * processors),
-        most_orchestrators=int(durable.get("maxConcurrentOrchestratorFunctions") or 10 * processors),
+        most_activities=_at_once(file, durable, "maxConcurrentActivityFunctions"),
+        most_orchestrators=_at_once(file, durable, "maxConcurrentOrchestratorFunctions"),
         default_version=str(durable.get("defaultVersion") or ""),
     )
 
 
+def _section(file: Path, document: dict[str, Any], name: str) -> dict[str, Any]:
+    found = document.get(name) or {}
+    if not isinstance(found, dict):
+        raise SettingsError(f"{file}: {name} must be an object")
+    return found
+
+
+def _at_once(file: Path, durable: dict[str, Any], name: str) -> int:
+    found = durable.get(name) or 10 * (os.cpu_count() or 1)
+    if not str(found).isdecimal() or int(found) < 1:
+        raise SettingsError(f"{file}: {name} must be a number from 1 on, not {found!r}")
+    return int(found)
+
+
 def apply_local_settings(script_root: Path, environment: MutableMapping[str, str]) -> None:
     """The Values of local.settings.json become environment variables, but for those that are set already."""
-    values = read_json(script_root / "local.settings.json").get("Values") or {}
+    file = script_root / "local.settings.json"
+    values = read_json(file).get("Values") or {}
+    if not isinstance(values, dict):
+        raise SettingsError(f"{file}: Values must be an object")
     for name, value in values.items():
         environment.setdefault(str(name), str(value))
 
@@ -69,8 +86,18 @@ def resolved(expression: str, environment: Mapping[str, str]) -> str:
     return re.sub(r"%([^%]+)%", value_of, expression)
 
 
+def span(text: str) -> float:
+    """Seconds of a .NET time span: `hh:mm:ss`, `d.hh:mm:ss`, `d:hh:mm:ss`. Hours of 24 and more are days."""
+    found = re.fullmatch(r"(?:(\d+)[.:])?(\d+):(\d+):(\d+(?:\.\d+)?)", text.strip())
+    if not found:
+        raise ValueError(f"'{text}' is no time span: hh:mm:ss is expected")
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    if not found[1] and hours > 23:
+        days, hours, minutes, seconds = hours, minutes, seconds, 0.0
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
 def threads_for_functions(environment: Mapping[str, str]) -> int:
-    """As the Python worker: PYTHON_THREADPOOL_THREAD_COUNT, from 1 to 32."""
-    usual = min(32, (os.cpu_count() or 1) + 4)
+    """As the Python worker: PYTHON_THREADPOOL_THREAD_COUNT, if that is a number from 1 on."""
     given = environment.get("PYTHON_THREADPOOL_THREAD_COUNT", "")
-    return min(max(int(given), 1), 32) if given.isdigit() else usual
+    return int(given) if given.isdecimal() and int(given) else min(32, (os.cpu_count() or 1) + 4)

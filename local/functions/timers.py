@@ -17,9 +17,9 @@ from typing import Any
 from azure.functions.timer import TimerRequest
 from croniter import CroniterError, croniter
 
-from local.functions.app import Function
+from local.functions.app import Function, LoadError
 from local.functions.durable.clock import UTC, Clock
-from local.functions.settings import resolved
+from local.functions.settings import SettingsError, resolved, span
 
 log = logging.getLogger("host")
 
@@ -34,13 +34,20 @@ class Schedule:
     """When a timer is due next: NCRONTAB with six fields, with five (no seconds), or a time span `hh:mm:ss`."""
 
     def __init__(self, expression: str) -> None:
-        self._expression = expression.strip()
-        span = re.fullmatch(r"(?:(\d+)\.)?(\d+):(\d+):(\d+)", self._expression)
+        # NCRONTAB takes full names of days and months, too.
+        self._expression = re.sub("[A-Za-z]{3,}", lambda name: name[0][:3], expression.strip())
         self._every = None
-        if span:
-            days, hours, minutes, seconds = (int(part or 0) for part in span.groups())
-            self._every = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        if ":" in self._expression:
+            try:
+                self._every = span(self._expression)
+            except ValueError as error:
+                raise ScheduleError(str(error)) from None
+            if not self._every:
+                raise ScheduleError(f"'{expression}' is no time to wait")
             return
+        # croniter knows more than NCRONTAB does.
+        if re.search(r"\b[a-zA-Z]{1,2}\b|[#?@]", self._expression):
+            raise ScheduleError(f"'{expression}' is no NCRONTAB expression")
         if len(self._expression.split()) not in (5, 6):
             raise ScheduleError(f"'{expression}' is no NCRONTAB expression: six fields are expected")
         try:
@@ -53,7 +60,9 @@ class Schedule:
             return moment + self._every
         start = dt.datetime.fromtimestamp(moment, UTC)
         with_seconds = len(self._expression.split()) == 6
-        return float(croniter(self._expression, start, second_at_beginning=with_seconds).get_next(float))
+        # A day must suit both fields, that of the month and that of the week; other crons take either.
+        days = croniter(self._expression, start, second_at_beginning=with_seconds, day_or=False)
+        return float(days.get_next(float))
 
 
 class Timers:
@@ -78,8 +87,8 @@ class Timers:
             try:
                 expression = resolved(str(function.trigger["schedule"]), environment)
                 self._timers.append((function, Schedule(expression)))
-            except ScheduleError as error:
-                raise ScheduleError(f"function '{function.name}': {error}") from None
+            except (ScheduleError, SettingsError) as error:
+                raise LoadError(f"{function.place}cannot load the {function.name} function: {error}") from None
 
     def start(self) -> None:
         for function, schedule in self._timers:

@@ -13,7 +13,7 @@ from local.functions.admin import Admin
 from local.functions.app import HTTP, Function
 from local.functions.durable.client import WEBHOOK_PATH
 from local.functions.durable.management import Management
-from local.functions.http_trigger import HttpFunction, find, request_for, response_for
+from local.functions.http_trigger import HttpFunction, find, in_order, request_for, response_for
 from local.functions.invoke import Invoker
 from local.functions.keys import Keys
 
@@ -37,7 +37,7 @@ class Web:
         self._invoker = invoker
         self._management = management
         http = [HttpFunction(one, prefix) for one in functions if one.kind == HTTP]
-        self._http = sorted(http, key=lambda one: one.route.rank)
+        self._http = in_order(http)
         self._admin = Admin(functions, {one.function.name: one.path for one in http}, base_url, run_by_hand)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +50,7 @@ class Web:
     async def _answer(self, request: Request, scope: Scope) -> Response:
         path = scope["raw_path"].decode("latin-1").partition("?")[0]
         lower = path.lower()
-        if lower == "/" and request.method in ("GET", "HEAD"):
+        if path == "/" and request.method in ("GET", "HEAD") and not find(self._http, request.method, path):
             return self._admin.home()
         if lower.startswith(f"{RPC_PATH}/"):
             token, _, rest = path[len(RPC_PATH) + 1 :].partition("/")

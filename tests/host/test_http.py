@@ -69,6 +69,7 @@ def test_head_is_a_method_of_its_own(web: RunningHost) -> None:
         ("maybe/1/", '{"first": "1"}'),
         ("pages/a/b/c", "page a/b/c"),
         ("pages", "page None"),
+        ("pages/a%2Fb%20c", "page a%2Fb c"),
     ],
 )
 def test_routes(web: RunningHost, path: str, text: str) -> None:
@@ -98,7 +99,23 @@ def test_no_result_is_204(web: RunningHost) -> None:
     assert web.http.get(f"{web.api}/nothing").status_code == 204
 
 
-@pytest.mark.parametrize("path", ["broken", "wrong"])
+def test_functions_are_asked_in_the_order_of_their_names_as_in_azure(web: RunningHost) -> None:
+    assert web.http.get(f"{web.api}/order/exact").text == "first by name"
+    assert "'first_by_name' answers the route 'v9/order/exact' of 'second_by_name', too" in web.logs
+
+
+def test_what_is_given_twice_arrives_as_one_and_what_is_empty_does_not(web: RunningHost) -> None:
+    headers = [("X-Mine", "1"), ("X-Mine", "2")]
+    seen = web.http.get(f"{web.api}/mirror?a=1&b=&a=2&c", headers=headers).json()
+    assert (seen["params"], seen["header"]) == ({"a": "1,2"}, "1,2")
+
+
+def test_a_response_can_be_set_on_a_parameter(web: RunningHost) -> None:
+    answer = web.http.get(f"{web.api}/out")
+    assert (answer.status_code, answer.text) == (202, "set")
+
+
+@pytest.mark.parametrize("path", ["broken", "wrong", "leaving", "leaving/async"])
 def test_a_failure_is_500_with_an_empty_body_and_a_traceback_in_the_log(web: RunningHost, path: str) -> None:
     answer = web.http.get(f"{web.api}/{path}")
     assert (answer.status_code, answer.content) == (500, b"")
@@ -174,6 +191,16 @@ def test_a_function_can_be_run_by_hand(web: RunningHost) -> None:
     assert web.http.post(f"{web.base}/admin/functions/failing", json={"input": ""}).status_code == 202
     wait_until(lambda: "RuntimeError: not today" in web.logs)
     assert web.http.post(f"{web.base}/admin/functions/nobody", json={}).status_code == 404
+
+
+def test_a_timer_is_tried_again_as_its_retry_policy_has_it(web: RunningHost) -> None:
+    assert web.http.post(f"{web.base}/admin/functions/stubborn").status_code == 202
+    wait_until(lambda: sum(line.startswith("stubborn") for line in journal(web)) == 3)
+    assert [line for line in journal(web) if line.startswith("stubborn")] == [
+        "stubborn 0 of 2 after None",
+        "stubborn 1 of 2 after RuntimeError('again')",
+        "stubborn 2 of 2 after RuntimeError('again')",
+    ]
 
 
 def test_what_the_host_says_of_itself(web: RunningHost) -> None:

@@ -1,5 +1,7 @@
 """What can be loaded, and what is said of what can't."""
 
+import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +10,11 @@ import pytest
 
 from local.functions.app import LoadError, functions_of, load_app
 from local.functions.routes import RouteError, parse
-from local.functions.settings import SettingsError, host_settings, resolved, threads_for_functions
+from local.functions.settings import SettingsError, apply_local_settings, host_settings, resolved, threads_for_functions
 from local.functions.timers import Schedule, ScheduleError
+
+USUAL = min(32, (os.cpu_count() or 1) + 4)
+APP = "import azure.durable_functions as df\napp = df.DFApp()\n"
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +39,30 @@ def own_imports() -> Iterator[None]:
             "function_app.py:3: ModuleNotFoundError: No module named 'nowhere_at_all'",
         ),
         ("from helper import wrong\n", "helper.py:2: ZeroDivisionError: division by zero"),
+        ("raise KeyboardInterrupt\n", "function_app.py:1: KeyboardInterrupt: "),
+        ("answer = 42\0\n", "function_app.py:1: source code string cannot contain null bytes"),
+        (
+            APP + "@app.route(route='a')\ndef page(req): ...\n" * 2,
+            "function_app.py:5: Function page does not have a unique",
+        ),
+        (
+            f"{APP}@app.activity_trigger(input_name='x', activity='Act')\ndef one(x): ...\n"
+            "@app.activity_trigger(input_name='x')\ndef act(x): ...\n",
+            "function_app.py:5: cannot load the act function: ",
+        ),
+        (
+            f"{APP}@app.function_name('f')\ndef page(req): ...\n",
+            "function_app.py:3: Function f does not have a trigger.",
+        ),
+        (
+            f"{APP}@app.function_name('a b')\n@app.route(route='a')\ndef page(req): ...\n",
+            "function_app.py:3: cannot load the a b function: 'a b' is not a valid function name.",
+        ),
+        (
+            f"{APP}@app.retry(strategy='fixed_delay', max_retry_count='x', delay_interval='00:00:01')\n"
+            "@app.timer_trigger(arg_name='t', schedule='0 * * * * *')\ndef tick(t): ...\n",
+            "function_app.py:3: cannot load the tick function: its retry policy can't be read: ",
+        ),
         ("answer = 42\n", "function_app.py:1: Could not find top level function app instances in function_app.py."),
         (
             "import azure.functions as func\napp = func.FunctionApp()\n\n@app.route(route='x')\ndef page(req, more):\n"
@@ -54,6 +83,37 @@ def test_an_app_that_cannot_be_loaded_is_told_of_with_file_and_line(tmp_path: Pa
     with pytest.raises(LoadError) as caught:
         load_app(tmp_path)
     assert f"{tmp_path}/{message}" in str(caught.value)
+
+
+def test_what_needs_something_that_only_azure_has_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("host"), "propagate", True)
+    (tmp_path / "function_app.py").write_text(
+        f"{APP}@app.queue_trigger(arg_name='m', queue_name='q', connection='c')\ndef take(m): ...\n"
+        "@app.route(route='a')\n@app.queue_output(arg_name='m', queue_name='q', connection='c')\ndef give(req, m): ...\n"
+        "@app.route(route='b')\ndef page(req): ...\n"
+    )
+    assert [one.name for one in load_app(tmp_path)] == ["page"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}/function_app.py:3: the 'take' function is in error: this host has no queueTrigger",
+        f"{tmp_path}/function_app.py:5: the 'give' function is in error: this host has no queue",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("host.json", '{"extensions": {"durableTask": {"maxConcurrentActivityFunctions": "x"}}}', "a number from 1 on"),
+        ("host.json", '{"extensions": {"http": []}, "x":,}', "not valid JSON"),
+        ("host.json", '{"extensions": {"http": [1]}}', "http must be an object"),
+        ("local.settings.json", '{"Values": [1]}', "Values must be an object"),
+    ],
+)
+def test_settings_files_that_cannot_be_used_are_told_of(tmp_path: Path, file: str, text: str, message: str) -> None:
+    (tmp_path / file).write_text(text)
+    with pytest.raises(SettingsError, match=f"{file}: .*{message}"):
+        (apply_local_settings if file == "local.settings.json" else host_settings)(tmp_path, {})
 
 
 def test_an_empty_folder_has_no_app(tmp_path: Path) -> None:
@@ -94,7 +154,7 @@ def test_settings_in_expressions() -> None:
     assert resolved("%A%-%B%", {"A": "1", "B": "2"}) == "1-2"
 
 
-@pytest.mark.parametrize(("given", "threads"), [("3", 3), ("0", 1), ("99", 32)])
+@pytest.mark.parametrize(("given", "threads"), [("3", 3), ("99", 99), ("0", USUAL), ("x", USUAL), ("", USUAL)])
 def test_threads(given: str, threads: int) -> None:
     assert threads_for_functions({"PYTHON_THREADPOOL_THREAD_COUNT": given}) == threads
 
@@ -107,13 +167,19 @@ def test_threads(given: str, threads: int) -> None:
         ("30 0 0 1 1 *", 31, 31536030),
         ("5 4 * * *", 0, 14700),
         ("00:00:30", 100, 130),
+        ("1.00:00:01", 0, 86401),
+        ("24:00:00", 0, 24 * 86400),
+        ("0 0 0 13 * Fri", 0, 43 * 86400),
+        ("0 0 0 * January Monday", 0, 4 * 86400),
     ],
 )
 def test_schedules(expression: str, after: float, due: float) -> None:
     assert Schedule(expression).next_after(after) == due
 
 
-@pytest.mark.parametrize("expression", ["nonsense", "* * *", "61 * * * * *", "* * * * * * * *"])
+@pytest.mark.parametrize(
+    "expression", ["nonsense", "* * *", "61 * * * * *", "* * * * * * * *", "0 0 0 L * *", "@daily", "00:00:00", "1:2"]
+)
 def test_schedules_that_cannot_be_read(expression: str) -> None:
     with pytest.raises(ScheduleError):
         Schedule(expression)
@@ -139,6 +205,15 @@ def test_schedules_that_cannot_be_read(expression: str) -> None:
         ("a/{b:regex(^x\\d+$)}", "/a/x12", {"b": "x12"}),
         ("a/{b:double}", "/a/1.5", {"b": "1.5"}),
         ("{a}-{b}", "/1-2", {"a": "1", "b": "2"}),
+        ("{a}-{b}", "/1-2-3", {"a": "1-2", "b": "3"}),
+        ("{name}.{ext?}", "/a.b.txt", {"name": "a.b", "ext": "txt"}),
+        ("{name}.{ext?}", "/a", {"name": "a"}),
+        ("a/{b:INT}", "/a/1", {"b": "1"}),
+        ("a/{b:file}", "/a/x.txt", {"b": "x.txt"}),
+        ("a/{b:nonfile}", "/a/x.txt", None),
+        ("a/{b:regex(^\\d{{3}}$)}", "/a/123", {"b": "123"}),
+        ("a/{the-name}", "/a/1", {"the-name": "1"}),
+        ("ä b/{c}", "/%C3%A4%20b/%C3%A4%2fb", {"c": "ä%2fb"}),
         ("", "/", {}),
     ],
 )
@@ -146,7 +221,7 @@ def test_route_templates(template: str, path: str, values: dict[str, str] | None
     assert parse(template).match(path) == values
 
 
-@pytest.mark.parametrize("template", ["{a:unknown}", "{a", "{1}"])
+@pytest.mark.parametrize("template", ["{a:unknown}", "{a", "{a}/{a}", "{a:regex([)}"])
 def test_route_templates_that_cannot_be_read(template: str) -> None:
     with pytest.raises(RouteError):
         parse(template)

@@ -38,13 +38,23 @@ def item_by_number(req: func.HttpRequest) -> str:
 
 
 @app.route(route="items/{name}")
-def item_by_name(req: func.HttpRequest) -> str:
+def named_item(req: func.HttpRequest) -> str:
     return f"name {req.route_params['name']}"
 
 
 @app.route(route="items/special")
-def special_item(req: func.HttpRequest) -> str:
+def a_special_item(req: func.HttpRequest) -> str:
     return "special"
+
+
+@app.route(route="order/{any}")
+def first_by_name(req: func.HttpRequest) -> str:
+    return "first by name"
+
+
+@app.route(route="order/exact")
+def second_by_name(req: func.HttpRequest) -> str:
+    return "second by name"
 
 
 @app.route(route="maybe/{first}/{second?}")
@@ -70,6 +80,22 @@ def wrong(req: func.HttpRequest):
 @app.route(route="broken")
 async def broken(req: func.HttpRequest) -> func.HttpResponse:
     raise ValueError("this is broken")
+
+
+@app.route(route="leaving")
+def leaving(req: func.HttpRequest) -> func.HttpResponse:
+    raise SystemExit(3)
+
+
+@app.route(route="leaving/async")
+async def leaving_async(req: func.HttpRequest) -> func.HttpResponse:
+    raise KeyboardInterrupt
+
+
+@app.route(route="out")
+@app.generic_output_binding(arg_name="answer", type="http")
+def through_a_parameter(req: func.HttpRequest, answer: func.Out[func.HttpResponse]) -> None:
+    answer.set(func.HttpResponse("set", status_code=202))
 
 
 @app.route(route="cookies")
@@ -141,6 +167,14 @@ def tick(timer: func.TimerRequest) -> None:
 @app.timer_trigger(arg_name="timer", schedule="0 0 3 1 1 *", use_monitor=False)
 def yearly(timer: func.TimerRequest) -> None:
     note("yearly")
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 0 3 1 1 *", use_monitor=False)
+@app.retry(strategy="fixed_delay", max_retry_count="2", delay_interval="00:00:00")
+def stubborn(timer: func.TimerRequest, context: func.Context) -> None:
+    retries = context.retry_context
+    note(f"stubborn {retries.retry_count} of {retries.max_retry_count} after {retries.exception!r}")
+    raise RuntimeError("again")
 
 
 @app.timer_trigger(arg_name="timer", schedule="0 0 3 1 1 *", use_monitor=False)
