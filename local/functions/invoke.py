@@ -14,7 +14,7 @@ from typing import Any
 import azure.functions as func
 
 from local.functions.app import Function, Retry
-from local.functions.logs import Invocation, current, executed, stack_of
+from local.functions.logs import Invocation, current, executed, own_stack, stack_of
 
 log = logging.getLogger("host")
 
@@ -47,7 +47,7 @@ class Result:
 
 
 class FunctionExitError(Exception):
-    """The function asked the process to end."""
+    """The function raised what isn't meant for a function to raise: SystemExit, CancelledError. It ends nothing else."""
 
 
 class Context(func.Context):
@@ -86,6 +86,12 @@ class Context(func.Context):
     @property
     def retry_context(self) -> Any:
         return self._retry_context
+
+
+def _is_being_cancelled() -> bool:
+    """Whether the host is stopping, rather than that the function has raised a CancelledError of its own."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 class Invoker:
@@ -153,11 +159,13 @@ class Invoker:
                 result = await asyncio.get_running_loop().run_in_executor(self._threads, in_thread)
             if function.output:
                 result = arguments[function.output].get() if result is None else result
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
             log.error("%s\n%s", executed(function.name, "Failed", invocation.id, begun), stack_of(error))
             if isinstance(error, Exception):
                 raise
-            raise FunctionExitError(f"{type(error).__name__}: {error}") from error
+            raise FunctionExitError(f"{type(error).__name__}: {error}").with_traceback(own_stack(error)) from None
         else:
             log.info(executed(function.name, "Succeeded", invocation.id, begun))
             return result

@@ -238,6 +238,17 @@ def test_purging_one_and_many(host: RunningHost) -> None:
     assert host.status(still)["runtimeStatus"] in ("Running", "Pending")
 
 
+@pytest.mark.parametrize("activity", ["leave", "cancel_itself"])
+def test_nothing_that_a_function_raises_ends_the_host(host: RunningHost, activity: str) -> None:
+    process = host.process
+    words = f"Activity function '{activity}' failed: FunctionExitError: "
+    assert host.result("outcome_of", activity).startswith(words)
+    assert host.until(host.begin("leaves"))["runtimeStatus"] == "Failed"
+    assert host.result("outcome_of", "echo") == 3
+    assert process is host.process
+    assert process.poll() is None
+
+
 def test_wait_for_completion_by_the_client(host: RunningHost) -> None:
     answer = host.http.post(f"{host.api}/wait/chain", json={"steps": 2})
     assert (answer.status_code, answer.text) == (200, "2")

@@ -27,6 +27,7 @@ COMPLETE: list[tuple[str, Any, Any]] = [
     ("settle", None, ["Exception", "after"]),
     ("deterministic", None, {"same": True, "different": True}),
     ("counts", "a", [3, 3, 3, "what is nonsense?"]),
+    ("outcome_of", "say_what_cannot_be_written", ["half \ufffd", "NaN", "-Infinity"]),
 ]
 FAIL: list[tuple[str, Any, str]] = [
     ("raises", None, "Orchestrator function 'raises' failed: the story ends badly"),
@@ -35,6 +36,7 @@ FAIL: list[tuple[str, Any, str]] = [
         None,
         "Orchestrator function 'raises_at_once' failed: One or more errors occurred. (Result: Failure",
     ),
+    ("leaves", None, "Orchestrator function 'leaves' failed: One or more errors occurred. (Result: Failure"),
     ("bad_result", None, "activity trigger output must be json serializable"),
     ("bad_output", None, "Orchestrator function 'bad_output' failed: Object of type set is not JSON serializable"),
     ("reports", {"status": "x" * 9000}, "must not exceed 16 KB. The current payload size is 17 KB."),

@@ -120,6 +120,10 @@ class Driver:
             else:
                 outcome = result_of(task, returned)
             self._engine.finish_task(task, outcome)
+        except Exception:
+            log.exception("Activity '%s' of '%s': its outcome can't be kept, it is run again", task.name, task.instance)
+            await asyncio.sleep(1)
+            self._engine.abandon_task(task)
         finally:
             self._activities -= 1
             self._wake()

@@ -40,7 +40,7 @@ from local.functions.durable.entities import (
     response,
 )
 from local.functions.durable.episode import Catalogue, Episode, History, Orchestrator, as_played, play
-from local.functions.durable.events import Event, event, text
+from local.functions.durable.events import Event, encodable, event, text
 from local.functions.durable.rewind import without_failures
 from local.functions.durable.store import Instance, Store, Task, Timer
 
@@ -385,7 +385,8 @@ class Engine:
             instance.status = ev.SUSPENDED if outcome.suspended else ev.RUNNING
             new.append(event(ev.ORCHESTRATOR_COMPLETED, now))
             return
-        instance.status, instance.output = outcome.status, outcome.result
+        instance.status = outcome.status
+        instance.output = None if outcome.result is None else encodable(outcome.result)
         new.append(
             event(
                 ev.EXECUTION_COMPLETED,
@@ -456,6 +457,12 @@ class Engine:
                 if self.store.remove_task(task.id):
                     self._send(task.instance, message, task.execution)
             self._agenda.forget_task(task.id)
+            self.on_work()
+
+    def abandon_task(self, task: Task) -> None:
+        """Puts an activity back whose outcome could not be kept."""
+        with self._lock:
+            self._agenda.add_tasks([task])
             self.on_work()
 
     # --- timers -------------------------------------------------------------------------------------------------------

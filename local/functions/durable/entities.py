@@ -72,7 +72,7 @@ def play_batch(batch: EntityBatch, functions: Mapping[str, tuple[str, EntityFunc
     _, function = known
     try:
         answer = json.loads(function(json.dumps(body)))
-    except Exception as error:  # noqa: BLE001 - e.g. a state or a result that can't be serialised fails the batch
+    except BaseException as error:  # noqa: BLE001 - e.g. a state or a result that can't be serialised fails the batch
         return EntityOutcome(batch.state, [{"isError": True, "result": text(str(error))} for _ in batch.requests])
     return EntityOutcome(answer["entityState"] if answer["entityExists"] else None, answer["results"])
 

@@ -123,7 +123,7 @@ def _ask(episode: Episode, catalogue: Catalogue) -> Answer:
         said = function(context)
         how = "Succeeded"
         return _answer(json.loads(said))
-    except Exception as error:  # noqa: BLE001 - whatever user code raises fails its instance
+    except BaseException as error:  # noqa: BLE001 - whatever user code raises fails its instance, SystemExit too
         return _failure(name, error)
     finally:
         current.reset(token)
@@ -155,7 +155,7 @@ def _answer(state: dict[str, Any], error: BaseException | None = None) -> Answer
     )
 
 
-def _failure(name: str, error: Exception) -> Answer:
+def _failure(name: str, error: BaseException) -> Answer:
     message = str(error)
     marker = message.find(OUT_OF_PROC)
     if marker >= 0:

@@ -5,6 +5,8 @@ message is an event on its way to an instance; taken up by it, it becomes a part
 """
 
 import json
+import math
+import re
 from typing import Any
 
 from local.functions.durable.clock import stamp
@@ -67,9 +69,28 @@ def event(kind: int, at: float, event_id: int = -1, **fields: Any) -> Event:
     return {"EventType": kind, "EventId": event_id, "IsPlayed": False, "Timestamp": stamp(at), **fields}
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def text(value: Any) -> str:
-    """JSON as the extension writes it: no spaces, no escapes that aren't needed."""
-    return _encode(value)
+    """JSON as the extension writes it: no spaces, no escapes that aren't needed; what is no number is a word."""
+    try:
+        return encodable(_encode(value))
+    except ValueError:
+        return encodable(_encode(_in_words(value)))
+
+
+def encodable(words: str) -> str:
+    """Half a character, as Python's strings may hold it, can't be stored or sent."""
+    return words if words.isascii() else _LONE_SURROGATE.sub("\ufffd", words)
+
+
+def _in_words(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _in_words(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_in_words(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

@@ -207,9 +207,13 @@ class Management:
         return nothing(202)
 
     async def _restart(self, request: Request, instance_id: str) -> Response:
-        if self.engine.store.instance(instance_id) is None:
-            return refusal(400, "InstanceId does not match a valid orchestration instance.", "not found")
-        started = self.engine.restart(instance_id, under_new_id=_flag(request, "restartWithNewInstanceId", True))
+        new = _flag(request, "restartWithNewInstanceId", True)
+        try:
+            started = self.engine.restart(instance_id, under_new_id=new)
+        except AlreadyExistsError:
+            raise
+        except RefusedError as error:
+            return refusal(400, "InstanceId does not match a valid orchestration instance.", str(error))
         return await self._check_status(request, started)
 
     async def _raise_event(self, request: Request, instance_id: str, name: str) -> Response:
@@ -291,8 +295,9 @@ def _moment(request: Request, name: str) -> float | None:
 
 
 def _filter(request: Request) -> Filter:
-    asked = {one.strip().lower() for value in request.query_params.getlist("runtimeStatus") for one in value.split(",")}
-    statuses = [status for status in STATUSES if status.lower() in asked]
+    # As in Azure a status that isn't spelt exactly so counts for nothing.
+    asked = {one.strip() for value in request.query_params.getlist("runtimeStatus") for one in value.split(",")}
+    statuses = [status for status in STATUSES if status in asked]
     return Filter(
         _moment(request, "createdTimeFrom"),
         _moment(request, "createdTimeTo"),

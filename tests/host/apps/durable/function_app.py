@@ -1,8 +1,10 @@
 """Orchestrations of every kind, small enough to be told apart by their names."""
 
+import asyncio
 import datetime as dt
 import os
 import pathlib
+import sys
 import threading
 import time
 
@@ -43,6 +45,21 @@ def fail(payload):
 @app.activity_trigger(input_name="payload")
 def unserialisable(payload):
     return {1, 2, 3}
+
+
+@app.activity_trigger(input_name="payload")
+def leave(payload):
+    sys.exit(payload)
+
+
+@app.activity_trigger(input_name="payload")
+async def cancel_itself(payload):
+    raise asyncio.CancelledError(payload)
+
+
+@app.activity_trigger(input_name="payload")
+def say_what_cannot_be_written(payload):
+    return ["half \ud83d", float("nan"), float("-inf")]
 
 
 _attempts: dict[str, int] = {}
@@ -134,6 +151,19 @@ def caught(context):
         yield context.call_activity("fail", "this")
     except Exception as error:  # noqa: BLE001 - failures reach a story as bare exceptions
         return str(error)
+
+
+@app.orchestration_trigger(context_name="context")
+def outcome_of(context):
+    try:
+        return (yield context.call_activity(context.get_input(), 3))
+    except Exception as error:  # noqa: BLE001 - the SDK raises nothing more exact
+        return str(error).partition(" \n ")[0]
+
+
+@app.orchestration_trigger(context_name="context")
+def leaves(context):
+    sys.exit(3)
 
 
 @app.orchestration_trigger(context_name="context")
