@@ -15,7 +15,7 @@ from typing import IO, NoReturn
 
 from local.functions import logs
 from local.functions.app import LoadError, load_app
-from local.functions.keys import kept_keys
+from local.functions.keys import StateError, kept_keys
 from local.functions.settings import SettingsError, apply_local_settings, host_settings
 
 SECONDS_TO_WAIT_FOR_THE_STATE = 3.0
@@ -72,10 +72,10 @@ def main() -> None:
     from local.functions.host import Host
 
     sys.setswitchinterval(SWITCH_INTERVAL)
-    keys = kept_keys(state)
     try:
+        keys = kept_keys(state)
         host = Host(functions, settings, keys, state, options.port)
-    except LoadError as error:
+    except (LoadError, StateError) as error:
         give_up(str(error))
     except OSError as error:
         give_up(f"The function app in {script_root} can't be served on port {options.port}: {error}")

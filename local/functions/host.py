@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from local.functions.durable.http_call import call_http
 from local.functions.durable.management import Management
 from local.functions.durable.store import Store
 from local.functions.invoke import Invoker
-from local.functions.keys import Keys
+from local.functions.keys import Keys, StateError
 from local.functions.settings import HostSettings, threads_for_functions
 from local.functions.timers import Timers
 from local.functions.web import RPC_PATH, Web
@@ -32,6 +33,8 @@ log = logging.getLogger("host")
 
 LOOPBACK = "127.0.0.1"
 SECONDS_FOR_OPEN_REQUESTS = 1
+# What is larger would keep the start waiting.
+BYTES_CHECKED_AT_THE_START = 50_000_000
 # Longer than the SDK's client keeps a connection: a server that closes first could cut a request off.
 SECONDS_TO_KEEP_CONNECTIONS = 75
 
@@ -58,7 +61,13 @@ class Host:
         self.api = f"{self.base_url}/{settings.route_prefix}".rstrip("/")
         self._settings = settings
         addresses = Addresses(self.base_url, settings.hub_name, keys.system, f"{self.base_url}{RPC_PATH}/{keys.rpc}/")
-        self._store = Store(state / "durable.sqlite")
+        file = state / "durable.sqlite"
+        try:
+            self._store = Store(file)
+            if file.stat().st_size < BYTES_CHECKED_AT_THE_START:
+                self._store.check()
+        except sqlite3.DatabaseError as error:
+            raise StateError(file, error) from None
         self._activities = {one.name.lower(): one for one in functions if one.kind == ACTIVITY}
         self._engine = Engine(
             {one.name: one.call for one in functions if one.kind == ORCHESTRATION},

@@ -7,6 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 
+class StateError(Exception):
+    """What an earlier host left in the state directory can't be read; the message says which file."""
+
+    def __init__(self, file: Path, reason: object) -> None:
+        super().__init__(f"{file}: can't be read: {reason}. Without the state directory the host begins anew.")
+
+
 @dataclass(frozen=True)
 class Keys:
     function: str
@@ -22,7 +29,10 @@ class Keys:
 def kept_keys(state: Path) -> Keys:
     file = state / "keys.json"
     if file.exists():
-        return Keys(**json.loads(file.read_text("utf-8")))
+        try:
+            return Keys(**json.loads(file.read_text("utf-8")))
+        except (TypeError, ValueError) as error:
+            raise StateError(file, error) from None
     keys = Keys(*(secrets.token_urlsafe(32) for _ in range(4)))
     draft = file.with_suffix(".new")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -79,7 +79,8 @@ class Timers:
         self._file = state / "timers.json"
         self._kept: dict[str, dict[str, float]] = {}
         with contextlib.suppress(FileNotFoundError, ValueError):
-            self._kept = json.loads(self._file.read_text("utf-8"))
+            kept = json.loads(self._file.read_text("utf-8"))
+            self._kept = kept if isinstance(kept, dict) else {}
         self._timers: list[tuple[Function, Schedule]] = []
         self._running: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []

@@ -122,11 +122,8 @@ def test_it_ends_within_two_seconds_also_with_work_under_way(tmp_path: Path, num
 
 def test_a_state_directory_belongs_to_one_host(tmp_path: Path) -> None:
     with running(APPS / "durable", tmp_path / "state") as host:
-        other = RunningHost(APPS / "durable", tmp_path / "state")
-        other.http.close()
-        second = subprocess.run(other.command(), cwd=ROOT, capture_output=True, text=True, check=False)
-        assert second.returncode == 1
-        assert second.stderr == f"The state directory {tmp_path / 'state'} is in use by another host.\n"
+        message = refused(APPS / "durable", tmp_path / "state")
+        assert message == f"The state directory {tmp_path / 'state'} is in use by another host.\n"
         assert host.http.get(host.base).status_code == 200
 
 
@@ -151,6 +148,43 @@ def test_an_app_that_cannot_be_loaded_is_one_message_and_exit_code_1(tmp_path: P
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stdout) == (1, "")
     assert answer.stderr == f"{app}/function_app.py:3: ModuleNotFoundError: No module named 'nowhere_at_all'\n"
+
+
+def refused(app: Path, state: Path, port: int = 0) -> str:
+    other = RunningHost(app, state)
+    other.http.close()
+    other.port = port
+    answer = subprocess.run(other.command(), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.count("\n") == 1
+    return answer.stderr
+
+
+@pytest.mark.parametrize(("file", "reason"), [("durable.sqlite", "file is not a database"), ("keys.json", "Expecting")])
+def test_a_state_that_cannot_be_read_is_one_message_and_exit_code_1(tmp_path: Path, file: str, reason: str) -> None:
+    (tmp_path / file).write_text("no" * 1000)
+    assert f"{tmp_path / file}: can't be read: {reason}" in refused(APPS / "durable", tmp_path)
+
+
+def test_a_port_in_use_is_one_message_and_exit_code_1(tmp_path: Path) -> None:
+    with running(APPS / "durable", tmp_path / "state") as host:
+        message = refused(APPS / "durable", tmp_path / "other", host.port)
+        assert f"can't be served on port {host.port}: " in message
+
+
+def test_a_journal_that_was_cut_off_or_overwritten_at_its_end_loses_no_more_than_that_end(tmp_path: Path) -> None:
+    with running(APPS / "durable", tmp_path / "state") as host:
+        done = host.begin("chain", {"steps": 3})
+        host.until(done)
+        host.kill()
+        journal = tmp_path / "state" / "durable.sqlite-wal"
+        whole = journal.read_bytes()
+        for rest in (whole[:-1000], whole + b"no" * 1000, whole[:-1000] + b"no" * 500):
+            journal.write_bytes(rest)
+            host.start()
+            assert host.until(done)["output"] == 3
+            assert host.until(host.begin("hello", "you"))["output"] == "hello you"
+            host.kill()
 
 
 def test_activities_and_orchestrators_at_once_are_limited_by_host_json(tmp_path: Path) -> None:

@@ -114,6 +114,12 @@ class Store:
         first, last = run("SELECT COALESCE(MIN(place), 0), COALESCE(MAX(place), 0) FROM inbox").fetchone()
         self._head, self._tail = min(first, 0), max(last, 0)
 
+    def check(self) -> None:
+        """Raises a sqlite3.DatabaseError when the file is damaged."""
+        [(first, *_), *_] = self._read("PRAGMA quick_check(1)")
+        if first != "ok":
+            raise sqlite3.DatabaseError(first)
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()
