@@ -196,13 +196,13 @@ def _results(arm: Arm, call: Call, operation: Operation) -> Reply:
             details=operation.error.get("details") or [],
         )
     found = arm.store.get(operation.target)
-    if operation.data.get("action") == "backendhealth" and found is not None:
-        return Reply(200, backend_health(arm, found))
     headers = {}
     if operation.form == "network":
         headers = arm.operations.first_headers(operation, call.host)
         headers.pop("Retry-After", None)
         headers.pop("x-ms-retry-after-ms", None)
+    if operation.data.get("action") == "backendhealth" and found is not None:
+        return Reply(200, backend_health(arm, found), headers)
     if operation.verb == "delete":
         return Reply(204 if operation.form == "network" else 200, None, headers)
     return Reply(200, _shown_target(arm, call, operation), headers)

@@ -69,6 +69,9 @@ class Throttle:
         """The headers that say what is left, or 429."""
         kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(method, "writes")
         headers = {f"x-ms-ratelimit-remaining-subscription-global-{kind}": "2999" if kind != "reads" else "3749"}
+        lowered = path.lower()
+        if "/providers/microsoft.compute/" in lowered:
+            headers["x-ms-ratelimit-remaining-resource"] = _compute_header(method, lowered)
         if not self.on:
             headers[f"x-ms-ratelimit-remaining-subscription-{kind}"] = str(int(DEFAULTS[kind][0]) - 1)
             return headers
@@ -76,7 +79,6 @@ class Throttle:
         headers[f"x-ms-ratelimit-remaining-subscription-{kind}"] = str(max(0, int(left)))
         if left < 0:
             raise _arm_throttled(kind, wait, headers)
-        lowered = path.lower()
         if "/providers/microsoft.network/" in lowered:
             left, wait = self._take("network_reads" if kind == "reads" else "network_writes")
             if left < 0:
@@ -88,8 +90,6 @@ class Throttle:
                     details=[],
                     retry_after=max(1.0, wait),
                 )
-        elif "/providers/microsoft.compute/" in lowered:
-            headers["x-ms-ratelimit-remaining-resource"] = _compute_header(method, lowered)
         if method == "PUT" and "/providers/microsoft.compute/virtualmachines/" in lowered:
             left, wait = self._take("vm_puts")
             if left < 0:
@@ -109,7 +109,10 @@ def _compute_header(method: str, path: str) -> str:
         return f"Microsoft.Compute/Delete{noun}3Min;239,Microsoft.Compute/Delete{noun}30Min;1199"
     if method == "GET":
         return "Microsoft.Compute/LowCostGet3Min;14985,Microsoft.Compute/LowCostGet30Min;119985"
-    return f"Microsoft.Compute/{'CreateUpdateDisks' if noun == 'Disks' else 'PutVM'}3Min;239"
+    if method == "PATCH" and noun == "VM":
+        return "Microsoft.Compute/UpdateVMSubscriptionMaximum;1499,Microsoft.Compute/UpdateVMResource;11"
+    verb, most = ("CreateUpdateDisks", 999) if noun == "Disks" else ("PutVM", 239)
+    return f"Microsoft.Compute/{verb}3Min;{most},Microsoft.Compute/{verb}30Min;{5 * most + 4}"
 
 
 def _arm_throttled(kind: str, wait: float, headers: dict[str, str]) -> ArmError:

@@ -100,6 +100,143 @@ def _live(azure: Azure) -> None:
     azure.send("DELETE", vm.id)
 
 
+def _look_around(azure: Azure) -> None:
+    """What an operator may do beside it: every other type and operation that is served."""
+    network, compute, resources = azure.network, azure.compute, azure.resources
+    tags = {"tags": {"a": "b"}}
+    standard = {"location": PLACE, "sku": {"name": "Standard"}}
+    public = standard | {"properties": {"publicIPAllocationMethod": "Static"}}
+    network.public_ip_addresses.begin_create_or_update(RG, "pip", public, polling=azure.done).result()
+    address = azure.id("publicIPAddresses", "pip")
+    nat = standard | {"properties": {"publicIpAddresses": [{"id": address}]}}
+    network.nat_gateways.begin_create_or_update(RG, "nat", nat, polling=azure.done).result()
+    route = {"name": "r", "properties": {"addressPrefix": "10.0.0.0/8", "nextHopType": "VirtualAppliance"}}
+    route["properties"]["nextHopIpAddress"] = "10.0.1.4"
+    table = {"location": PLACE, "properties": {"routes": [route]}}
+    network.route_tables.begin_create_or_update(RG, "routes", table, polling=azure.done).result()
+    group = {"location": PLACE, "properties": {}}
+    network.network_security_groups.begin_create_or_update(RG, "nsg", group, polling=azure.done).result()
+    vnet = azure.vnet("v1", "10.11.1.0/24", web="10.11.1.0/26")
+    subnet = {
+        "properties": {
+            "addressPrefix": "10.11.1.0/26",
+            "routeTable": {"id": azure.id("routeTables", "routes")},
+            "natGateway": {"id": azure.id("natGateways", "nat")},
+        }
+    }
+    network.subnets.begin_create_or_update(RG, "v1", "web", subnet, polling=azure.done).result()
+    rule = {
+        "priority": 100,
+        "direction": "Outbound",
+        "access": "Deny",
+        "protocol": "*",
+        "sourceAddressPrefix": "*",
+        "sourcePortRange": "*",
+        "destinationAddressPrefix": "Internet",
+        "destinationPortRange": "*",
+    }
+    rules = network.security_rules
+    rules.begin_create_or_update(RG, "nsg", "r", {"properties": rule}, polling=azure.done).result()
+    rules.get(RG, "nsg", "r")
+    rules.begin_delete(RG, "nsg", "r", polling=azure.done).result()
+    azure.nic("n1", f"{vnet}/subnets/web")
+    network.virtual_networks.check_ip_address_availability(RG, "v1", ip_address="10.11.1.4")
+    azure.peer("v1", "to-hub", azure.id("virtualNetworks", "hub-vnet"))
+    network.virtual_network_peerings.get(RG, "v1", "to-hub")
+    network.subnets.get(RG, "v1", "web")
+    for noun, operations in (
+        ("v1", network.virtual_networks),
+        ("nsg", network.network_security_groups),
+        ("n1", network.network_interfaces),
+        ("pip", network.public_ip_addresses),
+        ("routes", network.route_tables),
+        ("nat", network.nat_gateways),
+        ("hub-agw", network.application_gateways),
+    ):
+        operations.update_tags(RG, noun, tags)
+        operations.get(RG, noun)
+        list(operations.list(RG))
+        list(operations.list_all())
+    for listed in (network.virtual_network_gateways, network.private_endpoints, network.load_balancers):
+        list(listed.list(RG))
+    for action in (network.application_gateways.begin_stop, network.application_gateways.begin_start):
+        action(RG, "hub-agw", polling=azure.done).result()
+    machines = compute.virtual_machines
+    azure.vm("vm1", azure.id("networkInterfaces", "n1"))
+    machines.begin_update(RG, "vm1", tags, polling=azure.done).result()
+    for action in (machines.begin_power_off, machines.begin_start, machines.begin_restart):
+        action(RG, "vm1", polling=azure.done).result()
+    machines.retrieve_boot_diagnostics_data(RG, "vm1")
+    list(machines.list_all())
+    empty = {"location": PLACE, "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 4}}
+    compute.disks.begin_create_or_update(RG, "data", empty, polling=azure.done).result()
+    compute.disks.begin_update(RG, "data", tags, polling=azure.done).result()
+    list(compute.disks.list_by_resource_group(RG))
+    images = compute.virtual_machine_images
+    canonical = (PLACE, "Canonical")
+    images.list_publishers(PLACE)
+    jammy = images.list_offers(*canonical)[0].name
+    sku = images.list_skus(*canonical, jammy)[0].name
+    version = images.list(*canonical, jammy, sku)[0].name
+    images.get(*canonical, jammy, sku, version)
+    resources.resource_groups.create_or_update("other", {"location": PLACE} | tags)
+    resources.resource_groups.get("other")
+    resources.resource_groups.update("other", tags)
+    resources.resource_groups.check_existence("other")
+    list(resources.resource_groups.list())
+    list(resources.resources.list())
+    list(resources.resources.list_by_resource_group(RG, expand="provisioningState"))
+    resources.providers.get("Microsoft.Network")
+    list(resources.providers.list())
+    resources.resource_groups.begin_delete("other", polling=azure.done).result()
+    machines.begin_delete(RG, "vm1", polling=azure.done).result()
+    for delete, *names in (
+        (network.network_interfaces.begin_delete, "n1"),
+        (network.subnets.begin_delete, "v1", "web"),
+        (network.nat_gateways.begin_delete, "nat"),
+        (network.public_ip_addresses.begin_delete, "pip"),
+        (network.route_tables.begin_delete, "routes"),
+        (network.application_gateways.begin_delete, "hub-agw"),
+    ):
+        delete(RG, *names, polling=azure.done).result()
+
+
+# which operations must have been judged, so that none is left out by mistake: kind of path, and methods
+_JUDGED = {
+    r"/virtualNetworks/[^/]+": "DELETE GET PATCH PUT",
+    r"/virtualNetworks/[^/]+/subnets/[^/]+": "DELETE GET PUT",
+    r"/virtualNetworks/[^/]+/virtualNetworkPeerings/[^/]+": "DELETE GET PUT",
+    r"/virtualNetworks/[^/]+/CheckIPAddressAvailability": "GET",
+    r"/networkSecurityGroups/[^/]+": "DELETE GET PATCH PUT",
+    r"/networkSecurityGroups/[^/]+/securityRules/[^/]+": "DELETE GET PUT",
+    r"/networkInterfaces/[^/]+": "DELETE GET PATCH PUT",
+    r"/publicIPAddresses/[^/]+": "DELETE GET PATCH PUT",
+    r"/routeTables/[^/]+": "DELETE GET PATCH PUT",
+    r"/natGateways/[^/]+": "DELETE GET PATCH PUT",
+    r"/applicationGateways/[^/]+": "DELETE GET PATCH PUT",
+    r"/applicationGateways/[^/]+/(start|stop|backendhealth)": "POST",
+    r"/virtualMachines/[^/]+": "DELETE GET PATCH PUT",
+    r"/virtualMachines/[^/]+/(start|deallocate|powerOff|restart|retrieveBootDiagnosticsData)": "POST",
+    r"/virtualMachines/[^/]+/instanceView": "GET",
+    r"/disks/[^/]+": "DELETE GET PATCH PUT",
+    r"/versions/[^/]+": "GET",
+    r"/locations/[^/]+/usages": "GET",
+    r"/resourcegroups/[^/]+": "DELETE GET HEAD PATCH PUT",
+    r"/subscriptions/[^/]+/resources": "GET",
+}
+
+
+def test_all_that_is_served_is_as_described(azure: Azure, descriptions: Descriptions) -> None:
+    _live(azure)
+    _look_around(azure)
+    judged = [each for each in azure.journal() if descriptions.find(each["method"], each["path"])]
+    for pattern, methods in _JUDGED.items():
+        seen = {each["method"] for each in judged if re.search(pattern + "$", each["path"], re.IGNORECASE)}
+        assert set(methods.split()) <= seen, pattern
+    wrong = [fault for entry in judged for fault in descriptions.faults(entry)]
+    assert [each for each in dict.fromkeys(wrong) if not _BEYOND.search(each)] == []
+
+
 def test_a_spokes_life_is_as_described(azure: Azure, descriptions: Descriptions) -> None:
     _live(azure)
     journal = azure.journal()

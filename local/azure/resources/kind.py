@@ -156,8 +156,8 @@ class Kind:
     def get(self, arm: Arm, call: Call, target: ResourceId) -> Reply:
         """GET."""
         found = self.find(arm, target)
-        headers = {"ETag": found.etag} if self.has_etag and found.etag else {}
-        return Reply(200, self.show(arm, found, call), headers)
+        shown = self.show(arm, found, call)
+        return Reply(200, shown, {"ETag": shown["etag"]} if shown.get("etag") else {})
 
     def put(self, arm: Arm, call: Call, target: ResourceId) -> Reply:
         """PUT: 201 for a new one, 200 for another, with the operation's address unless it is done at once."""

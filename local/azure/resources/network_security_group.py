@@ -86,7 +86,7 @@ class SecurityRule(Kind):
         rule = self._find(group, target)
         if rule is None:
             raise errors.child_not_found(str(target))
-        return Reply(200, rule | {"etag": group.etag})
+        return Reply(200, rule | {"etag": group.etag}, {"ETag": group.etag})
 
     def put(self, arm: Arm, call: Call, target: ResourceId) -> Reply:
         """Write one rule into its group."""

@@ -189,7 +189,7 @@ def images(location: str, rest: str, query: dict[str, str]) -> object:
         "properties": {
             "hyperVGeneration": image[0],
             "architecture": image[1],
-            "osDiskImage": {"operatingSystem": "Linux", "sizeInGb": 31},
+            "osDiskImage": {"operatingSystem": "Linux"},
             "dataDiskImages": [],
             "features": [{"name": "SecurityType", "value": "TrustedLaunchSupported"}] if image[0] == "V2" else [],
         },
