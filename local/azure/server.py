@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import IO, Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from local.azure import app, ids
+from local.azure import app, errors, ids
 from local.azure.state import State
 
 HOST = "127.0.0.1"
@@ -34,6 +35,16 @@ class _Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["state"]["transport"] = self.transport
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, or of a method that HTTP doesn't know, is refused in ARM's form all the same."""
+        body = json.dumps(errors.by_gateway(400, "BadRequest", msg).body()).encode()
+        head = (
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json; charset=utf-8\r\nx-ms-failure-cause: gateway\r\n"
+            f"x-ms-request-id: {uuid.uuid4()}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):

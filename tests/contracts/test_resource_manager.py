@@ -167,6 +167,13 @@ def test_wrong_methods_are_405(azure: Azure) -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (405, "MethodNotAllowed"), (method, path)
 
 
+@pytest.mark.parametrize("method", ["BREW", "FOO"])
+def test_a_method_that_http_does_not_know_is_refused_in_arms_form(azure: Azure, method: str) -> None:
+    answer = azure.send(method, azure.id("virtualNetworks", "hub-vnet"))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "BadRequest")
+    assert answer.headers["x-ms-request-id"]
+
+
 def test_groups_are_made_found_listed_and_patched(azure: Azure) -> None:
     groups = azure.resources.resource_groups
     made = groups.create_or_update("other", {"location": "West US", "tags": {"a": "b"}})

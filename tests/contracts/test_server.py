@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from azure.identity import ClientSecretCredential, DefaultAzureCredential, ManagedIdentityCredential
 from azure.mgmt.network import NetworkManagementClient
@@ -76,6 +79,46 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_answered(tmp_path: Path) ->
         ).json()["properties"]["provisioningState"] in ("Updating", "Succeeded")
         again.advance(10)
         assert again.send("GET", operation).json() == {"status": "Succeeded"}
+
+
+@pytest.mark.full
+def test_kills_in_the_middle_of_writes_leave_whole_requests_and_nothing_else(tmp_path: Path) -> None:
+    """State, operations and journal tell the same story after each kill, and nothing that was answered is lost."""
+    answered: set[str] = set()
+    for life in range(8):
+        process = Process(tmp_path / "state", "--time-scale", "0.01")
+        azure = Azure(process.endpoints)
+        azure.local("POST", "limits", {"throttle": False})
+        enough = threading.Event()
+
+        def write(writer: int, azure: Azure = azure, enough: threading.Event = enough, life: int = life) -> None:
+            for number in itertools.count():
+                name = f"n{life}-{writer}-{number}"
+                body = {"location": PLACE, "properties": {"securityRules": []}}
+                try:
+                    answer = azure.send("PUT", azure.id("networkSecurityGroups", name), body)
+                except httpx.TransportError:
+                    return
+                assert answer.status_code == 201, answer.text
+                answered.add(name)
+                if number == 5 * life:
+                    enough.set()
+
+        with concurrent.futures.ThreadPoolExecutor(4) as writers:
+            written = [writers.submit(write, writer) for writer in range(4)]
+            assert enough.wait(60)
+            process.stop(signal.SIGKILL)
+            for each in written:
+                each.result()
+        azure.close()
+    with running(tmp_path / "state", "--time-scale", "0.01") as again:
+        journal = [each for each in again.journal("PUT") if each["status"] == 201]
+        there = {each for each in again.names() if each.startswith("n")}
+        assert answered <= there == {each["response"]["name"] for each in journal}
+        assert len(journal) == len(there)
+        again.advance(10)
+        for each in journal:
+            assert again.send("GET", each["headers"]["Azure-AsyncOperation"]).json() == {"status": "Succeeded"}
 
 
 def test_a_managed_identity_is_enough_for_unmodified_clients(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
