@@ -57,6 +57,58 @@ def test_a_failed_operation_is_a_poll_of_status_200_with_the_error_in_it(azure: 
     assert again.provisioning_state == "Succeeded"
 
 
+def _spoke(azure: Azure) -> None:
+    vnet = azure.vnet("v1", "10.11.1.0/24", web="10.11.1.0/26")
+    azure.local("POST", "limits", {"nic_operations": "always"})
+    azure.nic("n1", f"{vnet}/subnets/web")
+    azure.vm("vm1", azure.id("networkInterfaces", "n1"))
+    azure.peer("hub-vnet", "p", vnet)
+    for name in ("nsg", "old"):
+        azure.send("PUT", azure.id("networkSecurityGroups", name), {"location": PLACE, "properties": {}})
+    azure.send("PUT", azure.id("publicIPAddresses", "pip"), {"location": PLACE, "properties": {}})
+    azure.send("PUT", azure.id("disks", "old"), DISK)
+    azure.advance(5)
+
+
+DISK = {"location": PLACE, "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 4}}
+SUBNET = {"properties": {"addressPrefix": "10.11.1.64/26"}}
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "names", "body", "seconds", "retry_after"),
+    [
+        ("PUT", "virtualNetworks", ["new"], BODY, 4, 3),
+        ("PUT", "virtualNetworks/subnets", ["v1", "app"], SUBNET, 4, 3),
+        ("PUT", "networkSecurityGroups", ["new"], {"location": PLACE, "properties": {}}, 3, 3),
+        ("PUT", "networkInterfaces", ["n1"], None, 3, 3),
+        ("PUT", "virtualNetworks/virtualNetworkPeerings", ["hub-vnet", "p"], None, 5, 10),
+        ("PUT", "virtualMachines", ["vm1"], None, 45, 10),
+        ("PUT", "applicationGateways", ["hub-agw"], None, 40, 10),
+        ("PUT", "disks", ["new"], DISK, 5, 2),
+        ("DELETE", "virtualMachines", ["vm1"], None, 40, 10),
+        ("DELETE", "disks", ["old"], None, 5, 2),
+        ("DELETE", "virtualNetworks/virtualNetworkPeerings", ["hub-vnet", "p"], None, 5, 10),
+        ("DELETE", "networkSecurityGroups", ["old"], None, 5, 10),
+        ("DELETE", "publicIPAddresses", ["pip"], None, 5, 10),
+        ("DELETE", "applicationGateways", ["hub-agw"], None, 5, 10),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_each_operation_lasts_as_long_as_the_design_says(
+    azure: Azure, method: str, kind: str, names: list[str], body: object, seconds: int, retry_after: int
+) -> None:
+    _spoke(azure)
+    path = azure.id(kind, *names)
+    answer = azure.send(method, path, azure.send("GET", path).json() if method == "PUT" and body is None else body)
+    assert answer.status_code in (200, 201, 202), answer.text
+    assert answer.headers["Retry-After"] == str(retry_after)
+    azure.advance(seconds - 0.1)
+    running = azure.poll(answer)
+    assert (running.json()["status"], running.headers["Retry-After"]) == ("InProgress", str(retry_after))
+    azure.advance(0.1)
+    assert azure.poll(answer).json()["status"] == "Succeeded"
+
+
 def test_a_second_delete_joins_the_first(azure: Azure) -> None:
     azure.vnet("v1", "10.11.1.0/24")
     path = azure.id("virtualNetworks", "v1")

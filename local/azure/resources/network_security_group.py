@@ -115,9 +115,10 @@ class SecurityRule(Kind):
         changed = arm.store.change(group, etag=arm.new_etag(), properties=properties)
         verb = "delete" if status == 202 else "put"
         name = self.operation_name(verb)
-        operation = NetworkSecurityGroup().start(
-            arm, call, changed, "put", self.put_seconds, self.put_retry_after, name=name
-        )
+        lasts = (self.put_seconds, self.put_retry_after)
+        if status == 202:
+            lasts = (self.delete_seconds, self.delete_retry_after)
+        operation = NetworkSecurityGroup().start(arm, call, changed, "put", *lasts, name=name)
         headers = arm.operations.first_headers(operation, call.host)
         if status == 202:
             headers["Location"] = arm.operations.signed_url(operation, call.host, results=True)
