@@ -3,15 +3,17 @@
 import argparse
 import asyncio
 import fcntl
+import io
 import json
 import logging
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, NoReturn, TextIO
 
 from local.functions import logs
 from local.functions.app import LoadError, load_app
@@ -19,6 +21,7 @@ from local.functions.keys import StateError, kept_keys
 from local.functions.settings import SettingsError, apply_local_settings, host_settings
 
 SECONDS_TO_WAIT_FOR_THE_STATE = 3.0
+SECONDS_TO_END = 1.5
 # Computation in one thread shall not make the event loop, and with it timers and requests, wait for long.
 SWITCH_INTERVAL = 0.0005
 
@@ -34,6 +37,15 @@ def arguments() -> argparse.Namespace:
 def give_up(message: str) -> NoReturn:
     print(message, file=sys.stderr, flush=True)
     raise SystemExit(1)
+
+
+def own_output() -> TextIO:
+    """Standard output, for the one line that the host prints there: what the app prints goes where its log goes."""
+    own = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    return own
 
 
 def hold(state: Path) -> IO[str]:
@@ -54,6 +66,7 @@ def hold(state: Path) -> IO[str]:
 
 def main() -> None:
     options = arguments()
+    output = own_output()
     logs.set_up()
     warnings.filterwarnings("ignore", message="Potential duplicate Task completion")
     script_root = options.script_root.resolve()
@@ -81,16 +94,24 @@ def main() -> None:
         give_up(f"The function app in {script_root} can't be served on port {options.port}: {error}")
 
     async def serve() -> None:
-        stop = asyncio.Event()
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def end(_number: int, _frame: object) -> None:
+            """Not the loop's own handler: a function may be blocking the loop, or not let itself be cancelled."""
+            watchdog = threading.Timer(SECONDS_TO_END, os._exit, (0,))
+            watchdog.daemon = True
+            watchdog.start()
+            loop.call_soon_threadsafe(stop.set)
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            signal.signal(number, end)
         endpoints = {
             "api": host.api,
             "function_key": keys.function,
             "system_key": keys.system,
             "master_key": keys.master,
         }
-        await host.serve(lambda: print(json.dumps(endpoints), flush=True), stop)
+        await host.serve(lambda: print(json.dumps(endpoints), file=output, flush=True), stop)
 
     uvloop.run(serve())
     logging.shutdown()

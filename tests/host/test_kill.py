@@ -150,6 +150,32 @@ def test_an_app_that_cannot_be_loaded_is_one_message_and_exit_code_1(tmp_path: P
     assert answer.stderr == f"{app}/function_app.py:3: ModuleNotFoundError: No module named 'nowhere_at_all'\n"
 
 
+@pytest.mark.parametrize("waiting", ["await forever()", "time.sleep(60)"])
+def test_no_function_can_keep_it_from_ending(tmp_path: Path, waiting: str) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "function_app.py").write_text(
+        "import asyncio, contextlib, time\n"
+        "import azure.functions as func\n"
+        "app = func.FunctionApp()\n"
+        "print('what an app prints is in the log')\n"
+        "async def forever():\n"
+        "    while True:\n"
+        "        with contextlib.suppress(asyncio.CancelledError):\n"
+        "            await asyncio.sleep(60)\n"
+        "@app.timer_trigger(arg_name='timer', schedule='0 0 0 1 1 *', run_on_startup=True)\n"
+        "async def stubborn(timer):\n"
+        "    print('stubborn', flush=True)\n"
+        f"    {waiting}\n"
+    )
+    with running(app, tmp_path / "state") as host:
+        while "stubborn\n" not in host.logs:
+            time.sleep(0.005)
+        assert host.process
+        assert host.stop() < 2
+        assert host.process.returncode == 0
+
+
 def refused(app: Path, state: Path, port: int = 0) -> str:
     other = RunningHost(app, state)
     other.http.close()
