@@ -42,13 +42,13 @@ class Admin:
         return HTMLResponse(HOME.format(functions="".join(rows)))
 
     async def answer(self, request: Request, path: str) -> Response:
-        parts = path.strip("/").split("/")[1:]
+        parts = path.lower().strip("/").split("/")[1:]
         if request.method == "GET" and parts == ["host", "status"]:
             return JSONResponse(self._status())
         if request.method == "GET" and parts == ["functions"]:
             return JSONResponse([self._description(one) for one in self._functions])
         if len(parts) == 2 and parts[0] == "functions":
-            function = next((one for one in self._functions if one.name.lower() == parts[1].lower()), None)
+            function = next((one for one in self._functions if one.name.lower() == parts[1]), None)
             if function and request.method == "GET":
                 return JSONResponse(self._description(function))
             if function and request.method == "POST":

@@ -20,6 +20,7 @@ from local.functions.keys import Keys
 log = logging.getLogger("host")
 
 RPC_PATH = "/runtime/rpc"
+LARGEST_BODY = 100 * 1024 * 1024
 
 
 class Web:
@@ -75,6 +76,8 @@ class Web:
         allowed = {"anonymous": True, "function": self._opens(request, self._keys.function)}
         if not allowed.get(function.auth_level, self._opens(request)):
             return Response(status_code=401)
+        if int(request.headers.get("content-length") or 0) > LARGEST_BODY:
+            return Response(status_code=413)
         given = await request_for(function, request, values)
         try:
             result = await self._invoker.call(function.function, given, request.headers)

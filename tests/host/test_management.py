@@ -184,6 +184,17 @@ def test_listing_with_filters_and_pages(host: RunningHost) -> None:
     assert [one for page in pages for one in page] == [*done, *open_]
 
 
+@pytest.mark.parametrize("token", ["", "rubbish", "bnVsbA==", "WzEsMl0="])
+@pytest.mark.parametrize("number", ["x", "nan", "inf", "1e3", "-1", "0"])
+def test_no_query_is_too_strange_for_an_answer(host: RunningHost, number: str, token: str) -> None:
+    params = {"top": number, "createdTimeFrom": number, "runtimeStatus": number, "showInput": number}
+    answer = host.management("GET", "instances", params=params, headers={"x-ms-continuation-token": token})
+    assert answer.status_code in (200, 400)
+    waiting = {"timeout": number, "pollingInterval": number}
+    assert host.management("POST", "orchestrators/hello", params=waiting).status_code in (200, 202)
+    assert host.management("GET", "entities", params=params).status_code == 200
+
+
 def test_events(host: RunningHost) -> None:
     one = host.begin("events", 2)
     assert host.management("POST", f"instances/{one}/raiseEvent/news", json={"n": 1}).status_code == 202

@@ -5,6 +5,7 @@ Answers are those of the extension's HttpApiHandler, refusals in its words.
 
 import asyncio
 import json
+import math
 from typing import Any
 from urllib.parse import unquote
 
@@ -167,7 +168,7 @@ class Management:
         return reply(document, 500 if failed else 200)
 
     def _list(self, request: Request) -> Response:
-        size = int(_number(request, "top") or USUAL_PAGE)
+        size = _whole_number(request, "top") or USUAL_PAGE
         token = request.headers.get(CONTINUATION)
         try:
             found, more = page(self.engine.store, _filter(request), max(1, min(size, MOST_ON_A_PAGE)), token)
@@ -252,7 +253,7 @@ class Management:
         return nothing(404) if state is None else reply(as_json(state))
 
     def _entities(self, request: Request, name: str) -> Response:
-        size = max(1, min(int(_number(request, "top") or USUAL_PAGE), MOST_ON_A_PAGE))
+        size = max(1, min(_whole_number(request, "top") or USUAL_PAGE, MOST_ON_A_PAGE))
         after = request.headers.get(CONTINUATION, "")
         found = self.engine.store.entities(f"@{name.lower()}@" if name else "@", after, size + 1)
         with_state = _flag(request, "fetchState", False)
@@ -282,7 +283,15 @@ def _flag(request: Request, name: str, otherwise: bool) -> bool:
 
 def _number(request: Request, name: str) -> float | None:
     try:
-        return float(request.query_params[name])
+        number = float(request.query_params[name])
+    except (KeyError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _whole_number(request: Request, name: str) -> int | None:
+    try:
+        return int(request.query_params[name])
     except (KeyError, ValueError):
         return None
 

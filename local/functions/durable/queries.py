@@ -129,7 +129,7 @@ def page(store: Store, wanted: Filter, size: int, token: str | None) -> tuple[li
     if token:
         try:
             created, last = json.loads(base64.urlsafe_b64decode(token))
-        except ValueError:
+        except (TypeError, ValueError):
             raise ValueError("the continuation token can't be read") from None
         where += " AND (created, id) > (?, ?)"
         values += [created, last]
