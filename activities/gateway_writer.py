@@ -8,6 +8,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+from shared import logs
 from shared.activity import failure_of
 from shared.arm.client import arm
 from shared.arm.failures import ArmError
@@ -295,4 +296,4 @@ def _unexplained() -> Failure:
     return Failure("AzureResourceException", "GatewayFailed", message, transient=True)
 
 
-ACTIVITIES = (gateway_round, poll_gateway)
+ACTIVITIES = tuple(map(logs.in_step, (gateway_round, poll_gateway)))

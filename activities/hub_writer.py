@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from shared import logs
 from shared.activity import failure_of
 from shared.arm.client import Accepted, arm
 from shared.arm.failures import ArmError
@@ -272,4 +273,4 @@ def _call_seconds() -> float:
     return _timeout() + min(10.0, _timeout())
 
 
-ACTIVITIES = (hub_round, write_hub_side, write_spoke_side, settle_spoke_sides)
+ACTIVITIES = tuple(map(logs.in_step, (hub_round, write_hub_side, write_spoke_side, settle_spoke_sides)))

@@ -40,6 +40,8 @@ class Recipe:
     directory: Path
     # What its standard output so far says about its readiness: None for "not yet".
     ready: Callable[[str], dict[str, Any] | None]
+    # Whether that output holds keys, which are taken out of the log folder once they have been read.
+    announces_keys: bool = False
     stop_signal: signal.Signals = signal.SIGTERM
     seconds_to_start: float = 60
     seconds_to_stop: float = 5
@@ -59,7 +61,9 @@ class Process:
     def start(cls, recipe: Recipe, logs: Path) -> "Process":
         logs.mkdir(parents=True, exist_ok=True)
         leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(recipe.stop_signal))]
-        with (logs / f"{recipe.name}.out").open("wb") as out, (logs / f"{recipe.name}.log").open("ab") as err:
+        output = logs / f"{recipe.name}.out"
+        output.unlink(missing_ok=True)
+        with output.open("ab") as out, (logs / f"{recipe.name}.log").open("ab") as err:
             popen = subprocess.Popen(
                 [*leash, *recipe.command],
                 stdin=subprocess.DEVNULL,
@@ -87,9 +91,11 @@ class Process:
         """Whether it has said so by now. NotReadyError when it has ended or has had its time."""
         if self.announced is not None:
             return True
-        said = (self.logs / f"{self.recipe.name}.out").read_text(encoding="utf-8", errors="replace")
-        self.announced = self.recipe.ready(said)
+        output = self.logs / f"{self.recipe.name}.out"
+        self.announced = self.recipe.ready(output.read_text(encoding="utf-8", errors="replace"))
         if self.announced is not None:
+            if self.recipe.announces_keys:
+                os.truncate(output, 0)
             return True
         if not self.alive:
             raise NotReadyError(self.recipe.name, f"it ended with code {self.popen.returncode}", self.log)

@@ -263,6 +263,11 @@ def run(stack: Stack, once: bool, console: Console) -> int:
     console.print(
         f"[green]✓[/] The local Azure is up after {time.monotonic() - began:.1f} s: [bold]{stack.endpoints['api']}[/]"
     )
+    if not stack.time_scale:
+        clock = f"{stack.endpoints['arm']}/_local/clock"
+        console.print(
+            f"  Time stands still: operations of Azure end when POST {clock} passes their end.", style="yellow"
+        )
     request = json.loads(Path(SAMPLE).read_text(encoding="utf-8"))
     console.print(f"  Deploying {SAMPLE.relative_to(ROOT)} through the API\n", highlight=False)
 

@@ -178,7 +178,7 @@ def azure_recipe(state: Path, port: int, time_scale: float, gateway_limit: int |
     if gateway_limit is not None:
         command += ["--gateway-limit", str(gateway_limit)]
     state.mkdir(parents=True, exist_ok=True)
-    return Recipe("azure", command, clean_environment(os.environ), ROOT, json_line_with("arm"))
+    return Recipe("azure", command, clean_environment(os.environ), ROOT, json_line_with("arm"), announces_keys=True)
 
 
 def functions_recipe(state: Path, port: int, script_root: Path, settings: Mapping[str, str]) -> Recipe:
@@ -186,7 +186,7 @@ def functions_recipe(state: Path, port: int, script_root: Path, settings: Mappin
     command += ["--port", str(port), "--state", str(state)]
     state.mkdir(parents=True, exist_ok=True)
     environment = clean_environment(os.environ) | dict(settings)
-    return Recipe("functions", command, environment, ROOT, json_line_with("api"))
+    return Recipe("functions", command, environment, ROOT, json_line_with("api"), announces_keys=True)
 
 
 def path_of_core_tools() -> str:
@@ -437,7 +437,7 @@ class Stack:
                 elif not self._is_up and not self.core_tools and time.monotonic() > latest:
                     raise StackError(f"The stack was not ready within {SECONDS_TO_START_ALL} s (logs: {self.logs})")
                 time.sleep(SECONDS_BETWEEN_LOOKS)
-        except NotReadyError as failed:
+        except (NotReadyError, OSError) as failed:
             self._failure = StackError(str(failed))
         except BaseException as failure:  # noqa: BLE001  handed to the thread that waits in start() or serve()
             self._failure = failure
@@ -528,8 +528,13 @@ class Stack:
     # --- what is remembered between starts
 
     def _take_lock(self) -> None:
-        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (self.state / "stack.lock").open("a+", encoding="utf-8")
+        try:
+            self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = (self.state / "stack.lock").open("a+", encoding="utf-8")
+        except OSError as failed:
+            raise StackError(
+                f"The state directory {self.state} can't be used: {failed.strerror}. Choose another: make run STATE=DIR"
+            ) from failed
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -618,24 +623,61 @@ def stopping_on_signals(stack: Stack) -> Iterator[None]:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--state", type=Path, default=Path(".local"), help="where everything is kept (default: .local)")
-    parser.add_argument("--port", type=int, help="the port of the API (default: the last one, or a free one)")
-    parser.add_argument("--time-scale", type=float, default=0.02, help="1 is real Azure's pace (default: 0.02)")
+    parser.add_argument(
+        "--state", type=directory, default=Path(".local"), help="where everything is kept (default: .local)"
+    )
+    parser.add_argument("--port", type=port, help="the port of the API (default: the last one, or a free one)")
+    parser.add_argument("--time-scale", type=time_scale, default=0.02, help="1 is real Azure's pace (default: 0.02)")
     parser.add_argument("--gateway-limit", type=int, metavar="N", help="how many sites the gateway holds")
     parser.add_argument("--func", action="store_true", help="Azure Functions Core Tools instead of the local host")
     parser.add_argument("--tables-proxy", action="store_true", help="put local.tables_proxy before the table service")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting for the app"
+        "--set",
+        action="append",
+        type=setting,
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        help="a setting for the app",
     )
 
 
+# Each names what argparse shows for a ValueError: "invalid port value: 'abc'".
+
+
+def directory(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("it must name a directory")
+    return Path(text)
+
+
+def port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535 (0: a free one)")
+    return number
+
+
+def time_scale(text: str) -> float:
+    scale = float(text)
+    if not 0 <= scale < 1e6:
+        raise argparse.ArgumentTypeError("a time scale is 0 or more (1 is the pace of real Azure)")
+    return scale
+
+
+def setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError("a setting is given as NAME=VALUE")
+    return name, value
+
+
 def stack_from(options: argparse.Namespace, say: Callable[[str], None]) -> Stack:
-    pairs = [pair.partition("=") for pair in options.settings]
     return Stack(
         options.state,
         time_scale=options.time_scale,
         port=options.port,
-        settings={name: value for name, _, value in pairs},
+        settings=dict(options.settings),
         gateway_limit=options.gateway_limit,
         tables_proxy=options.tables_proxy,
         core_tools=options.func,

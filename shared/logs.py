@@ -17,11 +17,12 @@ Levels: DEBUG addresses and names, INFO milestones, WARNING rollback and retries
 """
 
 import contextlib
+import functools
 import json
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,17 @@ def context(**about: Any) -> Iterator[None]:
         yield
     finally:
         _about.reset(token)
+
+
+def in_step(activity: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The activity, with its name as the `step` of its lines."""
+
+    @functools.wraps(activity)
+    def within(payload: Any) -> Any:
+        with context(step=activity.__name__):
+            return activity(payload)
+
+    return within
 
 
 class AboutFilter(logging.Filter):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from shared import naming
+from shared import logs, naming
 from shared.addressing import (
     calculate_spoke_address_space,
     calculate_subnet_ranges,
@@ -333,7 +333,8 @@ def plan_from(request: SpokeRequest, settings: Settings, spoke_id: int, deployme
         tags=dict(request.tags),
         cloud_init=request.cloud_init,
     )
-    log.debug("Spoke %d: %s in %s, names from %s", spoke_id, plan.vnet_name, plan.address_prefix, client)
+    with logs.context(deployment_id=deployment_id, spoke_id=spoke_id):
+        log.debug("%s in %s, names from %s", plan.vnet_name, plan.address_prefix, client)
     return plan
 
 
