@@ -11,6 +11,9 @@ VENV  := .venv
 PY    := $(VENV)/bin/python
 PACKAGES_READY := $(VENV)/.ready
 AZURITE_READY  := local/node_modules/.ready
+BYTECODE_READY := $(VENV)/.compiled
+SOURCES = $(wildcard function_app.py $(foreach folder,triggers orchestrators activities shared shared/* \
+  local local/azure local/azure/* local/functions local/functions/*,$(folder)/*.py))
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 STACK_OPTIONS = --state "$(STATE)" --time-scale "$(TIME_SCALE)" $(if $(PORT),--port "$(PORT)")
@@ -26,7 +29,7 @@ help: ## this list
 	@echo '  Needs Python 3.11-3.13, Node.js 18 or newer and make. Downloads PyPI and npm packages, nothing else.'
 
 setup: ## .venv with all Python packages, Azurite from npm; instant the second time
-	@$(MAKE) --silent --no-print-directory -j2 $(PACKAGES_READY) $(AZURITE_READY)
+	@$(MAKE) --silent --no-print-directory -j2 $(BYTECODE_READY) $(AZURITE_READY)
 
 run: setup ## the local stack, the sample spoke deployed through the API, then served until Ctrl-C
 	@$(PY) -m local.run $(STACK_OPTIONS) $(if $(filter-out 0 no false,$(ONCE)),--once)
@@ -89,6 +92,11 @@ $(PACKAGES_READY): requirements-dev.txt
 	fi
 	@echo "Installing the Python packages (about a minute, once)"
 	@$(PY) -m pip install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+# As a deployment ships it, so that a cold start doesn't compile: also where Python is told to write none.
+$(BYTECODE_READY): $(PACKAGES_READY) $(SOURCES)
+	@$(PY) -m compileall -q $(SOURCES)
 	@touch $@
 
 $(AZURITE_READY): local/package-lock.json
