@@ -8,7 +8,7 @@ from shared.arm.client import Arm, arm, describe
 from shared.arm.failures import ArmError
 from shared.arm.ids import type_of
 from shared.settings import current_settings
-from shared.tables.rows import SPOKES_TABLE, unpacked
+from shared.tables.rows import SPOKES_TABLE, TERMINAL, unpacked
 from shared.tables.store import table
 
 log = logging.getLogger(__name__)
@@ -42,23 +42,27 @@ def _rank(resource_id: str) -> int:
 
 
 def orphans() -> list[Document]:
-    """Resources in the spoke group that carry our tags and that no spoke's record knows. Changes nothing."""
+    """Resources in the spoke group that carry our tags and that no spoke's record knows. Changes nothing.
+
+    What a `failed` spoke made is gone: if something of it turns up all the same, it is an orphan.
+    """
     azure = arm()
     # Azure first, the records then: a spoke's record is there before anything of it, and goes after everything of it.
     listed = azure.get_all(
         f"{azure.ids.subscription}/resources",
         params={"$filter": f"resourceGroup eq '{azure.ids.spoke_resource_group}'"},
     )
-    candidates = orphans_among(listed, _made_by())
-    # The list can show for minutes what is gone already.
-    return [orphan for orphan in candidates if azure.get(orphan["resource"]) is not None]
+    known = _made_by()
+    # The list can show for minutes what is gone already, or what has been made anew since under the same name.
+    found = [azure.get(orphan["resource"]) for orphan in orphans_among(listed, known)]
+    return orphans_among((document for document in found if document is not None), known)
 
 
 def _made_by() -> set[str]:
     """The runs that made the spokes there are, and those that still go on, of every hub with records in this table."""
     known: set[str] = set()
-    ended = " and ".join(f"status ne '{status}'" for status in ("completed", "failed", "rollback_failed", "deleted"))
-    for prefix, further in (("spoke:", ""), ("run:", f" and {ended}")):
+    ended = " and ".join(f"status ne '{status}'" for status in sorted(TERMINAL))
+    for prefix, further in (("spoke:", " and status ne 'failed'"), ("run:", f" and {ended}")):
         query = f"RowKey ge @low and RowKey lt @high{further}"
         parameters = {"low": prefix, "high": prefix[:-1] + ";"}
         for row in table(SPOKES_TABLE).query_entities(query, parameters=parameters):

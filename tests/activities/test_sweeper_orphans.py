@@ -1,10 +1,11 @@
 """Resources with our tags and no record: reported, and removed only when told to."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
-from shared.arm.client import arm
+from shared.arm.client import Arm, arm
 from shared.orphans import orphans, sweep_orphans
 from shared.plan import SpokePlan, our_tags
 from shared.settings import Settings
@@ -63,3 +64,25 @@ def test_orphans_go_when_told_to(settings: Settings, azure: LocalAzure, monkeypa
     azure.advance(60)
     assert azure.find(nsg_id) is None
     assert sweep_orphans() == []
+
+
+def test_what_turns_up_of_a_failed_spoke_is_an_orphan(settings: Settings, azure: LocalAzure) -> None:
+    """Its rollback left nothing; a request that ARM carried out late could."""
+    plan = a_plan(4)
+    recorded(a_run(plan, status="failed"))
+    nsg_id = plant_nsg(azure, plan)
+    assert [orphan["resource"] for orphan in orphans()] == [nsg_id]
+
+
+def test_what_was_made_anew_since_the_list_was_written_is_no_orphan(
+    settings: Settings, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_DELETE_ORPHANS", "true")
+    forget_app()
+    plan = a_plan(5)
+    recorded(a_run(plan, status="in_progress"))
+    nsg_id = plant_nsg(azure, plan)
+    stale = {"id": nsg_id, "tags": our_tags(replace(plan, made_by="deploy-gone-1-ffff"))}
+    monkeypatch.setattr(Arm, "get_all", lambda *_, **__: [stale])
+    assert sweep_orphans() == []
+    assert azure.find(nsg_id) is not None
