@@ -12,11 +12,12 @@ from shared.tables.rows import RunRow
 def create_nic(call: Call, run: RunRow) -> Outcome:
     """The interface in the web subnet; answers `{"private_ip"}`. Repeatable: an own NIC that is there is done."""
     azure, plan = arm(), run.plan
+    ids = azure.ids.of(plan)
     return ensure(
         azure,
         call,
-        azure.ids.nic(plan.nic_name),
-        nic_document(plan, azure.ids),
+        ids.nic(plan.nic_name),
+        nic_document(plan, ids),
         owned=made_by(plan.made_by),
         result=lambda nic: {"private_ip": private_ip_of(nic)},
     )
@@ -25,5 +26,5 @@ def create_nic(call: Call, run: RunRow) -> Outcome:
 @undo
 def delete_nic(call: Call, run: RunRow) -> Outcome:
     """Removes the interface. After a failed VM Azure keeps it reserved for 180 s: that is waited for. Repeatable."""
-    azure = arm()
-    return remove(azure, call, azure.ids.nic(run.plan.nic_name), owned=made_by(run.plan.made_by))
+    azure, plan = arm(), run.plan
+    return remove(azure, call, azure.ids.of(plan).nic(plan.nic_name), owned=made_by(plan.made_by))

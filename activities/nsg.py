@@ -19,14 +19,14 @@ def create_nsg(call: Call, run: RunRow) -> Outcome:
     def document() -> dict[str, Any]:
         return nsg_document(plan, read_hub_network(azure), azure.settings.spoke_allowed_destinations)
 
-    return ensure(azure, call, azure.ids.nsg(plan.nsg_name), document, owned=made_by(plan.made_by))
+    return ensure(azure, call, azure.ids.of(plan).nsg(plan.nsg_name), document, owned=made_by(plan.made_by))
 
 
 @undo
 def delete_nsg(call: Call, run: RunRow) -> Outcome:
     """Removes the group; its VNet has to be gone before, whose subnets hold it. Repeatable."""
-    azure = arm()
-    return remove(azure, call, azure.ids.nsg(run.plan.nsg_name), owned=made_by(run.plan.made_by))
+    azure, plan = arm(), run.plan
+    return remove(azure, call, azure.ids.of(plan).nsg(plan.nsg_name), owned=made_by(plan.made_by))
 
 
 def read_hub_network(azure: Arm) -> HubNetwork:

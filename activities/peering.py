@@ -34,7 +34,7 @@ def create_peering(call: Call, run: RunRow) -> Outcome:
             plan.spoke_id,
             plan.made_by,
             call.deployment_id,
-            arm().ids.vnet(plan.vnet_name),
+            arm().ids.of(plan).vnet(plan.vnet_name),
             plan.hub_peering_name,
             plan.spoke_peering_name,
             wanted=True,

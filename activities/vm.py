@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from shared.activity import act, undo
-from shared.arm.client import Arm, arm
+from shared.arm.client import arm
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import ensure, follow, in_the_way, made_by, provisioning_state, remove
 from shared.documents import vm_document
@@ -17,11 +17,12 @@ OS_NAME = "Ubuntu 22.04 LTS"
 def create_vm(call: Call, run: RunRow) -> Outcome:
     """The VM on the spoke's NIC, with an OS disk of the name that `delete_os_disk` removes.
 
-    Repeatable. `If-None-Match: *` keeps a second PUT from changing a VM that appeared in between. A VM that an earlier
-    try left `Failed` goes with its disk first: Azure refuses a second create over its disk's name.
+    Repeatable. A VM that an earlier try left `Failed` goes with its disk first: Azure refuses a second create over its
+    disk's name.
     """
     azure, plan = arm(), run.plan
-    owned, vm_id, disk_id = made_by(plan.made_by), azure.ids.vm(plan.vm_name), azure.ids.disk(plan.os_disk_name)
+    ids, owned = azure.ids.of(plan), made_by(plan.made_by)
+    vm_id, disk_id = ids.vm(plan.vm_name), ids.disk(plan.os_disk_name)
     if (pending := follow(azure, call.operation, f"Creating virtualMachines {plan.vm_name}")) is not None:
         return _quota_in_words(pending, run)
     call = replace(call, operation=None)
@@ -35,7 +36,7 @@ def create_vm(call: Call, run: RunRow) -> Outcome:
             if not owned(disk):
                 return Failed(in_the_way(disk_id))
             return _clearing(remove(azure, call, disk_id, owned=owned), f"The disk that a failed try left, {disk_id},")
-    document = vm_document(plan, azure.ids, azure.settings.vm_image, call.given.get("security_type", "Standard"))
+    document = vm_document(plan, ids, azure.settings.vm_image, call.given.get("security_type", "Standard"))
     try:
         outcome = ensure(
             azure,
@@ -44,7 +45,6 @@ def create_vm(call: Call, run: RunRow) -> Outcome:
             document,
             owned=owned,
             result=lambda _: {"vm": {"name": plan.vm_name, "size": plan.vm_size, "os": OS_NAME}},
-            headers={"If-None-Match": "*"},
         )
     except ArmError as refusal:
         outcome = Failed(refusal.failure)
@@ -54,15 +54,15 @@ def create_vm(call: Call, run: RunRow) -> Outcome:
 @undo
 def delete_vm(call: Call, run: RunRow) -> Outcome:
     """Removes the VM, also one that is `Failed` or half made; disk and NIC stay for their own undos. Repeatable."""
-    azure = arm()
-    return remove(azure, call, azure.ids.vm(run.plan.vm_name), owned=made_by(run.plan.made_by))
+    azure, plan = arm(), run.plan
+    return remove(azure, call, azure.ids.of(plan).vm(plan.vm_name), owned=made_by(plan.made_by))
 
 
 @undo
 def delete_os_disk(call: Call, run: RunRow) -> Outcome:
     """Removes the OS disk, which outlives its VM; it has the VM's tags from its creation. Repeatable."""
-    azure: Arm = arm()
-    return remove(azure, call, azure.ids.disk(run.plan.os_disk_name), owned=made_by(run.plan.made_by))
+    azure, plan = arm(), run.plan
+    return remove(azure, call, azure.ids.of(plan).disk(plan.os_disk_name), owned=made_by(plan.made_by))
 
 
 def _clearing(outcome: Outcome, what: str) -> Outcome:

@@ -16,7 +16,7 @@ from shared.tables.rows import RunRow
 def create_vnet(call: Call, run: RunRow) -> Outcome:
     """The VNet with its address space and tags. Repeatable: an own VNet that is there is done."""
     azure, plan = arm(), run.plan
-    vnet_id = azure.ids.vnet(plan.vnet_name)
+    vnet_id = azure.ids.of(plan).vnet(plan.vnet_name)
     if same_id(vnet_id, azure.ids.hub_vnet):
         raise _hub_is_no_spoke(plan.vnet_name)
     return ensure(azure, call, vnet_id, vnet_document(plan), owned=made_by(plan.made_by))
@@ -29,11 +29,12 @@ def create_subnets(call: Call, run: RunRow) -> Outcome:
     Never sent once the peering step has begun: a VNet PUT would clear the peerings.
     """
     azure, plan = arm(), run.plan
-    document = vnet_with_subnets(plan, azure.ids, azure.settings.spoke_outbound)
+    ids = azure.ids.of(plan)
+    document = vnet_with_subnets(plan, ids, azure.settings.spoke_outbound)
     return ensure(
         azure,
         call,
-        azure.ids.vnet(plan.vnet_name),
+        ids.vnet(plan.vnet_name),
         document,
         owned=made_by(plan.made_by),
         is_complete=lambda vnet: has_subnets(plan, vnet),
@@ -48,12 +49,13 @@ def delete_vnet(call: Call, run: RunRow) -> Outcome:
     Somebody else's interface in a subnet ends it at once, with its name; our own NIC's delete is waited for.
     """
     azure, plan = arm(), run.plan
-    vnet_id = azure.ids.vnet(plan.vnet_name)
+    ids = azure.ids.of(plan)
+    vnet_id = ids.vnet(plan.vnet_name)
     if same_id(vnet_id, azure.ids.hub_vnet):
         raise _hub_is_no_spoke(plan.vnet_name)
     if call.operation is None:
         existing = azure.get(vnet_id) or {}
-        strangers = users_of(existing, except_under=azure.ids.nic(plan.nic_name))
+        strangers = users_of(existing, except_under=ids.nic(plan.nic_name))
         if strangers and made_by(plan.made_by)(existing):
             return Failed(_in_use(vnet_id, strangers))
     return remove(azure, call, vnet_id, owned=made_by(plan.made_by))

@@ -57,11 +57,12 @@ class Arm:
     def get(
         self, resource_id: str, *, api_version: str | None = None, params: dict[str, str] | None = None
     ) -> dict[str, Any] | None:
-        """The resource as ARM holds it, None when it or its parent isn't there (a missing resource group is an error)."""
+        """The resource as ARM holds it, None when it, its parent or its group isn't there (that of a whole subscription
+        is an error)."""
         response = self._send("GET", resource_id, api_version=api_version, params=params)
         if response.status_code == 404:
             error = self._error(response, resource_id)
-            if "ResourceGroupNotFound" in error.codes or "SubscriptionNotFound" in error.codes:
+            if "SubscriptionNotFound" in error.codes:
                 raise error
             return None
         return self._document(response, resource_id)
@@ -97,9 +98,9 @@ class Arm:
         response = self._send("DELETE", resource_id)
         if response.status_code == 404:
             error = self._error(response, resource_id)
-            if "ResourceGroupNotFound" not in error.codes:
-                return Accepted(None, None, None, existed=False)
-            raise error
+            if "SubscriptionNotFound" in error.codes:
+                raise error
+            return Accepted(None, None, None, existed=False)
         if response.status_code not in (200, 202, 204):
             raise self._error(response, resource_id)
         return Accepted(_operation(response), _retry_after(response), None, existed=response.status_code != 204)

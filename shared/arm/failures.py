@@ -36,7 +36,7 @@ RULES: dict[str, Rule] = {
     "PreconditionFailed": _BUSY,
     "PreconditionFailedEtagMismatch": _BUSY,
     "NicReservedForAnotherVm": _BUSY,  # 180 s after a failed VM: AzureTRE#4511, rancher/machine#359
-    "NicInUse": _BUSY,  # only until the VM's delete operation has ended; the undo looks who holds it
+    "NicInUse": _BUSY,  # only until the VM's delete operation has ended; `remove` looks who holds it
     "InUseSubnetCannotBeDeleted": _BUSY,
     "InUseNetworkSecurityGroupCannotBeDeleted": _BUSY,
     "ResourceReadFailed": _BUSY,

@@ -1,7 +1,8 @@
 """Resource ids, and which of them mean the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from shared.plan import SpokePlan
 from shared.settings import Settings
 
 
@@ -14,6 +15,10 @@ class ResourceIds:
     hub_vnet_name: str
     hub_agw_name: str
     spoke_resource_group: str
+
+    def of(self, plan: SpokePlan) -> "ResourceIds":
+        """The ids of one spoke: it stays in the group that it was planned for, whatever the settings say later."""
+        return replace(self, spoke_resource_group=plan.resource_group)
 
     @property
     def subscription(self) -> str:

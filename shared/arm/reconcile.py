@@ -59,10 +59,11 @@ def ensure(
     owned: Owner,
     is_complete: Callable[[Document], bool] = lambda _: True,
     result: Callable[[Document], dict[str, Any]] = lambda _: {},
-    headers: dict[str, str] | None = None,
     named: str | None = None,
 ) -> Outcome:
     """Has the resource exist, ours, complete and `Succeeded`. Fails for good on one of the same name that isn't ours.
+
+    The write is bound to what was seen: one that appeared or was changed in between is looked at anew (412).
 
     document: what is written, or what makes it when it has to be written.  named: what the messages call it, when it
     isn't the resource as a whole.
@@ -82,14 +83,18 @@ def ensure(
                 pass  # written again below
             case state:
                 return Pending(f"{named}: {state}", forget_operation=True)
-    accepted = arm.put(resource_id, document() if callable(document) else document, headers=headers)
+    body = document() if callable(document) else document
+    accepted = arm.put(resource_id, body, headers=_only_over(existing))
     if accepted.operation is None and accepted.body and provisioning_state(accepted.body) == "Succeeded":
         return Done(f"{named}: ready", result(accepted.body))
     return _started(accepted, what)
 
 
 def remove(arm: Arm, call: Call, resource_id: str, *, owned: Owner) -> Outcome:
-    """Has the resource be gone. One that isn't there is gone already; one that isn't ours is left alone."""
+    """Has the resource be gone. One that isn't there is gone already; one that isn't ours is left alone.
+
+    A NIC or disk of ours on somebody else's VM fails at once; on our own VM, which is going, it is waited for.
+    """
     what = f"Deleting {describe(resource_id)}"
     if (pending := follow(arm, call.operation, what)) is not None:
         return pending
@@ -101,11 +106,28 @@ def remove(arm: Arm, call: Call, resource_id: str, *, owned: Owner) -> Outcome:
         return Done(f"{describe(resource_id)} is not this spoke's, and was left alone")
     if provisioning_state(existing) == "Deleting":
         return Pending(what, forget_operation=True)
+    if (failure := _held_by_another(arm, existing, owned)) is not None:
+        return Failed(failure)
     accepted = arm.delete(resource_id)
     if accepted.operation is None and not accepted.existed:
         # It was there a moment ago: gone is what another look doesn't find.
         return Pending(what, 0.0, forget_operation=True)
     return _started(accepted, what)
+
+
+def _held_by_another(arm: Arm, resource: Document, owned: Owner) -> Failure | None:
+    user = (resource.get("properties") or {}).get("virtualMachine") or {}
+    vm_id = str(resource.get("managedBy") or user.get("id") or "")
+    vm = arm.get(vm_id) if vm_id else None
+    if vm is None or owned(vm):
+        return None
+    return Failure(
+        "AzureResourceException",
+        "ResourceInUse",
+        f"{describe(str(resource['id']))} can't go: {describe(vm_id)}, which this spoke did not make, uses it.",
+        "Detach it from that VM, then retry.",
+        {"resource": str(resource["id"]), "used_by": [vm_id]},
+    )
 
 
 def in_the_way(resource_id: str) -> Failure:
@@ -117,6 +139,12 @@ def in_the_way(resource_id: str) -> Failure:
         "Choose another name or spoke_id, or remove it yourself if nobody needs it; nothing of it was changed.",
         {"resource": resource_id},
     )
+
+
+def _only_over(existing: Document | None) -> dict[str, str]:
+    if existing is None:
+        return {"If-None-Match": "*"}
+    return {"If-Match": str(existing["etag"])} if existing.get("etag") else {}
 
 
 def _started(accepted: Accepted, what: str) -> Pending:

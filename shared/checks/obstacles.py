@@ -40,14 +40,16 @@ _KINDS = {
 def obstacles_to_delete(plan: SpokePlan) -> list[dict[str, Any]]:
     """`{"kind", "resource", "message"}` of everything in the spoke that its run did not make, and of every lock.
 
-    A VNet that isn't there has no obstacles; one that isn't this spoke's is left alone by the delete, whoever uses it.
+    A VNet that isn't this spoke's is left alone by the delete, whoever uses it. Where neither VNet nor VM is left,
+    nothing has obstacles.
     """
     azure = arm()
-    vnet = azure.get(azure.ids.vnet(plan.vnet_name))
-    if vnet is None:
+    ids = azure.ids.of(plan)
+    vnet = azure.get(ids.vnet(plan.vnet_name))
+    if vnet is None and azure.get(ids.vm(plan.vm_name)) is None:
         return []
-    found = strangers_in(plan, azure.ids, vnet) if made_by(plan.made_by)(vnet) else []
-    return found + locks_in_the_way(plan, azure.ids, _readable_locks(azure))
+    found = strangers_in(plan, ids, vnet) if vnet is not None and made_by(plan.made_by)(vnet) else []
+    return found + locks_in_the_way(plan, ids, _readable_locks(azure))
 
 
 def _readable_locks(azure: Arm) -> list[Document]:

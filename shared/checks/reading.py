@@ -87,7 +87,7 @@ def _shared_read(azure: Arm, name: str, seconds: float, read: Callable[[], T]) -
 def look_around(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Surroundings:
     """Everything around a spoke. What ARM refuses for good is named in `unread`; passing trouble is raised, so that
     the whole look is taken again. afresh: nothing is shared with others who look."""
-    ids, location = azure.ids, plan.location
+    ids, location = azure.ids.of(plan), plan.location
     subscription = ids.subscription
 
     def common(name: str, read: Callable[[], T], seconds: float = _COMMON_SECONDS) -> Callable[[], T]:

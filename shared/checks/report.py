@@ -103,7 +103,7 @@ def plan_report(plan: SpokePlan, settings: Settings) -> dict[str, Any]:
     found, _ = check(plan, azure, afresh=True)
     return {
         "spoke_id": plan.spoke_id,
-        "plan": described(plan, azure.ids, settings),
+        "plan": described(plan, azure.ids.of(plan), settings),
         "checks": results_of(found),
         "would_succeed": not any(finding.stops for finding in found),
         "steps": [step.name for step in STEPS],

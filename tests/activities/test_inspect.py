@@ -114,6 +114,14 @@ def test_locks_on_the_spoke_or_above_are_named(settings: Settings, azure: LocalA
     assert level in obstacle["message"]
 
 
+def test_a_lock_on_a_vm_whose_vnet_is_gone_is_named(settings: Settings, azure: LocalAzure) -> None:
+    vm_id = arm().ids.vm(PLAN.vm_name)
+    azure.plant({"id": vm_id, "location": "eastus", "tags": our_tags(PLAN), "properties": {}})
+    azure.lock(vm_id, "CanNotDelete")
+    (obstacle,) = obstacles_to_delete(PLAN)
+    assert (obstacle["kind"], "vm-3" in obstacle["message"]) == ("lock", True)
+
+
 def test_a_delete_goes_on_when_locks_may_not_be_read(settings: Settings, azure: LocalAzure) -> None:
     plant_spoke(azure)
     azure.fault(method="GET", path=".*/locks", times=1, mode="refuse", status=403, code="AuthorizationFailed")

@@ -158,7 +158,7 @@ def test_a_credential_that_gives_no_token_is_told_once(settings: Settings, monke
 def test_a_missing_spoke_group_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPOKE_RESOURCE_GROUP", "no-such-rg")
     forget_app()
-    outcome = validated()
+    outcome = validated(resource_group="no-such-rg")
     assert codes(outcome) == ["ResourceGroupNotFound"]
     assert "no-such-rg" in outcome["failure"]["message"]
 

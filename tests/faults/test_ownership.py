@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from shared.tables.records import Records
 from tests.faults.catalogue import GATEWAY
 from tests.faults.wire import Mishap
 from tests.faults.world import World
@@ -72,6 +73,46 @@ def test_a_vm_that_appears_between_the_look_and_the_write_is_not_changed(world: 
     world.check(run, "failed")
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "call"),
+    [
+        ("virtualNetworks", "spoke-vnet-1", "create_vnet: PUT virtualNetworks/{vnet}"),
+        ("virtualNetworks", "spoke-vnet-1", "create_subnets: PUT virtualNetworks/{vnet}"),
+        ("networkSecurityGroups", "spoke-nsg-1", "create_nsg: PUT networkSecurityGroups/{nsg}"),
+        ("networkInterfaces", "vm-1-nic", "create_nic: PUT networkInterfaces/{nic}"),
+    ],
+)
+def test_what_comes_between_the_look_and_the_write_is_not_changed(
+    world: World, kind: str, name: str, call: str
+) -> None:
+    planted = Mishap(call, deed=lambda: world.meanwhile(foreign(world, kind, name)))
+    run = world.deploy(1, planted)
+    world.play_out()
+    assert planted.struck
+    world.check(run, "failed")
+    assert (world.run_row(run).error or {})["details"]["code"] == "ResourceInTheWay"
+
+
+@pytest.mark.parametrize(("kind", "name"), [("networkInterfaces", "vm-1-nic"), ("disks", "vm-1-osdisk")])
+def test_what_somebody_elses_vm_uses_is_named_at_once(world: World, kind: str, name: str) -> None:
+    """Waiting would not help: nobody is going to delete that VM."""
+    world.deploy()
+    world.play_out()
+    theirs = world.azure.find(world.resource("virtualMachines", "vm-1"))
+    assert theirs is not None
+    theirs["tags"]["deployment_id"] = "deploy-x-1-beef"
+    world.meanwhile(theirs)
+    removal = world.delete(1, force=True)
+    left_by = {"networkInterfaces": "delete_nic", "disks": "delete_os_disk"}
+    world.play_out()
+    assert world.run_row(removal).status == "rollback_failed"
+    left = {each["resource"].rpartition("/")[2]: each["reason"] for each in world.run_row(removal).left_behind}
+    assert "virtualMachines vm-1, which this spoke did not make, uses it" in left[name]
+    assert "vm-1" not in left
+    undo = next(step for step in Records().steps(removal) if step.step_name == left_by[kind])
+    assert undo.attempts == 1
+
+
 @pytest.mark.parametrize(("kind", "name", "step"), WANTED, ids=[kind for kind, _, _ in WANTED])
 def test_a_delete_leaves_alone_what_somebody_else_put_in_its_place(
     world: World, kind: str, name: str, step: str
@@ -135,6 +176,4 @@ def test_a_peering_of_the_same_name_is_never_touched(world: World, side: str) ->
 
 
 def _steps(world: World, run: str) -> dict[str, str]:
-    from shared.tables.records import Records
-
     return {row.step_name: row.status for row in Records().steps(run)}
