@@ -7,10 +7,13 @@ from shared.arm.client import arm
 from shared.arm.failures import ArmError
 from shared.clock import timestamp
 from shared.errors import Failure
+from shared.leftovers import leftovers, named_by
 from shared.outcomes import Call, Cancelled, Done, Failed, Outcome
 from shared.steps import STEP_NUMBERS
 from shared.tables.records import Records
 from shared.tables.rows import TERMINAL, RunRow, SpokeRow, StepRow
+
+MOST_LOOKS = 6
 
 _RECORDED = "The spoke is recorded"
 _BEGUN = {"deploy": "in_progress", "delete": "deleting", "rollback": "rolling_back"}
@@ -74,7 +77,8 @@ def save_to_storage(call: Call, run: RunRow) -> Outcome:
 def begin_rollback(call: Call, run: RunRow) -> Outcome:
     """Writes why the deployment failed, and lists the noted undos as pending. Repeatable.
 
-    `call.given`: `error` as the record shows it, `noted` the names of the undos.
+    `call.given`: `error` as the record shows it, `noted` the names of the undos, `told` what steps could not write into
+    their own rows.
     """
     if run.status in TERMINAL or run.status == "rolling_back":
         return Done(f"the run is {run.status}")
@@ -83,6 +87,7 @@ def begin_rollback(call: Call, run: RunRow) -> Outcome:
     rows = [
         StepRow(run.deployment_id, STEP_NUMBERS[name], name, "pending", 0, "", now, now) for name in call.given["noted"]
     ]
+    rows += _rows_told(records, call, now)
     changes = {"status": "rolling_back", "error": call.given["error"]}
     records.change_together(run, _own_spoke(records, run), run_changes=changes, spoke_changes=changes, steps=rows)
     return Done("rolling back")
@@ -90,7 +95,7 @@ def begin_rollback(call: Call, run: RunRow) -> Outcome:
 
 @record
 def record_outcome(call: Call, run: RunRow) -> Outcome:
-    """Writes how a rollback or a delete ended. `call.given`: `status`, `left_behind`. Repeatable.
+    """Writes how a rollback or a delete ended. `call.given`: `status`, `left_behind`, `told` as above. Repeatable.
 
     `deleted` takes the spoke's row away, so that its id answers 404 and is free; its runs stay readable.
     """
@@ -98,7 +103,8 @@ def record_outcome(call: Call, run: RunRow) -> Outcome:
         return Done(f"the run is {run.status}")
     records = Records()
     status, left = call.given["status"], call.given["left_behind"]
-    changes: dict[str, Any] = {"status": status, "left_behind": left, "completed_at": timestamp()}
+    now = timestamp()
+    changes: dict[str, Any] = {"status": status, "left_behind": left, "completed_at": now}
     if left and run.kind != "deploy":
         changes["error"] = _could_not_finish(left).public()
     records.change_together(
@@ -107,6 +113,7 @@ def record_outcome(call: Call, run: RunRow) -> Outcome:
         run_changes=changes,
         spoke_changes=changes,
         forget_spoke=status == "deleted",
+        steps=_rows_told(records, call, now),
     )
     return Done(status)
 
@@ -139,40 +146,21 @@ def give_up_step(call: Call, run: RunRow) -> Outcome:
 
 @record
 def list_left_behind(call: Call, run: RunRow) -> Outcome:
-    """What of the undos that did not work is really there, looked up in Azure. `call.given["undos"]`: name → reason."""
+    """What of the undos that did not work is really there. `call.given["undos"]`: name → reason.
+
+    What nobody can be asked about, even after some tries, is named: it may be there.
+    """
     azure = arm()
     left: list[dict[str, Any]] = []
     for name, reason in call.given["undos"].items():
-        if name == "release_reservations":
-            left.append({"step": name, "resource": f"reservations of spoke {run.spoke_id}", "reason": reason})
-            continue
-        for resource in resources_of_undo(run, name):
-            try:
-                there = azure.get(resource) is not None
-            except ArmError as error:
-                if error.failure.transient:
-                    return Failed(error.failure)
-                there = True
-            if there:
-                left.append({"step": name, "resource": resource, "reason": reason})
+        try:
+            found = leftovers(azure, run, name)
+        except ArmError as error:
+            if error.failure.transient and call.attempt < MOST_LOOKS:
+                return Failed(error.failure)
+            found = named_by(name, run, azure.ids.of(run.plan))
+        left += [{"step": name, "resource": resource, "reason": reason} for resource in found]
     return Done(f"{len(left)} left behind", {"left_behind": left})
-
-
-def resources_of_undo(run: RunRow, name: str) -> list[str]:
-    """The ids of what an undo removes."""
-    ids, plan = arm().ids, run.plan
-    return {
-        "remove_from_agw": [ids.gateway],
-        "delete_vm": [ids.vm(plan.vm_name)],
-        "delete_os_disk": [ids.disk(plan.os_disk_name)],
-        "delete_nic": [ids.nic(plan.nic_name)],
-        "delete_peering": [
-            ids.hub_peering(plan.hub_peering_name),
-            ids.spoke_peering(plan.vnet_name, plan.spoke_peering_name),
-        ],
-        "delete_vnet": [ids.vnet(plan.vnet_name)],
-        "delete_nsg": [ids.nsg(plan.nsg_name)],
-    }[name]
 
 
 @undo
@@ -182,6 +170,23 @@ def release_reservations(call: Call, run: RunRow) -> Outcome:
 
     release(run)
     return Done("reservations freed")
+
+
+def _rows_told(records: Records, call: Call, now: str) -> list[StepRow]:
+    """Rows of steps whose own activity did not come to write them: broken off, or not tried."""
+    rows = []
+    for name, told in call.given.get("told", {}).items():
+        before = records.step(call.deployment_id, STEP_NUMBERS[name])
+        if before is not None and before.status == "completed":
+            continue  # its last call came through all the same
+        attempts = max(told["attempts"], before.attempts if before else 0)
+        started_at = before.started_at if before else now
+        rows.append(
+            StepRow(
+                call.deployment_id, STEP_NUMBERS[name], name, told["status"], attempts, told["message"], now, started_at
+            )
+        )
+    return rows
 
 
 def _own_spoke(records: Records, run: RunRow) -> SpokeRow | None:

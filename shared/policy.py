@@ -10,7 +10,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Policy:
-    """The limits of one run, all in seconds. See the settings of the same names in docs/operations.md."""
+    """The limits of one run, all in seconds. See the settings of the same names in docs/operations.md.
+
+    request_seconds: the longest that one request to ARM takes, connecting included (`ARM_TIMEOUT_SECONDS`).
+    """
 
     poll_max_seconds: float = 5.0
     poll_default_seconds: float = 5.0
@@ -19,6 +22,7 @@ class Policy:
     step_deadline_seconds: float = 1800.0
     vm_deadline_seconds: float = 3600.0
     shared_deadline_seconds: float = 7200.0
+    request_seconds: float = 70.0
 
     def as_data(self) -> dict[str, float]:
         return asdict(self)
@@ -41,6 +45,11 @@ class Policy:
         grown = min(self.retry_first_seconds * float(2 ** min(attempt - 1, 16)), self.retry_max_seconds)
         spread = grown * (0.5 + 0.5 * jitter(deployment_id, step, attempt))
         return spread if asked is None else max(asked, 0.0) + 0.1 * spread
+
+
+def longest_request(timeout_seconds: float) -> float:
+    """The longest that a request of this timeout can take: connecting, and then reading."""
+    return timeout_seconds + min(10.0, timeout_seconds)
 
 
 def jitter(deployment_id: str, step: str, attempt: int) -> float:

@@ -5,6 +5,7 @@ sub-orchestration of its own, which answers with data and never raises.
 """
 
 from collections.abc import Generator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import Failure
@@ -23,6 +24,8 @@ BEGIN_RUN = "begin_run"
 BEGIN_ROLLBACK = "begin_rollback"
 LIST_LEFT_BEHIND = "list_left_behind"
 RECORD_OUTCOME = "record_outcome"
+
+STEP_BROKE = "StepBroke"
 
 _LOOK_SECONDS = 600.0
 
@@ -54,6 +57,8 @@ class Saga:
         self.results: dict[str, Any] = {}
         self._rows: dict[str, dict[str, Any]] = {}
         self._noted: set[str] = set()
+        # What steps could not write into their own rows: the next record of the run does it for them.
+        self._untold: dict[str, dict[str, Any]] = {}
 
     # --- the forward way ---
 
@@ -94,6 +99,11 @@ class Saga:
                     failure = Failure("DeploymentException", "Cancelled", reason)
                     cancellations.append(StepsFailed(failure, step.name))
             self._show()
+        if any(step.name in self._untold for step in steps):
+            # Who stopped a step's sub-orchestration did not stop a call of it that was under way.
+            yield self._context.create_timer(
+                self._context.current_utc_datetime + timedelta(seconds=self.policy.request_seconds)
+            )
         if failures or cancellations:
             raise (failures + cancellations)[0]
 
@@ -110,19 +120,18 @@ class Saga:
         self.status = "rolling_back"
         self._show()
         error = {**cause.failure.public(), "step": cause.step}
-        yield from self._record(BEGIN_ROLLBACK, error=error, noted=self._noted_undos())
-        left = yield from self._undo_noted()
-        self.status = "rollback_failed" if left else "failed"
-        yield from self._record(RECORD_OUTCOME, status=self.status, left_behind=left)
-        self._show()
-        return left
+        yield from self._record(BEGIN_ROLLBACK, error=error, noted=self._noted_undos(), **self._told())
+        return (yield from self._undo_and_record("failed"))
 
     def undo_everything(self, status_when_gone: str) -> Generator[Any, Any, list[dict[str, Any]]]:
         """Every undo there is, noted or not: what a delete does. Records the outcome; answers what is left behind."""
         self._noted.update(undo.name for undo in UNDOS)
+        return (yield from self._undo_and_record(status_when_gone))
+
+    def _undo_and_record(self, status_when_gone: str) -> Generator[Any, Any, list[dict[str, Any]]]:
         left = yield from self._undo_noted()
         self.status = "rollback_failed" if left else status_when_gone
-        yield from self._record(RECORD_OUTCOME, status=self.status, left_behind=left)
+        yield from self._record(RECORD_OUTCOME, status=self.status, left_behind=left, **self._told())
         self._show()
         return left
 
@@ -138,7 +147,8 @@ class Saga:
             missing = [need for need in undo.needs if need in failed]
             if missing:
                 failed[undo.name] = f"not tried, because {missing[0]} has to work first"
-                self._move(undo.name, "pending", failed[undo.name])
+                self._move(undo.name, "pending", failed[undo.name], attempts=0)
+                self._untold[undo.name] = self._rows[undo.name]
                 continue
             self._move(undo.name, "in_progress", "")
             self._show()
@@ -172,7 +182,7 @@ class Saga:
             RUN_STEP, run.as_data(), instance_id=step_instance_id(self.deployment_id, name)
         )
 
-    def _record(self, name: str, seconds: float | None = None, **given: Any) -> Generator[Any, Any, dict[str, Any]]:
+    def _record(self, name: str, *, seconds: float | None = None, **given: Any) -> Generator[Any, Any, dict[str, Any]]:
         """An activity that is no step; `{}` when it did not work in spite of all trying."""
         task = self._start(name, seconds, given)
         yield self._context.task_any([task])
@@ -186,11 +196,25 @@ class Saga:
         match outcome:
             case Done(message=message):
                 self._move(name, "completed", message, attempts)
+            case Failed(failure=failure) if failure.code == STEP_BROKE:
+                self._move(name, "failed", failure.message, attempts)
+                self._untold[name] = self._rows[name]
             case Failed(failure=failure):
                 self._move(name, "failed", failure.message, attempts)
             case Cancelled(reason=reason):
                 self._move(name, "cancelled", reason, attempts)
         return outcome
+
+    def _told(self) -> dict[str, Any]:
+        """What is to be written into the rows of steps that could not, if there are any; once."""
+        untold, self._untold = self._untold, {}
+        if not untold:
+            return {}
+        return {
+            "told": {
+                name: {part: row[part] for part in ("status", "message", "attempts")} for name, row in untold.items()
+            }
+        }
 
     def _move(self, name: str, status: str, message: str, attempts: int = 1) -> None:
         at = self._context.current_utc_datetime.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -220,7 +244,7 @@ def _outcome_of(answer: Any) -> Outcome:
     return Failed(
         Failure(
             "DeploymentException",
-            "StepBroke",
+            STEP_BROKE,
             "A step's sub-orchestration broke off.",
             "Its history in Durable Functions tells why.",
             {"reason": str(answer)[:300]},

@@ -14,7 +14,7 @@ from functools import cache
 from typing import TypeVar
 
 from shared.errors import ConfigurationException
-from shared.policy import Policy
+from shared.policy import Policy, longest_request
 
 T = TypeVar("T")
 
@@ -200,6 +200,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     hub_location = read.text("HUB_LOCATION", "eastus").lower().replace(" ", "")
     if not _REGION.fullmatch(hub_location):
         read.problems["HUB_LOCATION"] = "must be an Azure region such as eastus"
+    arm_timeout_seconds = read.seconds("ARM_TIMEOUT_SECONDS", 60, least=1)
     policy = Policy(
         poll_max_seconds=read.seconds("POLL_MAX_SECONDS", 5),
         poll_default_seconds=read.seconds("POLL_DEFAULT_SECONDS", 5),
@@ -208,6 +209,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         step_deadline_seconds=read.seconds("STEP_DEADLINE_SECONDS", 1800, least=1),
         vm_deadline_seconds=read.seconds("VM_DEADLINE_SECONDS", 3600, least=1),
         shared_deadline_seconds=read.seconds("SHARED_DEADLINE_SECONDS", 7200, least=1),
+        request_seconds=longest_request(arm_timeout_seconds),
     )
     outbound = "default, none, nat:<natGatewayId> or route:<routeTableId>"
     jammy = "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest"
@@ -219,7 +221,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         hub_location=hub_location,
         spoke_resource_group=read.matching("SPOKE_RESOURCE_GROUP", _GROUP_NAME, group, "") or hub_resource_group,
         arm_endpoint=read.matching("ARM_ENDPOINT", _URL, "an https:// URL", "https://management.azure.com").rstrip("/"),
-        arm_timeout_seconds=read.seconds("ARM_TIMEOUT_SECONDS", 60, least=1),
+        arm_timeout_seconds=arm_timeout_seconds,
         tables_connection_string=connection_string,
         tables_endpoint=tables_endpoint,
         spoke_address_pool=pool,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from shared import logs
 from shared.clock import parse_timestamp, timestamp, utc_now
 from shared.errors import Failure
-from shared.gateway.writer import longest_call
+from shared.policy import longest_request
 from shared.protocol import STORY_OF_KIND, step_instance_id, story_input
 from shared.saga import BEGIN_ROLLBACK, BEGIN_RUN, LIST_LEFT_BEHIND, RECORD_OUTCOME
 from shared.settings import current_settings
@@ -36,9 +36,8 @@ CODE = "OrchestrationTerminated"
 # Every child that a story can have.
 CHILDREN = (*STEP_NUMBERS, BEGIN_RUN, BEGIN_ROLLBACK, LIST_LEFT_BEHIND, RECORD_OUTCOME)
 
-# An act that had asked for its run's row before the mark may still be at its one write, which ends with ARM's timeout;
-# but never longer than from one tick to the next.
-LAST_CALLS = timedelta(seconds=50)
+# An act that had asked for its run's row before the mark may still be at its one write, which ends with ARM's timeout.
+LAST_CALLS = timedelta(seconds=longest_request(60))
 
 _ALIVE = frozenset({"Running", "Pending", "ContinuedAsNew", "Suspended"})
 _MEANWHILE = {"deploy": "rolling_back", "rollback": "rolling_back", "delete": "deleting"}
@@ -179,7 +178,7 @@ async def _sweep_one(client: "DurableOrchestrationClient", run: RunRow, instance
     children: dict[str, str | None] = {}
     if belongs_to(spoke, run):
         children = {name: await _status(client, step_instance_id(run.deployment_id, name)) for name in CHILDREN}
-    last_calls = min(LAST_CALLS, timedelta(seconds=longest_call(current_settings().arm_timeout_seconds)))
+    last_calls = timedelta(seconds=longest_request(current_settings().arm_timeout_seconds))
     move = next_move(run, spoke, instance, children, now, last_calls)
     match move:
         case Mark():

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.gateway.rows import AT_REST, SENDING, GatewayWriter, Removed, SiteRow
+from shared.policy import longest_request
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -47,19 +48,14 @@ def gather_wait(rows: list[SiteRow], on_their_way: int, now: datetime, gather_se
     return max(min(quiet, patience, WINDOWS_BETWEEN_LOOKS * gather_seconds), 0.0)
 
 
-def longest_call(timeout_seconds: float) -> float:
-    """The longest that a request of this timeout can take: connecting, and then reading."""
-    return timeout_seconds + min(10.0, timeout_seconds)
-
-
 def fence_until(now: datetime, timeout_seconds: float) -> datetime:
     """`not_after` of a PUT: time to prepare it, and then for the request itself."""
-    return now + timedelta(seconds=longest_call(timeout_seconds) + max(min(10.0, timeout_seconds), 2.0))
+    return now + timedelta(seconds=longest_request(timeout_seconds) + max(min(10.0, timeout_seconds), 2.0))
 
 
 def may_send(not_after: datetime, now: datetime, timeout_seconds: float) -> bool:
     """Whether a PUT sent now is answered, or given up, before another writer may send one."""
-    return (not_after - now).total_seconds() > longest_call(timeout_seconds)
+    return (not_after - now).total_seconds() > longest_request(timeout_seconds)
 
 
 def unanswered_for(writer: GatewayWriter, now: datetime) -> float:

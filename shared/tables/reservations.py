@@ -108,11 +108,19 @@ def release(run: RunRow) -> None:
     `Changed` when one of them moved meanwhile. The rows `spoke`, `run` and `key` stay.
     """
     rows = SpokesPartition(current_settings())
-    plan = run.plan
+    rows.delete_together(_held_by(run.plan, rows))
+
+
+def holds_reservations(run: RunRow) -> bool:
+    """Whether anything is reserved for the run's spoke."""
+    return bool(_held_by(run.plan, SpokesPartition(current_settings())))
+
+
+def _held_by(plan: SpokePlan, rows: SpokesPartition) -> list[Any]:
     keys = [key for key, _, _ in _exclusive_keys(plan)]
     found = [row for row in map(rows.get, keys) if row is not None]
     found += rows.range("slot:", "deployment_id eq @made_by", made_by=plan.made_by)
-    rows.delete_together([row for row in found if row["deployment_id"] == plan.made_by])
+    return [row for row in found if row["deployment_id"] == plan.made_by]
 
 
 def forget_spoke(spoke: SpokeRow) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from shared.progress import progress_of
 from shared.steps import STEPS, UNDOS
 from shared.tables.records import Records
+from shared.tables.rows import TERMINAL
 
 Document = dict[str, Any]
 
@@ -45,6 +46,8 @@ def _assert_speaks_truly(progress: Document) -> None:
     assert undos == [undo.name for undo in UNDOS if undo.name in undos]
     whole = progress["status"] in ("completed", "deleted")
     assert (progress["progress_percentage"] == 100) == whole, progress
+    if progress["status"] in TERMINAL:
+        assert _under_way(progress) == [], progress
     if progress["status"] == "completed":
         assert {step["status"] for step in progress["deployment_steps"]} == {"completed"}, progress
     for step in (*progress["deployment_steps"], *progress["rollback_steps"]):
@@ -53,6 +56,12 @@ def _assert_speaks_truly(progress: Document) -> None:
             assert step["timestamp"], step
         if step["status"] == "failed":
             assert step["message"], step
+
+
+def _under_way(progress: Document) -> list[str]:
+    """Steps that are said to be going on. What was noted and not begun when all was over is `pending`, with its reason."""
+    steps = (*progress["deployment_steps"], *progress["rollback_steps"])
+    return [step["step_name"] for step in steps if step["status"] == "in_progress"]
 
 
 class Watcher:

@@ -10,12 +10,12 @@ from shared.gateway.rows import RUNNING, SENDING, GatewayWriter
 from shared.gateway.writer import (
     fence_until,
     gather_wait,
-    longest_call,
     may_send,
     setback_wait,
     unanswered_for,
     waiter_wait,
 )
+from shared.policy import longest_request
 from tests.unit.gateways import GATEWAY_ID, gateway, site_row
 
 ROWS = [site_row(number) for number in (1, 2, 3, 4, 5)]
@@ -104,7 +104,7 @@ MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 def test_no_put_is_sent_that_could_outlive_its_fence(timeout):
     until = fence_until(MIDNIGHT, timeout)
     assert may_send(until, MIDNIGHT, timeout)
-    late = until - timedelta(seconds=longest_call(timeout))
+    late = until - timedelta(seconds=longest_request(timeout))
     assert not may_send(until, late, timeout)
 
 

@@ -1,0 +1,89 @@
+"""What is left of a spoke whose undos did not all work: looked up in Azure and in the tables, one undo at a time."""
+
+from functools import partial
+
+from shared.arm.client import Arm
+from shared.arm.ids import ResourceIds
+from shared.arm.reconcile import Owner, made_by
+from shared.gateway.document import element_id, element_named
+from shared.gateway.rows import site_key
+from shared.hub import leads_to, turn_key
+from shared.tables.rows import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
+
+
+def leftovers(azure: Arm, run: RunRow, undo: str) -> list[str]:
+    """What this undo should have removed and is still there: ids of resources, or what else it is called.
+
+    What is not this spoke's own is not left behind by it, whatever its name. Raises when somebody doesn't answer.
+    """
+    ids, plan = azure.ids.of(run.plan), run.plan
+    match undo:
+        case "remove_from_agw":
+            return _of_the_site(azure, run)
+        case "delete_peering":
+            return _of_the_peering(azure, run)
+        case "release_reservations":
+            from shared.tables.reservations import holds_reservations
+
+            return [f"reservations of spoke {run.spoke_id}"] if holds_reservations(run) else []
+        case _:
+            owned = made_by(plan.made_by)
+            return [each for each in named_by(undo, run, ids) if _is_there(azure, each, owned)]
+
+
+def named_by(undo: str, run: RunRow, ids: ResourceIds) -> list[str]:
+    """The names of what an undo removes, for when nobody can say whether it is there."""
+    plan = run.plan
+    return {
+        "remove_from_agw": [ids.gateway],
+        "delete_vm": [ids.vm(plan.vm_name)],
+        "delete_os_disk": [ids.disk(plan.os_disk_name)],
+        "delete_nic": [ids.nic(plan.nic_name)],
+        "delete_peering": [
+            ids.hub_peering(plan.hub_peering_name),
+            ids.spoke_peering(plan.vnet_name, plan.spoke_peering_name),
+        ],
+        "delete_vnet": [ids.vnet(plan.vnet_name)],
+        "delete_nsg": [ids.nsg(plan.nsg_name)],
+        "release_reservations": [f"reservations of spoke {run.spoke_id}"],
+    }[undo]
+
+
+def _is_there(azure: Arm, resource_id: str, owned: Owner) -> bool:
+    resource = azure.get(resource_id)
+    return resource is not None and owned(resource)
+
+
+def _of_the_site(azure: Arm, run: RunRow) -> list[str]:
+    """The elements of the site that the gateway holds; without any, the row that still asks for something."""
+    from shared.tables.sites import gateway_sites
+
+    key = site_key(run.plan.client)
+    row, _ = gateway_sites().look(key)
+    if row is None or row.made_by != run.plan.made_by:
+        return []
+    gateway = azure.get(azure.ids.gateway) if row.owned else None
+    elements = [
+        element_id(gateway, collection, name)
+        for collection, name in row.names.by_collection().items()
+        if gateway is not None and element_named(gateway, collection, name) is not None
+    ]
+    return elements or [f"{key} in the table {GATEWAY_SITES_TABLE}"]
+
+
+def _of_the_peering(azure: Arm, run: RunRow) -> list[str]:
+    """The sides that are there; without any, the row that still asks for something."""
+    from shared.tables.turns import hub_turns
+
+    ids, key = azure.ids.of(run.plan), turn_key(run.spoke_id)
+    row, _ = hub_turns().look(key)
+    if row is None or row.made_by != run.plan.made_by:
+        return []
+    hub_side = ids.hub_peering(row.hub_peering)
+    spoke_side = f"{row.vnet_id}/virtualNetworkPeerings/{row.spoke_peering}"
+    there = [
+        side
+        for side, other in ((hub_side, row.vnet_id), (spoke_side, ids.hub_vnet))
+        if _is_there(azure, side, partial(leads_to, vnet_id=other))
+    ]
+    return there or [f"{key} in the table {HUB_TURNS_TABLE}"]

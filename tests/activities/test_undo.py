@@ -1,0 +1,89 @@
+"""Undos where the surroundings have changed under them, and what is said to be left when they don't work."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from activities import runs
+from activities.nic import delete_nic
+from activities.nsg import delete_nsg
+from activities.vm import delete_os_disk, delete_vm
+from activities.vnet import delete_vnet
+from shared.arm.client import arm
+from shared.plan import our_tags
+from shared.settings import Settings
+from shared.tables.rows import RunRow
+from tests.activities.conftest import forget_app
+from tests.activities.far_side import LocalAzure, a_plan, a_run, call_of, recorded
+
+Activity = Callable[[dict[str, Any]], dict[str, Any]]
+LEFT = {"delete_nsg": "refused"}
+
+
+def rolling_back(**changes: Any) -> RunRow:
+    return recorded(a_run(a_plan(1, **changes), status="rolling_back"))
+
+
+def an_nsg(azure: LocalAzure, run: RunRow, **tags: str) -> str:
+    nsg_id = arm().ids.of(run.plan).nsg(run.plan.nsg_name)
+    azure.plant(
+        {
+            "id": nsg_id,
+            "location": "eastus",
+            "tags": our_tags(run.plan) | tags,
+            "properties": {"provisioningState": "Succeeded", "securityRules": []},
+        }
+    )
+    return nsg_id
+
+
+def left_behind(run: RunRow, undos: dict[str, str], attempt: int = 1) -> dict[str, Any]:
+    return runs.list_left_behind(call_of(run, "list_left_behind", undos=undos) | {"attempt": attempt})
+
+
+def test_a_spoke_is_undone_in_the_group_that_it_was_made_in(
+    settings: Settings, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = rolling_back()
+    nsg_id = an_nsg(azure, run)
+    monkeypatch.setenv("SPOKE_RESOURCE_GROUP", "another-rg")
+    forget_app()
+    answer = delete_nsg(call_of(run, "delete_nsg"))
+    assert answer["outcome"] == "pending"
+    azure.advance(60)
+    assert azure.find(nsg_id) is None
+
+
+@pytest.mark.parametrize("undo", [delete_vm, delete_os_disk, delete_nic, delete_vnet, delete_nsg])
+def test_what_went_with_its_resource_group_is_gone(settings: Settings, azure: LocalAzure, undo: Activity) -> None:
+    run = rolling_back(resource_group="a-group-that-is-gone")
+    assert undo(call_of(run, undo.__name__))["outcome"] == "done"
+
+
+def test_what_is_there_and_ours_is_left_behind(settings: Settings, azure: LocalAzure) -> None:
+    run = rolling_back()
+    nsg_id = an_nsg(azure, run)
+    (left,) = left_behind(run, LEFT)["result"]["left_behind"]
+    assert left == {"step": "delete_nsg", "resource": nsg_id, "reason": "refused"}
+
+
+def test_what_is_somebody_elses_is_not_left_behind(settings: Settings, azure: LocalAzure) -> None:
+    run = rolling_back()
+    an_nsg(azure, run, deployment_id="deploy-x-1-beef")
+    assert left_behind(run, LEFT | {"delete_vnet": "not tried"})["result"]["left_behind"] == []
+
+
+def test_without_a_site_a_turn_or_a_reservation_nothing_of_them_is_left(settings: Settings, azure: LocalAzure) -> None:
+    run = rolling_back()
+    undos = dict.fromkeys(("remove_from_agw", "delete_peering", "release_reservations"), "refused")
+    assert left_behind(run, undos)["result"]["left_behind"] == []
+
+
+def test_what_nobody_can_be_asked_about_is_named_all_the_same(settings: Settings, azure: LocalAzure) -> None:
+    run = rolling_back()
+    nsg_id = an_nsg(azure, run)
+    azure.fault(method="GET", path="networkSecurityGroups", times=100, mode="refuse", status=503)
+    assert left_behind(run, LEFT)["failure"]["transient"] is True
+    (left,) = left_behind(run, LEFT, attempt=runs.MOST_LOOKS)["result"]["left_behind"]
+    assert left["resource"] == nsg_id
