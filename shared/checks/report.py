@@ -32,6 +32,7 @@ _PARTS = {
     "usages": "region's vCPU quotas",
 }
 _RIGHTS = "Grant the app's identity the rights listed in docs/operations.md."
+_UNREAD = "The message has Azure's own words: mend what it names, then send the request again or retry the deployment."
 _OF_THE_CREDENTIAL = frozenset({"CredentialUnavailable", "InvalidAuthenticationToken", "Http401"})
 
 
@@ -81,7 +82,14 @@ def unread_findings(unread: dict[str, Failure]) -> list[Finding]:
         resource = failure.details.get("resource")
         if failure.code in _OF_THE_CREDENTIAL:
             found.append(
-                Finding("credential", ERROR, failure.code, failure.message, failure.hint, "ConfigurationException")
+                Finding(
+                    "credential",
+                    ERROR,
+                    failure.code,
+                    failure.message,
+                    failure.hint or _RIGHTS,
+                    "ConfigurationException",
+                )
             )
         elif failure.details.get("status") == 403:
             severity = ERROR if part in _NEEDED else WARNING
@@ -92,7 +100,15 @@ def unread_findings(unread: dict[str, Failure]) -> list[Finding]:
         else:
             message = f"The {what} could not be read: {failure.message}"
             found.append(
-                Finding("permissions", ERROR, failure.code, message, failure.hint, failure.error, resource=resource)
+                Finding(
+                    "permissions",
+                    ERROR,
+                    failure.code,
+                    message,
+                    failure.hint or _UNREAD,
+                    failure.error,
+                    resource=resource,
+                )
             )
     return found
 
