@@ -18,6 +18,7 @@ from typing import Any
 
 from azure.functions import FunctionRegister
 from azure.functions.decorators.function_app import Function as SdkFunction
+from azure.functions.meta import get_binding_registry
 
 from local.functions.settings import span
 
@@ -207,10 +208,32 @@ def _check_parameters(name: str, call: Callable[..., Any], bindings: list[dict[s
         )
     if wrapped:
         return False
-    for parameter, annotation in _annotations(call).items():
+    annotations = _annotations(call)
+    for parameter, annotation in annotations.items():
         if parameter in bound and not isinstance(annotation, type) and not _is_out(annotation):
             raise LoadError(f"{prefix}binding {parameter} has invalid non-type annotation {annotation!r}")
+    for binding in bindings:
+        _check_types(binding, annotations, prefix)
     return takes_context
+
+
+def _check_types(binding: dict[str, Any], annotations: dict[str, Any], prefix: str) -> None:
+    """A trigger's parameter and a returned response must be what the library's converters can make."""
+    name, kind = binding["name"], binding["type"]
+    converter = get_binding_registry().get(kind)
+    if kind in (HTTP, TIMER) and not _suits(annotations.get(name), converter.check_input_type_annotation):
+        given = annotations[name].__name__
+        raise LoadError(f'{prefix}type of {name} binding "{kind}" does not match its Python annotation "{given}"')
+    if (kind, name) == (HTTP_OUTPUT, "$return"):
+        given = annotations.get("return")
+        if not isinstance(given, type | None):
+            raise LoadError(f"{prefix}has invalid non-type return annotation {given!r}")
+        if not _suits(given, converter.check_output_type_annotation):
+            raise LoadError(f'{prefix}Python return annotation "{given.__name__}" does not match binding type "{kind}"')
+
+
+def _suits(annotation: Any, check: Callable[[type], bool]) -> bool:
+    return annotation in (None, str, bytes) or check(annotation)
 
 
 def _annotations(call: Callable[..., Any]) -> dict[str, Any]:

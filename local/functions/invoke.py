@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from typing import Any
 import azure.functions as func
 
 from local.functions.app import Function, Retry
-from local.functions.logs import Invocation, current, executed, own_stack, stack_of
+from local.functions.logs import Invocation, current, executed, here, own_stack, running, stack_of
 
 log = logging.getLogger("host")
 
@@ -60,8 +59,6 @@ class Context(func.Context):
         self._invocation_id = invocation_id
         self._trace_context = TraceContext(headers)
         self._retry_context = retries
-        self._local = threading.local()
-        self._local.invocation_id = invocation_id
 
     @property
     def invocation_id(self) -> str:
@@ -69,7 +66,7 @@ class Context(func.Context):
 
     @property
     def thread_local_storage(self) -> Any:
-        return self._local
+        return here
 
     @property
     def function_name(self) -> str:
@@ -144,10 +141,14 @@ class Invoker:
         invocation = Invocation(str(uuid.uuid4()), function.name)
         arguments = self.arguments(function, given, invocation.id, headers, retries)
         token = current.set(invocation)
+        if function.takes_context:
+            running[invocation.id] = invocation
+            here.invocation_id = invocation.id
         begun = time.perf_counter()
 
         def in_thread() -> Any:
             nonlocal begun
+            here.invocation_id = invocation.id
             begun = time.perf_counter()  # waiting for a thread is no time of the function's
             return context.run(function.call, **arguments)
 
@@ -171,6 +172,7 @@ class Invoker:
             return result
         finally:
             current.reset(token)
+            running.pop(invocation.id, None)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -11,6 +11,7 @@ import datetime as dt
 import json
 import logging
 import sys
+import threading
 import time
 import traceback
 from contextvars import ContextVar
@@ -30,6 +31,14 @@ class Invocation:
 
 
 current: ContextVar[Invocation | None] = ContextVar("current_invocation", default=None)
+running: dict[str, Invocation] = {}
+"""The invocations that can be named by their id, in threads of the app's own."""
+here = threading.local()
+"""`context.thread_local_storage`: such a thread writes there the `invocation_id` that it works for."""
+
+
+def invocation_here() -> Invocation | None:
+    return current.get() or running.get(getattr(here, "invocation_id", ""))
 
 
 def _moment(record: logging.LogRecord) -> str:
@@ -55,7 +64,7 @@ class AppHandler(logging.StreamHandler[Any]):
 
     def format(self, record: logging.LogRecord) -> str:
         message = super().format(record)
-        invocation = current.get()
+        invocation = invocation_here()
         if message.startswith("{"):
             return _with_fields(message, invocation)
         where = f"{invocation.function} {invocation.id}" if invocation else "-"

@@ -164,6 +164,11 @@ def test_the_context_and_the_log(web: RunningHost) -> None:
     assert f"[about {seen['invocation']}] app:" in line
 
 
+def test_a_thread_of_the_apps_own_can_say_for_which_invocation_it_works(web: RunningHost) -> None:
+    invocation = web.http.get(f"{web.api}/about/thread").text
+    assert f"[about_thread {invocation}] app: from a thread of its own" in web.logs
+
+
 def test_async_functions_run_on_the_event_loop(web: RunningHost) -> None:
     one, other = (web.http.get(f"{web.api}/about/async").json() for _ in range(2))
     assert one["thread"] == "MainThread"

@@ -63,6 +63,20 @@ def own_imports() -> Iterator[None]:
             "@app.timer_trigger(arg_name='t', schedule='0 * * * * *')\ndef tick(t): ...\n",
             "function_app.py:3: cannot load the tick function: its retry policy can't be read: ",
         ),
+        (
+            f"{APP}@app.route(route='a')\ndef page(req: int): ...\n",
+            'function_app.py:3: cannot load the page function: type of req binding "httpTrigger" does not match its Python '
+            'annotation "int"',
+        ),
+        (
+            f"{APP}@app.route(route='a')\ndef page(req) -> dict: ...\n",
+            'function_app.py:3: cannot load the page function: Python return annotation "dict" does not match binding type '
+            '"http"',
+        ),
+        (
+            f"{APP}@app.route(route='a')\ndef page(req) -> str | None: ...\n",
+            "function_app.py:3: cannot load the page function: has invalid non-type return annotation str | None",
+        ),
         ("answer = 42\n", "function_app.py:1: Could not find top level function app instances in function_app.py."),
         (
             "import azure.functions as func\napp = func.FunctionApp()\n\n@app.route(route='x')\ndef page(req, more):\n"

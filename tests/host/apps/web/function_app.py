@@ -92,8 +92,7 @@ async def leaving_async(req: func.HttpRequest) -> func.HttpResponse:
     raise KeyboardInterrupt
 
 
-@app.route(route="out")
-@app.generic_output_binding(arg_name="answer", type="http")
+@app.route(route="out", binding_arg_name="answer")
 def through_a_parameter(req: func.HttpRequest, answer: func.Out[func.HttpResponse]) -> None:
     answer.set(func.HttpResponse("set", status_code=202))
 
@@ -130,6 +129,18 @@ def about(req: func.HttpRequest, context: func.Context) -> str:
             "thread": threading.current_thread().name,
         }
     )
+
+
+@app.route(route="about/thread")
+def about_thread(req: func.HttpRequest, context: func.Context) -> str:
+    def work() -> None:
+        context.thread_local_storage.invocation_id = context.invocation_id
+        logging.getLogger("app").warning("from a thread of its own")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return context.thread_local_storage.invocation_id
 
 
 @app.route(route="about/async")
