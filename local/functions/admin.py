@@ -25,12 +25,14 @@ class Admin:
     def __init__(
         self,
         functions: list[Function],
+        disabled: set[str],
         paths: dict[str, str],
         base_url: Callable[[], str],
         run: Callable[[Function, Any], Awaitable[Any]],
     ) -> None:
         """`paths` are those of the HTTP functions; `run` invokes a function by hand."""
         self._functions = functions
+        self._disabled = disabled
         self._paths = paths
         self._base_url = base_url
         self._run = run
@@ -75,7 +77,7 @@ class Admin:
             "href": f"{self._base_url()}/admin/functions/{function.name}",
             "invoke_url_template": f"{self._base_url()}/{path}" if path is not None else None,
             "language": "python",
-            "isDisabled": False,
+            "isDisabled": function.name in self._disabled,
             "isDirect": function.kind == HTTP,
             "config": {"name": function.name, "scriptFile": "function_app.py", "bindings": function.bindings},
         }

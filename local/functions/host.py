@@ -25,7 +25,7 @@ from local.functions.durable.management import Management
 from local.functions.durable.store import Store
 from local.functions.invoke import Invoker
 from local.functions.keys import Keys, StateError
-from local.functions.settings import HostSettings, threads_for_functions
+from local.functions.settings import HostSettings, is_disabled, threads_for_functions
 from local.functions.timers import Timers
 from local.functions.web import RPC_PATH, Web
 
@@ -68,19 +68,22 @@ class Host:
                 self._store.check()
         except sqlite3.DatabaseError as error:
             raise StateError(file, error) from None
-        self._activities = {one.name.lower(): one for one in functions if one.kind == ACTIVITY}
+        disabled = {one.name for one in functions if is_disabled(one.name, os.environ)}
+        enabled = [one for one in functions if one.name not in disabled]
+        self._activities = {one.name.lower(): one for one in enabled if one.kind == ACTIVITY}
         self._engine = Engine(
-            {one.name: one.call for one in functions if one.kind == ORCHESTRATION},
+            {one.name: one.call for one in enabled if one.kind == ORCHESTRATION},
             (one.name for one in self._activities.values()),
             self._store,
             default_version=settings.default_version,
-            entities={one.name: one.call for one in functions if one.kind == ENTITY},
+            entities={one.name: one.call for one in enabled if one.kind == ENTITY},
         )
         self._invoker = Invoker(addresses.binding, threads_for_functions(os.environ))
-        timed = [one for one in functions if one.kind == TIMER]
+        timed = [one for one in enabled if one.kind == TIMER]
         self._timers = Timers(timed, self._invoker.call_with_retries, state, SystemClock(), os.environ)
         web = Web(
             functions,
+            disabled,
             settings.route_prefix,
             keys,
             self._invoker,

@@ -86,6 +86,12 @@ def resolved(expression: str, environment: Mapping[str, str]) -> str:
     return re.sub(r"%([^%]+)%", value_of, expression)
 
 
+def is_disabled(function: str, environment: Mapping[str, str]) -> bool:
+    """By the app setting `AzureWebJobs.NAME.Disabled`, or with underscores where a shell wants them."""
+    names = (f"azurewebjobs.{function}.disabled".lower(), f"azurewebjobs_{function}_disabled".lower())
+    return any(name.lower() in names and value.lower() in ("true", "1") for name, value in environment.items())
+
+
 def span(text: str) -> float:
     """Seconds of a .NET time span: `hh:mm:ss`, `d.hh:mm:ss`, `d:hh:mm:ss`. Hours of 24 and more are days."""
     found = re.fullmatch(r"(?:(\d+)[.:])?(\d+):(\d+):(\d+(?:\.\d+)?)", text.strip())

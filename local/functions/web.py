@@ -27,6 +27,7 @@ class Web:
     def __init__(
         self,
         functions: list[Function],
+        disabled: set[str],
         prefix: str,
         keys: Keys,
         invoker: Invoker,
@@ -38,8 +39,8 @@ class Web:
         self._invoker = invoker
         self._management = management
         http = [HttpFunction(one, prefix) for one in functions if one.kind == HTTP]
-        self._http = in_order(http)
-        self._admin = Admin(functions, {one.function.name: one.path for one in http}, base_url, run_by_hand)
+        self._http = in_order([one for one in http if one.function.name not in disabled])
+        self._admin = Admin(functions, disabled, {one.function.name: one.path for one in http}, base_url, run_by_hand)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -14,7 +14,12 @@ from tests.host.hosting import APPS, RunningHost, running
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
     state = tmp_path_factory.mktemp("web") / "state"
-    settings = {"EVERY_SECOND": "* * * * * *", "FROM_FILE": "environment", "PYTHON_THREADPOOL_THREAD_COUNT": "4"}
+    settings = {
+        "AzureWebJobs.a_disabled_function.Disabled": "true",
+        "EVERY_SECOND": "* * * * * *",
+        "FROM_FILE": "environment",
+        "PYTHON_THREADPOOL_THREAD_COUNT": "4",
+    }
     with running(APPS / "web", state, JOURNAL=str(state.with_suffix(".journal")), **settings) as one:
         yield one
 
@@ -102,6 +107,12 @@ def test_no_result_is_204(web: RunningHost) -> None:
 def test_functions_are_asked_in_the_order_of_their_names_as_in_azure(web: RunningHost) -> None:
     assert web.http.get(f"{web.api}/order/exact").text == "first by name"
     assert "'first_by_name' answers the route 'v9/order/exact' of 'second_by_name', too" in web.logs
+
+
+def test_a_function_that_an_app_setting_disables_answers_nothing(web: RunningHost) -> None:
+    assert web.http.get(f"{web.api}/order/switched-off").text == "first by name"
+    functions = web.http.get(f"{web.base}/admin/functions").json()
+    assert [one["name"] for one in functions if one["isDisabled"]] == ["a_disabled_function"]
 
 
 def test_what_is_given_twice_arrives_as_one_and_what_is_empty_does_not(web: RunningHost) -> None:

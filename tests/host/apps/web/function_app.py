@@ -47,6 +47,11 @@ def a_special_item(req: func.HttpRequest) -> str:
     return "special"
 
 
+@app.route(route="order/switched-off")
+def a_disabled_function(req: func.HttpRequest) -> str:
+    return "disabled"
+
+
 @app.route(route="order/{any}")
 def first_by_name(req: func.HttpRequest) -> str:
     return "first by name"
