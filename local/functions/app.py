@@ -228,7 +228,7 @@ def _check_types(binding: dict[str, Any], annotations: dict[str, Any], prefix: s
         given = annotations.get("return")
         if not isinstance(given, type | None):
             raise LoadError(f"{prefix}has invalid non-type return annotation {given!r}")
-        if not _suits(given, converter.check_output_type_annotation):
+        if given and not _suits(given, converter.check_output_type_annotation):
             raise LoadError(f'{prefix}Python return annotation "{given.__name__}" does not match binding type "{kind}"')
 
 

@@ -1,13 +1,19 @@
 """Orchestrations on a stage: what they come to, and that a kill at any of their transitions changes nothing."""
 
 import itertools
+import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.functions.durable.engine import AlreadyExistsError, RefusedError
+from local.functions.app import ORCHESTRATION, Function
+from local.functions.durable.clock import VirtualClock
+from local.functions.durable.engine import AlreadyExistsError, Engine, RefusedError
+from local.functions.durable.episode import Episode
 from local.functions.durable.stage import CrashedError, Stage, StuckError
+from local.functions.durable.store import Store
 
 COMPLETE: list[tuple[str, Any, Any]] = [
     ("hello", "you", "hello you"),
@@ -168,6 +174,27 @@ def test_timers_fire_each_at_its_own_time(stage: Stage) -> None:
     stage.advance(25)
     assert [stage.status(run).runtime_status for run in runs] == ["Running", "Completed", "Completed"]
     assert [stage.status(run).output for run in runs[1:]] == [10.0, 20.0]
+
+
+def test_a_timer_that_could_not_be_written_down_fires_later(durable_functions: list[Function], tmp_path: Path) -> None:
+    def refuse(moment: str) -> None:
+        if locked and moment == "begin":
+            raise sqlite3.OperationalError("database is locked")
+
+    locked, clock, store = False, VirtualClock(), Store(tmp_path / "durable.sqlite", refuse)
+    engine = Engine({one.name: one.call for one in durable_functions if one.kind == ORCHESTRATION}, [], store, clock)
+    engine.start("sleeper", '"20"', "run")
+    episode = engine.take_episode()
+    assert isinstance(episode, Episode)
+    engine.finish_episode(episode, engine.play(episode))
+    clock.advance(20)
+    locked = True
+    with pytest.raises(sqlite3.OperationalError):
+        engine.fire_due_timers()
+    locked = False
+    assert engine.fire_due_timers() == 1
+    assert engine.ready() == ["run"]
+    store.close()
 
 
 def test_events_are_kept_until_they_are_waited_for(stage: Stage) -> None:

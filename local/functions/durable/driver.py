@@ -19,6 +19,7 @@ log = logging.getLogger("durable")
 # messages, which one replay then answers together.
 MOST_EPISODE_THREADS = 4
 LONGEST_SLEEP = 24 * 3600.0
+SECONDS_BEFORE_ANOTHER_LOOK = 1.0
 
 
 class Driver:
@@ -66,10 +67,17 @@ class Driver:
             self._loop.call_soon_threadsafe(self._look)
 
     def _look(self) -> None:
-        """Fires what is due, takes up as much work as the limits allow, and sets the alarm for the next timer."""
         self._looking = False
         if self._stopped:
             return
+        try:
+            self._take_up()
+        except Exception:
+            log.exception("The store can't be used; what there is to do is looked for again")
+            self._loop.call_later(SECONDS_BEFORE_ANOTHER_LOOK, self._wake)
+
+    def _take_up(self) -> None:
+        """Fires what is due, takes up as much work as the limits allow, and sets the alarm for the next timer."""
         self._engine.fire_due_timers()
         while self._episodes < self._most_episodes and (episode := self._engine.take_episode()):
             self._episodes += 1

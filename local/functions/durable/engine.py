@@ -39,7 +39,7 @@ from local.functions.durable.entities import (
     request,
     response,
 )
-from local.functions.durable.episode import Catalogue, Episode, History, Orchestrator, as_played, play
+from local.functions.durable.episode import Catalogue, Episode, History, Orchestrator, as_played, play, start_of
 from local.functions.durable.events import Event, encodable, event, text
 from local.functions.durable.rewind import without_failures
 from local.functions.durable.store import Instance, Store, Task, Timer
@@ -134,27 +134,8 @@ class Engine:
             instance.parent_task = parent[1]
         self.store.put_instance(instance)
         self._agenda.begins(instance)
-        self._send(instance_id, self._started(instance, now), instance.execution)
+        self._send(instance_id, start_of(instance, now), instance.execution)
         return instance
-
-    @staticmethod
-    def _started(instance: Instance, now: float) -> Event:
-        parent = None
-        if instance.parent:
-            parent = {
-                "OrchestrationInstance": {"InstanceId": instance.parent, "ExecutionId": instance.parent_execution},
-                "TaskScheduleId": instance.parent_task,
-            }
-        return event(
-            ev.EXECUTION_STARTED,
-            now,
-            Name=instance.name,
-            Version=instance.version,
-            Input=instance.input,
-            OrchestrationInstance={"InstanceId": instance.id, "ExecutionId": instance.execution},
-            ParentInstance=parent,
-            Tags=None,
-        )
 
     def raise_event(self, instance_id: str, name: str, data: str) -> None:
         self._message(instance_id, event(ev.EVENT_RAISED, self.clock.now(), Name=name, Input=data))
@@ -242,7 +223,12 @@ class Engine:
     def take_episode(self, instance_id: str | None = None) -> Episode | EntityBatch | None:
         with self._lock:
             while chosen := self._agenda.take_instance(instance_id):
-                episode = self._batch_of(chosen) if is_entity(chosen) else self._episode_of(chosen)
+                try:
+                    episode = self._batch_of(chosen) if is_entity(chosen) else self._episode_of(chosen)
+                except Exception:
+                    self._agenda.done_with(chosen)
+                    self._agenda.has_message(chosen)
+                    raise
                 if episode:
                     return episode
                 self._agenda.done_with(chosen)
@@ -423,7 +409,7 @@ class Engine:
         instance.carried_status = instance.custom_status
         for left in reversed(outcome.unprocessed):
             self._send(instance.id, {**left, "IsPlayed": False}, ahead=True)
-        self._send(instance.id, self._started(instance, now), instance.execution, ahead=True)
+        self._send(instance.id, start_of(instance, now), instance.execution, ahead=True)
 
     def abandon_episode(self, episode: Episode | EntityBatch) -> None:
         """Puts an episode back whose outcome never came about."""
@@ -476,10 +462,14 @@ class Engine:
         with self._lock:
             now, fired = self.clock.now(), 0
             while timer := self._agenda.take_due(now):
-                with self.store.transition():
-                    message = self.store.take_timer(timer.id)
-                    if message:
-                        self._send(timer.instance, {**message, "Timestamp": stamp(now)}, timer.execution)
+                try:
+                    with self.store.transition():
+                        message = self.store.take_timer(timer.id)
+                        if message:
+                            self._send(timer.instance, {**message, "Timestamp": stamp(now)}, timer.execution)
+                except Exception:
+                    self._agenda.add_timers([timer])
+                    raise
                 fired += 1
             if fired:
                 self.on_work()
@@ -494,10 +484,7 @@ class Engine:
         self.on_work()
 
     def _history(self, instance_id: str) -> History:
-        history = self._histories.get(instance_id)
-        if history is None:
-            history = History.read(self.store.history(instance_id))
-        return history
+        return self._histories.get(instance_id) or History.read(self.store.history(instance_id))
 
     def _remember(self, instance_id: str, history: History) -> None:
         self._histories[instance_id] = history

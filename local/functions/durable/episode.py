@@ -14,7 +14,7 @@ from typing import Any
 from local.functions.durable import events as ev
 from local.functions.durable.decisions import Answer, Outcome, missing_function
 from local.functions.durable.entities import EntityFunction
-from local.functions.durable.events import Event, text
+from local.functions.durable.events import Event, event, text
 from local.functions.durable.replay import Replay
 from local.functions.durable.store import Instance
 from local.functions.logs import Invocation, current, executed, stack_of
@@ -134,7 +134,7 @@ def body_of(episode: Episode) -> str:
     """The context in the extension's JSON; the long part, the past, is not serialised anew."""
     instance = episode.instance
     past_is_played = ",".join(episode.past.texts)
-    new = ",".join(text(event) for event in episode.new)
+    new = ",".join(text(one) for one in episode.new)
     history = f"{past_is_played},{new}" if past_is_played and new else past_is_played or new
     return (
         f'{{"history":[{history}],"input":{instance.input or "null"},"instanceId":{text(instance.id)},'
@@ -170,5 +170,25 @@ def _failure(name: str, error: BaseException) -> Answer:
     return Answer(broken=(f"Orchestrator function '{name}' failed: {failure}", stack))
 
 
-def as_played(event: Event) -> Event:
-    return event if event["EventType"] == ev.ORCHESTRATOR_STARTED else {**event, "IsPlayed": True}
+def start_of(instance: Instance, now: float) -> Event:
+    """The message that sets an instance's present generation going."""
+    parent = None
+    if instance.parent:
+        parent = {
+            "OrchestrationInstance": {"InstanceId": instance.parent, "ExecutionId": instance.parent_execution},
+            "TaskScheduleId": instance.parent_task,
+        }
+    return event(
+        ev.EXECUTION_STARTED,
+        now,
+        Name=instance.name,
+        Version=instance.version,
+        Input=instance.input,
+        OrchestrationInstance={"InstanceId": instance.id, "ExecutionId": instance.execution},
+        ParentInstance=parent,
+        Tags=None,
+    )
+
+
+def as_played(one: Event) -> Event:
+    return one if one["EventType"] == ev.ORCHESTRATOR_STARTED else {**one, "IsPlayed": True}
