@@ -71,7 +71,8 @@ def apply_local_settings(script_root: Path, environment: MutableMapping[str, str
     if not isinstance(values, dict):
         raise SettingsError(f"{file}: Values must be an object")
     for name, value in values.items():
-        environment.setdefault(str(name), str(value))
+        if value is not None:
+            environment.setdefault(name, value if isinstance(value, str) else json.dumps(value))
 
 
 def resolved(expression: str, environment: Mapping[str, str]) -> str:

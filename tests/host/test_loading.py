@@ -164,6 +164,13 @@ def test_host_settings(tmp_path: Path) -> None:
         host_settings(tmp_path, {})
 
 
+def test_local_settings_are_texts_as_they_stand_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "local.settings.json").write_text('{"Values": {"A": "x", "B": true, "C": 5, "D": null, "E": "new"}}')
+    environment = {"E": "old"}
+    apply_local_settings(tmp_path, environment)
+    assert environment == {"A": "x", "B": "true", "C": "5", "E": "old"}
+
+
 def test_settings_in_expressions() -> None:
     assert resolved("%A%-%B%", {"A": "1", "B": "2"}) == "1-2"
 
