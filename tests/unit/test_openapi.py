@@ -1,6 +1,7 @@
 """The OpenAPI document says what the functions are."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,14 @@ def test_importing_the_triggers_imports_no_sdk() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
+
+
+def test_the_guide_names_every_call_and_every_field_of_a_request() -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    for operation in OPERATIONS:
+        assert re.search(rf"^\| `{operation.method.upper()} {re.escape(operation.path)}[`?]", text, re.MULTILINE), (
+            operation
+        )
+    table = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (required|optional) \|", text, re.MULTILINE)
+    told = {name.strip("`"): kind == "required" for names, kind in table for name in names.split(", ")}
+    assert told == {name: field.is_required() for name, field in SpokeRequest.model_fields.items()}
