@@ -126,7 +126,7 @@ def _vm_name(text: str) -> str:
 def _admin_username(text: str) -> str:
     if text.lower() in RESERVED_ADMIN_NAMES:
         raise _refused(
-            f"is refused by Azure as the name of an administrator; choose another one, such as azureuser (not {text})"
+            f"{text} is refused by Azure as the name of an administrator; choose another one, such as azureuser"
         )
     return text
 
@@ -143,17 +143,22 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
     for name, value in tags.items():
         folded = name.lower()
         if folded in _OUR_TAGS:
-            raise _refused(f"the tag {name} is set by this service; leave it out")
+            raise _refused(f"must not hold {name}, which this service sets")
         if folded in seen:
-            raise _refused(f"the tags {seen[folded]} and {name} differ in letter case only, which Azure takes for one")
-        if not name.strip() or len(name) > 512 or _TAG_BREAKERS.search(name) or _CONTROL.search(name):
-            raise _refused(f"tag names are 1 to 512 characters without < > % & \\ ? / (not {name[:_SHOWN]!r})")
-        if len(value) > 256 or _CONTROL.search(value):
+            raise _refused(f"must not hold {seen[folded]} beside {name}: Azure takes them for one")
+        if not name.strip() or _units(name) > 512 or _TAG_BREAKERS.search(name) or _CONTROL.search(name):
+            raise _refused(f"must have names of 1 to 512 characters without < > % & \\ ? / (not {name[:_SHOWN]!r})")
+        if _units(value) > 256 or _CONTROL.search(value):
             raise _refused(
-                f"the value of the tag {name[:_SHOWN]} must be at most 256 characters, without control characters"
+                f"must have values of at most 256 characters, without control characters (not that of {name[:_SHOWN]!r})"
             )
         seen[folded] = name
     return tags
+
+
+def _units(text: str) -> int:
+    """The length as Azure counts it: what lies beyond the basic plane, such as an emoji, is two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _cloud_init(text: str) -> str:
@@ -370,7 +375,7 @@ def _finding(one: ErrorDetails) -> dict[str, Any]:
     field = ".".join(location) or "body"
     kind, context = one["type"], one.get("ctx", {})
     value = None if kind == "missing" else shown(one.get("input"))
-    if location and location[-1] in _CONFIDENTIAL and isinstance(value, str):
+    if location and location[-1] in _CONFIDENTIAL and isinstance(value, str) and len(value) > 20:
         value = value[:20] + "…"
     return {"field": field[:200], "value": value, "message": _sentence(field, kind, context, one["msg"])}
 
@@ -383,7 +388,7 @@ def _sentence(field: str, kind: str, context: dict[str, Any], said: str) -> str:
         case "extra_forbidden":
             return f"{field} is not a field of this request; the fields are listed in /api/openapi.json."
         case "refused":
-            return f"{field}: {context['sentence']}."
+            return f"{field} {context['sentence']}."
         case "int_type":
             return f"{field} must be a whole number."
         case "string_type":

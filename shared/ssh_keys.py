@@ -1,5 +1,6 @@
 """SSH public keys as Azure takes them for a Linux VM. Import inside functions: it needs cryptography."""
 
+import base64
 import re
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,6 +26,9 @@ def checked_ssh_public_key(text: str) -> str:
         parsed = load_ssh_public_key(key.encode())
     except (ValueError, UnsupportedAlgorithm, UnicodeEncodeError) as error:
         raise ValueError("can't be read as an SSH public key; paste the whole line of the .pub file") from error
+    blob = key.split()[1]
+    if base64.b64encode(base64.b64decode(blob)).decode() != blob:  # read here, but not by everybody
+        raise ValueError("has a key that is not plain base64; paste the whole line of the .pub file")
     if isinstance(parsed, RSAPublicKey) and parsed.key_size < LEAST_RSA_BITS:
         raise ValueError(f"is an RSA key of {parsed.key_size} bits; at least {LEAST_RSA_BITS} are needed")
     if not isinstance(parsed, RSAPublicKey | Ed25519PublicKey):
