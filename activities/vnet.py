@@ -3,13 +3,15 @@
 from typing import Any
 
 from shared.activity import act, undo
-from shared.arm.client import arm
+from shared.arm.client import arm, describe
 from shared.arm.ids import same_id
 from shared.arm.reconcile import ensure, made_by, remove
 from shared.documents import has_subnets, vnet_document, vnet_with_subnets
 from shared.errors import Failure
 from shared.outcomes import Call, Failed, Outcome
 from shared.tables.rows import RunRow
+
+_MOST_NAMED = 3
 
 
 @act
@@ -75,10 +77,12 @@ def users_of(vnet: dict[str, Any], except_under: str) -> list[str]:
 
 
 def _in_use(vnet_id: str, users: list[str]) -> Failure:
+    named = ", ".join(describe(user) for user in users[:_MOST_NAMED])
+    more = f" and {len(users) - _MOST_NAMED} more" if len(users) > _MOST_NAMED else ""
     return Failure(
         "AzureResourceException",
         "SubnetInUse",
-        f"The spoke's VNet can't go: {len(users)} resources that this spoke did not make are in its subnets.",
+        f"The spoke's VNet can't go: {named}{more}, which this spoke did not make, is in its subnets.",
         "Remove or move them, then retry.",
         {"resource": vnet_id, "used_by": users},
     )

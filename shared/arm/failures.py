@@ -98,6 +98,9 @@ RULES: dict[str, Rule] = {
     "AnotherPeeringAlreadyReferencesRemoteVnet": Rule(
         False, "Delete the peering that references the spoke's VNet under another name."
     ),
+    "ChangingRemoteVirtualNetworkNotAllowed": Rule(
+        False, "A peering of that name leads elsewhere: remove it, or choose another spoke_id."
+    ),
     # --- for good: the gateway's document ---
     "ApplicationGatewayRequestRoutingRulesUsingSameHttpListener": Rule(False),
     "ApplicationGatewayRequestRoutingRulePriorityCannotBeEmpty": Rule(False),

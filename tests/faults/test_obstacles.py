@@ -1,0 +1,101 @@
+"""What a client has put into a spoke: a delete finds it before it touches anything, and by force goes on around it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared.errors import DeploymentException
+from tests.faults.world import World
+
+Document = dict[str, Any]
+
+
+def a_nic(world: World) -> Document:
+    subnet = f"{world.resource('virtualNetworks', 'spoke-vnet-1')}/subnets/app-subnet-1"
+    return {
+        "id": world.resource("networkInterfaces", "clients-own"),
+        "location": "eastus",
+        "tags": {},
+        "properties": {
+            "provisioningState": "Succeeded",
+            "ipConfigurations": [
+                {
+                    "name": "ipconfig1",
+                    "properties": {
+                        "subnet": {"id": subnet},
+                        "privateIPAddress": "10.11.1.70",
+                        "privateIPAllocationMethod": "Dynamic",
+                    },
+                }
+            ],
+        },
+    }
+
+
+def a_lock(world: World) -> Document:
+    name = "providers/Microsoft.Authorization/locks/keep"
+    return {
+        "id": f"{world.resource('networkSecurityGroups', 'spoke-nsg-1')}/{name}",
+        "properties": {"level": "CanNotDelete"},
+    }
+
+
+OBSTACLES: dict[str, tuple[Callable[[World], Document], set[str]]] = {
+    "network interface": (a_nic, {"spoke-vnet-1", "spoke-nsg-1", "reservations of spoke 1"}),
+    "lock": (a_lock, {"spoke-nsg-1", "reservations of spoke 1"}),
+}
+
+
+@pytest.mark.parametrize("kind", OBSTACLES)
+def test_a_delete_looks_first_goes_on_by_force_and_finishes_when_it_is_gone(world: World, kind: str) -> None:
+    make, kept = OBSTACLES[kind]
+    run = world.deploy()
+    world.play_out()
+    world.check(run, "completed")
+    theirs = make(world)
+    world.azure.plant(theirs)
+    writes = len(world.azure.requests("PUT")) + len(world.azure.requests("DELETE"))
+    with pytest.raises(DeploymentException) as refused:
+        world.delete()
+    (obstacle,) = refused.value.failure.details["obstacles"]
+    assert obstacle["kind"] == kind
+    assert len(world.azure.requests("PUT")) + len(world.azure.requests("DELETE")) == writes
+    assert world.run_row(run).status == "completed"
+
+    removal = world.delete(force=True)
+    world.watch(removal)
+    world.play_out()
+    row = world.run_row(removal)
+    assert row.status == "rollback_failed"
+    assert {left["resource"].rpartition("/")[2] for left in row.left_behind} == kept
+    if kind == "network interface":
+        assert world.azure.find(theirs["id"]) is not None
+        assert "clients-own" in str(row.left_behind) + str(row.error)
+
+    world.azure.remove(theirs["id"])
+    again = world.retry()
+    world.play_out()
+    world.check(again, "deleted")
+
+
+def test_what_a_vnet_shares_with_others_is_asked_for_before_it_goes(world: World) -> None:
+    """A peering with somebody else's VNet ends with ours, and leaves theirs disconnected: only by force."""
+    run = world.deploy()
+    world.play_out()
+    vnet_id = world.resource("virtualNetworks", "spoke-vnet-1")
+    peering = {
+        "id": f"{vnet_id}/virtualNetworkPeerings/to-another",
+        "properties": {
+            "provisioningState": "Succeeded",
+            "peeringState": "Initiated",
+            "remoteVirtualNetwork": {"id": world.resource("virtualNetworks", "another")},
+        },
+    }
+    world.azure.plant(peering)
+    with pytest.raises(DeploymentException):
+        world.delete()
+    assert world.run_row(run).status == "completed"
+    removal = world.delete(force=True)
+    world.play_out()
+    world.check(removal, "deleted")
