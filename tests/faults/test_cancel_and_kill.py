@@ -7,7 +7,6 @@ import pytest
 
 from shared.clock import utc_now
 from shared.steps import STEPS
-from shared.sweeper import sweep
 from shared.tables.records import Records
 from tests.faults.wire import Mishap
 from tests.faults.world import World
@@ -105,61 +104,6 @@ def test_a_rollback_that_could_not_finish_is_finished_by_a_retry(world: World) -
     again = world.retry()
     world.play_out()
     world.check(again, "failed")
-
-
-@pytest.mark.parametrize("step", ["create_vnet", "create_vm", "save_to_storage"])
-def test_a_terminated_deployment_is_swept_up(world: World, step: str) -> None:
-    """The children don't stop by themselves: the sweeper stops them, and has another run undo what they made."""
-    run = world.deploy()
-    world.until_pending(step)
-    world.stage.terminate(run, "by hand")
-    world.stage.play()
-    client = world.stage.client()
-    for _ in range(40):
-        world.stage.run(sweep(client))
-        world.play_for(60)
-        if not Records().unfinished_runs():
-            break
-    assert Records().unfinished_runs() == []
-    now = world.snapshot()
-    world.assert_nothing_left(now)
-    spoke = Records().spoke(1)
-    assert spoke is not None
-    assert spoke.status == "failed"
-    assert "terminated" in str(spoke.error) + str(world.run_row(run).note)
-
-
-@pytest.mark.parametrize("step", ["validate_config", "create_vnet", "create_vm", "update_agw"])
-def test_a_step_that_someone_terminates_has_failed_and_says_so(world: World, step: str) -> None:
-    """Nobody else would write it into the step's row; and a call of it that was under way does no harm any more."""
-    run = world.deploy()
-    world.watch(run)
-    world.until_pending(step)
-    world.until(lambda: statuses(run).get(step) == "in_progress" or step == "validate_config")
-    world.stage.terminate(f"{run}:{step}", "by hand")
-    world.play_out()
-    world.check(run, "failed")
-    assert (world.run_row(run).error or {})["details"]["code"] == "StepBroke"
-
-
-@pytest.mark.parametrize("undo", ["remove_from_agw", "delete_vm", "delete_vnet", "release_reservations"])
-def test_an_undo_that_someone_terminates_has_failed_and_says_what_is_left(world: World, undo: str) -> None:
-    world.deploy()
-    world.play_out()
-    removal = world.delete()
-    world.watch(removal)
-    world.until_pending(undo)
-    world.stage.terminate(f"{removal}:{undo}", "by hand")
-    world.play_out()
-    # The last one's only call came through all the same, and nothing is left.
-    ended = world.check(removal, "deleted" if undo == "release_reservations" else "rollback_failed")
-    if ended == "rollback_failed":
-        not_tried = {name for name, status in statuses(removal).items() if status == "pending"}
-        reasons = {step.step_name: step.message for step in Records().steps(removal)}
-        assert all("not tried, because" in reasons[name] for name in not_tried)
-        again = world.retry()
-        world.play_out()
-        world.check(again, "deleted")
 
 
 def _pending(world: World) -> list[str]:

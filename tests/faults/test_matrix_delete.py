@@ -52,8 +52,11 @@ def test_a_delete_ends_or_says_what_is_left(world: World, call: str, kind: Fault
 def test_a_rollback_ends_or_says_what_is_left(world: World, call: str, kind: FaultKind) -> None:
     mishap = kind.at(call)
     run = world.deploy(1, Mishap(LAST_STEP.call, LAST_STEP.fault), mishap)
+    watcher, world.look_every = world.watch(run), 5
     world.until_ended(run)
-    ended = world.check(run, "failed", "rollback_failed")
+    assert mishap.struck, "the fault struck nobody"
+    watcher.look()
+    ended = world.check(run, "failed", *([] if kind.passes else ["rollback_failed"]))
     world.mend()
     if ended == "rollback_failed":
         again = world.retry()
