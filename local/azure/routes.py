@@ -381,8 +381,9 @@ def answer(arm: Arm, call: Call) -> Reply:
         if call.method not in methods:
             raise method_not_allowed(call.method)
         return function(arm, call, match)
-    match = _PROVIDER_GROUP.match(call.path)
-    if match is not None and "//" not in call.path:
+    path = re.sub("/{2,}", "/", call.path)  # azure-cli writes an empty parent as `//`
+    match = _PROVIDER_GROUP.match(path)
+    if match is not None:
         _check_namespace(match["namespace"])
         versions.check(call.api_version, match["namespace"], match["rest"].split("/")[0])
         reply = _in_group(arm, call, match)

@@ -257,8 +257,8 @@ def _another_gateways_pool(document: Document) -> Document:
         (_second_port(None), "ApplicationGatewayFrontendPortIsInvalid"),
         (_inside("probes", path="health"), "ApplicationGatewayProbePathIsInvalid"),
         (_inside("probes", unhealthyThreshold=21), "ApplicationGatewayProbeUnhealthyThresholdIsInvalid"),
-        (_inside("probes", interval=0), "ApplicationGatewayProbeIntervalIsInvalid"),
-        (_inside("probes", interval=10, timeout=11), "ApplicationGatewayProbeTimeoutIsInvalid"),
+        (_inside("probes", interval=-1), "ApplicationGatewayProbeIntervalIsInvalid"),
+        (_inside("probes", timeout=86_401), "ApplicationGatewayProbeTimeoutIsInvalid"),
         (_inside("probes", protocol="Gopher"), "InvalidRequestFormat"),
         (
             _inside("backendHttpSettingsCollection", requestTimeout=0),
@@ -354,6 +354,21 @@ def test_the_words_of_a_probe_out_of_range_and_of_an_id_of_another_type(
         "types: applicationGateways/backendAddressPools. Path "
         "properties.requestRoutingRules[1].properties.backendAddressPool."
     )
+
+
+@pytest.mark.parametrize(
+    ("collection", "values"),
+    [
+        ("probes", {"interval": 30, "timeout": 120}),
+        ("probes", {"interval": 0, "timeout": 11, "unhealthyThreshold": 0}),
+        ("probes", {"interval": None, "timeout": 11}),
+        ("backendHttpSettingsCollection", {"port": 8080, "protocol": None, "requestTimeout": None}),
+    ],
+)
+def test_what_recordings_show_accepted_is_accepted(
+    azure: Azure, document: Document, collection: str, values: Document
+) -> None:
+    assert _put(azure, _inside(collection, **values)(document)).provisioning_state == "Succeeded"
 
 
 def _in_hub_subnet(azure: Azure, document: Document, name: str, **parts: Any) -> Document:

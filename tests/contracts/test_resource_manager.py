@@ -34,6 +34,11 @@ def test_a_token_of_ours_is_needed(azure: Azure, header: str | None, code: str) 
     assert answer.headers["WWW-Authenticate"].startswith("Bearer authorization_uri=")
 
 
+def test_an_empty_part_of_an_address_is_skipped(azure: Azure) -> None:
+    path = azure.id("virtualNetworks", "hub-vnet").replace("Microsoft.Network/", "Microsoft.Network//")
+    assert azure.send("GET", path).json()["name"] == "hub-vnet"
+
+
 def test_every_answer_carries_arms_headers(azure: Azure) -> None:
     answer = azure.send("GET", VNETS.format(azure.subscription_id))
     for name in ("x-ms-request-id", "x-ms-correlation-request-id", "x-ms-routing-request-id"):
@@ -72,7 +77,11 @@ def test_api_versions_are_checked(azure: Azure, version: str, status: int, code:
         ("/subscriptions/{}/nothing", 404, "NotFound"),
         ("/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups", 404, "SubscriptionNotFound"),
         ("/nowhere", 404, "MissingSubscription"),
-        ("/subscriptions/{}/resourceGroups/hub-rg/providers/Microsoft.Network/virtualNetworks/a//b", 404, "NotFound"),
+        (
+            "/subscriptions/{}/resourceGroups/hub-rg/providers/Microsoft.Network/virtualNetworks/a//b",
+            404,
+            "InvalidResourceType",
+        ),
     ],
 )
 def test_unknown_addresses_get_arms_own_errors(azure: Azure, path: str, status: int, code: str) -> None:

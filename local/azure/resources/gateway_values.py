@@ -1,6 +1,7 @@
 """What the single parts of an Application Gateway may hold: ports, times, paths, host names, addresses.
 
 The codes of a probe's path and threshold are reported [I]; the ranges are documented [D], the other codes are not [U].
+Recorded and accepted: a timeout longer than the interval, an interval of 0, settings without a protocol [R].
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ def check(gateway_id: str, properties: Json) -> None:
 
 def _inner(part: Json) -> Json:
     return part.get("properties") or {}
+
+
+def _given(inner: Json, name: str, default: int) -> Any:
+    """A value; null is as good as left out."""
+    value = inner.get(name)
+    return default if value is None else value
 
 
 def _within(value: Any, least: int, most: int) -> bool:
@@ -79,8 +86,8 @@ def _check_settings(settings_id: str, inner: Json) -> None:
     draining = inner.get("connectionDraining") or {}
     for noun, value, least, most in (
         ("Port", inner.get("port"), 1, 65_535),
-        ("RequestTimeout", inner.get("requestTimeout", 30), 1, _DAY),
-        ("DrainTimeout", draining.get("drainTimeoutInSec", 1) if draining.get("enabled") else 1, 1, 3600),
+        ("RequestTimeout", _given(inner, "requestTimeout", 30), 1, _DAY),
+        ("DrainTimeout", _given(draining, "drainTimeoutInSec", 1) if draining.get("enabled") else 1, 1, 3600),
     ):
         if not _within(value, least, most):
             raise errors.by_network(
@@ -88,7 +95,7 @@ def _check_settings(settings_id: str, inner: Json) -> None:
                 f"{noun} {value} specified for Backend Http Settings {settings_id} is not valid. Supported range is "
                 f"[{least}, {most}].",
             )
-    if str(inner.get("protocol")).lower() not in ("http", "https"):
+    if str(inner.get("protocol") or "Http").lower() not in ("http", "https"):
         raise errors.cannot_parse("InvalidJson", f"Value '{inner.get('protocol')}' is not valid for 'protocol'.")
 
 
@@ -127,19 +134,13 @@ def _check_probe(probe_id: str, inner: Json) -> None:
             f"Path specified for Probe {probe_id} is not valid. Path must start with a forward slash  and meet the "
             "format requirements.",
         )
-    interval, timeout = inner.get("interval", 30), inner.get("timeout", 30)
     for noun, name, value, least, most in (
-        ("Interval", "Interval", interval, 1, _DAY),
-        ("Timeout", "Timeout", timeout, 1, _DAY),
-        ("UnhealthyThreshold", "Unhealthy threshold", inner.get("unhealthyThreshold", 3), 0, 20),
+        ("Interval", "Interval", _given(inner, "interval", 30), 0, _DAY),
+        ("Timeout", "Timeout", _given(inner, "timeout", 30), 0, _DAY),
+        ("UnhealthyThreshold", "Unhealthy threshold", _given(inner, "unhealthyThreshold", 3), 0, 20),
     ):
         if not _within(value, least, most):
             raise errors.by_network(
                 f"ApplicationGatewayProbe{noun}IsInvalid",
                 f"{name} specified for Probe {probe_id} is not valid. Supported range is [{least}, {most}].",
             )
-    if timeout > interval:
-        raise errors.by_network(
-            "ApplicationGatewayProbeTimeoutIsInvalid",
-            f"Timeout specified for Probe {probe_id} is not valid. It cannot be longer than its interval.",
-        )
