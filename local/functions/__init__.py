@@ -8,7 +8,7 @@ The way of a request, and where to look:
     host.py         puts the parts together and takes them apart again
     settings.py     host.json, local.settings.json, the values of the environment that count
     app.py          finds and loads the app: functions, their triggers and bindings
-    invoke.py       calls a function: threads or event loop, context, durable client
+    invoke.py       calls a function: threads or an event loop of its own, context, durable client
     logs.py         log lines with function and invocation id
     web.py          the ASGI application: which part answers which path, keys
     routes.py       route templates and constraints

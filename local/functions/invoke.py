@@ -1,11 +1,17 @@
-"""Calls functions: `async` ones on the event loop, others in a pool of as many threads as the Python worker has."""
+"""Calls functions: `async` ones on an event loop of their own, others in a pool of as many threads as the worker has.
+
+What an `async` function blocks is the other `async` ones, as in Azure, where they have a process of their own: the host
+goes on answering, and its timers fire.
+"""
 
 import asyncio
 import contextvars
+import functools
 import logging
+import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -143,7 +149,6 @@ class Invoker:
         token = current.set(invocation)
         if function.takes_context:
             running[invocation.id] = invocation
-            here.invocation_id = invocation.id
         begun = time.perf_counter()
 
         def in_thread() -> Any:
@@ -154,7 +159,8 @@ class Invoker:
 
         try:
             if function.is_async:
-                result = await function.call(**arguments)
+                work = _guarded(function.call(**arguments), invocation)
+                result = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
             else:
                 context = contextvars.copy_context()
                 result = await asyncio.get_running_loop().run_in_executor(self._threads, in_thread)
@@ -166,7 +172,7 @@ class Invoker:
             log.error("%s\n%s", executed(function.name, "Failed", invocation.id, begun), stack_of(error))
             if isinstance(error, Exception):
                 raise
-            raise FunctionExitError(f"{type(error).__name__}: {error}").with_traceback(own_stack(error)) from None
+            raise exit_of(error) from None
         else:
             log.info(executed(function.name, "Succeeded", invocation.id, begun))
             return result
@@ -174,5 +180,24 @@ class Invoker:
             current.reset(token)
             running.pop(invocation.id, None)
 
+    @functools.cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, name="functions", daemon=True).start()
+        return loop
+
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def _guarded(work: Awaitable[Any], invocation: Invocation) -> Any:
+    """What would end the loop of the functions is a failure of this one."""
+    here.invocation_id = invocation.id
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise exit_of(error) from None
+
+
+def exit_of(error: BaseException) -> FunctionExitError:
+    return FunctionExitError(f"{type(error).__name__}: {error}").with_traceback(own_stack(error))

@@ -180,10 +180,14 @@ def test_a_thread_of_the_apps_own_can_say_for_which_invocation_it_works(web: Run
     assert f"[about_thread {invocation}] app: from a thread of its own" in web.logs
 
 
-def test_async_functions_run_on_the_event_loop(web: RunningHost) -> None:
+def test_async_functions_share_a_thread_of_their_own(web: RunningHost) -> None:
     one, other = (web.http.get(f"{web.api}/about/async").json() for _ in range(2))
-    assert one["thread"] == "MainThread"
+    assert one["thread"] == other["thread"] == "functions"
     assert one["invocation"] != other["invocation"]
+
+
+def test_the_host_answers_while_an_async_function_blocks(web: RunningHost) -> None:
+    assert web.http.get(f"{web.api}/asks/{web.port}").text == "Running"
 
 
 def test_as_many_functions_at_once_as_there_are_threads(web: RunningHost) -> None:

@@ -7,6 +7,7 @@ import os
 import pathlib
 import threading
 import time
+import urllib.request
 
 import azure.functions as func
 from pages import pages
@@ -152,6 +153,14 @@ def about_thread(req: func.HttpRequest, context: func.Context) -> str:
 async def about_async(req: func.HttpRequest, context: func.Context) -> str:
     await asyncio.sleep(0)
     return json.dumps({"thread": threading.current_thread().name, "invocation": context.invocation_id})
+
+
+@app.route(route="asks/{port:int}")
+async def asks_its_own_host(req: func.HttpRequest) -> str:
+    """And blocks the event loop meanwhile, which no function should do."""
+    url = f"http://127.0.0.1:{req.route_params['port']}/admin/host/status"
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: ASYNC210 - it is what this function is for
+        return json.load(answer)["state"]
 
 
 _inside = 0
