@@ -50,8 +50,11 @@ def own_output() -> TextIO:
 
 def hold(state: Path) -> IO[str]:
     """The state directory belongs to one host at a time."""
-    state.mkdir(parents=True, exist_ok=True)
-    lock = (state / "host.lock").open("w")
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        lock = (state / "host.lock").open("w")
+    except OSError as error:
+        give_up(f"The state directory {state} can't be used: {error.strerror}")
     patience = time.monotonic() + SECONDS_TO_WAIT_FOR_THE_STATE
     while True:
         try:
@@ -75,7 +78,8 @@ def main() -> None:
     try:
         apply_local_settings(script_root, os.environ)
         settings = host_settings(script_root, os.environ)
-        os.chdir(script_root)
+        if script_root.is_dir():
+            os.chdir(script_root)
         functions = load_app(script_root)
     except (LoadError, SettingsError) as error:
         give_up(str(error))
@@ -90,7 +94,7 @@ def main() -> None:
         host = Host(functions, settings, keys, state, options.port)
     except (LoadError, StateError) as error:
         give_up(str(error))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         give_up(f"The function app in {script_root} can't be served on port {options.port}: {error}")
 
     async def serve() -> None:

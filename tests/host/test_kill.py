@@ -192,6 +192,13 @@ def test_a_state_that_cannot_be_read_is_one_message_and_exit_code_1(tmp_path: Pa
     assert f"{tmp_path / file}: can't be read: {reason}" in refused(APPS / "durable", tmp_path)
 
 
+def test_paths_that_are_no_folders_are_one_message_and_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert f"The state directory {tmp_path / 'file'} can't be used: " in refused(APPS / "durable", tmp_path / "file")
+    nowhere = tmp_path / "nowhere"
+    assert refused(nowhere, tmp_path / "state") == f"{nowhere}/function_app.py: there is no function_app.py\n"
+
+
 def test_a_port_in_use_is_one_message_and_exit_code_1(tmp_path: Path) -> None:
     with running(APPS / "durable", tmp_path / "state") as host:
         message = refused(APPS / "durable", tmp_path / "other", host.port)
