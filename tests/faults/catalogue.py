@@ -89,7 +89,7 @@ KINDS = (
     FaultKind("refused 403", _refused(403)),
     FaultKind("refused 404", _refused(404)),
     FaultKind("refused 409", _refused(409)),
-    FaultKind("refused 412", _refused(412, code="PreconditionFailed")),
+    FaultKind("refused 412", _refused(412, code="PreconditionFailed"), passes=True),
     FaultKind("429 once", _refused(429, **_BUSY), passes=True),
     FaultKind("429 ten times", _refused(429, **_BUSY), times=10, passes=True),
     FaultKind("5xx once", _refused(503, code="ServiceUnavailable"), passes=True),
@@ -103,6 +103,10 @@ KINDS = (
 )
 
 
+# Those that may end a run.
+REFUSALS = tuple(kind.name for kind in KINDS if kind.name.startswith("refused") and not kind.passes)
+
+
 def calls_of(matrix: dict[str, tuple[str, ...]]) -> Iterator[str]:
     for caller, calls in matrix.items():
         for call in calls:
@@ -114,13 +118,12 @@ def pairs_of(matrix: dict[str, tuple[str, ...]]) -> list[tuple[str, FaultKind]]:
     return [(call, kind) for call in calls_of(matrix) for kind in KINDS if fits(call, kind)]
 
 
-def sampled(matrix: dict[str, tuple[str, ...]], refusals: int = 1) -> set[tuple[str, str]]:
-    """The pairs of the ordinary run, of those that may end a deployment: each call with one of the refusals in turn, each
+def sampled(matrix: dict[str, tuple[str, ...]], refusals: int) -> set[tuple[str, str]]:
+    """The pairs of the ordinary run, of those that may end a run: each call with so many of the refusals in turn, each
     write with everything that only happens to writes, one call of each caller with trouble for good."""
     chosen: set[tuple[str, str]] = set()
-    kinds = [kind.name for kind in KINDS if kind.name.startswith("refused")]
     for number, call in enumerate(calls_of(matrix)):
-        chosen |= {(call, kinds[(number + more) % len(kinds)]) for more in range(refusals)}
+        chosen |= {(call, REFUSALS[(number + more) % len(REFUSALS)]) for more in range(refusals)}
         chosen |= {(call, kind.name) for kind in KINDS if kind.writes_only and not kind.passes and fits(call, kind)}
     for caller, calls in matrix.items():
         chosen.add((f"{caller}: {calls[-1]}", "5xx for good"))

@@ -1,14 +1,15 @@
 """The fault matrix of a deployment: what may end it, at every call that it makes.
 
-The ordinary run takes a part of the product that `catalogue.sampled` chooses; `make test-full` takes all of it.
+The ordinary run takes every refusal and every failing write here, what passes in `test_matrix_passing`, and trouble for
+good at one call of each caller; `make test-full` takes every call with everything by itself.
 """
 
 import pytest
 
-from tests.faults.catalogue import DEPLOY, WRITERS, FaultKind, caller_of, calls_of, pairs_of, sampled
+from tests.faults.catalogue import DEPLOY, REFUSALS, WRITERS, FaultKind, caller_of, calls_of, pairs_of, sampled
 from tests.faults.world import World
 
-_SAMPLED = sampled(DEPLOY)
+_SAMPLED = sampled(DEPLOY, len(REFUSALS))
 PAIRS = [
     pytest.param(call, kind, id=f"{call} {kind.name}", marks=[] if (call, kind.name) in _SAMPLED else pytest.mark.full)
     for call, kind in pairs_of(DEPLOY)

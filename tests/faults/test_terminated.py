@@ -107,7 +107,10 @@ def test_a_writer_that_someone_ends_is_started_by_those_who_wait(world: World, w
     world.check(run, "completed")
 
 
-@pytest.mark.parametrize("step", ["validate_config", "create_vnet", "create_vm", "update_agw"])
+@pytest.mark.parametrize(
+    "step",
+    ["create_vm", *(pytest.param(name, marks=FULL) for name in ("validate_config", "create_vnet", "update_agw"))],
+)
 def test_a_step_that_someone_terminates_has_failed_and_says_so(world: World, step: str) -> None:
     """Nobody else would write it into the step's row; and a call of it that was under way does no harm any more."""
     run = world.deploy()
@@ -120,7 +123,14 @@ def test_a_step_that_someone_terminates_has_failed_and_says_so(world: World, ste
     assert (world.run_row(run).error or {})["details"]["code"] == "StepBroke"
 
 
-@pytest.mark.parametrize("undo", ["remove_from_agw", "delete_vm", "delete_vnet", "release_reservations"])
+@pytest.mark.parametrize(
+    "undo",
+    [
+        "delete_vm",
+        "release_reservations",
+        *(pytest.param(name, marks=FULL) for name in ("remove_from_agw", "delete_vnet")),
+    ],
+)
 def test_an_undo_that_someone_terminates_has_failed_and_says_what_is_left(world: World, undo: str) -> None:
     world.deploy()
     world.play_out()
