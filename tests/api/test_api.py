@@ -293,7 +293,7 @@ def test_spokes_are_listed_in_pages(http: httpx.Client, moves: Moves, body: Body
             break
     assert seen == [1, 2, 4]
     assert [spoke["spoke_id"] for spoke in http.get("/spokes", params={"client_name": "c-9"}).json()["spokes"]] == [9]
-    for params in ({"limit": 0}, {"limit": "x"}, {"status": "gone"}, {"continuation": "x"}, {"continuation": ""}):
+    for params in ({"limit": 0}, {"limit": "x"}, {"status": "gone"}, {"continuation": "x"}):
         refused(http.get("/spokes", params=params), 400)
 
 
