@@ -12,6 +12,7 @@ from shared import logs
 from shared.activity import failure_of
 from shared.arm.client import arm
 from shared.arm.failures import ArmError
+from shared.arm.firewall import sites_at_most
 from shared.clock import nonce, parse_timestamp, timestamp, utc_now
 from shared.errors import Failure
 from shared.gateway.blame import blame
@@ -111,7 +112,7 @@ class _Look:
         if failure := unsuitable(gateway, failed_by_us=self.writer.our_failure):
             return self._give_up(failure)
         assert gateway is not None
-        return self._apply(gateway, decide(gateway, self.rows, self.writer, self.settings.agw_limit))
+        return self._apply(gateway, decide(gateway, self.rows, self.writer, sites_at_most(self.arm, gateway)))
 
     # --- a PUT has come to its end ---
 
@@ -120,8 +121,11 @@ class _Look:
         writer, marks = self.writer.at_rest(), []
         failed = gateway is not None and provisioning_state(gateway).lower() == "failed"
         ours = ended.get("landed", True)
+        if not ours:
+            # Perhaps it was never sent. A gateway that is `Failed` now was in order before, or left so by us.
+            writer = replace(writer, our_failure=failed)
         # When ours has succeeded, it was somebody else's change that failed after it.
-        if ended["state"] == "failed" or (failed and ours and ended["state"] != "succeeded"):
+        elif ended["state"] == "failed" or (failed and ended["state"] != "succeeded"):
             failure = Failure.from_data(ended["failure"]) if ended.get("failure") else _unexplained()
             verdict = blame(failure, tuple(ended.get("codes") or ()), gateway, self.rows, self.writer)
             log.warning("The gateway did not take the change of %d sites: %s", len(writer.batch), failure.message)
@@ -281,10 +285,12 @@ class _Look:
     def _mark(
         self, writer: GatewayWriter, rows: list[SiteRow] | None = None, gone: list[SiteRow] | None = None
     ) -> None:
-        """Writes rows through the fence, and takes them as the present ones."""
+        """Writes rows through the fence, and takes them as the present ones. `Changed` when another writer came between."""
         self.writer = self.sites.mark(writer, rows or (), gone or ())
         if rows or gone:
-            self.writer, self.rows = self.sites.everything()
+            present, self.rows = self.sites.everything()
+            if present.etag != self.writer.etag:
+                raise Changed
 
     def _next(self, state: dict[str, Any], wait: float, *, over: bool = False) -> dict[str, Any]:
         return {"state": {**state, "retries": self.retries}, "wait": wait, "round_is_over": over}

@@ -75,7 +75,9 @@ def _look(payload: dict[str, Any]) -> Answer:
     marks, gone = _marks(rows, payload.get("results") or [])
     writer = turns.mark(mine, marks, gone)
     if marks or gone:
-        writer, rows = turns.everything()
+        marked, (writer, rows) = writer.etag, turns.everything()
+        if writer.etag != marked:
+            raise Changed  # another writer came between
     hub = arm().get(arm().ids.hub_vnet)
     if hub is None:
         raise ConfigurationException("The hub's VNet isn't there.", hint="Check HUB_VNET_NAME.", transient=True)

@@ -9,6 +9,7 @@ import azure.durable_functions as df
 from shared.addressing import highest_spoke_id
 from shared.arm.client import arm
 from shared.arm.failures import ArmError
+from shared.arm.firewall import sites_at_most
 from shared.http.answers import Answer
 from shared.settings import current_settings
 from shared.tables.partition import SpokesPartition
@@ -75,7 +76,7 @@ def _gateway() -> dict[str, Any]:
     frontend = frontend_of(gateway, site)
     _, rows = gateway_sites().everything()
     known = frontend if isinstance(frontend, Frontend) else None
-    return capacity_of(gateway, rows, known, host_name, most=settings.agw_limit)
+    return capacity_of(gateway, rows, known, host_name, most=sites_at_most(arm(), gateway))
 
 
 def _told(ask: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any] | None]:

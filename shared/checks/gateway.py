@@ -40,10 +40,12 @@ def gateway_findings(
     runs: Iterable[RunRow],
     *,
     failed_by_us: bool,
+    most: int | None = None,
 ) -> list[Finding]:
     """Everything about the gateway. runs: ours that have not ended; the earlier ones take their places before this one.
 
     failed_by_us: that it was a PUT of ours that left it `Failed`; then the next one mends it.
+    most: its limit, where another than the setting's is known.
     """
     if gateway is None:
         failure = Failure(
@@ -60,7 +62,7 @@ def gateway_findings(
     else:
         asked.append(("gateway_capacity", _no_priority(plan, gateway, sites, frontend)))
         asked.append(("host_name", _host_taken(plan, settings, gateway, frontend)))
-    asked.append(("gateway_capacity", _no_place(plan, settings, gateway, sites, runs)))
+    asked.append(("gateway_capacity", _no_place(plan, most or settings.agw_limit, gateway, sites, runs)))
     found = [_finding(check, ids, failure) for check, failure in asked if failure is not None]
     return found + _names_taken(plan, gateway, sites)
 
@@ -76,13 +78,13 @@ def _others(plan: SpokePlan, sites: Iterable[SiteRow]) -> list[SiteRow]:
 
 
 def _no_place(
-    plan: SpokePlan, settings: Settings, gateway: Document, sites: Sequence[SiteRow], runs: Iterable[RunRow]
+    plan: SpokePlan, most: int, gateway: Document, sites: Sequence[SiteRow], runs: Iterable[RunRow]
 ) -> Failure | None:
     """Sites that are there or asked for, and those that earlier deployments will ask for, leave no place."""
     taken = {row.client for row in _others(plan, sites) if row.takes_a_place}
     taken |= {run.plan.client for run in earlier_deployments(plan, runs)} - {plan.client}
-    places = places_of(gateway, names_of_ours(sites), settings.agw_limit)
-    return no_place_left(gateway, places, len(taken), settings.agw_limit) if len(taken) >= places else None
+    places = places_of(gateway, names_of_ours(sites), most)
+    return no_place_left(gateway, places, len(taken), most) if len(taken) >= places else None
 
 
 def _no_priority(plan: SpokePlan, gateway: Document, sites: Sequence[SiteRow], frontend: Frontend) -> Failure | None:

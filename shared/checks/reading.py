@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from shared.arm.client import Arm
 from shared.arm.failures import ArmError
+from shared.arm.firewall import sites_at_most
 from shared.checks.names import perhaps_in_the_way
 from shared.checks.sizes import Size, size_findings, sizes_in
 from shared.checks.surroundings import Surroundings
@@ -127,10 +128,14 @@ def look_around(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Surroun
     sites, failed_by_us = answers.pop("on_gateway")
     around = Surroundings(ids, unread=unread, sites=sites, gateway_failed_by_us=failed_by_us, **answers)
     in_the_way, more_unread = _side_by_side(
-        {needed: partial(azure.get, needed) for needed in perhaps_in_the_way(plan, ids, around.resources)}
+        {
+            "gateway_limit": common("gateway_limit", lambda: sites_at_most(azure, around.gateway)),
+            **{needed: partial(azure.get, needed) for needed in perhaps_in_the_way(plan, ids, around.resources)},
+        }
     )
+    limit = in_the_way.pop("gateway_limit", None)
     found = tuple(document for document in in_the_way.values() if document is not None)
-    return replace(around, in_the_way=found, unread={**unread, **more_unread})
+    return replace(around, in_the_way=found, gateway_limit=limit, unread={**unread, **more_unread})
 
 
 def _on_gateway(settings: Settings) -> tuple[tuple[SiteRow, ...], bool]:

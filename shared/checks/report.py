@@ -61,6 +61,7 @@ def findings_in(plan: SpokePlan, settings: Settings, around: Surroundings) -> li
             around.sites,
             around.runs,
             failed_by_us=around.gateway_failed_by_us,
+            most=around.gateway_limit,
         )
     if read("outbound"):
         found += outbound_findings(settings, around.outbound)

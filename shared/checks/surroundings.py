@@ -19,6 +19,7 @@ class Surroundings:
     outbound: the NAT gateway or route table of `SPOKE_OUTBOUND`.  resources: what the spoke group holds, as ARM lists
     it (`id`, `type`, `tags`).  in_the_way: documents of names that this spoke needs, each looked up by itself.
     runs: ours that have not ended, this one included.  sites: what our spokes have, or want, on the gateway.
+    gateway_limit: how many pools it holds at most, where its WAF policy was read for it.
     """
 
     ids: ResourceIds
@@ -35,6 +36,7 @@ class Surroundings:
     runs: tuple[RunRow, ...] = ()
     sites: tuple[SiteRow, ...] = ()
     gateway_failed_by_us: bool = False
+    gateway_limit: int | None = None
     unread: dict[str, Failure] = field(default_factory=dict)
 
     def was_read(self, *parts: str) -> bool:

@@ -54,27 +54,31 @@ def blame(
     """Who is named by a refusal or by a failed operation: a waiting site, a foreign part, or nobody.
 
     A named site of the batch fails alone. Named parts of anybody else, and what only an operator can mend, let all wait.
-    A failure that names nobody halves the batch, until its culprit is alone; one that may pass is first tried again.
+    A failure that names nobody halves the batch, until its culprit is alone; one that may pass is first tried again. A
+    site whose wish has changed since can't be blamed any more, but it may have been the culprit.
     """
-    batch = in_order_of_arrival([row for row in rows if writer.batch.get(row.client) == row.desired_version])
+    sent = in_order_of_arrival([row for row in rows if row.client in writer.batch])
+    batch = [row for row in sent if writer.batch[row.client] == row.desired_version]
     if SUPERSEDED & set(codes) or failure.code in SUPERSEDED:
         return Blame(limit=writer.limit, setbacks=writer.setbacks)
     named = _named(failure.message)
     culprits = [row for row in batch if named & _own(row)]
     if culprits:
         return Blame(failed=[culprits[-1].failed(failure)])
+    if any(named & _own(row) for row in sent):
+        return Blame(limit=writer.limit)
     others = {
         (collection.lower(), name.lower())
-        for collection, name, _ in foreign_elements(gateway or {}, names_of_ours(batch))
+        for collection, name, _ in foreign_elements(gateway or {}, names_of_ours(sent))
     }
     elsewhere = bool(FOREIGN_TROUBLE & {failure.code, *codes}) or failure.details.get("status") in _NOT_ABOUT_SITES
-    if elsewhere or named & others or not batch:
+    if elsewhere or named & others or not writer.batch:
         return Blame(limit=writer.limit, trouble=failure)
     if failure.transient and writer.setbacks + 1 < SETBACKS_BEFORE_BLAME:
         return Blame(limit=writer.limit, setbacks=writer.setbacks + 1)
-    if len(batch) == 1:
+    if len(batch) == len(writer.batch) == 1:
         return Blame(failed=[batch[0].failed(failure)])
-    return Blame(limit=len(batch) // 2)
+    return Blame(limit=max(len(batch) // 2, 1) if batch else writer.limit)
 
 
 def _named(message: str) -> set[tuple[str, str]]:

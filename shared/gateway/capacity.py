@@ -18,16 +18,32 @@ INGRESS_TAG = "managed-by-k8s-ingress"
 def limit_of(gateway: Document) -> int:
     """100 of each kind; 40 on a WAF whose core rule set is 3.1 or older."""
     waf = (gateway.get("properties") or {}).get("webApplicationFirewallConfiguration") or {}
-    if not waf.get("enabled") or str(waf.get("ruleSetType", "OWASP")).upper() != "OWASP":
-        return LIMIT
-    numbers = [int(part) for part in str(waf.get("ruleSetVersion", "")).split(".") if part.isdigit()]
-    return LIMIT_OLD_WAF if numbers and numbers[:2] <= [3, 1] else LIMIT
+    return LIMIT_OLD_WAF if waf.get("enabled") and _is_old(waf) else LIMIT
+
+
+def firewall_policy_id(gateway: Document) -> str | None:
+    """The WAF policy that takes the place of a configuration in the gateway's own document."""
+    policy = (gateway.get("properties") or {}).get("firewallPolicy") or {}
+    return str(policy["id"]) if policy.get("id") else None
+
+
+def most_sites(policy: Document | None, otherwise: int) -> int:
+    """The limit by a WAF policy."""
+    rules = ((policy or {}).get("properties") or {}).get("managedRules") or {}
+    return LIMIT_OLD_WAF if any(map(_is_old, rules.get("managedRuleSets") or [])) else otherwise
+
+
+def _is_old(rule_set: dict[str, Any]) -> bool:
+    """Whether a rule set is the core rule set of OWASP, 3.1 or older."""
+    numbers = [int(part) for part in str(rule_set.get("ruleSetVersion", "")).split(".") if part.isdigit()]
+    return str(rule_set.get("ruleSetType") or "OWASP").upper() == "OWASP" and len(numbers) > 0 and numbers[:2] <= [3, 1]
 
 
 def limits_of(gateway: Document, most: int | None = None) -> dict[str, int]:
-    """The most that a gateway holds of each kind. most: another base than Azure's 100, for gateways with raised limits."""
+    """The most that a gateway holds of each kind. most: another base than Azure's 100: raised limits, an old WAF policy."""
     base = limit_of(gateway)
-    if base == LIMIT_OLD_WAF:
+    if LIMIT_OLD_WAF in (base, most):
+        base = LIMIT_OLD_WAF
         return {"pools": base, "settings": base, "listeners": base, "active_listeners": base, "rules": base}
     base = most or base
     return {"pools": base, "settings": base, "listeners": 2 * base, "active_listeners": base, "rules": 4 * base}

@@ -156,7 +156,11 @@ class _Decision:
             return
         self.somebody_leaves = True
         if self._batch_is_full():
-            self.sites += there
+            if there and not self.succeeded and not row.applied_version:
+                # It never came to be: without it the document is nearer to the last one that worked.
+                self._remove(row.client, row.names)
+            else:
+                self.sites += there
             return
         self.changes.append(row)
         if there:

@@ -9,8 +9,10 @@ from activities import gateway as steps
 from activities import gateway_writer
 from shared.arm.client import Arm, arm
 from shared.gateway.document import foreign_digests
+from shared.gateway.rows import RUNNING
+from shared.gateway.writer import gateway_writer_input
 from shared.outcomes import Cancelled, Done, Failed, Pending, outcome_from_data
-from shared.settings import Settings
+from shared.settings import Settings, current_settings
 from shared.tables.sites import gateway_sites, places_seen
 from tests.activities.conftest import forget_app
 from tests.activities.far_side import LocalAzure, call_of
@@ -570,3 +572,170 @@ def test_a_change_of_somebody_else_that_failed_after_ours_is_not_taken_for_ours(
     assert site.error is not None
     assert site.error.code == "GatewayFailed"
     assert len(world.gateway_puts()) == 1
+
+
+def test_a_writer_killed_before_it_mends_its_own_failure_knows_it_for_its_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.azure.fault(method="PUT", path=GATEWAY, mode="fail_operation", code="Odd", message="client-1-pool: no.")
+    world.want_site(1)
+    put, puts = Arm.put, iter(range(9))
+
+    def killed(self: Arm, *args: Any, **more: Any) -> Any:
+        if next(puts) == 1:
+            raise KilledError
+        return put(self, *args, **more)
+
+    monkeypatch.setattr(Arm, "put", killed)
+    call = world.call
+
+    def surviving(name: str, payload: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return call(name, payload)
+        except KilledError:
+            world.want_site(2)
+            return call(name, payload)
+
+    monkeypatch.setattr(world, "call", surviving)
+    world.write_gateway()
+    assert world.reached([1, 2]) == [2]
+    site = world.site(1)
+    assert site is not None
+    assert site.error is not None
+    assert site.error.code == "Odd"
+
+
+def test_a_writer_that_slept_after_a_mark_does_not_take_up_another_ones_fence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its mark and its next look at the rows another writer has come, fenced, and sent its PUT."""
+    world.want_site(1)
+    world.pass_time(60)
+    sites, given = type(gateway_sites()), gateway_writer_input(current_settings())
+    mark, nested = sites.mark, iter([True])
+
+    def slow(self: Any, *args: Any) -> Any:
+        marked = mark(self, *args)
+        if args[1] and next(nested, False):
+            world.pass_time(100)
+            assert gateway_writer.gateway_round(given)["state"]["operation"]
+        return marked
+
+    monkeypatch.setattr(sites, "mark", slow)
+    gateway_writer.gateway_round(given)
+    writer, _ = gateway_sites().everything()
+    assert writer.phase == RUNNING, "the PUT of the other one is still known"
+    world.write_gateway()
+    assert world.reaches(1)
+    assert [each["status"] for each in world.gateway_puts()] == [200]
+
+
+def test_an_innocent_site_is_not_blamed_for_one_that_was_cancelled_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Arm.put
+
+    def refusing(self: Arm, resource_id: str, body: dict[str, Any], **more: Any) -> Any:
+        if "client-1-pool" in str(body):
+            world.azure.fault(method="PUT", path=GATEWAY, mode="fail_operation", code="Odd", message="It can't be.")
+        return put(self, resource_id, body, **more)
+
+    monkeypatch.setattr(Arm, "put", refusing)
+    world.want_sites([1, 2])
+
+    def cancel(name: str) -> None:
+        if name == "poll_gateway":
+            world.before_call = lambda name: None
+            world.forget_sites([1])
+
+    world.before_call = cancel
+    world.write_gateway()
+    assert world.site(1) is None
+    assert world.reaches(2)
+
+
+def test_a_waf_policy_with_old_rules_leaves_room_for_39(world: World) -> None:
+    policy_id = world.azure.id_of("hub-rg", "Microsoft.Network/ApplicationGatewayWebApplicationFirewallPolicies", "waf")
+    rules = {"managedRuleSets": [{"ruleSetType": "OWASP", "ruleSetVersion": "3.1"}]}
+    world.azure.plant({"id": policy_id, "location": "eastus", "properties": {"managedRules": rules}})
+    document = world.gateway()
+    document["properties"] |= {"firewallPolicy": {"id": policy_id}, "sku": {"name": "WAF_v2", "tier": "WAF_v2"}}
+    world.azure.plant(document)
+    world.want_sites(range(1, 41))
+    world.write_gateway()
+    assert places_seen() == 39
+    failed = [number for number in range(1, 41) if (site := world.site(number)) and site.has_failed]
+    assert len(failed) == 1
+
+
+def test_foreign_configuration_is_the_same_after_200_changes(world: World) -> None:
+    """All that a gateway can have beside ours, with properties that no model knows, and in its own order."""
+    document = as_sent(world.gateway())
+    properties, own = document["properties"], f"{world.gateway_id}"
+    document["tags"] = {"z": "1", "a": "2"}
+    document["zones"] = ["3", "1"]
+    document["futureTop"] = {"b": [1, {"deep": None}], "a": 1.5}
+    properties["sku"]["futureSku"] = True
+    properties["enableHttp2"] = True
+    properties["customErrorConfigurations"] = [{"statusCode": "HttpStatus502", "customErrorPageUrl": "https://x/"}]
+    properties["sslCertificates"] = [
+        {"name": "theirs", "properties": {"data": "MII", "password": "x", "future": [2, 1]}}
+    ]
+    properties["frontendPorts"].append({"name": "port_443", "properties": {"port": 443}})
+    properties["rewriteRuleSets"] = [{"name": "rw", "properties": {"rewriteRules": [{"ruleSequence": 9, "name": "r"}]}}]
+    properties["probes"] = [
+        {"name": "theirs", "properties": {"protocol": "Http", "host": "h", "path": "/x", "interval": 7, "future": None}}
+    ]
+    settings_id = f"{own}/backendHttpSettingsCollection/{properties['backendHttpSettingsCollection'][0]['name']}"
+    pool_id = f"{own}/backendAddressPools/defaultPool"
+    listener = {
+        "frontendIPConfiguration": {"id": f"{own}/frontendIPConfigurations/appGatewayFrontendIP"},
+        "frontendPort": {"id": f"{own}/frontendPorts/port_443"},
+        "protocol": "Https",
+        "sslCertificate": {"id": f"{own}/sslCertificates/theirs"},
+        "hostNames": ["b.example.org", "a.example.org"],
+    }
+    properties["httpListeners"].insert(0, {"name": "zz", "properties": listener})
+    properties["urlPathMaps"] = [
+        {
+            "name": "map",
+            "properties": {
+                "defaultBackendAddressPool": {"id": pool_id},
+                "defaultBackendHttpSettings": {"id": settings_id},
+                "pathRules": [
+                    {
+                        "name": "p",
+                        "properties": {
+                            "paths": ["/b/*", "/a/*"],
+                            "backendAddressPool": {"id": pool_id},
+                            "backendHttpSettings": {"id": settings_id},
+                        },
+                    }
+                ],
+            },
+        }
+    ]
+    rule = {
+        "ruleType": "PathBasedRouting",
+        "priority": 1000,
+        "httpListener": {"id": f"{own}/httpListeners/zz"},
+        "urlPathMap": {"id": f"{own}/urlPathMaps/map"},
+    }
+    properties["requestRoutingRules"].insert(0, {"name": "zz", "properties": rule})
+    arm().put(world.gateway_id, document)
+    world.pass_time(60)
+    before = world.gateway()
+    for _ in range(5):
+        world.want_sites(range(1, 21))
+        world.write_gateway()
+        assert world.reached(range(1, 21)) == list(range(1, 21))
+        world.forget_sites(range(1, 21))
+        world.write_gateway()
+    assert without_stamps(world.gateway()) == without_stamps(before)
+
+
+def without_stamps(value: Any) -> Any:
+    """Without what ARM writes anew at every change."""
+    if isinstance(value, dict):
+        return {key: without_stamps(part) for key, part in value.items() if key != "etag"}
+    return [without_stamps(part) for part in value] if isinstance(value, list) else value

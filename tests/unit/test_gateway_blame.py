@@ -6,6 +6,7 @@ import pytest
 
 from shared.errors import Failure
 from shared.gateway.blame import blame
+from shared.gateway.rounds import decide
 from shared.gateway.rows import RUNNING, SENDING, GatewayWriter
 from shared.gateway.writer import (
     fence_until,
@@ -141,3 +142,23 @@ def test_who_waits_looks_again_when_half_of_what_is_left_has_passed():
     assert waiter_wait(running, late, MIDNIGHT, 5) == 60
     assert waiter_wait(running, early, MIDNIGHT + timedelta(seconds=55), 5) is None
     assert waiter_wait(running.at_rest(), early, MIDNIGHT, 5) is None
+
+
+def test_nobody_is_blamed_when_the_culprit_may_have_left_meanwhile():
+    rows = [site_row(1, owned=True, desired_version=2, site=None), site_row(2, owned=True)]
+    sent = GatewayWriter(batch={"client-1": 1, "client-2": 1})
+    verdict = blame(refusal("No."), ("x",), gateway(), rows, sent)
+    assert (verdict.failed, verdict.limit, verdict.trouble) == ([], 1, None)
+    named = blame(refusal(f"Bad: {GATEWAY_ID}/probes/client-1-probe"), ("x",), gateway(), rows, sent)
+    assert (named.failed, named.limit, named.trouble) == ([], None, None)
+    alone = blame(refusal("No."), ("x",), gateway(), rows[:1], GatewayWriter(batch={"client-1": 1}))
+    assert (alone.failed, alone.trouble) == ([], None)
+
+
+def test_a_named_site_that_nobody_is_adding_lets_all_wait_and_hits_nobody():
+    rows = [site_row(1, owned=True, applied_version=1), site_row(2, owned=True)]
+    document = decide(gateway(), rows, GatewayWriter()).document
+    message = f"Probe '{GATEWAY_ID}/probes/client-1-probe' is not valid."
+    verdict = blame(refusal(message), ("x",), document, rows, GatewayWriter(batch={"client-2": 1}))
+    assert verdict.failed == []
+    assert verdict.trouble is not None

@@ -4,7 +4,7 @@ import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from shared.gateway.capacity import capacity_of, limits_of, places_of, unsuitable
+from shared.gateway.capacity import capacity_of, limits_of, most_sites, places_of, unsuitable
 from shared.gateway.document import element_named, elements_digest, present
 from shared.gateway.rounds import decide, landed, unkept
 from shared.gateway.rows import SENDING, GatewayWriter, Removed, SiteRow, farewell, names_of_ours, wish
@@ -54,6 +54,19 @@ def test_an_old_core_rule_set_leaves_room_for_39():
         document = gateway(webApplicationFirewallConfiguration=waf)
         assert limits_of(document)["pools"] == most, version
         assert places_of(document, []) == most - 1
+
+
+def test_a_waf_policy_with_an_old_core_rule_set_leaves_room_for_39():
+    def policy(*rule_sets):
+        sets = [{"ruleSetType": kind, "ruleSetVersion": version} for kind, version in rule_sets]
+        return {"properties": {"managedRules": {"managedRuleSets": sets}}}
+
+    assert most_sites(policy(("OWASP", "3.1")), 100) == 40
+    assert most_sites(policy(("OWASP", "3.2"), ("Microsoft_BotManagerRuleSet", "1.0")), 100) == 100
+    assert most_sites(policy(("Microsoft_DefaultRuleSet", "2.1")), 100) == 100
+    assert most_sites(None, 200) == 200
+    assert places_of(gateway(), [], 40) == 39
+    assert limits_of(gateway(), 40)["listeners"] == 40
 
 
 def test_capacity_counts_wishes_and_what_is_not_ours():
@@ -288,3 +301,15 @@ def test_one_rule_without_priority_beside_others_fails_who_waits_with_the_comman
     assert failed.error.code == "RuleWithoutPriority"
     assert "--name aRule --priority" in failed.error.hint
     assert decided.document is None
+
+
+def test_a_cancelled_site_that_never_came_to_be_leaves_a_failed_gateway_whatever_the_limit():
+    """Else the culprit of a failed change would stay in every document, and innocent sites would be blamed for it."""
+    first = decide(gateway(), [site_row(1), site_row(2), site_row(3)], WRITER)
+    rows = applied_rows(first, [site_row(1), site_row(2), site_row(3)])
+    gone = [farewell(row, deployment_id="x", now=NOW) for row in rows]
+    kept = replace(gone[0], applied_version=1)
+    broken = served(first.document, "Failed")
+    decided = decide(broken, [kept, *gone[1:]], GatewayWriter(limit=1, our_failure=True))
+    assert decided.batch == {"client-1": 2}
+    assert [bool(present(decided.document, row.names)) for row in rows] == [False, False, False]
