@@ -22,7 +22,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from local.stack import ROOT, Stack, StackError, StoppedError, add_options, stack_from, stopping_on_signals
+from local.options import add_options
+from local.recipes import ROOT, StackError
+from local.stack import Stack, StoppedError, stack_from, stopping_on_signals
 
 SAMPLE = ROOT / "samples" / "acme-corp.json"
 IDEMPOTENCY_KEY = "make-run"

@@ -14,7 +14,8 @@ from typing import Any
 
 import httpx
 
-from local.stack import ROOT, Stack
+from local.recipes import ROOT
+from local.stack import Stack
 
 Document = dict[str, Any]
 

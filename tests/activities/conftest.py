@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from local.processes import free_port, running
-from local.stack import app_settings, azure_recipe, azurite_recipe, tables_connection_string
+from local.recipes import app_settings, azure_recipe, azurite_recipe, tables_connection_string
 from shared.arm.client import arm
 from shared.settings import Settings, current_settings
 from shared.tables import store

@@ -8,7 +8,7 @@ import pytest
 
 from activities.runs import save_to_storage
 from local.processes import running
-from local.stack import tables_connection_string, tables_proxy_recipe
+from local.recipes import tables_connection_string, tables_proxy_recipe
 from shared.progress import progress_of
 from shared.settings import Settings
 from shared.tables.records import Records

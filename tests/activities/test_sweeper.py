@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from local.processes import running
-from local.stack import app_settings, functions_recipe
+from local.recipes import app_settings, functions_recipe
 from shared.clock import timestamp, utc_now
 from shared.settings import Settings
 from shared.sweeper import LAST_CALLS, NOTE

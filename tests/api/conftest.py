@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from local.processes import free_port, running
-from local.stack import (
+from local.recipes import (
     ROOT,
     app_settings,
     azure_recipe,

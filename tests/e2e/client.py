@@ -10,7 +10,8 @@ from typing import Any, Self
 
 import httpx
 
-from local.stack import ROOT, Stack
+from local.recipes import ROOT
+from local.stack import Stack
 
 Document = dict[str, Any]
 SECONDS_BETWEEN_POLLS = 0.05

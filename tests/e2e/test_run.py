@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import ROOT, Stack
+from local.recipes import ROOT
+from local.stack import Stack
 from tests.e2e.client import Api
 
 STEPS = {

@@ -17,7 +17,8 @@ import pytest
 from azure.data.tables import TableServiceClient
 
 from local.processes import free_port, is_free
-from local.stack import ROOT, Stack, StackError, StateInUseError, app_settings, clean_environment
+from local.recipes import ROOT, StackError, app_settings, clean_environment
+from local.stack import Stack, StateInUseError
 
 APP = """
 import json

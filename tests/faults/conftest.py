@@ -10,7 +10,7 @@ import pytest
 
 import shared.clock
 from local.functions.app import Function, load_app
-from local.stack import ROOT, app_settings
+from local.recipes import ROOT, app_settings
 from shared.arm.client import Arm
 from shared.checks import reading
 from shared.tables import store

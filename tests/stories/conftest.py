@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from local.functions.app import Function, load_app
-from local.stack import ROOT
+from local.recipes import ROOT
 from tests.stories.theatre import Script, Theatre
 
 _loaded: list[Function] = []

@@ -13,7 +13,7 @@ from local.functions.app import Function, load_app
 from local.functions.durable.decisions import Outcome
 from local.functions.durable.episode import Episode, History, play
 from local.functions.durable.stage import Stage, quiet_sdk
-from local.stack import ROOT
+from local.recipes import ROOT
 from shared.protocol import DELETE_SPOKE, DEPLOY_SPOKE
 from tests.stories.theatre import RUN, Script, Theatre, script
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.processes import free_port, running
-from local.stack import azurite_recipe, tables_connection_string, tables_proxy_recipe
+from local.recipes import azurite_recipe, tables_connection_string, tables_proxy_recipe
 from shared.clock import nonce, timestamp, utc_now
 from shared.errors import DeploymentException, HubSpokeException, ValidationException
 from shared.models import check_against_settings, plan_from, spoke_request

@@ -17,7 +17,7 @@ from azure.core.pipeline.policies import RetryMode
 from azure.data.tables import TableClient, TableServiceClient, TableTransactionError, UpdateMode
 
 from local.processes import free_port, running
-from local.stack import azurite_recipe, tables_connection_string, tables_proxy_recipe
+from local.recipes import azurite_recipe, tables_connection_string, tables_proxy_recipe
 
 ROW = {"PartitionKey": "hub-rg:hub-vnet", "RowKey": "spoke:1", "note": "it's 100 % “ready” + more/less"}
 
