@@ -16,6 +16,8 @@ SOURCES = $(wildcard function_app.py $(foreach folder,triggers orchestrators act
   local local/azure local/azure/* local/functions local/functions/*,$(folder)/*.py))
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# One more than there are cores: a test waits for its servers about as long as it computes.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)
 STACK_OPTIONS = --state "$(STATE)" --time-scale "$(TIME_SCALE)" $(if $(PORT),--port "$(PORT)")
 
 .DEFAULT_GOAL := help
@@ -42,12 +44,12 @@ func: ## the same stack, with Azure Functions Core Tools as the host
 	@$(PY) -m local.run $(STACK_OPTIONS) $(if $(filter-out 0 no false,$(ONCE)),--once) --func
 
 test: check ## lint, types, layers and every test but the long ones
-	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not full" || { \
+	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile -m "not full" || { \
 	  echo 'Once more, one after the other, what has failed: only what fails again has failed.'; \
 	  $(PY) -m pytest --last-failed --last-failed-no-failures none -m "not full"; }
 
 test-full: check ## the long tests too
-	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
 
 check: setup ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check
