@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from shared.tables.records import Changed
-from shared.tables.store import table
+from shared.tables.store import match, table
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
@@ -67,7 +67,7 @@ class DesiredTable(Generic[R, W]):
     def wish(self, row: R) -> None:
         """Writes one row, new or under the ETag that it was read with. `Changed` when somebody else was faster."""
         entity = row.as_entity(self.partition)
-        self._submit([("update", entity, {"mode": "replace", **_match(row.etag)}) if row.etag else ("create", entity)])
+        self._submit([("update", entity, {"mode": "replace", **match(row.etag)}) if row.etag else ("create", entity)])
 
     def mark(self, writer: W, rows: Iterable[R] = (), gone: Iterable[R] = ()) -> W:
         """Writes the writer's row and others, each under its ETag: all of them go through the fence.
@@ -75,12 +75,12 @@ class DesiredTable(Generic[R, W]):
         At most 99 rows a transaction. A crash between two transactions leaves rows for the next look to mark.
         """
         operations: list[tuple[Any, ...]] = [
-            ("update", row.as_entity(self.partition), {"mode": "replace", **_match(row.etag)}) for row in rows
+            ("update", row.as_entity(self.partition), {"mode": "replace", **match(row.etag)}) for row in rows
         ]
-        operations += [("delete", row.as_entity(self.partition), _match(row.etag)) for row in gone]
+        operations += [("delete", row.as_entity(self.partition), match(row.etag)) for row in gone]
         entity, etag = writer.as_entity(self.partition), writer.etag
         for part in _parts(operations):
-            first = ("update", entity, {"mode": "replace", **_match(etag)})
+            first = ("update", entity, {"mode": "replace", **match(etag)})
             etag = self._submit([first, *part])[0]
         fresh: W = self._writer_type.from_entity(entity, etag)
         return fresh
@@ -113,9 +113,3 @@ class DesiredTable(Generic[R, W]):
 def _parts(operations: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
     for start in range(0, max(len(operations), 1), ROWS_A_TRANSACTION):
         yield operations[start : start + ROWS_A_TRANSACTION]
-
-
-def _match(etag: str | None) -> dict[str, Any]:
-    from azure.core import MatchConditions
-
-    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from shared.settings import Settings
 from shared.tables.records import Changed
 from shared.tables.rows import SPOKES_TABLE
-from shared.tables.store import table
+from shared.tables.store import match, table
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
@@ -68,10 +68,3 @@ class SpokesPartition:
         operations = [("delete", row, match(row.metadata["etag"])) for row in rows]
         if not self.submit(operations, won=lambda: all(self.get(row["RowKey"]) is None for row in rows)):
             raise Changed
-
-
-def match(etag: str | None) -> dict[str, Any]:
-    """The condition that a row is still the one that was read."""
-    from azure.core import MatchConditions
-
-    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}

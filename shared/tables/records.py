@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.settings import current_settings
 from shared.tables.rows import SPOKES_TABLE, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
-from shared.tables.store import table
+from shared.tables.store import match, table
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
@@ -161,6 +161,5 @@ class Records:
 
 
 def _match(etag: str | None) -> dict[str, Any]:
-    from azure.core import MatchConditions
-
-    return {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
+    """No condition for a row that was never read."""
+    return match(etag) if etag else {}

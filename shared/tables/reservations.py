@@ -20,7 +20,7 @@ from shared.clock import epoch_seconds, nonce, parse_timestamp, timestamp, utc_n
 from shared.errors import DeploymentException, ValidationException
 from shared.plan import SpokePlan
 from shared.settings import Settings, current_settings
-from shared.tables.partition import SpokesPartition, match
+from shared.tables.partition import SpokesPartition
 from shared.tables.records import Changed
 from shared.tables.rows import (
     RunRow,
@@ -32,6 +32,7 @@ from shared.tables.rows import (
     spoke_key,
     vm_key,
 )
+from shared.tables.store import match
 
 T = TypeVar("T")
 

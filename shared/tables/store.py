@@ -50,6 +50,13 @@ def table(name: str) -> "TableClient":
     return _service().create_table_if_not_exists(name)
 
 
+def match(etag: str | None) -> dict[str, Any]:
+    """The condition that a row is still the one that was read."""
+    from azure.core import MatchConditions
+
+    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+
+
 def storage_failure(exception: Exception) -> Failure | None:
     """What an exception of the table SDK means, None for one that is not of the SDK.
 
