@@ -20,8 +20,9 @@ from shared.gateway.capacity import is_busy, provisioning_state, unsuitable
 from shared.gateway.document import Document, elements_digest, foreign_changes, foreign_digests
 from shared.gateway.rounds import Round, decide, landed, unkept
 from shared.gateway.rows import AT_REST, RUNNING, SENDING, GatewayWriter, Removed, SiteRow, names_of_ours
-from shared.gateway.writer import fence_until, gather_wait, may_send, remembered, setback_wait, unanswered_for
+from shared.gateway.writer import fence_until, gather_wait, may_send, remembered, unanswered_for
 from shared.outcomes import Operation
+from shared.policy import setback_wait
 from shared.settings import current_settings
 from shared.tables.desired import DesiredTable
 from shared.tables.records import Changed

@@ -32,6 +32,7 @@ from shared.hub import (
     spoke_side_document,
 )
 from shared.outcomes import Operation
+from shared.policy import setback_wait
 from shared.settings import current_settings
 from shared.tables.records import Changed
 from shared.tables.turns import hub_turns
@@ -53,8 +54,8 @@ _NOT_ABOUT_ONE = frozenset({None, 429, 503})
 def hub_round(payload: dict) -> dict:  # type: ignore[type-arg]
     """One look at all turns and at the hub's VNet: marks what has ended, answers what is to be written. Repeatable.
 
-    payload: the writer's input, `nonce`, `results` of spoke and hub sides, keys that are `open` or have to `heal`, and
-    how long a hub side `took`.
+    payload: the writer's input, `nonce`, `results` of spoke and hub sides, keys that are `open` or have to `heal`, how
+    long a hub side `took`, and how many looks have failed in a row, `setbacks`.
     """
     try:
         return _look(payload)
@@ -63,7 +64,8 @@ def hub_round(payload: dict) -> dict:  # type: ignore[type-arg]
     except Exception as error:  # noqa: BLE001 - the boundary: the writer must never fail, its waiters depend on it
         failure = failure_of(error)
         log.warning("The hub's writer waits: %s (%s)", failure.message, failure.code)
-        return {"wait": payload["retry_first_seconds"] if failure.retry_after is None else failure.retry_after}
+        grown = setback_wait(payload, payload["setbacks"])
+        return {"wait": grown if failure.retry_after is None else failure.retry_after, "setback": True}
 
 
 def _look(payload: dict[str, Any]) -> Answer:

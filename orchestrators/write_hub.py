@@ -17,7 +17,9 @@ SETTLE_SPOKE_SIDES = "settle_spoke_sides"
 # After so many calls a writer continues as new: its history is replayed from the top at every one of them.
 CALLS_A_GENERATION = 20
 OPEN_ASKED_AT_ONCE = 5
-ASKED_OF_A_ROUND = ("nonce", "poll_seconds", "batch", "retry_first_seconds", "results", "heal")
+ASKED_OF_A_ROUND = (
+    "nonce", "poll_seconds", "batch", "retry_first_seconds", "retry_max_seconds", "results", "heal", "setbacks",
+)  # fmt: skip
 
 Data = dict[str, Any]
 Steps = Generator[Any, Any, Any]
@@ -50,7 +52,15 @@ class _HubWriter:
     def __init__(self, context: "DurableOrchestrationContext") -> None:
         self._context = context
         given: Any = context.get_input()
-        empty: Data = {"queue": [], "present": None, "open": [], "results": [], "heal": [], "refused": []}
+        empty: Data = {
+            "queue": [],
+            "present": None,
+            "open": [],
+            "results": [],
+            "heal": [],
+            "refused": [],
+            "setbacks": 0,
+        }
         self.state: Data = {**empty, "nonce": context.new_uuid(), **given}
         self._wait = 0.0
         self._wrote = False
@@ -75,6 +85,7 @@ class _HubWriter:
             return False
         if answer.get("end"):
             return True
+        state["setbacks"] = state["setbacks"] + 1 if answer.get("setback") else 0
         if "not_after" in answer:
             state |= {"not_after": answer["not_after"], "results": [], "heal": []}
         state |= {"queue": answer.get("hub_sides", []), "sides": answer.get("spoke_sides", []), "refused": []}

@@ -47,6 +47,12 @@ class Policy:
         return spread if asked is None else max(asked, 0.0) + 0.1 * spread
 
 
+def setback_wait(given: dict[str, Any], setbacks: int) -> float:
+    """Seconds until a writer looks again at trouble that may pass: growing, to the longest wait of the settings."""
+    grown: float = given["retry_first_seconds"] * float(2 ** min(max(setbacks, 0), 16))
+    return float(max(min(grown, given["retry_max_seconds"]), given["poll_seconds"]))
+
+
 def longest_request(timeout_seconds: float) -> float:
     """The longest that a request of this timeout can take: connecting, and then reading."""
     return timeout_seconds + min(10.0, timeout_seconds)

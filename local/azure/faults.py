@@ -159,8 +159,12 @@ class Faults:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.load()
+
+    def load(self) -> None:
+        """Memory as the table says."""
         self._waiting: list[Fault] = []
-        for number, doc in store.db.execute("SELECT n, doc FROM faults ORDER BY n"):
+        for number, doc in self._store.db.execute("SELECT n, doc FROM faults ORDER BY n"):
             fault = Fault(**json.loads(doc))
             fault.n = number
             self._waiting.append(fault)

@@ -16,6 +16,8 @@
   request would reach, 404 when nothing listens. `gateway` is a name or an id, `frontend` may name a frontend
   configuration, `path` chooses in a URL path map. What counts is the document that was last provisioned.
 - `POST /_local/reset`: the starting hub again, nothing else.
+- `POST /_local/save`, `/_local/restore`: `{"name"}`; everything but the journal as it was when it was saved under that
+  name, as often as wanted, while the process lives. 404 when nothing was.
 """
 
 from __future__ import annotations
@@ -246,6 +248,23 @@ def _reset(state: State, _: dict[str, str], __: Any) -> Reply:
     return Reply(200, {"subscription_id": ids.SUBSCRIPTION_ID})
 
 
+def _named(body: Any) -> str:
+    name = _object(body, "the body").get("name")
+    if not isinstance(name, str) or not name:
+        raise BadRequestError("name is a text")
+    return name
+
+
+def _save(state: State, _: dict[str, str], body: Any) -> Reply:
+    state.save(_named(body))
+    return Reply(200, {})
+
+
+def _restore(state: State, _: dict[str, str], body: Any) -> Reply:
+    name = _named(body)
+    return Reply(200, {}) if state.restore(name) else Reply(404, {"error": f"nothing was saved as '{name}'"})
+
+
 _CALLS = {
     ("GET", "requests"): _requests,
     ("DELETE", "requests"): _forget_requests,
@@ -262,4 +281,6 @@ _CALLS = {
     ("POST", "limits"): _limits,
     ("GET", "route"): _route,
     ("POST", "reset"): _reset,
+    ("POST", "save"): _save,
+    ("POST", "restore"): _restore,
 }

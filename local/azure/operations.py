@@ -60,15 +60,18 @@ class Operations:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._running: dict[str, Operation] = {}
-        self._held: dict[str, dict[str, Operation]] = {}
         self.started: list[Operation] = []
         self.finish: Callable[[Operation], None] = lambda _: None
-        for (doc,) in store.db.execute("SELECT doc FROM operations WHERE running = 1"):
-            operation = Operation(**json.loads(doc))
-            self._hold(operation)
+        self.load()
         if store.meta("url_secret") is None:
             store.set_meta("url_secret", uuid.uuid4().hex)
+
+    def load(self) -> None:
+        """Memory as the table says."""
+        self._running: dict[str, Operation] = {}
+        self._held: dict[str, dict[str, Operation]] = {}
+        for (doc,) in self._store.db.execute("SELECT doc FROM operations WHERE running = 1"):
+            self._hold(Operation(**json.loads(doc)))
 
     def start(self, operation: Operation) -> Operation:
         """Let it run. `started` names what the present request has begun."""

@@ -14,7 +14,7 @@ from local.azure.identity import Identity
 from local.azure.journal import Journal
 from local.azure.operations import Operation, Operations
 from local.azure.resources import KINDS, gateway_document, locks, peering_rules, resource_group, subnet_rules
-from local.azure.store import Json, Resource, Store
+from local.azure.store import Everything, Json, Resource, Store
 from local.azure.throttle import Throttle
 
 _VNET = "microsoft.network/virtualnetworks"
@@ -25,6 +25,7 @@ class State:
     """The store and what works on it."""
 
     def __init__(self, path: Path, time_scale: float, gateway_limit: int) -> None:
+        self._saved: dict[str, Everything] = {}
         self.store = Store(path)
         with self.store.transaction():
             clock = Clock(self.store, time_scale)
@@ -60,6 +61,25 @@ class State:
         self.store.set_meta("clock_moved", 0.0)
         self.throttle.forget()
         hub.plant(self.arm)
+
+    def save(self, name: str) -> None:
+        """Remember everything but the journal as it is now, until this process ends."""
+        self._saved[name] = self.store.everything()
+
+    def restore(self, name: str) -> bool:
+        """Everything as it was then, the time included where it stands still; False when there is no such name."""
+        if name not in self._saved:
+            return False
+        self.store.on_undo(self._load)
+        self.store.replace_everything(self._saved[name])
+        self._load()
+        self.throttle.forget()
+        return True
+
+    def _load(self) -> None:
+        self.store.load()
+        self.arm.operations.load()
+        self.faults.load()
 
     def plant(self, document: Json) -> Resource:
         """Keep a whole document as it is, unchecked but for its id, and that it can be shown: ValueError otherwise."""

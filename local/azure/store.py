@@ -17,6 +17,7 @@ from typing import Any
 from local.azure import ids
 
 Json = dict[str, Any]
+Everything = dict[str, list[tuple[Any, ...]]]
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -31,6 +32,9 @@ CREATE TABLE IF NOT EXISTS journal (
   query TEXT NOT NULL, api_version TEXT, request_headers TEXT NOT NULL, request BLOB, status INTEGER NOT NULL,
   headers TEXT NOT NULL, response BLOB, dropped INTEGER NOT NULL);
 """
+
+
+_BUT_THE_JOURNAL = ("meta", "resources", "operations", "faults")
 
 
 @dataclass(slots=True)
@@ -92,16 +96,20 @@ class Store:
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute("PRAGMA synchronous=NORMAL")
         self.db.executescript(_TABLES)
+        self._undo: list[Callable[[], None]] = []
+        self.load()
+
+    def load(self) -> None:
+        """Memory as the tables say."""
         self._resources: dict[str, Resource] = {}
         self._by_type: dict[str, dict[str, Resource]] = {}
         self._children: dict[str, dict[str, Resource]] = {}
         self._referrers: dict[str, dict[str, None]] = {}
         self._references: dict[str, set[str]] = {}
-        self._meta: dict[str, Any] = {}
-        self._undo: list[Callable[[], None]] = []
+        self._meta: dict[str, Any] = {
+            name: json.loads(value) for name, value in self.db.execute("SELECT name, value FROM meta")
+        }
         self._seq = 0
-        for name, value in self.db.execute("SELECT name, value FROM meta"):
-            self._meta[name] = json.loads(value)
         for seq, rid, kind, etag, doc, hidden in self.db.execute(
             "SELECT seq, id, type, etag, doc, hidden FROM resources ORDER BY seq"
         ):
@@ -141,6 +149,23 @@ class Store:
     def on_undo(self, action: Callable[[], None]) -> None:
         """Have `action` put memory right should this part of the request be undone."""
         self._undo.append(action)
+
+    # -- all of it
+
+    def everything(self) -> Everything:
+        """The rows of every table but the journal."""
+        return {
+            table: self.db.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - our own table names
+            for table in _BUT_THE_JOURNAL
+        }
+
+    def replace_everything(self, tables: Everything) -> None:
+        """These rows and no others. What mirrors them in memory has to be loaded anew."""
+        for table, rows in tables.items():
+            self.db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own table names
+            if rows:
+                places = ", ".join("?" * len(rows[0]))
+                self.db.executemany(f"INSERT INTO {table} VALUES ({places})", rows)  # noqa: S608 - our own table names
 
     # -- named values
 

@@ -87,11 +87,5 @@ def remembered(removed: dict[str, Removed], now: datetime) -> dict[str, Removed]
     return {client: gone for client, gone in latest if now - _moment(gone.at) < REMOVED_FOR}
 
 
-def setback_wait(given: dict[str, Any], setbacks: int) -> float:
-    """Seconds until trouble that isn't ours is looked at again: growing, to the longest wait of the settings."""
-    grown: float = given["retry_first_seconds"] * float(2 ** min(max(setbacks, 0), 16))
-    return float(max(min(grown, given["retry_max_seconds"]), given["poll_seconds"]))
-
-
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -29,6 +29,12 @@ class LocalAzure:
         self.client.delete("/_local/requests")
         self.client.delete("/_local/faults")
 
+    def save(self, name: str) -> None:
+        self._ok(self.client.post("/_local/save", json={"name": name}))
+
+    def restore(self, name: str) -> None:
+        self._ok(self.client.post("/_local/restore", json={"name": name}))
+
     def plant(self, *documents: dict[str, Any]) -> None:
         self._ok(self.client.put("/_local/resources", json=list(documents)))
 

@@ -6,8 +6,9 @@ import pytest
 
 from activities import hub_writer
 from shared.arm.client import Arm, arm
+from shared.hub import hub_writer_input
 from shared.outcomes import Done, Failed, Pending
-from shared.settings import Settings
+from shared.settings import Settings, current_settings
 from shared.tables.rows import RunRow
 from shared.tables.turns import hub_turns
 from tests.activities.conftest import forget_app
@@ -269,13 +270,21 @@ def test_a_turn_that_is_cancelled_while_it_runs_is_undone(world: World) -> None:
 
 def test_a_second_writer_waits_for_the_first_ones_lease(world: World) -> None:
     ready(world, 1)
-    asked = {"poll_seconds": 1, "batch": 25, "retry_first_seconds": 5}
+    asked = {**hub_writer_input(current_settings()), "poll_seconds": 1, "setbacks": 0}
     first = hub_writer.hub_round({**asked, "nonce": "the first"})
     assert first["hub_sides"]
     second = hub_writer.hub_round({**asked, "nonce": "the second"})
     assert second == {"wait": 5}
     world.write_hub()
     assert states(world, 1) == ("Connected", "Connected")
+
+
+def test_a_look_that_fails_again_and_again_waits_longer_and_longer(world: World) -> None:
+    ready(world, 1)
+    asked = {**hub_writer_input(current_settings()), "nonce": "mine", "retry_first_seconds": 5, "retry_max_seconds": 60}
+    world.azure.fault(method="GET", path="virtualNetworks/hub-vnet$", mode="refuse", status=500, times=None)
+    answers = [hub_writer.hub_round({**asked, "setbacks": setbacks}) for setbacks in (0, 1, 9)]
+    assert answers == [{"wait": seconds, "setback": True} for seconds in (5, 10, 60)]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -41,6 +41,8 @@ from tests.contracts.azure import PLACE, RG, Azure, running
         ("POST", "faults", [{"mode": "slow", "seconds": "x"}]),
         ("POST", "faults", [{"mode": "refuse", "body": "x", "content_type": "a\nb"}]),
         ("POST", "faults", [{"mode": "refuse"}, {"mode": "explode"}]),
+        ("POST", "save", {}),
+        ("POST", "restore", {"name": 5}),
         ("PUT", "resources", [{"id": "x"}]),
         ("PUT", "resources", [5]),
     ],
@@ -94,6 +96,33 @@ def test_limits_outlive_a_restart_and_end_with_a_reset(tmp_path: Path) -> None:
         document = azure.send("GET", azure.id("applicationGateways", "hub-agw")).json()
         document["properties"]["backendAddressPools"].append({"name": "one-more", "properties": {}})
         assert azure.send("PUT", document["id"], document).status_code == 200
+
+
+def everything(azure: Azure) -> list[Any]:
+    return [azure.local("GET", name) for name in ("resources", "operations", "faults", "clock")]
+
+
+def test_what_was_saved_comes_back_as_often_as_wanted(tmp_path: Path) -> None:
+    path = "/subscriptions/{}/resourceGroups/hub-rg/providers/Microsoft.Network/networkSecurityGroups/n"
+    with running(tmp_path / "state", "--time-scale", "0") as azure:
+        path = path.format(azure.subscription_id)
+        begun = azure.send("PUT", path, {"location": PLACE, "properties": {}})
+        azure.fault("refuse", path="virtualMachines")
+        azure.local("POST", "save", {"name": "half-way"})
+        then = everything(azure)
+        for _ in range(2):
+            azure.advance(600)
+            assert azure.send("DELETE", path).status_code == 202
+            azure.local("DELETE", "faults")
+            azure.local("POST", "limits", {"page_size": 1})
+            azure.local("POST", "restore", {"name": "half-way"})
+            assert everything(azure) == then
+        azure.advance(600)
+        assert azure.send("GET", begun.headers["Azure-AsyncOperation"]).json() == {"status": "Succeeded"}
+        assert azure.http.post("/_local/restore", json={"name": "unheard of"}).status_code == 404
+        now = everything(azure)
+    with running(tmp_path / "state", "--time-scale", "0") as azure:
+        assert everything(azure) == now
 
 
 def test_a_gateway_that_is_being_started_serves_nobody_yet(azure: Azure) -> None:

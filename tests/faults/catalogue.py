@@ -55,6 +55,9 @@ DELETE: dict[str, tuple[str, ...]] = {
     "delete_vnet": (f"GET {VNET}", f"DELETE {VNET}", f"poll of DELETE {VNET}"),
     "delete_nsg": (f"GET {NSG}", f"DELETE {NSG}", f"poll of DELETE {NSG}"),
 }
+_STEP_OF_WRITER = dict.fromkeys(("hub_round", "write_hub_side", "write_spoke_side", "settle_spoke_sides"), "the hub")
+_STEP_OF_WRITER |= dict.fromkeys(("gateway_round", "poll_gateway"), "the gateway")
+
 # The look before a delete is POST's and DELETE's own: it answers the caller, and nothing has begun yet.
 LOOK_BEFORE_A_DELETE = frozenset({f"DELETE: GET {VNET}", "DELETE: GET Microsoft.Authorization/locks"})
 
@@ -103,10 +106,6 @@ KINDS = (
 )
 
 
-# Those that may end a run.
-REFUSALS = tuple(kind.name for kind in KINDS if kind.name.startswith("refused") and not kind.passes)
-
-
 def calls_of(matrix: dict[str, tuple[str, ...]]) -> Iterator[str]:
     for caller, calls in matrix.items():
         for call in calls:
@@ -118,21 +117,51 @@ def pairs_of(matrix: dict[str, tuple[str, ...]]) -> list[tuple[str, FaultKind]]:
     return [(call, kind) for call in calls_of(matrix) for kind in KINDS if fits(call, kind)]
 
 
-def sampled(matrix: dict[str, tuple[str, ...]], refusals: int) -> set[tuple[str, str]]:
-    """The pairs of the ordinary run, of those that may end a run: each call with so many of the refusals in turn, each
-    write with everything that only happens to writes, one call of each caller with trouble for good."""
+def pairwise(matrix: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+    """Of what may end a run: each caller with each kind, each kind with each way of calling, and every call."""
+    kinds = [kind for kind in KINDS if not kind.passes]
     chosen: set[tuple[str, str]] = set()
-    for number, call in enumerate(calls_of(matrix)):
-        chosen |= {(call, REFUSALS[(number + more) % len(REFUSALS)]) for more in range(refusals)}
-        chosen |= {(call, kind.name) for kind in KINDS if kind.writes_only and not kind.passes and fits(call, kind)}
-    for caller, calls in matrix.items():
-        chosen.add((f"{caller}: {calls[-1]}", "5xx for good"))
+    for number, (caller, calls) in enumerate(matrix.items()):
+        named = [f"{caller}: {call}" for call in calls]
+        for place, kind in enumerate(kinds):
+            suits = [call for call in named if fits(call, kind)]
+            if suits:
+                chosen.add((suits[(number + place) % len(suits)], kind.name))
     return chosen
 
 
+def goes_of(matrix: dict[str, tuple[str, ...]], kind: FaultKind, goes: int) -> list[list[Mishap]]:
+    """What passes, at every call, in so many runs: of each step another call, so that an operation that nobody hears of
+    and the poll of it are never in one."""
+    calls_by_step: dict[str, list[str]] = {}
+    for call in calls_of(matrix):
+        calls_by_step.setdefault(step_of(call), []).append(call)
+    runs: list[list[Mishap]] = [[] for _ in range(goes)]
+    for step, calls in enumerate(calls_by_step.values()):
+        for place, call in enumerate(calls):
+            if fits(call, kind):
+                runs[(place + step) % goes].append(kind.at(call))
+    return [each for each in runs if each]
+
+
+def ordinary_goes(kind: FaultKind, goes: int) -> set[int]:
+    """Which of these runs are enough for each kind to meet each step and each way of calling."""
+    first = KINDS.index(kind)
+    return set(range(goes)) if kind.writes_only else {first % goes, (first + 1) % goes}
+
+
 def fits(call: str, kind: FaultKind) -> bool:
-    is_write = call.partition(": ")[2].startswith(("PUT", "DELETE"))
-    return is_write or not kind.writes_only
+    return way_of(call) == "write" or not kind.writes_only
+
+
+def step_of(call: str) -> str:
+    return _STEP_OF_WRITER.get(caller_of(call), caller_of(call))
+
+
+def way_of(call: str) -> str:
+    """How it is called: read, written or polled."""
+    method = call.partition(": ")[2].split()[0]
+    return {"GET": "read", "poll": "poll"}.get(method, "write")
 
 
 def caller_of(call: str) -> str:

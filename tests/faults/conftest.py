@@ -1,39 +1,43 @@
 """A fresh world for each test, on servers that the tests of a module share."""
 
+import functools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from azure.durable_functions.models.history import HistoryEvent
 
 import shared.clock
 from local.functions.app import Function, load_app
 from local.recipes import ROOT, app_settings
 from shared.arm.client import Arm
 from shared.checks import reading
-from shared.tables import store
 from tests.activities.conftest import _trusting, azure_process, azurite_process, forget_app
 from tests.activities.far_side import LocalAzure
+from tests.faults.moments import moments_of
 from tests.faults.wire import Wire
-from tests.faults.world import AppTime, World, without_run
+from tests.faults.world import AppTime, Moment, World, without_run
 
 __all__ = ["azure_process", "azurite_process"]
 
 NewWorld = Callable[..., World]
+WorldAt = Callable[[str, str], World]
 
 # A deployment of Azure's pace in fewer polls, and deadlines that an endless fault reaches soon.
 SETTINGS = {
     "POLL_MAX_SECONDS": "60",
-    "POLL_DEFAULT_SECONDS": "20",
-    "WRITER_POLL_SECONDS": "10",
+    "POLL_DEFAULT_SECONDS": "30",
+    "WRITER_POLL_SECONDS": "15",
     "AGW_GATHER_SECONDS": "2",
     "RETRY_FIRST_SECONDS": "5",
     "RETRY_MAX_SECONDS": "60",
-    "STEP_DEADLINE_SECONDS": "600",
-    "VM_DEADLINE_SECONDS": "900",
-    "SHARED_DEADLINE_SECONDS": "900",
+    "STEP_DEADLINE_SECONDS": "250",
+    "VM_DEADLINE_SECONDS": "300",
+    "SHARED_DEADLINE_SECONDS": "300",
     "ARM_TIMEOUT_SECONDS": "20",
     "LOG_LEVEL": "ERROR",
 }
@@ -59,6 +63,9 @@ def far_side(azure_process: dict[str, str], azurite_process: str) -> Iterator[tu
             wire = Wire(azure)
             patch.setattr(Arm, "_send", wire.around(Arm._send))
             patch.setattr(shared.clock, "datetime", AppTime)
+            # Every replay reads the whole past again: a time that was read once is known.
+            history = sys.modules[HistoryEvent.__module__]
+            patch.setattr(history, "dt_parse", functools.lru_cache(maxsize=None)(history.dt_parse))
             yield azure, wire
         forget_app()
 
@@ -80,28 +87,44 @@ def complete() -> dict[str, Any]:
 @pytest.fixture
 def new_world(
     far_side: tuple[LocalAzure, Wire], functions: list[Function], complete: dict[str, Any], tmp_path: Path
-) -> Iterator[Callable[[], World]]:
-    """Makes a world; the one before it ends."""
+) -> Iterator[NewWorld]:
+    """Makes a world, of nothing or as it was at a moment; the one before it ends."""
     worlds: list[World] = []
 
-    def make() -> World:
+    def make(begins: Moment | None = None) -> World:
         azure, wire = far_side
-        azure.reset()
-        _empty_tables()
         reading._shared.clear()  # every world looks for itself
         for world in worlds:
             world.close()
         directory = tmp_path / str(len(worlds))
         directory.mkdir()
-        worlds.append(World(azure, wire, functions, directory, complete.get("spoke 1")))
+        worlds.append(World(azure, wire, functions, directory, complete.get("spoke 1"), begins))
         if not complete:
             complete["spoke 1"] = _made_without_a_mishap(worlds[-1])
-            return make()
+            return make(begins)
         return worlds[-1]
 
     yield make
     for world in worlds[-1:]:
         world.close()
+
+
+@pytest.fixture(scope="module")
+def _moments() -> dict[str, dict[str, Moment]]:
+    """Filled by whoever needs one first."""
+    return {}
+
+
+@pytest.fixture
+def world_at(new_world: NewWorld, _moments: dict[str, dict[str, Moment]]) -> WorldAt:
+    """Makes a world in which an activity is about to be called for the first time in a story; see `moments.STORIES`."""
+
+    def make(story: str, caller: str) -> World:
+        if story not in _moments:
+            _moments[story] = moments_of(story, new_world())
+        return new_world(_moments[story][caller])
+
+    return make
 
 
 def _made_without_a_mishap(world: World) -> dict[str, Any]:
@@ -114,11 +137,3 @@ def _made_without_a_mishap(world: World) -> dict[str, Any]:
 @pytest.fixture
 def world(new_world: Callable[[], World]) -> World:
     return new_world()
-
-
-def _empty_tables() -> None:
-    for name in store.TABLES:
-        client = store.table(name)
-        rows = list(client.list_entities(select=["PartitionKey", "RowKey"]))
-        for start in range(0, len(rows), 100):
-            client.submit_transaction([("delete", row) for row in rows[start : start + 100]])

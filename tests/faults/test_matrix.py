@@ -1,17 +1,16 @@
 """The fault matrix of a deployment: what may end it, at every call that it makes.
 
-The ordinary run takes every refusal and every failing write here, what passes in `test_matrix_passing`, and trouble for
-good at one call of each caller; `make test-full` takes every call with everything by itself.
+What passes is in `test_matrix_passing`, several calls in one run; `make test-full` takes every call with it by itself.
 """
 
 import pytest
 
-from tests.faults.catalogue import DEPLOY, REFUSALS, WRITERS, FaultKind, caller_of, calls_of, pairs_of, sampled
+from tests.faults.catalogue import DEPLOY, WRITERS, FaultKind, caller_of, calls_of, pairs_of
+from tests.faults.conftest import WorldAt
 from tests.faults.world import World
 
-_SAMPLED = sampled(DEPLOY, len(REFUSALS))
 PAIRS = [
-    pytest.param(call, kind, id=f"{call} {kind.name}", marks=[] if (call, kind.name) in _SAMPLED else pytest.mark.full)
+    pytest.param(call, kind, id=f"{call} {kind.name}", marks=pytest.mark.full if kind.passes else [])
     for call, kind in pairs_of(DEPLOY)
 ]
 
@@ -24,9 +23,9 @@ def test_the_matrix_names_every_call_of_a_deployment(world: World) -> None:
 
 
 @pytest.mark.parametrize(("call", "kind"), PAIRS)
-def test_a_deployment_ends_well_or_leaves_nothing(world: World, call: str, kind: FaultKind) -> None:
-    mishap = kind.at(call)
-    run = world.deploy(1, mishap)
+def test_a_deployment_ends_well_or_leaves_nothing(world_at: WorldAt, call: str, kind: FaultKind) -> None:
+    world, mishap = world_at("deploy", caller_of(call)), kind.at(call)
+    run = world.take_up(mishap)
     watcher, world.look_every = world.watch(run), 5
     world.until_ended(run)
     assert mishap.struck, "the fault struck nobody"

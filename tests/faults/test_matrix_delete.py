@@ -1,20 +1,20 @@
 """The fault matrix of a delete, and of the rollback that calls the same: what may keep it from finishing.
 
-The ordinary run takes a part of the product that `catalogue.sampled` chooses; `make test-full` takes all of it.
+The ordinary run takes what `catalogue.pairwise` chooses, and what passes in `test_matrix_passing`, several calls in one
+run; `make test-full` takes every call with everything by itself.
 """
 
 import pytest
 
-from tests.faults.catalogue import DELETE, LOOK_BEFORE_A_DELETE, FaultKind, calls_of, pairs_of, sampled
-from tests.faults.wire import Mishap
+from tests.faults.catalogue import DELETE, LOOK_BEFORE_A_DELETE, FaultKind, caller_of, calls_of, pairs_of, pairwise
+from tests.faults.conftest import WorldAt
 from tests.faults.world import World
 
-_SAMPLED = sampled(DELETE, 1)
+_CHOSEN = pairwise(DELETE)
 PAIRS = [
-    pytest.param(call, kind, id=f"{call} {kind.name}", marks=[] if (call, kind.name) in _SAMPLED else pytest.mark.full)
+    pytest.param(call, kind, id=f"{call} {kind.name}", marks=[] if (call, kind.name) in _CHOSEN else pytest.mark.full)
     for call, kind in pairs_of(DELETE)
 ]
-LAST_STEP = Mishap("create_vm: poll of PUT virtualMachines/{vm}", {"mode": "refuse", "status": 403})
 
 
 def test_the_matrix_names_every_call_of_a_delete(world: World) -> None:
@@ -29,12 +29,9 @@ def test_the_matrix_names_every_call_of_a_delete(world: World) -> None:
 
 
 @pytest.mark.parametrize(("call", "kind"), PAIRS)
-def test_a_delete_ends_or_says_what_is_left(world: World, call: str, kind: FaultKind) -> None:
-    run = world.deploy()
-    world.play_out()
-    world.check(run, "completed")
-    mishap = kind.at(call)
-    removal = world.delete(1, mishap)
+def test_a_delete_ends_or_says_what_is_left(world_at: WorldAt, call: str, kind: FaultKind) -> None:
+    world, mishap = world_at("delete", caller_of(call)), kind.at(call)
+    removal = world.take_up(mishap)
     watcher, world.look_every = world.watch(removal), 5
     world.until_ended(removal)
     assert mishap.struck, "the fault struck nobody"
@@ -47,11 +44,10 @@ def test_a_delete_ends_or_says_what_is_left(world: World, call: str, kind: Fault
         world.check(again, "deleted")
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(("call", "kind"), PAIRS)
-def test_a_rollback_ends_or_says_what_is_left(world: World, call: str, kind: FaultKind) -> None:
-    mishap = kind.at(call)
-    run = world.deploy(1, Mishap(LAST_STEP.call, LAST_STEP.fault), mishap)
+def test_a_rollback_ends_or_says_what_is_left(world_at: WorldAt, call: str, kind: FaultKind) -> None:
+    world, mishap = world_at("rollback", caller_of(call)), kind.at(call)
+    run = world.take_up(mishap)
     watcher, world.look_every = world.watch(run), 5
     world.until_ended(run)
     assert mishap.struck, "the fault struck nobody"

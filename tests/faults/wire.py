@@ -50,6 +50,8 @@ class Wire:
     caller: str = ""
     calls: list[str] = field(default_factory=list)
     mishaps: list[Mishap] = field(default_factory=list)
+    operations: dict[str, str] = field(default_factory=dict)
+    """What the operations that are polled were begun by, by their URLs."""
     before_a_call: Callable[[], None] = lambda: None
 
     def around(self, send: Callable[..., Response]) -> Callable[..., Response]:
@@ -81,18 +83,18 @@ class Wire:
     def forget(self) -> None:
         self.names, self.caller = {}, ""
         self.calls, self.mishaps = [], []
-        self._operations: dict[str, str] = {}
+        self.operations = {}
 
     def _name(self, method: str, target: str) -> str:
         url = target.partition("?")[0]
         if _OPERATION.search(url):
-            return f"{self.caller}: poll of {self._operations.get(url, 'an unknown operation')}"
+            return f"{self.caller}: poll of {self.operations.get(url, 'an unknown operation')}"
         return f"{self.caller}: {method} {self._short(url)}"
 
     def _remember(self, response: Response, method: str, target: str) -> None:
         for header in ("Azure-AsyncOperation", "Location"):
             if url := response.headers.get(header):
-                self._operations[url.partition("?")[0]] = f"{method} {self._short(target)}"
+                self.operations[url.partition("?")[0]] = f"{method} {self._short(target)}"
 
     def _short(self, path: str) -> str:
         path = _SUBSCRIPTION.sub("", path)

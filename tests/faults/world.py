@@ -6,14 +6,16 @@ whose clock goes with the stage's. Deployments run in it from the request to the
     world.check(run)                           # the end state, Azure and the tables say the same
 """
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from azure.data.tables import TableClient
+from azure.data.tables import TableClient, UpdateMode
 
 from local.functions.app import Function
 from local.functions.durable.clock import VirtualClock
@@ -22,7 +24,7 @@ from local.functions.durable.store import Task
 from shared.progress import progress_of
 from shared.protocol import STORY_OF_KIND, story_input
 from shared.settings import current_settings
-from shared.tables import store
+from shared.tables import store as store_of_rows
 from shared.tables.records import Records
 from shared.tables.rows import TERMINAL, RunRow
 from tests.activities.far_side import KEY, LocalAzure
@@ -46,6 +48,9 @@ class WorldClock(VirtualClock):
     def __init__(self) -> None:
         super().__init__()
         self.behind = 0.0
+
+    def begin_at(self, moment: float) -> None:
+        self._now = moment
 
     def advance(self, by: float) -> None:
         super().advance(by)
@@ -84,6 +89,21 @@ class Snapshot:
     rows: dict[str, dict[str, Document]]
 
 
+@dataclass(frozen=True)
+class Moment:
+    """A world as it was once, to begin with it as often as wanted."""
+
+    run: str
+    """The run that was under way."""
+    name: str
+    now: float
+    before: Snapshot
+    rows: dict[str, list[Document]]
+    durable: bytes
+    names: dict[str, str]
+    operations: dict[str, str]
+
+
 @dataclass
 class World:
     azure: LocalAzure
@@ -92,6 +112,8 @@ class World:
     directory: Path
     complete: dict[str, Document] | None = None
     """The resources of a spoke 1 that nothing happened to."""
+    begins: Moment | None = None
+    """With what it begins, if not with nothing."""
     clock: WorldClock = field(default_factory=WorldClock)
     crashes: int = 0
     activities: int = 0
@@ -103,9 +125,33 @@ class World:
         AppTime.clock = self.clock
         self.wire.forget()
         self.wire.before_a_call = self.keep_time
-        self.stage = WorldStage(self.functions, self.directory / "durable.sqlite", clock=self.clock)
+        durable = self.directory / "durable.sqlite"
+        if self.begins:
+            self._begin_with(self.begins, durable)
+        else:
+            self.azure.reset()
+            _fill_tables({})
+            self.before = self.snapshot()
+        self.stage = WorldStage(self.functions, durable, clock=self.clock)
         self.stage.wire = self.wire
-        self.before = self.snapshot()
+
+    def save(self, run: str, name: str) -> Moment:
+        """The world as it is now. No activity is under way, and no mishap is waiting."""
+        self.keep_time()
+        self.azure.save(name)
+        with contextlib.closing(sqlite3.connect(self.directory / "durable.sqlite")) as store:
+            durable = store.serialize()
+        rows = {table: list(_table(table).list_entities()) for table in store_of_rows.TABLES}
+        names, operations = dict(self.wire.names), dict(self.wire.operations)
+        return Moment(run, name, self.clock.now(), self.before, rows, durable, names, operations)
+
+    def _begin_with(self, moment: Moment, durable: Path) -> None:
+        self.azure.restore(moment.name)
+        self.clock.begin_at(moment.now)
+        _fill_tables(moment.rows)
+        durable.write_bytes(moment.durable)
+        self.wire.names, self.wire.operations = dict(moment.names), dict(moment.operations)
+        self.before = Snapshot(dict(moment.before.resources), moment.before.rows)
 
     def close(self) -> None:
         self.stage.close()
@@ -153,6 +199,12 @@ class World:
     def retry(self, spoke_id: int = 1, *mishaps: Mishap) -> str:
         """As POST …/retry does."""
         return self._begin(intents.retry(spoke_id), mishaps)
+
+    def take_up(self, *mishaps: Mishap) -> str:
+        """Goes on with the run that was under way at the beginning. Its id."""
+        assert self.begins is not None
+        self.wire.mishaps.extend(mishaps)
+        return self.begins.run
 
     def _begin(self, story: intents.Story, mishaps: tuple[Mishap, ...]) -> str:
         self.wire.mishaps.extend(mishaps)
@@ -255,7 +307,9 @@ class World:
     def snapshot(self) -> Snapshot:
         self.keep_time()
         resources = {each["id"].lower(): _alike(each) for each in self.azure.resources()}
-        rows = {name: {row["RowKey"]: dict(row) for row in _table(name).list_entities()} for name in store.TABLES}
+        rows = {
+            name: {row["RowKey"]: dict(row) for row in _table(name).list_entities()} for name in store_of_rows.TABLES
+        }
         return Snapshot(resources, rows)
 
     def check(self, deployment_id: str, *expected: str) -> str:
@@ -363,4 +417,23 @@ def _alike(value: Any) -> Any:
 
 
 def _table(name: str) -> TableClient:
-    return store.table(name)
+    return store_of_rows.table(name)
+
+
+def _fill_tables(rows: dict[str, list[Document]]) -> None:
+    """Exactly these rows."""
+    for name in store_of_rows.TABLES:
+        client = _table(name)
+        wanted = {(row["PartitionKey"], row["RowKey"]): row for row in rows.get(name, [])}
+        changes: dict[str, list[tuple[str, Document, dict[str, Any]]]] = {}
+        for row in client.list_entities():
+            key = row["PartitionKey"], row["RowKey"]
+            if key not in wanted:
+                changes.setdefault(key[0], []).append(("delete", row, {}))
+            elif dict(wanted[key]) == dict(row):
+                del wanted[key]
+        for (partition, _), row in wanted.items():
+            changes.setdefault(partition, []).append(("upsert", row, {"mode": UpdateMode.REPLACE}))
+        for partition in changes.values():
+            for start in range(0, len(partition), 100):
+                client.submit_transaction(partition[start : start + 100])

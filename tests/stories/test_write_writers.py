@@ -182,6 +182,19 @@ def test_an_activity_that_breaks_does_not_break_the_hubs_writer(the_app: df.DFAp
     assert hub.spoke == set(hub.wanted)
 
 
+def test_the_hubs_writer_counts_the_looks_that_fail_in_a_row(the_app: df.DFApp, tmp_path: Path) -> None:
+    hub, fails, counted = Hub(1), iter([True, True, True, False, True]), []
+
+    def look(payload: dict[str, Any]) -> dict[str, Any]:
+        counted.append(payload["setbacks"])
+        return {"wait": 5.0, "setback": True} if next(fails, False) else hub.hub_round(payload)
+
+    with Stage(the_app, tmp_path / "s.sqlite", activities={**hub.activities, "hub_round": look}) as stage:
+        stage.run_to_end(stage.start("write_hub", HUB))
+    assert counted[:6] == [0, 1, 2, 3, 0, 1]
+    assert hub.spoke == set(hub.wanted)
+
+
 def breaking(activities: dict[str, Activity], name: str, broken: Any) -> dict[str, Activity]:
     def breaks(payload: dict[str, Any]) -> dict[str, Any]:
         if next(broken, False):

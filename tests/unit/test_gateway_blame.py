@@ -12,7 +12,6 @@ from shared.gateway.writer import (
     fence_until,
     gather_wait,
     may_send,
-    setback_wait,
     unanswered_for,
     waiter_wait,
 )
@@ -128,11 +127,6 @@ def test_a_round_waits_for_arrivals_but_not_for_ever():
     assert gather_wait(rows, 7, at(40), 2) == 0
     assert gather_wait([], 7, at(0), 2) == 0
     assert gather_wait([rows[0].applied()], 7, at(0), 2) == 0
-
-
-def test_waits_after_trouble_grow_to_the_longest():
-    given = {"retry_first_seconds": 5.0, "retry_max_seconds": 60.0, "poll_seconds": 1.0}
-    assert [setback_wait(given, setbacks) for setbacks in (0, 1, 2, 3, 4, 99)] == [5, 10, 20, 40, 60, 60]
 
 
 def test_who_waits_looks_again_when_half_of_what_is_left_has_passed():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.errors import Failure
 from shared.outcomes import Call, Cancelled, Done, Failed, Operation, Pending, outcome_as_data, outcome_from_data
-from shared.policy import Policy, jitter
+from shared.policy import Policy, jitter, setback_wait
 from shared.step_run import GiveUp, Rest, StepRun, Wait, next_move
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -97,6 +97,11 @@ def test_what_keeps_trying_is_ended_by_nothing() -> None:
     run = StepRun(CALL, Policy(), deadline_seconds=None).begun(NOW)
     move = next_move(run, Failed(replace(BUSY, transient=False)), NOW + timedelta(days=3))
     assert isinstance(move, Wait)
+
+
+def test_a_writers_waits_after_trouble_grow_to_the_longest() -> None:
+    asked = {"retry_first_seconds": 5.0, "retry_max_seconds": 60.0, "poll_seconds": 1.0}
+    assert [setback_wait(asked, setbacks) for setbacks in (0, 1, 2, 3, 4, 99)] == [5, 10, 20, 40, 60, 60]
 
 
 def test_the_whole_state_survives_continue_as_new() -> None:
