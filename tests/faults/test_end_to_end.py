@@ -23,9 +23,10 @@ __all__ = ["start_stack"]
 Document = dict[str, Any]
 UNDER_WAY = frozenset({"accepted", "in_progress", "rolling_back", "deleting"})
 FULL = pytest.mark.full
-# An activity or a look that meets a fault is tried again soon: it is the stand-in's time that is scaled, not the table's.
 # What the gateway's writer doesn't know the end of it waits out: a little longer than a request may take.
-PATIENT = {"RETRY_FIRST_SECONDS": "0.1", "RETRY_MAX_SECONDS": "1", "ARM_TIMEOUT_SECONDS": "5"}
+SHORT_REQUESTS = {"ARM_TIMEOUT_SECONDS": "5"}
+# An activity or a look that meets a fault is tried again soon: it is the stand-in's time that is scaled, not the table's.
+PATIENT = {"RETRY_FIRST_SECONDS": "0.1", "RETRY_MAX_SECONDS": "1", **SHORT_REQUESTS}
 
 # 30 % of all calls of Azure Resource Manager, one in ten calls of the tables.
 ARM_STORM = [
@@ -122,11 +123,14 @@ def resources_of(api: Api) -> dict[str, Document]:
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    ("deployments", "deletes", "kills", "seconds"), [(6, 3, 2, 240), pytest.param(50, 25, 15, 1500, marks=FULL)]
+    ("deployments", "deletes", "kills", "seconds", "settings"),
+    [(6, 3, 2, 240, SHORT_REQUESTS), pytest.param(50, 25, 15, 1500, {}, marks=FULL)],
 )
-def test_random_kills(start_stack: StartStack, deployments: int, deletes: int, kills: int, seconds: float) -> None:
+def test_random_kills(
+    start_stack: StartStack, deployments: int, deletes: int, kills: int, seconds: float, settings: dict[str, str]
+) -> None:
     dice = random.Random(6)
-    with start_stack() as stack, Api(stack) as api:
+    with start_stack(settings=settings) as stack, Api(stack) as api:
         before = resources_of(api)
         for spoke_id in range(1, deployments + 1):
             answer = patiently(lambda n=spoke_id: api.post_spoke(request_for(n), idempotency_key=f"kills-{n}"))
