@@ -81,7 +81,7 @@ def begin_rollback(call: Call, run: RunRow) -> Outcome:
     their own rows.
     """
     if run.status in TERMINAL or run.status == "rolling_back":
-        return Done(f"the run is {run.status}")
+        return Done(f"the run is {run.status}", {"completed": run.status == "completed"})
     records = Records()
     now = timestamp()
     rows = [

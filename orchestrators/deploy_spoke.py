@@ -38,6 +38,8 @@ def deploy_spoke(context: "DurableOrchestrationContext") -> Generator[Any, Any, 
         yield from saga.run(SAVE_TO_STORAGE)
     except StepsFailed as cause:
         left_behind = yield from saga.roll_back(cause)
+        if left_behind is None:
+            return saga.finished()
         ending = f"left behind: {len(left_behind)}" if left_behind else "rolled back, nothing is left"
         raise DeploymentFailed(f"{cause.step}: {cause.failure.message} ({ending})") from None
     return saga.finished()

@@ -16,11 +16,14 @@ from shared.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending, out
 from shared.tables.records import Changed, Records
 from shared.tables.rows import MAY_ACT, MAY_UNDO, RunRow, StepRow
 from shared.tables.store import storage_failure
+from shared.wanted import NotWantedError, while_wanted
 
 Typed = Callable[[Call, RunRow], Outcome]
 F = TypeVar("F", bound=Callable[..., Any])
 
 log = logging.getLogger(__name__)
+
+_GONE = "The run's record is gone."
 
 
 def act(function: Typed) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -89,7 +92,7 @@ def _perform_and_record(function: Typed, wanted_in: frozenset[str] | None, call:
     records = Records()
     run = records.run(call.deployment_id)
     if run is None:
-        return Cancelled("The run's record is gone.")
+        return Cancelled(_GONE)
     before = records.step(call.deployment_id, call.number) if call.number is not None else None
     unwanted = _unwanted(run, wanted_in)
     if unwanted:
@@ -99,7 +102,10 @@ def _perform_and_record(function: Typed, wanted_in: frozenset[str] | None, call:
     if before is None or before.attempts < call.attempt:
         before = _write_step(records, call, before, "in_progress", before.message if before else "") or before
     try:
-        outcome = function(call, run)
+        with while_wanted(lambda: _unwanted(records.run(call.deployment_id), wanted_in)):
+            outcome = function(call, run)
+    except NotWantedError as no_longer:
+        outcome = Cancelled(str(no_longer))
     except Exception as error:  # noqa: BLE001 - becomes data, and the step's row must say so
         outcome = Failed(failure_of(error))
     match outcome:
@@ -114,8 +120,10 @@ def _perform_and_record(function: Typed, wanted_in: frozenset[str] | None, call:
     return outcome
 
 
-def _unwanted(run: RunRow, wanted_in: frozenset[str] | None) -> str | None:
+def _unwanted(run: RunRow | None, wanted_in: frozenset[str] | None) -> str | None:
     """Why the run doesn't want this any more, None when it does."""
+    if run is None:
+        return _GONE
     if wanted_in is None:
         return None
     if run.status not in wanted_in:

@@ -7,6 +7,9 @@ import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
+# A write goes out within so many seconds after its run's row was read; otherwise the row is read again first.
+FRESH_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -23,6 +26,11 @@ class Policy:
     vm_deadline_seconds: float = 3600.0
     shared_deadline_seconds: float = 7200.0
     request_seconds: float = 70.0
+
+    @property
+    def last_call_seconds(self) -> float:
+        """The longest that a write may still take when its run has been marked as over."""
+        return FRESH_SECONDS + self.request_seconds
 
     def as_data(self) -> dict[str, float]:
         return asdict(self)

@@ -102,7 +102,7 @@ class Saga:
         if any(step.name in self._untold for step in steps):
             # Who stopped a step's sub-orchestration did not stop a call of it that was under way.
             yield self._context.create_timer(
-                self._context.current_utc_datetime + timedelta(seconds=self.policy.request_seconds)
+                self._context.current_utc_datetime + timedelta(seconds=self.policy.last_call_seconds)
             )
         if failures or cancellations:
             raise (failures + cancellations)[0]
@@ -115,12 +115,19 @@ class Saga:
 
     # --- the way back ---
 
-    def roll_back(self, cause: StepsFailed) -> Generator[Any, Any, list[dict[str, Any]]]:
-        """Undoes what was noted and records the outcome; answers what is left behind."""
+    def roll_back(self, cause: StepsFailed) -> Generator[Any, Any, list[dict[str, Any]] | None]:
+        """Undoes what was noted and records the outcome; answers what is left behind.
+
+        None when there is nothing to undo: who stopped the last step's sub-orchestration did so after its record was
+        written, and a completed spoke is its caller's.
+        """
+        error = {**cause.failure.public(), "step": cause.step}
+        begun = yield from self._record(BEGIN_ROLLBACK, error=error, noted=self._noted_undos(), **self._told())
+        if begun.get("completed"):
+            self._move(cause.step, "completed", "", self._rows[cause.step]["attempts"])
+            return None
         self.status = "rolling_back"
         self._show()
-        error = {**cause.failure.public(), "step": cause.step}
-        yield from self._record(BEGIN_ROLLBACK, error=error, noted=self._noted_undos(), **self._told())
         return (yield from self._undo_and_record("failed"))
 
     def undo_everything(self, status_when_gone: str) -> Generator[Any, Any, list[dict[str, Any]]]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from shared import logs
 from shared.clock import parse_timestamp, timestamp, utc_now
 from shared.errors import Failure
-from shared.policy import longest_request
+from shared.policy import Policy
 from shared.protocol import STORY_OF_KIND, step_instance_id, story_input
 from shared.saga import BEGIN_ROLLBACK, BEGIN_RUN, LIST_LEFT_BEHIND, RECORD_OUTCOME
 from shared.settings import current_settings
@@ -37,7 +37,7 @@ CODE = "OrchestrationTerminated"
 CHILDREN = (*STEP_NUMBERS, BEGIN_RUN, BEGIN_ROLLBACK, LIST_LEFT_BEHIND, RECORD_OUTCOME)
 
 # An act that had asked for its run's row before the mark may still be at its one write, which ends with ARM's timeout.
-LAST_CALLS = timedelta(seconds=longest_request(60))
+LAST_CALLS = timedelta(seconds=Policy().last_call_seconds)
 
 _ALIVE = frozenset({"Running", "Pending", "ContinuedAsNew", "Suspended"})
 _MEANWHILE = {"deploy": "rolling_back", "rollback": "rolling_back", "delete": "deleting"}
@@ -178,7 +178,7 @@ async def _sweep_one(client: "DurableOrchestrationClient", run: RunRow, instance
     children: dict[str, str | None] = {}
     if belongs_to(spoke, run):
         children = {name: await _status(client, step_instance_id(run.deployment_id, name)) for name in CHILDREN}
-    last_calls = timedelta(seconds=longest_request(current_settings().arm_timeout_seconds))
+    last_calls = timedelta(seconds=current_settings().policy.last_call_seconds)
     move = next_move(run, spoke, instance, children, now, last_calls)
     match move:
         case Mark():

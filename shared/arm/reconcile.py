@@ -11,6 +11,7 @@ from shared.arm.client import Accepted, Arm, describe
 from shared.arm.failures import ArmError
 from shared.errors import Failure
 from shared.outcomes import Call, Done, Failed, Operation, Outcome, Pending
+from shared.wanted import still_wanted
 
 Document = dict[str, Any]
 Owner = Callable[[Document], bool]
@@ -84,6 +85,7 @@ def ensure(
             case state:
                 return Pending(f"{named}: {state}", forget_operation=True)
     body = document() if callable(document) else document
+    still_wanted()
     accepted = arm.put(resource_id, body, headers=_only_over(existing))
     if accepted.operation is None and accepted.body and provisioning_state(accepted.body) == "Succeeded":
         return Done(f"{named}: ready", result(accepted.body))
@@ -108,6 +110,7 @@ def remove(arm: Arm, call: Call, resource_id: str, *, owned: Owner) -> Outcome:
         return Pending(what, forget_operation=True)
     if (failure := _held_by_another(arm, existing, owned)) is not None:
         return Failed(failure)
+    still_wanted()
     accepted = arm.delete(resource_id)
     if accepted.operation is None and not accepted.existed:
         # It was there a moment ago: gone is what another look doesn't find.

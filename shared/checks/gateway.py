@@ -11,7 +11,7 @@ from shared.arm.ids import ResourceIds
 from shared.checks.findings import ERROR, Finding
 from shared.checks.precedence import earlier_deployments
 from shared.errors import Failure
-from shared.gateway.capacity import no_place_left, places_of, unsuitable
+from shared.gateway.capacity import flaws_of, no_place_left, places_of
 from shared.gateway.document import element_id, element_named
 from shared.gateway.priorities import (
     ceiling_for,
@@ -55,7 +55,9 @@ def gateway_findings(
             "Check HUB_RESOURCE_GROUP, HUB_VNET_NAME and HUB_AGW_NAME.",
         )
         return [_finding("gateway", ids, failure)]
-    asked: list[tuple[str, Failure | None]] = [("gateway", unsuitable(gateway, failed_by_us=failed_by_us))]
+    asked: list[tuple[str, Failure | None]] = [
+        ("gateway", flaw) for flaw in flaws_of(gateway, failed_by_us=failed_by_us)
+    ]
     frontend = frontend_of(gateway, site_of(plan, "", settings))
     if isinstance(frontend, Failure):
         asked.append(("gateway", frontend))

@@ -123,40 +123,54 @@ def is_busy(gateway: Document) -> bool:
 
 
 def unsuitable(gateway: Document | None, *, failed_by_us: bool = False) -> Failure | None:
-    """Why this gateway must not be written: gone, of an old tier, stopped, broken by somebody else, or a controller's.
+    """Why this gateway must not be written, if there is a reason; see `flaws_of`."""
+    return next(iter(flaws_of(gateway, failed_by_us=failed_by_us)), None)
+
+
+def flaws_of(gateway: Document | None, *, failed_by_us: bool = False) -> list[Failure]:
+    """Every reason not to write a gateway: gone, of an old tier, stopped, broken by somebody else, or a controller's.
 
     failed_by_us: that our own last PUT left it `Failed`; the next one mends it.
     """
     if gateway is None:
-        return _unsuitable("GatewayNotFound", "The Application Gateway isn't there.", "Check HUB_AGW_NAME.")
+        return [_unsuitable("GatewayNotFound", "The Application Gateway isn't there.", "Check HUB_AGW_NAME.")]
+    flaws: list[Failure] = []
     name, properties = gateway.get("name"), gateway.get("properties") or {}
     tier = str((properties.get("sku") or {}).get("tier", ""))
     if tier.lower() not in TIERS:
-        return _unsuitable(
-            "GatewayTier",
-            f"The Application Gateway {name} is of tier {tier or 'unknown'}; Standard_v2 or WAF_v2 is needed.",
-            "Point HUB_AGW_NAME to a v2 gateway.",
+        flaws.append(
+            _unsuitable(
+                "GatewayTier",
+                f"The Application Gateway {name} is of tier {tier or 'unknown'}; Standard_v2 or WAF_v2 is needed.",
+                "Point HUB_AGW_NAME to a v2 gateway.",
+            )
         )
     if any(key.lower() == INGRESS_TAG for key in gateway.get("tags") or {}):
-        return _unsuitable(
-            "GatewayManagedByIngress",
-            f"The Application Gateway {name} belongs to a Kubernetes ingress controller, which would wipe our sites.",
-            "Point HUB_AGW_NAME to a gateway that no ingress controller manages.",
+        flaws.append(
+            _unsuitable(
+                "GatewayManagedByIngress",
+                f"The Application Gateway {name} belongs to a Kubernetes ingress controller, which would wipe our sites.",
+                "Point HUB_AGW_NAME to a gateway that no ingress controller manages.",
+            )
         )
     operational = str(properties.get("operationalState", "Running"))
     if operational.lower() in ("stopped", "stopping"):
-        return _unsuitable(
-            "GatewayStopped",
-            f"The Application Gateway {name} is {operational}; a change would start it.",
-            f"Start it when that is wanted: az network application-gateway start --ids {gateway.get('id')}",
+        flaws.append(
+            _unsuitable(
+                "GatewayStopped",
+                f"The Application Gateway {name} is {operational}; a change would start it.",
+                f"Start it when that is wanted: az network application-gateway start --ids {gateway.get('id')}",
+            )
         )
     if provisioning_state(gateway).lower() == "failed" and not failed_by_us:
-        return _unsuitable(
-            "GatewayFailed",
-            f"The last change of the Application Gateway {name} failed, and it wasn't ours.",
-            "See in the Portal what failed, and mend the gateway.",
+        flaws.append(
+            _unsuitable(
+                "GatewayFailed",
+                f"The last change of the Application Gateway {name} failed, and it wasn't ours.",
+                "See in the Portal what failed, and mend the gateway.",
+            )
         )
-    return None
+    return flaws
 
 
 def _unsuitable(code: str, message: str, hint: str) -> Failure:

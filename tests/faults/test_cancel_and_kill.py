@@ -43,6 +43,22 @@ def test_a_delete_while_an_operation_runs_is_waited_for_and_undone(world: World,
     world.check(run, "failed")
 
 
+@pytest.mark.parametrize("minutes", [0, 1])
+def test_a_look_that_took_a_minute_asks_again_before_it_writes(world: World, minutes: int) -> None:
+    """A DELETE comes while the last look before the VM's PUT is under way; one that was quick is undone."""
+
+    def cancelled_meanwhile() -> None:
+        world.clock.advance(60 * minutes)
+        world.delete()
+
+    run = world.deploy(1, Mishap("create_vm: GET disks/{disk}", deed=cancelled_meanwhile))
+    world.play_out()
+    world.check(run, "failed")
+    writes = [call for call in world.wire.calls if call.endswith("PUT virtualMachines/{vm}")]
+    assert bool(writes) == (minutes == 0)
+    assert statuses(run)["create_vm"] == "cancelled"
+
+
 def test_a_delete_during_the_rollback_joins_it(world: World) -> None:
     run = world.deploy(1, Mishap("create_vm: PUT virtualMachines/{vm}", {"mode": "refuse", "status": 403}))
     world.until_pending("delete_nic")

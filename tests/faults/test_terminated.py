@@ -123,6 +123,19 @@ def test_a_step_that_someone_terminates_has_failed_and_says_so(world: World, ste
     assert (world.run_row(run).error or {})["details"]["code"] == "StepBroke"
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_last_step_that_someone_terminates_is_done_when_its_record_is_written(world: World, when: str) -> None:
+    """Its only call comes through all the same; then the spoke is its caller's, and Durable says so, too."""
+    run = world.deploy()
+    world.watch(run)
+    call = world.until_pending("save_to_storage")
+    if when == "after":
+        world.stage.record(call)
+    world.stage.terminate(f"{run}:save_to_storage", "by hand")
+    world.play_out()
+    world.check(run, "completed")
+
+
 @pytest.mark.parametrize(
     "undo",
     [

@@ -111,6 +111,16 @@ def test_a_gateway_that_cannot_be_written_is_an_error(document: dict[str, Any] |
     assert codes(found(document)) == [code]
 
 
+def test_everything_that_is_wrong_with_a_gateway_is_told_at_once() -> None:
+    document = gateway(
+        sku={"tier": "Standard"},
+        operationalState="Stopped",
+        provisioningState="Failed",
+        tags={"managed-by-k8s-ingress": "1"},
+    )
+    assert codes(found(document)) == ["GatewayTier", "GatewayManagedByIngress", "GatewayStopped", "GatewayFailed"]
+
+
 def test_what_our_own_put_left_failed_is_mended_by_the_next_one() -> None:
     assert found(gateway(provisioningState="Failed"), failed_by_us=True) == []
 
