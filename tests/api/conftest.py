@@ -86,19 +86,24 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 @pytest.fixture
 def settings(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """The host's settings in this process too, so that a test can set the records; the tables are empty at first."""
+    """The host's settings in this process too, so that a test can set the records; none is there before and after."""
     for name in list(os.environ):
         if name.startswith(("AZURE_", "ARM_", "HUB_", "SPOKE_", "TABLES_")):
             monkeypatch.delenv(name)
     for name, value in host.environment.items():
         monkeypatch.setenv(name, value)
     _forget()
+    _empty_tables()
+    yield current_settings()
+    _empty_tables()
+    _forget()
+
+
+def _empty_tables() -> None:
     for name in store.TABLES:
         client = store.table(name)
         for row in list(client.list_entities(select=["PartitionKey", "RowKey"])):
             client.delete_entity(row["PartitionKey"], row["RowKey"])
-    yield current_settings()
-    _forget()
 
 
 def _forget() -> None:

@@ -16,7 +16,7 @@ from tests.e2e.client import Api, sample
 # The reader waits a while; here, until nothing is under way.
 SLEEP = """
 sleep() {
-  until ! call "$API/spokes" | grep -qE '"status":"(accepted|in_progress|rolling_back|deleting)"'; do command sleep 0.1; done
+  until ! call "$API/spokes" | grep -E '"status":"(accepted|in_progress|rolling_back|deleting)"' >/dev/null; do command sleep 0.1; done
 }
 """
 
