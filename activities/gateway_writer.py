@@ -25,8 +25,8 @@ from shared.outcomes import Operation
 from shared.policy import setback_wait
 from shared.settings import current_settings
 from shared.tables.desired import DesiredTable
-from shared.tables.records import Changed
 from shared.tables.sites import deployments_on_their_way, gateway_sites
+from shared.tables.store import Changed
 
 log = logging.getLogger(__name__)
 

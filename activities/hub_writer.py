@@ -34,7 +34,7 @@ from shared.hub import (
 from shared.outcomes import Operation
 from shared.policy import setback_wait
 from shared.settings import current_settings
-from shared.tables.records import Changed
+from shared.tables.store import Changed
 from shared.tables.turns import hub_turns
 
 log = logging.getLogger(__name__)

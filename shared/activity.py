@@ -13,9 +13,9 @@ from shared import logs
 from shared.clock import timestamp
 from shared.errors import Failure, HubSpokeException
 from shared.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending, outcome_as_data
-from shared.tables.records import Changed, Records
+from shared.tables.records import Records
 from shared.tables.rows import MAY_ACT, MAY_UNDO, RunRow, StepRow
-from shared.tables.store import storage_failure
+from shared.tables.store import Changed, storage_failure
 from shared.wanted import NotWantedError, while_wanted
 
 Typed = Callable[[Call, RunRow], Outcome]

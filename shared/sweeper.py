@@ -22,8 +22,9 @@ from shared.protocol import STORY_OF_KIND, step_instance_id, story_input
 from shared.saga import BEGIN_ROLLBACK, BEGIN_RUN, LIST_LEFT_BEHIND, RECORD_OUTCOME
 from shared.settings import current_settings
 from shared.steps import STEP_NUMBERS
-from shared.tables.records import Changed, Records
+from shared.tables.records import Records
 from shared.tables.rows import TERMINAL, RunRow, SpokeRow
+from shared.tables.store import Changed
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient

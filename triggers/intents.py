@@ -14,10 +14,11 @@ from shared.http.queries import unknown_spoke
 from shared.naming import sanitize_name
 from shared.plan import SpokePlan
 from shared.settings import current_settings
-from shared.tables.records import Changed, Records
+from shared.tables.records import Records
 from shared.tables.removals import begin_removal
 from shared.tables.reservations import Reservation, Wish, forget_spoke, reserve
 from shared.tables.rows import TERMINAL, RunRow, SpokeRow
+from shared.tables.store import Changed
 
 if TYPE_CHECKING:
     from shared.models import SpokeRequest

@@ -1,10 +1,9 @@
 """Tables of wishes with one writer: desired rows, and a `writer` row whose ETag fences everything the writer marks."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from shared.tables.records import Changed
-from shared.tables.store import match, table
+from shared.tables.store import Write, match, table, write_together
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
@@ -67,21 +66,22 @@ class DesiredTable(Generic[R, W]):
     def wish(self, row: R) -> None:
         """Writes one row, new or under the ETag that it was read with. `Changed` when somebody else was faster."""
         entity = row.as_entity(self.partition)
-        self._submit([("update", entity, {"mode": "replace", **match(row.etag)}) if row.etag else ("create", entity)])
+        write: Write = ("update", entity, {"mode": "replace", **match(row.etag)}) if row.etag else ("create", entity)
+        write_together(self._table, [write])
 
     def mark(self, writer: W, rows: Iterable[R] = (), gone: Iterable[R] = ()) -> W:
         """Writes the writer's row and others, each under its ETag: all of them go through the fence.
 
         At most 99 rows a transaction. A crash between two transactions leaves rows for the next look to mark.
         """
-        operations: list[tuple[Any, ...]] = [
+        operations: list[Write] = [
             ("update", row.as_entity(self.partition), {"mode": "replace", **match(row.etag)}) for row in rows
         ]
         operations += [("delete", row.as_entity(self.partition), match(row.etag)) for row in gone]
         entity, etag = writer.as_entity(self.partition), writer.etag
         for part in _parts(operations):
             first = ("update", entity, {"mode": "replace", **match(etag)})
-            etag = self._submit([first, *part])[0]
+            etag = write_together(self._table, [first, *part])[0]
         fresh: W = self._writer_type.from_entity(entity, etag)
         return fresh
 
@@ -93,23 +93,11 @@ class DesiredTable(Generic[R, W]):
 
     def _first_writer(self) -> W:
         entity = self._writer_type().as_entity(self.partition)
-        etag = self._submit([("create", entity)])[0]
+        etag = write_together(self._table, [("create", entity)])[0]
         writer: W = self._writer_type.from_entity(entity, etag)
         return writer
 
-    def _submit(self, operations: Sequence[tuple[Any, ...]]) -> list[str | None]:
-        from azure.core.exceptions import HttpResponseError
-        from azure.data.tables import TableTransactionError
 
-        try:
-            results = self._table.submit_transaction(list(operations))
-        except (TableTransactionError, HttpResponseError) as error:
-            if error.status_code in (404, 409, 412):
-                raise Changed from error
-            raise
-        return [result.get("etag") for result in results]
-
-
-def _parts(operations: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+def _parts(operations: list[Write]) -> Iterator[list[Write]]:
     for start in range(0, max(len(operations), 1), ROWS_A_TRANSACTION):
         yield operations[start : start + ROWS_A_TRANSACTION]

@@ -5,16 +5,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from shared.settings import Settings
-from shared.tables.records import Changed
 from shared.tables.rows import SPOKES_TABLE
-from shared.tables.store import match, table
+from shared.tables.store import LOST_RACE, Changed, Write, match, table
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
 
 log = logging.getLogger(__name__)
-
-_LOST_RACE = (404, 409, 412)
 
 
 class SpokesPartition:
@@ -46,7 +43,7 @@ class SpokesPartition:
         selected = list(select) if select else None
         return list(self._table.query_entities(query, parameters=values, select=selected))
 
-    def submit(self, operations: list[tuple[Any, ...]], won: Callable[[], bool]) -> bool:
+    def submit(self, operations: list[Write], won: Callable[[], bool]) -> bool:
         """Sends one transaction; whether it is written. `won` looks whether ours is there, when its reply was lost."""
         from azure.core.exceptions import AzureError, HttpResponseError
 
@@ -56,7 +53,7 @@ class SpokesPartition:
             if won():
                 log.warning("The reply to a transaction was lost; it had been written")
                 return True
-            if isinstance(error, HttpResponseError) and error.status_code in _LOST_RACE:
+            if isinstance(error, HttpResponseError) and error.status_code in LOST_RACE:
                 return False
             raise
         return True

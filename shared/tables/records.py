@@ -6,14 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from shared.settings import current_settings
 from shared.tables.rows import SPOKES_TABLE, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
-from shared.tables.store import match, table
+from shared.tables.store import Write, match, table, write_together
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
-
-
-class Changed(Exception):  # noqa: N818 - an event, not an error: somebody else was faster
-    """The row was changed by somebody else since it was read; read it again and decide anew."""
 
 
 class Records:
@@ -74,18 +70,9 @@ class Records:
 
     def write_step(self, row: StepRow, over: StepRow | None) -> StepRow:
         """Writes a step's row over the one that was read, None for none; `Changed` when it isn't as it was read."""
-        from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-        from azure.data.tables import UpdateMode
-
         entity = row.as_entity(self.hub_key)
-        try:
-            if over is None:
-                written = self._table.create_entity(entity)
-            else:
-                written = self._table.update_entity(entity, mode=UpdateMode.REPLACE, **_match(over.etag))
-        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as error:
-            raise Changed from error
-        return replace(row, etag=written["etag"])
+        write = ("update", entity, {"mode": "replace", **_match(over.etag)}) if over else ("create", entity)
+        return replace(row, etag=write_together(self._table, [write])[0])
 
     def change_run(self, row: RunRow, **changes: Any) -> RunRow:
         """Changes a run under its ETag; `Changed` when somebody else changed it since it was read."""
@@ -94,7 +81,8 @@ class Records:
     def change_spoke(self, row: SpokeRow, **changes: Any) -> SpokeRow:
         """Changes a spoke under its ETag; `Changed` when somebody else changed it since it was read."""
         new = replace(row, **changes)
-        etag = self._write([("update", new.as_entity(self.hub_key), {"mode": "replace", **_match(row.etag)})])[0]
+        write = ("update", new.as_entity(self.hub_key), {"mode": "replace", **_match(row.etag)})
+        etag = write_together(self._table, [write])[0]
         return replace(new, etag=etag)
 
     def change_together(
@@ -113,7 +101,7 @@ class Records:
         """
         new_run = replace(run, **run_changes)
         new_spoke = replace(spoke, **(spoke_changes or {})) if spoke else None
-        operations: list[Any] = [
+        operations: list[Write] = [
             ("update", new_run.as_entity(self.hub_key), {"mode": "replace", **_match(run.etag)}),
         ]
         if spoke and new_spoke:
@@ -123,25 +111,13 @@ class Records:
             else:
                 operations.append(("update", entity, {"mode": "replace", **_match(spoke.etag)}))
         operations += [("upsert", step.as_entity(self.hub_key), {"mode": "replace"}) for step in steps]
-        etags = self._write(operations)
+        etags = write_together(self._table, operations)
         new_run = replace(new_run, etag=etags[0])
         if new_spoke:
             new_spoke = None if forget_spoke else replace(new_spoke, etag=etags[1])
         return new_run, new_spoke
 
     # --- inside ---
-
-    def _write(self, operations: list[Any]) -> list[str | None]:
-        from azure.core.exceptions import HttpResponseError
-        from azure.data.tables import TableTransactionError
-
-        try:
-            results = self._table.submit_transaction(operations)
-        except (TableTransactionError, HttpResponseError) as error:
-            if error.status_code in (404, 409, 412):
-                raise Changed from error
-            raise
-        return [result.get("etag") for result in results]
 
     def _entity(self, row_key: str) -> Any:
         from azure.core.exceptions import ResourceNotFoundError

@@ -7,9 +7,8 @@ from shared import naming
 from shared.clock import epoch_seconds, nonce, timestamp
 from shared.settings import Settings
 from shared.tables.partition import SpokesPartition
-from shared.tables.records import Changed
 from shared.tables.rows import RunRow, SpokeRow, run_key
-from shared.tables.store import match
+from shared.tables.store import Changed, match
 
 _STATUS = {"delete": "deleting", "rollback": "rolling_back"}
 

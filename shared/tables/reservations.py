@@ -21,7 +21,6 @@ from shared.errors import DeploymentException, ValidationException
 from shared.plan import SpokePlan
 from shared.settings import Settings, current_settings
 from shared.tables.partition import SpokesPartition
-from shared.tables.records import Changed
 from shared.tables.rows import (
     RunRow,
     SpokeRow,
@@ -32,7 +31,7 @@ from shared.tables.rows import (
     spoke_key,
     vm_key,
 )
-from shared.tables.store import match
+from shared.tables.store import Changed, match
 
 T = TypeVar("T")
 

@@ -3,6 +3,7 @@
 By connection string (Azurite, or a key) or by the app's identity and `TABLES_ENDPOINT`; nothing else differs.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,21 @@ from shared.tables.rows import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABL
 if TYPE_CHECKING:
     from azure.data.tables import TableClient, TableServiceClient
 
+Write = tuple[Any, ...]
+"""As `TableClient.submit_transaction` takes it: `("create" | "update" | "upsert" | "delete", entity, {keyword: value})`."""
+
 TABLES = (SPOKES_TABLE, GATEWAY_SITES_TABLE, HUB_TURNS_TABLE)
 
 # Short, because run_step and the callers of the API try again: a function should not sleep in retries.
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 20
+
+# What Table Storage answers when a row is there already, isn't there, or isn't the one that was read.
+LOST_RACE = (404, 409, 412)
+
+
+class Changed(Exception):  # noqa: N818 - an event, not an error: somebody else was faster
+    """The row was changed by somebody else since it was read; read it again and decide anew."""
 
 
 @cache
@@ -55,6 +66,34 @@ def match(etag: str | None) -> dict[str, Any]:
     from azure.core import MatchConditions
 
     return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+
+
+def write_together(client: "TableClient", writes: Sequence[Write]) -> list[str | None]:
+    """All of these in one partition, or none; their new ETags. `Changed` when a row isn't as it was read.
+
+    A single one goes by itself: the frame of a transaction costs as much again.
+    """
+    from azure.core.exceptions import HttpResponseError
+    from azure.data.tables import TableTransactionError
+
+    try:
+        if len(writes) == 1:
+            return [_write_one(client, *writes[0])]
+        return [written.get("etag") for written in client.submit_transaction(list(writes))]
+    except (TableTransactionError, HttpResponseError) as error:
+        if error.status_code in LOST_RACE:
+            raise Changed from error
+        raise
+
+
+def _write_one(client: "TableClient", verb: str, entity: dict[str, Any], more: dict[str, Any] | None = None) -> Any:
+    from azure.data.tables import UpdateMode
+
+    keywords = dict(more or {})
+    if verb in ("update", "upsert"):
+        keywords["mode"] = UpdateMode(keywords.get("mode", "merge"))
+    written = getattr(client, f"{verb}_entity")(entity, **keywords)
+    return written.get("etag") if written else None
 
 
 def storage_failure(exception: Exception) -> Failure | None:

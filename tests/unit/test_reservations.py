@@ -23,7 +23,7 @@ from shared.naming import sanitize_name
 from shared.settings import Settings, current_settings
 from shared.tables import reservations, store
 from shared.tables.partition import SpokesPartition
-from shared.tables.records import Changed, Records
+from shared.tables.records import Records
 from shared.tables.removals import begin_removal
 from shared.tables.reservations import (
     IdempotencyKey,
@@ -35,6 +35,7 @@ from shared.tables.reservations import (
     release,
     reserve,
 )
+from shared.tables.store import Changed
 
 T = TypeVar("T")
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJFPNCFoTy+GNqzeT9tbAh6XAz3RiVuhXOD7cqUMmiUI someone@example.com"
