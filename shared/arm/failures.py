@@ -23,6 +23,10 @@ class Rule:
 
 _BUSY = Rule(transient=True)
 
+# For what has no hint of its own.
+PASSES = "It passes by itself: a step is tried again until its deadline; send a request of yours again in a moment."
+STAYS = "Look at the resource's activity log in the Portal, where Azure says more, and mend the cause; then retry."
+
 # code (any level of the error body) -> rule. The innermost code that is listed decides.
 RULES: dict[str, Rule] = {
     # --- passes by itself: another write is under way (azapi#503, azuresandbox#329, terraform-azurerm#7986) ---
@@ -193,6 +197,7 @@ def failure_of_error(
         details["request_id"] = request_id
     if target:
         details["resource"] = target
+    hint = hint or (PASSES if transient else STAYS)
     return Failure("AzureResourceException", code, message, hint, details, transient, retry_after), codes
 
 
@@ -291,7 +296,7 @@ def error_of_exception(exception: Exception, target: str | None = None) -> ArmEr
             "AzureResourceException",
             "NoAnswer",
             f"Azure Resource Manager gave no usable answer ({type(exception).__name__}).",
-            None,
+            PASSES,
             {"resource": target, "reason": str(exception)[:300]},
             transient=True,
         )

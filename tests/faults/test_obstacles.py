@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from shared.errors import DeploymentException
+from shared.errors import DeploymentException, Failure, HubSpokeException
+from tests.faults.catalogue import KINDS, FaultKind
 from tests.faults.world import World
 
 Document = dict[str, Any]
@@ -33,6 +34,15 @@ def a_nic(world: World) -> Document:
     }
 
 
+def a_private_endpoint(world: World) -> Document:
+    subnet = f"{world.resource('virtualNetworks', 'spoke-vnet-1')}/subnets/db-subnet-1"
+    return {
+        "id": world.resource("privateEndpoints", "clients-own"),
+        "location": "eastus",
+        "properties": {"provisioningState": "Succeeded", "subnet": {"id": subnet}},
+    }
+
+
 def a_lock(world: World) -> Document:
     name = "providers/Microsoft.Authorization/locks/keep"
     return {
@@ -43,6 +53,7 @@ def a_lock(world: World) -> Document:
 
 OBSTACLES: dict[str, tuple[Callable[[World], Document], set[str]]] = {
     "network interface": (a_nic, {"spoke-vnet-1", "spoke-nsg-1", "reservations of spoke 1"}),
+    "private endpoint": (a_private_endpoint, {"spoke-vnet-1", "spoke-nsg-1", "reservations of spoke 1"}),
     "lock": (a_lock, {"spoke-nsg-1", "reservations of spoke 1"}),
 }
 
@@ -69,7 +80,7 @@ def test_a_delete_looks_first_goes_on_by_force_and_finishes_when_it_is_gone(worl
     row = world.run_row(removal)
     assert row.status == "rollback_failed"
     assert {left["resource"].rpartition("/")[2] for left in row.left_behind} == kept
-    if kind == "network interface":
+    if kind != "lock":
         assert world.azure.find(theirs["id"]) is not None
         assert "clients-own" in str(row.left_behind) + str(row.error)
 
@@ -77,6 +88,64 @@ def test_a_delete_looks_first_goes_on_by_force_and_finishes_when_it_is_gone(worl
     again = world.retry()
     world.play_out()
     world.check(again, "deleted")
+
+
+def test_a_delegated_subnet_is_asked_for_before_it_goes(world: World) -> None:
+    """A service of the client's may live in it. Where none does, nothing stops a delete by force."""
+    run = world.deploy()
+    world.play_out()
+    world.check(run, "completed")
+    vnet_id = world.resource("virtualNetworks", "spoke-vnet-1")
+    subnet = next(
+        each
+        for each in (world.azure.find(vnet_id) or {})["properties"]["subnets"]
+        if each["name"].startswith("app-subnet")
+    )
+    delegation = {"name": "sql", "properties": {"serviceName": "Microsoft.Sql/managedInstances"}}
+    subnet["properties"]["delegations"] = [delegation]
+    world.azure.plant(subnet)
+    with pytest.raises(DeploymentException) as refused:
+        world.delete()
+    (obstacle,) = refused.value.failure.details["obstacles"]
+    assert obstacle["kind"] == "delegation"
+    assert "Microsoft.Sql/managedInstances" in obstacle["message"]
+    removal = world.delete(force=True)
+    world.play_out()
+    world.check(removal, "deleted")
+
+
+LOOKS = ("DELETE: GET virtualNetworks/{vnet}", "DELETE: GET Microsoft.Authorization/locks")
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind.fault and not kind.writes_only], ids=lambda one: one.name
+)
+@pytest.mark.parametrize("call", LOOKS)
+def test_a_look_that_goes_wrong_begins_nothing_and_is_said(world: World, call: str, kind: FaultKind) -> None:
+    run = world.deploy()
+    world.play_out()
+    before = world.snapshot()
+    mishap = kind.at(call)
+    world.wire.mishaps.append(mishap)
+    removal, failure = begun(world)
+    if failure:
+        assert failure.message
+        assert failure.hint
+        assert world.snapshot() == before
+        assert world.run_row(run).status == "completed"
+        world.mend()
+        removal = world.delete()
+    assert mishap.struck
+    world.play_out()
+    world.check(removal, "deleted")
+
+
+def begun(world: World) -> tuple[str, Failure | None]:
+    """The removal that a DELETE begins, or what it answers instead."""
+    try:
+        return world.delete(), None
+    except HubSpokeException as error:
+        return "", error.failure
 
 
 def test_what_a_vnet_shares_with_others_is_asked_for_before_it_goes(world: World) -> None:

@@ -50,6 +50,7 @@ def test_every_rule_is_tried_by_its_code_alone() -> None:
     for code, rule in RULES.items():
         failure, _ = failure_of_error({"code": code, "message": "…"}, status=400)
         assert failure.transient == rule.transient, code
+        assert failure.hint, "a failure says what to do next"
 
 
 def test_the_inner_code_decides_for_a_wrapped_error() -> None:
