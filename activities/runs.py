@@ -97,7 +97,8 @@ def begin_rollback(call: Call, run: RunRow) -> Outcome:
 def record_outcome(call: Call, run: RunRow) -> Outcome:
     """Writes how a rollback or a delete ended. `call.given`: `status`, `left_behind`, `told` as above. Repeatable.
 
-    `deleted` takes the spoke's row away, so that its id answers 404 and is free; its runs stay readable.
+    `deleted` takes the spoke's row away, so that its id answers 404 and is free; its runs stay readable. After a rollback
+    the error goes on saying why the deployment failed, however often it takes to finish.
     """
     if run.status in TERMINAL:
         return Done(f"the run is {run.status}")
@@ -105,7 +106,7 @@ def record_outcome(call: Call, run: RunRow) -> Outcome:
     status, left = call.given["status"], call.given["left_behind"]
     now = timestamp()
     changes: dict[str, Any] = {"status": status, "left_behind": left, "completed_at": now}
-    if left and run.kind != "deploy":
+    if left and run.kind == "delete":
         changes["error"] = _could_not_finish(left).public()
     records.change_together(
         run,

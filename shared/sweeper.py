@@ -216,8 +216,7 @@ def _hand_over(run: RunRow, spoke: SpokeRow, move: HandOver) -> RunRow:
     from shared.tables.removals import begin_removal
 
     successor = begin_removal(spoke, move.kind, current_settings(), force=run.force)
-    error = run.error if move.kind == "rollback" else None
-    return Records().change_run(successor, note=f"{NOTE}; it was {run.deployment_id}", error=error)
+    return Records().change_run(successor, note=f"{NOTE}; it was {run.deployment_id}")
 
 
 async def _start(client: "DurableOrchestrationClient", run: RunRow) -> None:

@@ -16,8 +16,8 @@ _STATUS = {"delete": "deleting", "rollback": "rolling_back"}
 def begin_removal(spoke: SpokeRow, kind: str, settings: Settings, *, force: bool = False) -> RunRow:
     """A run of kind `delete`, or `rollback` to finish one that could not finish, for a spoke as it was read.
 
-    The plan stays, and with it `made_by`: the resources carry the tag of the run that made them. `Changed` when the
-    spoke's row moved since it was read; then nothing is written.
+    The plan stays, and with it `made_by`: the resources carry the tag of the run that made them. A rollback takes over why
+    it has to be. `Changed` when the spoke's row moved since it was read; then nothing is written.
     """
     run = RunRow(
         deployment_id=naming.deployment_id(kind, spoke.plan.client, epoch_seconds(), nonce(4)),
@@ -29,6 +29,7 @@ def begin_removal(spoke: SpokeRow, kind: str, settings: Settings, *, force: bool
         policy=settings.policy.as_data(),
         created_at=timestamp(),
         force=force,
+        error=spoke.error if kind == "rollback" else None,
         result=spoke.result,
     )
     token = nonce()

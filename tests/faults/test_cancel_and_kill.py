@@ -116,10 +116,18 @@ def test_a_rollback_that_could_not_finish_is_finished_by_a_retry(world: World) -
     world.check(run, "rollback_failed")
     left = {each["resource"].rpartition("/")[2] for each in world.run_row(run).left_behind}
     assert left == {"vm-1-nic", "spoke-vnet-1", "spoke-nsg-1", "reservations of spoke 1"}
+    in_vain = world.retry()
+    world.play_out()
+    world.check(in_vain, "rollback_failed")
     stuck.times = 0
     again = world.retry()
     world.play_out()
     world.check(again, "failed")
+    why = [(world.run_row(each).error or {}).get("step") for each in (run, in_vain, again)]
+    assert why == ["create_vm"] * 3, "a retry, in vain or not, does not change why the deployment failed"
+    spoke = Records().spoke(1)
+    assert spoke is not None
+    assert spoke.error == world.run_row(run).error
 
 
 def _pending(world: World) -> list[str]:
