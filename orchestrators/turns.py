@@ -4,6 +4,8 @@ from collections.abc import Callable, Generator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from shared.policy import writer_wait
+
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext
 
@@ -27,7 +29,7 @@ def take_turns(
         if answer.get("end"):
             return
         state = {**state, **answer["state"]}
-        yield from sleep(context, answer["wait"])
+        yield from sleep(context, writer_wait(state, answer["wait"]))
         if answer.get("round_is_over"):
             break
     context.continue_as_new(state)

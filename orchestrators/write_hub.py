@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.hub import first_wait, next_wait, quickest
+from shared.policy import writer_wait
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext
@@ -235,6 +236,7 @@ class _HubWriter:
 
     def _sleep(self, seconds: float) -> Steps:
         """Sleeps, and asks meanwhile after a few of the spoke sides that are under way."""
+        seconds = writer_wait(self.state, seconds)
         timer = self._context.create_timer(self._context.current_utc_datetime + timedelta(seconds=seconds))
         asked = self.state["open"][:OPEN_ASKED_AT_ONCE]
         if not asked:

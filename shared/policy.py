@@ -9,6 +9,8 @@ from typing import Any
 
 # A write goes out within so many seconds after its run's row was read; otherwise the row is read again first.
 FRESH_SECONDS = 5.0
+# No refusal keeps a writer asleep for longer than so many of its longest waits, whatever Retry-After it names.
+MOST_WAITS_OF_A_WRITER = 20
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,14 @@ def setback_wait(given: dict[str, Any], setbacks: int) -> float:
     """Seconds until a writer looks again at trouble that may pass: growing, to the longest wait of the settings."""
     grown: float = given["retry_first_seconds"] * float(2 ** min(max(setbacks, 0), 16))
     return float(max(min(grown, given["retry_max_seconds"]), given["poll_seconds"]))
+
+
+def writer_wait(given: dict[str, Any], seconds: float) -> float:
+    """A writer's wait, cut to what is sane: everybody waits for it, and no deadline of a step ends a writer.
+
+    Azure's longest Retry-After is about twenty minutes (Compute), twenty of the longest waits of the settings.
+    """
+    return min(seconds, MOST_WAITS_OF_A_WRITER * float(given["retry_max_seconds"]))
 
 
 def longest_request(timeout_seconds: float) -> float:

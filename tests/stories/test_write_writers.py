@@ -195,6 +195,26 @@ def test_the_hubs_writer_counts_the_looks_that_fail_in_a_row(the_app: df.DFApp, 
     assert hub.spoke == set(hub.wanted)
 
 
+@pytest.mark.parametrize(("story", "look"), [("write_gateway", "gateway_round"), ("write_hub", "hub_round")])
+def test_a_retry_after_of_days_does_not_stop_a_writer_for_days(
+    the_app: df.DFApp, tmp_path: Path, story: str, look: str
+) -> None:
+    """Everybody waits for it, and no deadline ends it. Twenty minutes, Azure's longest, are waited out."""
+    far_side: Any = Gateway() if story == "write_gateway" else Hub(1)
+    throttled = iter([1200.0, 1e6])
+
+    def round_(payload: dict[str, Any]) -> dict[str, Any]:
+        if wait := next(throttled, None):
+            return {"state": {}, "wait": wait, "setback": True}
+        return dict(far_side.activities[look](payload))
+
+    with Stage(the_app, tmp_path / "s.sqlite", activities={**far_side.activities, look: round_}) as stage:
+        began = stage.clock.now()
+        stage.run_to_end(stage.start(story, GATEWAY if story == "write_gateway" else HUB))
+        assert 1200 <= stage.clock.now() - began < 3600
+    assert next(throttled, None) is None
+
+
 def breaking(activities: dict[str, Activity], name: str, broken: Any) -> dict[str, Activity]:
     def breaks(payload: dict[str, Any]) -> dict[str, Any]:
         if next(broken, False):
