@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from shared.activity import record, undo
+from shared.activity import failure_of, record, undo
 from shared.arm.client import arm
-from shared.arm.failures import ArmError
 from shared.clock import timestamp
 from shared.errors import Failure
 from shared.leftovers import leftovers, named_by
@@ -14,6 +13,8 @@ from shared.tables.records import Records
 from shared.tables.rows import TERMINAL, RunRow, SpokeRow, StepRow
 
 MOST_LOOKS = 6
+# So that all these looks come to an end before the saga stops waiting for them.
+LONGEST_PAUSE_SECONDS = 60.0
 
 _RECORDED = "The spoke is recorded"
 _BEGUN = {"deploy": "in_progress", "delete": "deleting", "rollback": "rolling_back"}
@@ -149,16 +150,21 @@ def give_up_step(call: Call, run: RunRow) -> Outcome:
 def list_left_behind(call: Call, run: RunRow) -> Outcome:
     """What of the undos that did not work is really there. `call.given["undos"]`: name → reason.
 
-    What nobody can be asked about, even after some tries, is named: it may be there.
+    What nobody can be asked about, even after some tries or not for long, is named: it may be there.
     """
     azure = arm()
     left: list[dict[str, Any]] = []
     for name, reason in call.given["undos"].items():
         try:
             found = leftovers(azure, run, name)
-        except ArmError as error:
-            if error.failure.transient and call.attempt < MOST_LOOKS:
-                return Failed(error.failure)
+        except Exception as error:  # noqa: BLE001 - whoever it was that did not answer: the record must say what may be there
+            failure = failure_of(error)
+            if (
+                failure.transient
+                and call.attempt < MOST_LOOKS
+                and (failure.retry_after or 0.0) <= LONGEST_PAUSE_SECONDS
+            ):
+                return Failed(failure)
             found = named_by(name, run, azure.ids.of(run.plan))
         left += [{"step": name, "resource": resource, "reason": reason} for resource in found]
     return Done(f"{len(left)} left behind", {"left_behind": left})

@@ -7,6 +7,7 @@ from shared.arm.ids import ResourceIds
 from shared.arm.reconcile import Owner, made_by
 from shared.gateway.document import element_id, element_named
 from shared.gateway.rows import site_key
+from shared.gateway.sites import names_of
 from shared.hub import leads_to, turn_key
 from shared.tables.rows import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
 
@@ -32,10 +33,13 @@ def leftovers(azure: Arm, run: RunRow, undo: str) -> list[str]:
 
 
 def named_by(undo: str, run: RunRow, ids: ResourceIds) -> list[str]:
-    """The names of what an undo removes, for when nobody can say whether it is there."""
+    """The ids of what an undo removes, for when nobody can say whether it is there."""
     plan = run.plan
     return {
-        "remove_from_agw": [ids.gateway],
+        "remove_from_agw": [
+            element_id({"id": ids.gateway}, collection, name)
+            for collection, name in names_of(plan).by_collection().items()
+        ],
         "delete_vm": [ids.vm(plan.vm_name)],
         "delete_os_disk": [ids.disk(plan.os_disk_name)],
         "delete_nic": [ids.nic(plan.nic_name)],

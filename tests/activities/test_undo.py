@@ -1,6 +1,7 @@
 """Undos where the surroundings have changed under them, and what is said to be left when they don't work."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from activities.nsg import delete_nsg
 from activities.vm import delete_os_disk, delete_vm
 from activities.vnet import delete_vnet
 from shared.arm.client import arm
+from shared.gateway.rows import wish
+from shared.gateway.sites import names_of, site_of
 from shared.plan import our_tags
 from shared.settings import Settings
 from shared.tables.rows import RunRow
+from shared.tables.sites import gateway_sites
 from tests.activities.conftest import forget_app
 from tests.activities.far_side import LocalAzure, a_plan, a_run, call_of, recorded
 
@@ -86,4 +90,30 @@ def test_what_nobody_can_be_asked_about_is_named_all_the_same(settings: Settings
     azure.fault(method="GET", path="networkSecurityGroups", times=100, mode="refuse", status=503)
     assert left_behind(run, LEFT)["failure"]["transient"] is True
     (left,) = left_behind(run, LEFT, attempt=runs.MOST_LOOKS)["result"]["left_behind"]
+    assert left["resource"] == nsg_id
+
+
+def test_of_a_gateway_that_nobody_can_ask_only_the_spokes_own_elements_are_named(
+    settings: Settings, azure: LocalAzure
+) -> None:
+    """Never the gateway itself: who reads `left_behind` takes away what it names."""
+    run = rolling_back()
+    names = names_of(run.plan)
+    site = site_of(run.plan, "10.11.1.4", settings)
+    made = {"client": run.plan.client, "made_by": run.plan.made_by, "deployment_id": run.plan.made_by}
+    row = wish(None, **made, names=names, site=site, now=run.created_at)
+    gateway_sites().wish(replace(row, owned=True))
+    azure.fault(method="GET", path="applicationGateways", times=100, mode="refuse", status=503)
+    left = left_behind(run, {"remove_from_agw": "refused"}, attempt=runs.MOST_LOOKS)["result"]["left_behind"]
+    gateway = arm().ids.gateway
+    assert [each["resource"] for each in left] == [
+        f"{gateway}/{kind}/{name}" for kind, name in names.by_collection().items()
+    ]
+
+
+def test_who_is_throttled_for_long_is_not_asked_again(settings: Settings, azure: LocalAzure) -> None:
+    run = rolling_back()
+    nsg_id = an_nsg(azure, run)
+    azure.fault(method="GET", path="networkSecurityGroups", times=1, mode="refuse", status=429, retry_after=600)
+    (left,) = left_behind(run, LEFT)["result"]["left_behind"]
     assert left["resource"] == nsg_id
