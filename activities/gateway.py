@@ -67,8 +67,8 @@ def remove_from_agw(call: Call, run: RunRow) -> Outcome:
 def _waiting(row: SiteRow, writer: GatewayWriter, run: RunRow) -> Pending:
     wait = waiter_wait(writer, row, utc_now(), Policy.from_data(run.policy).poll_default_seconds)
     reason = "waiting for the gateway's writer"
-    if writer.trouble:
-        reason += f", which waits itself: {writer.trouble.message}"
+    if why := writer.trouble.message if writer.trouble else writer.setback:
+        reason += f", which waits itself: {why}"
     return Pending(reason, wait=wait, wait_in_full=wait is not None, wakes="gateway")
 
 

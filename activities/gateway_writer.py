@@ -10,7 +10,7 @@ from typing import Any
 
 from shared import logs
 from shared.activity import failure_of
-from shared.arm.client import arm
+from shared.arm.client import arm, describe
 from shared.arm.failures import ArmError
 from shared.arm.firewall import sites_at_most
 from shared.clock import nonce, parse_timestamp, timestamp, utc_now
@@ -48,6 +48,8 @@ def gateway_round(payload: dict) -> dict:  # type: ignore[type-arg]
         failure = failure_of(error)
         retries = payload.get("retries") or 0
         log.warning("The gateway's writer waits: %s (%s)", failure.message, failure.code)
+        if failure.error != "StorageException":
+            _tell(failure.message)
         wait = setback_wait(payload, retries) if failure.retry_after is None else failure.retry_after
         return {"state": {**_kept(payload), "retries": retries + 1}, "wait": wait}
 
@@ -60,6 +62,7 @@ def poll_gateway(payload: dict) -> dict:  # type: ignore[type-arg]
         progress = arm().poll(operation)
     except ArmError as error:
         if error.failure.transient:
+            _tell(error.failure.message)
             return {"state": {}, "wait": max(error.failure.retry_after or 0.0, payload["poll_seconds"])}
         log.warning("The gateway's operation can't be asked after: %s", error.failure.message)
         return {"state": {"operation": None, "ended": {"state": "lost"}}, "wait": 0.0}
@@ -69,6 +72,17 @@ def poll_gateway(payload: dict) -> dict:  # type: ignore[type-arg]
     if progress.failure:
         ended |= {"failure": progress.failure.as_data(), "codes": list(progress.codes)}
     return {"state": {"operation": None, "ended": ended}, "wait": 0.0}
+
+
+def _tell(why: str) -> None:
+    """Lets those who wait know what the writer waits for. What the tables don't take now is told the next time."""
+    try:
+        sites = gateway_sites()
+        writer, _ = sites.everything()
+        if writer.setback != why:
+            sites.mark(replace(writer, setback=why))
+    except Exception as error:  # noqa: BLE001 - the boundary: it is told, and nothing depends on it
+        log.debug("Who waits could not be told: %s", failure_of(error).message)
 
 
 def _kept(state: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +115,7 @@ class _Look:
                 return self._next(_FRESH, wait)
         gateway = self._gateway()
         if gateway is not None and is_busy(gateway):
+            _tell(f"{describe(gateway['id'])} is being written")
             return _again(self.state, 2 * self.state["poll_seconds"])
         if just_ended:
             self._settle(gateway, ended or {})
@@ -137,6 +152,7 @@ class _Look:
                 limit=verdict.limit,
                 trouble=verdict.trouble,
                 setbacks=verdict.setbacks,
+                setback=failure.message,
             )
         else:
             self.retries = 0
@@ -170,7 +186,7 @@ class _Look:
         ours = self.writer.our_failure and provisioning_state(gateway).lower() == "failed"
         writer = replace(self.writer, places=decided.places, our_failure=ours)
         if nobody_waits:
-            writer = replace(writer, limit=None, trouble=None, setbacks=0)
+            writer = replace(writer, limit=None, trouble=None, setbacks=0, setback="")
         if decided.failed:
             writer = replace(writer, limit=None)
         if decided.marks or decided.gone or writer != self.writer:
@@ -242,7 +258,7 @@ class _Look:
         if operation is None:
             sent["ended"] = {"state": "succeeded"}
         try:
-            self._mark(replace(self.writer, phase=RUNNING, operation=operation))
+            self._mark(replace(self.writer, phase=RUNNING, operation=operation, setback=""))
         except Exception as failure:  # noqa: BLE001 - the PUT is under way: what it is called travels in the state
             log.warning("The operation of the gateway's PUT could not be recorded: %s", failure_of(failure).message)
         return self._next(sent, self.state["poll_seconds"])
@@ -251,13 +267,14 @@ class _Look:
         failure = error.failure
         if error.status in _UNKNOWN:
             log.warning("The gateway's PUT had no usable answer (%s); looking whether it was taken", failure.code)
+            _tell(failure.message)
             return self._next(_FRESH, self.state["poll_seconds"])
         if error.status == 412:
             self._mark(replace(self.writer.at_rest(), batch={}))
             return self._next(_FRESH, self.state["poll_seconds"])
         if failure.transient:
             log.warning("The gateway's PUT was refused for now: %s (%s)", failure.message, failure.code)
-            self._mark(replace(self.writer.at_rest(), batch={}))
+            self._mark(replace(self.writer.at_rest(), batch={}, setback=failure.message))
             answer = self._after_trouble()
             return answer if failure.retry_after is None else {**answer, "wait": failure.retry_after}
         verdict = blame(failure, error.codes, gateway, self.rows, self.writer)
@@ -272,7 +289,7 @@ class _Look:
         failed = [row.failed(failure) for row in self.rows if row.is_waiting and row not in gone]
         if failed or gone:
             log.error("%d sites can't be written: %s", len(failed), failure.message)
-        writer = replace(self.writer, limit=None, trouble=None, setbacks=0)
+        writer = replace(self.writer, limit=None, trouble=None, setbacks=0, setback="")
         if failed or gone or writer != self.writer:
             self._mark(writer, failed, gone)
         return {"end": True}

@@ -11,7 +11,7 @@ from typing import Any
 
 from shared import logs
 from shared.activity import failure_of
-from shared.arm.client import Accepted, arm
+from shared.arm.client import Accepted, arm, describe
 from shared.arm.failures import ArmError
 from shared.clock import timestamp, utc_now
 from shared.errors import ConfigurationException, Failure
@@ -64,6 +64,8 @@ def hub_round(payload: dict) -> dict:  # type: ignore[type-arg]
     except Exception as error:  # noqa: BLE001 - the boundary: the writer must never fail, its waiters depend on it
         failure = failure_of(error)
         log.warning("The hub's writer waits: %s (%s)", failure.message, failure.code)
+        if failure.error != "StorageException":
+            _tell(failure)
         grown = setback_wait(payload, payload["setbacks"])
         return {"wait": grown if failure.retry_after is None else failure.retry_after, "setback": True}
 
@@ -73,7 +75,7 @@ def _look(payload: dict[str, Any]) -> Answer:
     writer, rows = turns.everything()
     if left := writer.held_by_another(held, now):
         return {"wait": min(left, 5 * payload["poll_seconds"])}
-    mine = HubWriter(held, timestamp(lease_until(now, _call_seconds())), writer.etag)
+    mine = HubWriter(held, timestamp(lease_until(now, _call_seconds())), writer.etag, trouble=writer.trouble)
     marks, gone = _marks(rows, payload.get("results") or [])
     writer = turns.mark(mine, marks, gone)
     if marks or gone:
@@ -83,6 +85,11 @@ def _look(payload: dict[str, Any]) -> Answer:
     hub = arm().get(arm().ids.hub_vnet)
     if hub is None:
         raise ConfigurationException("The hub's VNet isn't there.", hint="Check HUB_VNET_NAME.", transient=True)
+    # Somebody else's write: a call now would only be refused.
+    busy = is_being_written(hub)
+    mine = replace(mine, trouble=f"{describe(hub['id'])} is being written" if busy else "")
+    if mine.trouble != writer.trouble:
+        writer = turns.mark(replace(mine, etag=writer.etag))
     look = decide(
         hub,
         rows,
@@ -101,8 +108,7 @@ def _look(payload: dict[str, Any]) -> Answer:
         pace = payload.get("took") or 2 * payload["poll_seconds"]
         queue = {"queue": tuple(look.queue), "looked_at": timestamp(now), "pace": pace}
         turns.mark(replace(mine, etag=writer.etag, **queue))
-    if is_being_written(hub):
-        # Somebody else's write: a call now would only be refused.
+    if busy:
         return {"wait": payload["poll_seconds"], "not_after": mine.not_after}
     return {
         "not_after": mine.not_after,
@@ -233,6 +239,7 @@ def _asked(operation: dict[str, Any], payload: dict[str, Any]) -> tuple[str, flo
         progress = arm().poll(known)
     except ArmError as error:
         if error.failure.transient:
+            _tell(error.failure)
             return RUNNING, max(error.failure.retry_after or 0.0, payload["poll_seconds"]), None
         return AGAIN, 0.0, None
     if progress.state == "running":
@@ -254,9 +261,24 @@ def _guarded(payload: dict[str, Any], begin: Callable[[dict[str, Any]], Answer])
         return {"state": HEAL, "wait": 0.0}
     if failure.transient:
         log.warning("A peering was refused for now: %s (%s)", failure.message, failure.code)
+        _tell(failure, payload.get("next") or payload.get("turn"))
         wait = payload["poll_seconds"] if failure.retry_after is None else failure.retry_after
         return {"state": AGAIN, "wait": wait, "alone": failure.details.get("status") not in _NOT_ABOUT_ONE}
     return _failed(failure)
+
+
+def _tell(failure: Failure, turn: dict[str, Any] | None = None) -> None:
+    """Lets those who wait know what for: whose turn didn't work at the last try, or else all. What the tables don't take
+    now is told the next time."""
+    try:
+        turns = hub_turns()
+        row, writer = turns.look(turn["key"] if turn else "")
+        if turn is None and writer.etag and writer.trouble != failure.message:
+            turns.mark(replace(writer, trouble=failure.message))
+        elif turn and row and row.desired_version == turn["version"] and row.trouble != failure.message:
+            turns.mark(writer, [replace(row, trouble=failure.message)])
+    except Exception as error:  # noqa: BLE001 - the boundary: it is told, and nothing depends on it
+        log.debug("Who waits could not be told: %s", failure_of(error).message)
 
 
 def _begun(accepted: Accepted, payload: dict[str, Any]) -> Answer:

@@ -68,12 +68,17 @@ def delete_peering(call: Call, run: RunRow) -> Outcome:
 
 def _waiting(row: TurnRow, writer: HubWriter, run: RunRow) -> Pending:
     """Asked again shortly before its turn can be over; the polls of those who wait make sure that the writer runs."""
+    reason = "waiting for the hub's turn"
+    if row.trouble:
+        reason += f"; the last try did not work: {row.trouble}"
+    elif writer.trouble:
+        reason += f", whose writer waits itself: {writer.trouble}"
     usual = Policy.from_data(run.policy).poll_wait(None)
     left = writer.seconds_until(row, utc_now(), current_settings().hub_batch)
     if left <= usual:
-        return Pending("waiting for the hub's turn", wakes="hub")
+        return Pending(reason, wakes="hub")
     wait = min(left, MOST_POLLS_SKIPPED * usual)
-    return Pending("waiting for the hub's turn", wait, wait_in_full=True, wakes="hub")
+    return Pending(reason, wait, wait_in_full=True, wakes="hub")
 
 
 def _why(row: TurnRow) -> Failure:

@@ -34,7 +34,7 @@ class TurnRow(Wish):
     """One spoke's wish: to be peered with the hub, or not to be.
 
     vnet_id: the spoke's VNet; a peering of ours is one of our name whose other side is that VNet, or the hub's.
-    Versions, `since` and `error` are those of a gateway's site.
+    Versions, `since` and `error` are those of a gateway's site.  trouble: why the last try did not work; it is tried again.
     """
 
     spoke_id: int
@@ -50,7 +50,11 @@ class TurnRow(Wish):
     applied_version: int = 0
     failed_version: int = 0
     error: Failure | None = None
+    trouble: str = ""
     etag: str | None = None
+
+    def applied(self) -> "TurnRow":
+        return replace(super().applied(), trouble="")
 
     @property
     def row_key(self) -> str:
@@ -61,7 +65,8 @@ class TurnRow(Wish):
         if self.wanted == wanted and not (self.has_failed and self.deployment_id != deployment_id):
             return self
         version = self.desired_version + 1
-        return replace(self, wanted=wanted, deployment_id=deployment_id, desired_version=version, since=now, error=None)
+        new = replace(self, wanted=wanted, deployment_id=deployment_id, desired_version=version, since=now)
+        return replace(new, error=None, trouble="")
 
     def as_entity(self, partition: str) -> dict[str, Any]:
         return {
@@ -79,14 +84,16 @@ class TurnRow(Wish):
             "applied_version": self.applied_version,
             "failed_version": self.failed_version,
             "since": self.since,
+            **packed("trouble", self.trouble),
             **packed("error", self.error.as_data() if self.error else None),
         }
 
     @classmethod
     def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "TurnRow":
-        error = unpacked(entity, "error")
-        known = {name: entity[name] for name in cls.__dataclass_fields__ if name in entity and name != "error"}
-        return cls(**{**known, "error": Failure.from_data(error) if error else None, "etag": etag})
+        error, trouble = unpacked(entity, "error"), unpacked(entity, "trouble", "")
+        known = {name: entity[name] for name in cls.__dataclass_fields__ if name in entity}
+        told = {"error": Failure.from_data(error) if error else None, "trouble": trouble}
+        return cls(**{**known, **told, "etag": etag})
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,8 @@ class HubWriter:
     """Who writes the hub's peerings, and until when nobody else may: the fence of all marks.
 
     queue: the spokes whose hub side was still to be written at the last look, in order.  looked_at: when that was.
-    pace: seconds that a hub side takes.  They only tell those who wait how long it may last.
+    pace: seconds that a hub side takes.  They only tell those who wait how long it may last.  trouble: why the writer
+    itself waits.
     """
 
     nonce: str = ""
@@ -103,6 +111,7 @@ class HubWriter:
     queue: tuple[int, ...] = ()
     looked_at: str = ""
     pace: float = 0.0
+    trouble: str = ""
 
     @property
     def row_key(self) -> str:
@@ -117,6 +126,7 @@ class HubWriter:
             "looked_at": self.looked_at,
             "pace": self.pace,
             **packed("queue", self.queue),
+            **packed("trouble", self.trouble),
         }
 
     @classmethod
@@ -128,6 +138,7 @@ class HubWriter:
             tuple(unpacked(entity, "queue", ())),
             entity.get("looked_at", ""),
             entity.get("pace", 0.0),
+            unpacked(entity, "trouble", ""),
         )
 
     def held_by_another(self, nonce: str, now: datetime) -> float:

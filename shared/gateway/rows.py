@@ -144,7 +144,8 @@ class GatewayWriter:
     nonce: of the last PUT.  not_after: no PUT of that nonce is sent after this moment.  batch: the waiting sites that
     the PUT changes, with their versions.  limit: how many may go into one PUT while a culprit is looked for.
     setbacks: failures in a row that named nobody and may pass.  our_failure: that a PUT of ours left the gateway
-    `Failed`.  trouble: why all wait.  places: how many sites the gateway had room for at the last look.
+    `Failed`.  trouble: why all wait.  setback: why the writer waits, though it may pass.  places: how many sites the
+    gateway had room for at the last look.
     began, took: when the last PUT was sent, and how many seconds the last one took that succeeded.
     foreign: a digest of each element that isn't ours, as the last PUT sent it.  removed: the last sites that were taken
     off, by client.
@@ -159,6 +160,7 @@ class GatewayWriter:
     setbacks: int = 0
     our_failure: bool = False
     trouble: Failure | None = None
+    setback: str = ""
     places: int | None = None
     began: str = ""
     took: float | None = None
@@ -190,6 +192,7 @@ class GatewayWriter:
             **packed("operation", self.operation),
             **packed("batch", self.batch),
             **packed("trouble", self.trouble.as_data() if self.trouble else None),
+            **packed("setback", self.setback),
             **packed("foreign", self.foreign),
             **packed("removed", {client: asdict(gone) for client, gone in self.removed.items()}),
         }
@@ -207,6 +210,7 @@ class GatewayWriter:
             setbacks=entity.get("setbacks", 0),
             our_failure=entity.get("our_failure", False),
             trouble=Failure.from_data(trouble) if trouble else None,
+            setback=unpacked(entity, "setback", ""),
             places=None if places < 0 else places,
             began=entity.get("began", ""),
             took=entity.get("took") or None,

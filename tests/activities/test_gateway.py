@@ -388,6 +388,26 @@ def test_a_writer_that_is_killed_anywhere_goes_on(
     assert isinstance(world.step(run, "update_agw", private_ip="10.11.2.4"), Done)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", GATEWAY, 403), ("GET", "/operations/", 500), ("PUT", GATEWAY, 429), ("PUT", GATEWAY, 500)],
+)
+def test_who_waits_is_told_what_the_writer_waits_for(world: World, method: str, path: str, status: int) -> None:
+    run, _ = world.want_site(1)
+    world.azure.fault(method=method, path=path, times=4, mode="refuse", status=status, message="Not before noon.")
+    reasons = []
+
+    def ask(name: str) -> None:
+        outcome = world.step(run, "update_agw", private_ip="10.11.1.4")
+        reasons.append(outcome.reason if isinstance(outcome, Pending) else "")
+
+    world.before_call = ask
+    world.write_gateway()
+    assert any("Not before noon." in reason for reason in reasons)
+    assert world.reaches(1)
+    assert gateway_sites().everything()[0].setback == ""
+
+
 def test_a_round_that_runs_twice_writes_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.want_site(1)
     call = world.call

@@ -195,6 +195,37 @@ def test_a_throttled_write_waits_as_long_as_it_is_told(world: World) -> None:
     assert (world.now.moment - began).total_seconds() > 17
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/virtualNetworks/hub-vnet$", 403),
+        ("GET", "/operations/", 500),
+        ("PUT", "hub-to-spoke-1$", 429),
+        ("PUT", "hub-to-spoke-1$", 500),
+        ("PUT", "spoke-1-to-hub$", 500),
+    ],
+)
+def test_who_waits_is_told_what_for(world: World, method: str, path: str, status: int) -> None:
+    runs = ready(world, 1, 2)
+    world.azure.fault(method=method, path=path, times=4, mode="refuse", status=status, message="Not before noon.")
+    told: dict[int, list[str]] = {1: [], 2: []}
+
+    def ask(name: str) -> None:
+        for number, run in zip(told, runs, strict=True):
+            outcome = world.step(run, "create_peering")
+            told[number].append(outcome.reason if isinstance(outcome, Pending) else "")
+
+    world.before_call = ask
+    world.write_hub()
+    assert any("Not before noon." in reason for reason in told[1])
+    assert any("Not before noon." in reason for reason in told[2]) == (method == "GET"), (
+        "it was not about the other one"
+    )
+    assert all(states(world, number) == ("Connected", "Connected") for number in told)
+    writer, rows = hub_turns().everything()
+    assert [writer.trouble, *(row.trouble for row in rows)] == [""] * 3
+
+
 def test_a_peering_that_leads_elsewhere_is_neither_changed_nor_removed(world: World) -> None:
     runs = ready(world, 1, 2)
     a_vnet(world, 77)

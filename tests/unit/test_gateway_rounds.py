@@ -195,6 +195,7 @@ def test_rows_survive_the_table():
         1,
         True,
         unsuitable(None),
+        "Not now.",
         99,
         NOW,
         40.5,
