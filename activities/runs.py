@@ -1,9 +1,10 @@
 """The run's own records: begun, rolling back, ended. They are no steps, and keep trying until the table answers."""
 
+import logging
 from typing import Any
 
 from shared.activity import failure_of, record, undo
-from shared.arm.client import arm
+from shared.arm.client import Arm, arm
 from shared.clock import timestamp
 from shared.errors import Failure
 from shared.leftovers import leftovers, named_by
@@ -11,6 +12,8 @@ from shared.outcomes import Call, Cancelled, Done, Failed, Outcome
 from shared.steps import STEP_NUMBERS
 from shared.tables.records import Records
 from shared.tables.rows import TERMINAL, RunRow, SpokeRow, StepRow
+
+log = logging.getLogger(__name__)
 
 MOST_LOOKS = 6
 # So that all these looks come to an end before the saga stops waiting for them.
@@ -165,9 +168,17 @@ def list_left_behind(call: Call, run: RunRow) -> Outcome:
                 and (failure.retry_after or 0.0) <= LONGEST_PAUSE_SECONDS
             ):
                 return Failed(failure)
-            found = named_by(name, run, azure.ids.of(run.plan))
+            found = _perhaps_left(azure, run, name)
         left += [{"step": name, "resource": resource, "reason": reason} for resource in found]
     return Done(f"{len(left)} left behind", {"left_behind": left})
+
+
+def _perhaps_left(azure: Arm, run: RunRow, undo: str) -> list[str]:
+    try:
+        return leftovers(azure, run, undo, in_doubt=True)
+    except Exception as error:  # noqa: BLE001 - the tables don't answer: then what the plan names may be there
+        log.warning("What %s left behind can't be looked up: %s", undo, failure_of(error).message)
+        return named_by(undo, run, azure.ids.of(run.plan))
 
 
 @undo

@@ -3,6 +3,7 @@
 from functools import partial
 
 from shared.arm.client import Arm
+from shared.arm.failures import ArmError
 from shared.arm.ids import ResourceIds
 from shared.arm.reconcile import Owner, made_by
 from shared.gateway.document import element_id, element_named
@@ -12,28 +13,29 @@ from shared.hub import leads_to, turn_key
 from shared.tables.rows import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
 
 
-def leftovers(azure: Arm, run: RunRow, undo: str) -> list[str]:
+def leftovers(azure: Arm, run: RunRow, undo: str, *, in_doubt: bool = False) -> list[str]:
     """What this undo should have removed and is still there: ids of resources, or what else it is called.
 
-    What is not this spoke's own is not left behind by it, whatever its name. Raises when somebody doesn't answer.
+    What is not this spoke's own is not left behind by it, whatever its name. in_doubt: what ARM doesn't tell about may be
+    there, and is named; otherwise it raises. When the tables don't answer it always does.
     """
     ids, plan = azure.ids.of(run.plan), run.plan
     match undo:
         case "remove_from_agw":
-            return _of_the_site(azure, run)
+            return _of_the_site(azure, run, in_doubt)
         case "delete_peering":
-            return _of_the_peering(azure, run)
+            return _of_the_peering(azure, run, in_doubt)
         case "release_reservations":
             from shared.tables.reservations import holds_reservations
 
             return [f"reservations of spoke {run.spoke_id}"] if holds_reservations(run) else []
         case _:
             owned = made_by(plan.made_by)
-            return [each for each in named_by(undo, run, ids) if _is_there(azure, each, owned)]
+            return [each for each in named_by(undo, run, ids) if _is_there(azure, each, owned, in_doubt)]
 
 
 def named_by(undo: str, run: RunRow, ids: ResourceIds) -> list[str]:
-    """The ids of what an undo removes, for when nobody can say whether it is there."""
+    """The ids of what an undo removes, whether it is there or not."""
     plan = run.plan
     return {
         "remove_from_agw": [
@@ -53,12 +55,17 @@ def named_by(undo: str, run: RunRow, ids: ResourceIds) -> list[str]:
     }[undo]
 
 
-def _is_there(azure: Arm, resource_id: str, owned: Owner) -> bool:
-    resource = azure.get(resource_id)
+def _is_there(azure: Arm, resource_id: str, owned: Owner, in_doubt: bool) -> bool:
+    try:
+        resource = azure.get(resource_id)
+    except ArmError:
+        if not in_doubt:
+            raise
+        return True
     return resource is not None and owned(resource)
 
 
-def _of_the_site(azure: Arm, run: RunRow) -> list[str]:
+def _of_the_site(azure: Arm, run: RunRow, in_doubt: bool) -> list[str]:
     """The elements of the site that the gateway holds; without any, the row that still asks for something."""
     from shared.tables.sites import gateway_sites
 
@@ -66,7 +73,12 @@ def _of_the_site(azure: Arm, run: RunRow) -> list[str]:
     row, _ = gateway_sites().look(key)
     if row is None or row.made_by != run.plan.made_by:
         return []
-    gateway = azure.get(azure.ids.gateway) if row.owned else None
+    try:
+        gateway = azure.get(azure.ids.gateway) if row.owned else None
+    except ArmError:
+        if not in_doubt:
+            raise
+        return named_by("remove_from_agw", run, azure.ids.of(run.plan))
     elements = [
         element_id(gateway, collection, name)
         for collection, name in row.names.by_collection().items()
@@ -75,7 +87,7 @@ def _of_the_site(azure: Arm, run: RunRow) -> list[str]:
     return elements or [f"{key} in the table {GATEWAY_SITES_TABLE}"]
 
 
-def _of_the_peering(azure: Arm, run: RunRow) -> list[str]:
+def _of_the_peering(azure: Arm, run: RunRow, in_doubt: bool) -> list[str]:
     """The sides that are there; without any, the row that still asks for something."""
     from shared.tables.turns import hub_turns
 
@@ -88,6 +100,6 @@ def _of_the_peering(azure: Arm, run: RunRow) -> list[str]:
     there = [
         side
         for side, other in ((hub_side, row.vnet_id), (spoke_side, ids.hub_vnet))
-        if _is_there(azure, side, partial(leads_to, vnet_id=other))
+        if _is_there(azure, side, partial(leads_to, vnet_id=other), in_doubt)
     ]
     return there or [f"{key} in the table {HUB_TURNS_TABLE}"]

@@ -14,10 +14,12 @@ from activities.vnet import delete_vnet
 from shared.arm.client import arm
 from shared.gateway.rows import wish
 from shared.gateway.sites import names_of, site_of
+from shared.hub import TurnRow
 from shared.plan import our_tags
 from shared.settings import Settings
 from shared.tables.rows import RunRow
 from shared.tables.sites import gateway_sites
+from shared.tables.turns import hub_turns
 from tests.activities.conftest import forget_app
 from tests.activities.far_side import LocalAzure, a_plan, a_run, call_of, recorded
 
@@ -117,3 +119,17 @@ def test_who_is_throttled_for_long_is_not_asked_again(settings: Settings, azure:
     azure.fault(method="GET", path="networkSecurityGroups", times=1, mode="refuse", status=429, retry_after=600)
     (left,) = left_behind(run, LEFT)["result"]["left_behind"]
     assert left["resource"] == nsg_id
+
+
+def test_of_two_sides_only_the_one_that_nobody_can_be_asked_about_is_doubtful(
+    settings: Settings, azure: LocalAzure
+) -> None:
+    run = rolling_back()
+    ids, plan = arm().ids, run.plan
+    vnet_id, hub_side = ids.of(plan).vnet(plan.vnet_name), ids.hub_peering(plan.hub_peering_name)
+    sides = (vnet_id, plan.hub_peering_name, plan.spoke_peering_name)
+    made = {"wanted": False, "forwarded": False, "desired_version": 1, "since": run.created_at}
+    hub_turns().wish(TurnRow(plan.spoke_id, plan.made_by, run.deployment_id, *sides, **made))
+    azure.fault(method="GET", path=f"{plan.hub_peering_name}$", times=100, mode="refuse", status=403)
+    (left,) = left_behind(run, {"delete_peering": "refused"})["result"]["left_behind"]
+    assert left["resource"] == hub_side
