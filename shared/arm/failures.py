@@ -145,7 +145,9 @@ RULES: dict[str, Rule] = {
 }
 
 # Foreign trouble: not of the caller's making, so it is worth waiting for somebody to mend it.
-_RETRIED_STATUSES = frozenset({0, 408, 429, 500, 502, 503, 504})
+_RETRIED_STATUSES = frozenset({0, 408, 412, 429, 500, 502, 503, 504})
+# More than any error that Azure writes; one that embeds others must not burst the records.
+_LONGEST_MESSAGE = 4000
 _QUOTA = re.compile(
     r"approved (?P<family>.+?) Cores quota.*?Location: (?P<location>\S+?),.*?Current Limit: (?P<limit>\d+), "
     r"Current Usage: (?P<used>\d+), Additional Required: (?P<more>\d+)",
@@ -190,6 +192,8 @@ def failure_of_error(
         code, message, transient, hint, more = _operation_not_allowed(codes, message, status)
     elif status in (429, 503):
         transient = True
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[:_LONGEST_MESSAGE]}…"
     if transient and retry_after is None and (named := _RETRIED_IN.search(message)):
         retry_after = float(named[1])
     details: dict[str, Any] = {"azure_code": codes[0] if codes else None, "status": status, **more}

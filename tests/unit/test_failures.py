@@ -100,6 +100,16 @@ def test_a_body_that_is_no_arm_error_is_judged_by_the_status(body: bytes) -> Non
     assert not failure_of_error(error_object(body), status=400)[0].transient
 
 
+@pytest.mark.parametrize("error", [None, {"code": "ConditionNotMet", "message": "The condition was not met."}])
+def test_what_was_changed_meanwhile_is_looked_at_again_whatever_its_code(error: dict[str, str] | None) -> None:
+    assert failure_of_error(error, status=412)[0].transient
+
+
+def test_a_message_that_embeds_others_does_not_burst_the_records() -> None:
+    failure, _ = failure_of_error({"code": "Conflict", "message": "again and " * 100_000}, status=409)
+    assert len(failure.message) < 5000
+
+
 def test_pascal_case_bodies_are_read() -> None:
     inner = {
         "Code": "ResourceGroupDeletionBlocked",
