@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shared.arm.api_versions import api_version_of
-from shared.arm.failures import ArmError, error_object, error_of_exception, failure_of_error
+from shared.arm.failures import PASSES, ArmError, error_object, error_of_exception, failure_of_error
 from shared.arm.ids import ResourceIds, ids_of, name_of, type_of
 from shared.errors import Failure
 from shared.outcomes import Operation
@@ -65,7 +65,10 @@ class Arm:
             if "SubscriptionNotFound" in error.codes:
                 raise error
             return None
-        return self._document(response, resource_id)
+        document = self._document(response, resource_id)
+        if "id" not in document:
+            raise _unreadable(response, resource_id)
+        return document
 
     def get_all(
         self, path: str, *, api_version: str | None = None, params: dict[str, str] | None = None
@@ -75,7 +78,9 @@ class Arm:
         response = self._send("GET", path, api_version=api_version, params=params)
         while True:
             page = self._document(response, path)
-            items.extend(page.get("value", []))
+            if not isinstance(page.get("value"), list):
+                raise _unreadable(response, path)
+            items.extend(page["value"])
             if not page.get("nextLink"):
                 return items
             response = self._send("GET", page["nextLink"], api_version=None)
@@ -121,7 +126,9 @@ class Arm:
                 raise error
             return Progress("failed", failure=error.failure, codes=error.codes)
         body = self._document(response, operation.url.split("?")[0])
-        status = str(body.get("status", "")).lower()
+        status = str(body.get("status") or "").lower()
+        if not status:
+            raise _unreadable(response, operation.url.split("?")[0])
         if status == "succeeded":
             return Progress("succeeded")
         if status in _RUNNING:
@@ -207,18 +214,16 @@ class Arm:
         return ResourceManagementClient(self._credential, self.settings.subscription_id, **keywords)
 
     def _document(self, response: "HttpResponse", target: str, statuses: tuple[int, ...] = (200,)) -> dict[str, Any]:
-        if response.status_code not in statuses:
+        if response.status_code >= 400:
             raise self._error(response, target)
+        if response.status_code not in statuses:
+            raise _unreadable(response, target)
         try:
             body = response.json() if response.content else {}
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            failure = Failure(
-                "AzureResourceException", "UnreadableAnswer", "Azure Resource Manager's answer is no JSON document.",
-                details={"resource": target, "status": response.status_code}, transient=True,
-            )  # fmt: skip
-            raise ArmError(failure, response.status_code)
+            raise _unreadable(response, target)
         return body
 
     def _error(self, response: "HttpResponse", target: str) -> ArmError:
@@ -230,6 +235,14 @@ class Arm:
             target=target,
         )
         return ArmError(failure, response.status_code, codes)
+
+
+def _unreadable(response: "HttpResponse", target: str) -> ArmError:
+    """An answer that says that all is well, and doesn't say what is: of a proxy in between, for example."""
+    message = f"Azure Resource Manager's answer ({response.status_code}) is not the document that was asked for."
+    details = {"resource": target, "status": response.status_code}
+    failure = Failure("AzureResourceException", "UnreadableAnswer", message, PASSES, details, transient=True)
+    return ArmError(failure, response.status_code)
 
 
 def _operation(response: "HttpResponse") -> Operation | None:

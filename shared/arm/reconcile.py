@@ -4,6 +4,7 @@ Level-triggered: every call decides from what ARM holds now, so that a lost repl
 changes nothing. Writes only what is absent or ours.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from shared.arm.failures import ArmError
 from shared.errors import Failure
 from shared.outcomes import Call, Done, Failed, Operation, Outcome, Pending
 from shared.wanted import still_wanted
+
+log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 Owner = Callable[[Document], bool]
@@ -32,8 +35,8 @@ def provisioning_state(document: Document) -> str:
 
 
 def follow(arm: Arm, operation: Operation | None, what: str) -> Outcome | None:
-    """Asks after the operation that an earlier call started. None when it is over and well, or unknown by now: then the
-    resource itself tells the rest."""
+    """Asks after the operation that an earlier call started. None when it is over and well, or can't be asked after: then
+    the resource itself tells the rest."""
     if operation is None:
         return None
     try:
@@ -43,7 +46,9 @@ def follow(arm: Arm, operation: Operation | None, what: str) -> Outcome | None:
             return Pending(
                 error.failure.message, error.failure.retry_after, wait_in_full=error.failure.retry_after is not None
             )
-        return Failed(error.failure)
+        # That the question is refused says nothing of the operation, which goes on.
+        log.warning("%s can't be asked after: %s", what, error.failure.message)
+        return None
     if progress.state == "running":
         return Pending(f"{what} is under way", progress.wait)
     if progress.state == "failed" and progress.failure:
@@ -87,8 +92,9 @@ def ensure(
     body = document() if callable(document) else document
     still_wanted()
     accepted = arm.put(resource_id, body, headers=_only_over(existing))
-    if accepted.operation is None and accepted.body and provisioning_state(accepted.body) == "Succeeded":
-        return Done(f"{named}: ready", result(accepted.body))
+    whole = accepted.body if accepted.body and accepted.body.get("properties") else None
+    if accepted.operation is None and whole and provisioning_state(whole) == "Succeeded":
+        return Done(f"{named}: ready", result(whole))
     return _started(accepted, what)
 
 

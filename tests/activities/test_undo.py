@@ -61,6 +61,36 @@ def test_a_spoke_is_undone_in_the_group_that_it_was_made_in(
     assert azure.find(nsg_id) is None
 
 
+def test_an_operation_that_nobody_may_ask_after_is_over_when_the_resource_says_so(
+    settings: Settings, azure: LocalAzure
+) -> None:
+    run = rolling_back()
+    nsg_id = an_nsg(azure, run)
+    call = call_of(run, "delete_nsg")
+    operation = delete_nsg(call)["operation"]
+    azure.fault(method="GET", path="/operations/", times=100, mode="refuse", status=403)
+    answer = delete_nsg(call | {"operation": operation})
+    assert (answer["outcome"], answer.get("forget_operation")) == ("pending", True)
+    azure.advance(60)
+    assert delete_nsg(call)["outcome"] == "done"
+    assert azure.find(nsg_id) is None
+
+
+NO_RESOURCE = [(204, ""), (200, "{}"), (200, "[]"), (200, "<html>"), (302, "")]
+
+
+@pytest.mark.parametrize(("status", "body"), NO_RESOURCE)
+def test_an_answer_that_is_no_resource_is_asked_for_again(
+    settings: Settings, azure: LocalAzure, status: int, body: str
+) -> None:
+    run = rolling_back()
+    an_nsg(azure, run)
+    azure.fault(method="GET", path="networkSecurityGroups", mode="refuse", status=status, body=body)
+    answer = delete_nsg(call_of(run, "delete_nsg"))
+    assert answer["failure"]["code"] == "UnreadableAnswer"
+    assert answer["failure"]["transient"] is True
+
+
 @pytest.mark.parametrize("undo", [delete_vm, delete_os_disk, delete_nic, delete_vnet, delete_nsg])
 def test_what_went_with_its_resource_group_is_gone(settings: Settings, azure: LocalAzure, undo: Activity) -> None:
     run = rolling_back(resource_group="a-group-that-is-gone")

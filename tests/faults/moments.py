@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tests.faults.wire import Mishap
 from tests.faults.world import Moment, World
 
-LAST_STEP = Mishap("create_vm: poll of PUT virtualMachines/{vm}", {"mode": "refuse", "status": 403})
+LAST_STEP = Mishap("create_vm: PUT virtualMachines/{vm}", {"mode": "fail_operation", "code": "AllocationFailed"})
 
 
 def _deploy(world: World) -> str:

@@ -16,7 +16,7 @@ MOMENTS = [
     for how in ("terminate", "terminate a little later", "purge")
 ]
 UNDO_NAMES = [undo.name for undo in UNDOS]
-LAST_STEP = Mishap("create_vm: poll of PUT virtualMachines/{vm}", {"mode": "refuse", "status": 403})
+LAST_STEP = Mishap("create_vm: PUT virtualMachines/{vm}", {"mode": "fail_operation", "code": "AllocationFailed"})
 WRITERS = {
     "gateway-hub-agw": ("gateway_round", "poll_gateway"),
     "hub-hub-vnet": ("hub_round", "write_hub_side", "write_spoke_side", "settle_spoke_sides"),
