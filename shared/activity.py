@@ -100,7 +100,8 @@ def _perform_and_record(function: Typed, wanted_in: frozenset[str] | None, call:
             _write_step(records, call, before, "cancelled", unwanted)
         return Cancelled(unwanted)
     if before is None or before.attempts < call.attempt:
-        before = _write_step(records, call, before, "in_progress", before.message if before else "") or before
+        why = call.again or (before.message if before else "")
+        before = _write_step(records, call, before, "in_progress", why) or before
     try:
         with while_wanted(lambda: _unwanted(records.run(call.deployment_id), wanted_in)):
             outcome = function(call, run)

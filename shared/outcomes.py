@@ -120,7 +120,8 @@ class Call:
 
     deployment_id: the run.  name: the step, undo or record activity.  number: its place in the run's list of steps,
     None for activities that are no step of their own.  given: results of earlier steps.  attempt: 1 for the first try.
-    operation: the long operation that an earlier call of this attempt started.
+    operation: the long operation that an earlier call of this attempt started.  again: why the attempt before did not
+    work; it may not have come to say so in the step's row.
     """
 
     deployment_id: str
@@ -130,6 +131,7 @@ class Call:
     given: dict[str, Any] = field(default_factory=dict)
     attempt: int = 1
     operation: Operation | None = None
+    again: str = ""
 
     def as_data(self) -> dict[str, Any]:
         data: dict[str, Any] = {
@@ -142,6 +144,8 @@ class Call:
         }
         if self.operation:
             data["operation"] = self.operation.as_data()
+        if self.again:
+            data["again"] = self.again
         return data
 
     @classmethod
@@ -154,4 +158,5 @@ class Call:
             given=data.get("given", {}),
             attempt=data.get("attempt", 1),
             operation=Operation.from_data(data.get("operation")),
+            again=data.get("again", ""),
         )

@@ -104,7 +104,7 @@ def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0)
             seconds = run.policy.refusal_wait(
                 run.call.deployment_id, run.call.name, run.call.attempt, failure.retry_after
             )
-            again = replace(run.call, attempt=run.call.attempt + 1, operation=None)
+            again = replace(run.call, attempt=run.call.attempt + 1, operation=None, again=failure.message)
             then = replace(run, call=again, waits=run.waits + 1, reason=failure.message)
             return Wait(_until(run, now, seconds), then)
         case Pending():

@@ -9,9 +9,17 @@ import pytest
 from activities.runs import save_to_storage
 from local.processes import running
 from local.recipes import tables_connection_string, tables_proxy_recipe
+from shared.activity import record
+from shared.clock import utc_now
+from shared.errors import Failure
+from shared.outcomes import Call, Done, Failed, Outcome
+from shared.policy import Policy
 from shared.progress import progress_of
 from shared.settings import Settings
+from shared.step_run import StepRun, Wait, next_move
+from shared.steps import STEP_NUMBERS
 from shared.tables.records import Records
+from shared.tables.rows import RunRow
 from tests.activities.conftest import forget_app
 from tests.activities.far_side import a_plan, a_run, call_of, recorded
 
@@ -48,3 +56,23 @@ def test_a_step_that_is_done_stays_done_when_the_reply_to_its_transaction_is_los
     assert progress["deployment_steps"][-1]["status"] == "completed", progress["deployment_steps"][-1]
 
     assert save_to_storage(call_of(run, "save_to_storage"))["outcome"] == "done"
+
+
+def test_an_attempt_says_why_it_is_needed_although_the_one_before_could_not(settings: Settings, tables: str) -> None:
+    """What fails because the table doesn't answer can't say so in its row: the next attempt does."""
+    run, number = recorded(a_run(a_plan())), STEP_NUMBERS["create_vnet"]
+    failed = Failed(Failure("StorageException", "NoAnswer", "Not before noon.", transient=True))
+    first = StepRun(Call(run.deployment_id, run.spoke_id, "create_vnet", number), Policy(), deadline_seconds=60).begun(
+        utc_now()
+    )
+    move = next_move(first, failed, utc_now())
+    assert isinstance(move, Wait)
+    seen = []
+
+    @record
+    def create_vnet(call: Call, run: RunRow) -> Outcome:
+        seen.append(Records().step(run.deployment_id, number))
+        return Done("made")
+
+    create_vnet(move.then.call.as_data())
+    assert [(row.attempts, row.message) for row in seen if row] == [(2, "Not before noon.")]
