@@ -4,14 +4,19 @@ The documents stay as ARM sent them, because a model that doesn't know a propert
 api-versions are ours; the SDK's own retries are off, because it would sleep out any Retry-After inside an activity.
 """
 
+import math
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shared.arm.api_versions import api_version_of
 from shared.arm.failures import PASSES, ArmError, error_object, error_of_exception, failure_of_error
 from shared.arm.ids import ResourceIds, ids_of, name_of, type_of
+from shared.clock import utc_now
 from shared.errors import Failure
 from shared.outcomes import Operation
 from shared.settings import Settings, current_settings
@@ -96,7 +101,7 @@ class Arm:
         """Starts writing a resource whole. The reply can be lost: GET before trying again."""
         response = self._send("PUT", resource_id, body=body, headers=headers, timeout=timeout)
         document = self._document(response, resource_id, statuses=(200, 201, 202))
-        return Accepted(_operation(response), _retry_after(response), document)
+        return Accepted(_operation(response), retry_after(response.headers, utc_now()), document)
 
     def delete(self, resource_id: str) -> Accepted:
         """Starts deleting a resource; one that isn't there is already deleted."""
@@ -108,12 +113,14 @@ class Arm:
             return Accepted(None, None, None, existed=False)
         if response.status_code not in (200, 202, 204):
             raise self._error(response, resource_id)
-        return Accepted(_operation(response), _retry_after(response), None, existed=response.status_code != 204)
+        return Accepted(
+            _operation(response), retry_after(response.headers, utc_now()), None, existed=response.status_code != 204
+        )
 
     def poll(self, operation: Operation) -> Progress:
         """Asks once after a long operation. HTTP trouble of the poll itself is an `ArmError`, the operation's own end is not."""
         response = self._send("GET", operation.url, api_version=None)
-        wait = _retry_after(response)
+        wait = retry_after(response.headers, utc_now())
         if response.status_code in (404, 410):
             return Progress("lost")
         if operation.form == "location":
@@ -230,7 +237,7 @@ class Arm:
         failure, codes = failure_of_error(
             error_object(response.content),
             status=response.status_code,
-            retry_after=_retry_after(response),
+            retry_after=retry_after(response.headers, utc_now()),
             request_id=response.headers.get("x-ms-request-id"),
             target=target,
         )
@@ -254,14 +261,25 @@ def _operation(response: "HttpResponse") -> Operation | None:
     return None
 
 
-def _retry_after(response: "HttpResponse") -> float | None:
-    """Retry-After in seconds (ARM sends numbers; `x-ms-retry-after-ms` comes from a few providers)."""
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Retry-After in seconds (ARM sends numbers; `x-ms-retry-after-ms` comes from a few providers, a date from proxies).
+    None for what is neither."""
     for name, unit in (("x-ms-retry-after-ms", 0.001), ("Retry-After", 1.0)):
+        text = headers.get(name, "")
         try:
-            return max(float(response.headers[name]) * unit, 0.0)
-        except (KeyError, ValueError):
-            continue
+            seconds = float(text) * unit
+        except ValueError:
+            seconds = _seconds_until(text, now)
+        if math.isfinite(seconds):
+            return max(seconds, 0.0)
     return None
+
+
+def _seconds_until(date: str, now: datetime) -> float:
+    try:
+        return (parsedate_to_datetime(date) - now).total_seconds()
+    except (ValueError, TypeError):  # no date, or one without its zone
+        return math.nan
 
 
 @cache

@@ -2,12 +2,14 @@
 
 import inspect
 import json
+from datetime import UTC, datetime
 
 import pytest
 import requests
 from azure.core import exceptions as sdk
 from azure.core.pipeline.transport import HttpRequest, RequestsTransportResponse
 
+from shared.arm.client import retry_after
 from shared.arm.failures import RULES, ArmError, error_object, error_of_exception, failure_of_error
 
 # code, HTTP status, whether it passes by itself
@@ -89,6 +91,22 @@ def test_a_wait_that_only_the_message_names_is_honoured() -> None:
     message = "Operation PutX (guid) is updating resource r. The call can be retried in 14 seconds."
     error = {"code": "RetryableError", "details": [{"code": "RetryableErrorDueToAnotherOperation", "message": message}]}
     assert failure_of_error(error, status=429)[0].retry_after == 14
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "seconds"),
+    [
+        ("Retry-After", "17", 17),
+        ("x-ms-retry-after-ms", "1500", 1.5),
+        ("Retry-After", "-1", 0),
+        ("Retry-After", "Wed, 21 Oct 2026 07:28:30 GMT", 30),
+        ("Retry-After", "Wed, 21 Oct 2026 07:00:00 GMT", 0),
+        *(("Retry-After", garbage, None) for garbage in ("", "soon", "nan", "inf", "1e999", "Wed, 99 Oct 2026")),
+    ],
+)
+def test_retry_after_is_read_in_all_its_forms_and_garbage_is_none(name: str, value: str, seconds: float | None) -> None:
+    assert retry_after({name: value}, datetime(2026, 10, 21, 7, 28, tzinfo=UTC)) == seconds
+    assert retry_after({}, datetime(2026, 10, 21, 7, 28, tzinfo=UTC)) is None
 
 
 @pytest.mark.parametrize(
