@@ -17,7 +17,7 @@ from shared.clock import nonce, parse_timestamp, timestamp, utc_now
 from shared.errors import Failure
 from shared.gateway.blame import blame
 from shared.gateway.capacity import is_busy, provisioning_state, unsuitable
-from shared.gateway.document import Document, elements_digest, foreign_changes, foreign_digests
+from shared.gateway.document import Document, elements_digest, foreign_changes, foreign_digests, is_whole
 from shared.gateway.rounds import Round, decide, landed, unkept
 from shared.gateway.rows import AT_REST, RUNNING, SENDING, GatewayWriter, Removed, SiteRow, names_of_ours
 from shared.gateway.writer import fence_until, gather_wait, may_send, remembered, unanswered_for
@@ -140,6 +140,8 @@ class _Look:
         if not ours:
             # Perhaps it was never sent. A gateway that is `Failed` now was in order before, or left so by us.
             writer = replace(writer, our_failure=failed)
+            # It brings all of a site or nothing.
+            marks = [row for row in self._disclaimed() if gateway is not None and not is_whole(gateway, row.names)]
         # When ours has succeeded, it was somebody else's change that failed after it.
         elif ended["state"] == "failed" or (failed and ended["state"] != "succeeded"):
             failure = Failure.from_data(ended["failure"]) if ended.get("failure") else _unexplained()
@@ -229,6 +231,7 @@ class _Look:
             nonce=nonce(),
             not_after=timestamp(not_after),
             batch=decided.batch,
+            claimed=decided.claimed,
             began=now,
             foreign=foreign_digests(document, ours),
             removed=remembered({**self.writer.removed, **going}, utc_now()),
@@ -237,15 +240,14 @@ class _Look:
         try:
             again = self._gateway()
         except Exception:
-            # Nothing was sent: nobody has to wait until nothing can arrive any more.
-            self._mark(self.writer.at_rest())
+            self._not_sent()
             raise
         if again is None or again.get("etag") != gateway.get("etag") or is_busy(again):
-            self._mark(self.writer.at_rest())
+            self._not_sent()
             return self._next(_FRESH, 0.0)
         if not may_send(parse_timestamp(self.writer.not_after), utc_now(), timeout):
             log.warning("A round of the gateway's writer took too long to send; it begins anew")
-            self._mark(self.writer.at_rest())
+            self._not_sent()
             return self._next(_FRESH, 0.0)
         try:
             headers = {"If-Match": gateway["etag"]} if gateway.get("etag") else None
@@ -263,6 +265,23 @@ class _Look:
             log.warning("The operation of the gateway's PUT could not be recorded: %s", failure_of(failure).message)
         return self._next(sent, self.state["poll_seconds"])
 
+    def _not_sent(self, setback: str = "") -> None:
+        """The gateway has taken nothing: nobody has to wait for it, and what has the claimed names is somebody else's.
+
+        setback: why, when it may last.
+        """
+        sent = self.writer.nonce
+        while self.writer.nonce == sent:
+            try:
+                writer = replace(self.writer.at_rest(), batch={}, setback=setback or self.writer.setback)
+                return self._mark(writer, self._disclaimed())
+            except Changed:  # one of them has another wish by now
+                self.writer, self.rows = self.sites.everything()
+        raise Changed
+
+    def _disclaimed(self) -> list[SiteRow]:
+        return [replace(row, owned=False) for row in self.rows if row.client in self.writer.claimed]
+
     def _refused(self, gateway: Document, error: ArmError) -> dict[str, Any]:
         failure = error.failure
         if error.status in _UNKNOWN:
@@ -270,17 +289,20 @@ class _Look:
             _tell(failure.message)
             return self._next(_FRESH, self.state["poll_seconds"])
         if error.status == 412:
-            self._mark(replace(self.writer.at_rest(), batch={}))
+            self._not_sent()
             return self._next(_FRESH, self.state["poll_seconds"])
         if failure.transient:
             log.warning("The gateway's PUT was refused for now: %s (%s)", failure.message, failure.code)
-            self._mark(replace(self.writer.at_rest(), batch={}, setback=failure.message))
+            self._not_sent(failure.message)
             answer = self._after_trouble()
             return answer if failure.retry_after is None else {**answer, "wait": failure.retry_after}
+        marks = {row.client: row for row in self._disclaimed()}
+        self.rows = [marks.get(row.client, row) for row in self.rows]
         verdict = blame(failure, error.codes, gateway, self.rows, self.writer)
+        marks |= {row.client: row for row in verdict.failed}
         log.warning("The gateway's PUT was refused: %s (%s)", failure.message, failure.code)
         writer = replace(self.writer.at_rest(), batch={}, limit=verdict.limit, trouble=verdict.trouble)
-        self._mark(replace(writer, setbacks=verdict.setbacks), verdict.failed)
+        self._mark(replace(writer, setbacks=verdict.setbacks), list(marks.values()))
         return self._after_trouble() if verdict.trouble else self._next(_FRESH, 0.0)
 
     def _give_up(self, failure: Failure) -> dict[str, Any]:

@@ -100,6 +100,11 @@ def present(gateway: Document, names: SiteNames) -> list[str]:
     ]
 
 
+def is_whole(gateway: Document, names: SiteNames) -> bool:
+    """Whether the gateway has an element of each of these names: a site comes and goes as a whole."""
+    return len(present(gateway, names)) == len(names.by_collection())
+
+
 def edited(gateway: Document, add: Iterable[dict[str, Element]], remove: Iterable[SiteNames]) -> Document:
     """The gateway with these sites' elements in it and those gone; a new document, everything else as it was.
 

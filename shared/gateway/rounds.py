@@ -12,6 +12,7 @@ from shared.gateway.document import (
     element_named,
     elements_digest,
     foreign_users,
+    is_whole,
     present,
 )
 from shared.gateway.priorities import (
@@ -36,9 +37,10 @@ class Round:
 
     document: what the gateway should have, None when it has it.  batch: the waiting rows that it changes.
     applied, failed: rows that are decided now.  gone: rows whose farewell is done.  prepared: rows that have to be
-    written before the PUT, with their priority and `owned`.  repaired: sites that were there and have to be put back,
-    which wait from now on as new ones do.  lost: those that can't be put back now, and why.  removed: the elements that
-    the document takes away, by client.  left: how many rows wait after this.
+    written before the PUT, with their priority and `owned`.  claimed: those of them, by client, that were not `owned`
+    before.  repaired: sites that were there and have to be put back, which wait from now on as new ones do.  lost: those
+    that can't be put back now, and why.  removed: the elements that the document takes away, by client.  left: how many
+    rows wait after this.
     """
 
     places: int
@@ -48,6 +50,7 @@ class Round:
     failed: list[SiteRow] = field(default_factory=list)
     gone: list[SiteRow] = field(default_factory=list)
     prepared: list[SiteRow] = field(default_factory=list)
+    claimed: tuple[str, ...] = ()
     repaired: list[str] = field(default_factory=list)
     lost: dict[str, Failure] = field(default_factory=dict)
     removed: dict[str, SiteNames] = field(default_factory=dict)
@@ -103,6 +106,8 @@ class _Decision:
             if document != self.live or not self.succeeded:
                 result.document = document
         result.batch = {row.client: row.desired_version for row in self.changes}
+        unowned = {row.client for row in self.rows if not row.owned}
+        result.claimed = tuple(row.client for row in result.prepared if row.client in unowned)
         decided = len(result.applied) + len(result.failed) + len(result.gone)
         result.left = sum(1 for row in self.rows if row.is_waiting or row.client in result.repaired) - decided
         return result
@@ -115,7 +120,7 @@ class _Decision:
         planned = self._obstacle(row) or self._planned(row)
         if isinstance(planned, Failure):
             # Its frontend is gone, or somebody else has its host name: what is there is left alone.
-            if len(present(self.live, row.names)) < len(row.names.by_collection()):
+            if not is_whole(self.live, row.names):
                 self.result.lost[row.client] = planned
             return
         row, elements = planned

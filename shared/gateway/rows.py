@@ -142,10 +142,10 @@ class GatewayWriter:
 
     phase: `at_rest`; `sending` from just before a PUT until its answer is written; `running` while its operation is.
     nonce: of the last PUT.  not_after: no PUT of that nonce is sent after this moment.  batch: the waiting sites that
-    the PUT changes, with their versions.  limit: how many may go into one PUT while a culprit is looked for.
-    setbacks: failures in a row that named nobody and may pass.  our_failure: that a PUT of ours left the gateway
-    `Failed`.  trouble: why all wait.  setback: why the writer waits, though it may pass.  places: how many sites the
-    gateway had room for at the last look.
+    the PUT changes, with their versions.  claimed: those of which nothing was ours before it.  limit: how many may go
+    into one PUT while a culprit is looked for.  setbacks: failures in a row that named nobody and may pass.
+    our_failure: that a PUT of ours left the gateway `Failed`.  trouble: why all wait.  setback: why the writer waits,
+    though it may pass.  places: how many sites the gateway had room for at the last look.
     began, took: when the last PUT was sent, and how many seconds the last one took that succeeded.
     foreign: a digest of each element that isn't ours, as the last PUT sent it.  removed: the last sites that were taken
     off, by client.
@@ -156,6 +156,7 @@ class GatewayWriter:
     not_after: str = ""
     operation: dict[str, Any] | None = None
     batch: dict[str, int] = field(default_factory=dict)
+    claimed: tuple[str, ...] = ()
     limit: int | None = None
     setbacks: int = 0
     our_failure: bool = False
@@ -191,6 +192,7 @@ class GatewayWriter:
             "took": float(self.took or 0),
             **packed("operation", self.operation),
             **packed("batch", self.batch),
+            **packed("claimed", self.claimed),
             **packed("trouble", self.trouble.as_data() if self.trouble else None),
             **packed("setback", self.setback),
             **packed("foreign", self.foreign),
@@ -206,6 +208,7 @@ class GatewayWriter:
             not_after=entity.get("not_after", ""),
             operation=unpacked(entity, "operation"),
             batch=unpacked(entity, "batch", {}),
+            claimed=tuple(unpacked(entity, "claimed", ())),
             limit=entity.get("limit") or None,
             setbacks=entity.get("setbacks", 0),
             our_failure=entity.get("our_failure", False),

@@ -1,6 +1,7 @@
 """The gateway's writer against a stand-in of Azure and real tables: rounds, faults, kills, other writers."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -301,6 +302,48 @@ def test_foreign_elements_of_the_same_name_are_left_alone_also_by_the_undo(world
     assert world.reaches(2)
 
 
+@pytest.mark.parametrize("how", ["our look sees it", "ARM sees it", "the host is killed"])
+def test_a_pool_of_the_same_name_that_comes_right_before_our_put_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    document = {key: value for key, value in world.gateway().items() if key != "etag"}
+    theirs = {"name": "Client-1-Pool", "properties": {"backendAddresses": [{"ipAddress": "192.0.2.7"}]}}
+    document["properties"]["backendAddressPools"].append(theirs)
+    mark, once = gateway_writer._Look._mark, iter([True])
+
+    def meddling(look: Any, writer: Any, *rows: Any) -> None:
+        mark(look, writer, *rows)
+        if writer.phase == "sending" and next(once, False):
+            if how == "ARM sees it":
+                world.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=412, code="PreconditionFailed")
+                monkeypatch.setattr(Arm, "put", after_planting(Arm.put))
+                return
+            world.azure.plant(document)
+            if how == "the host is killed":
+                raise KilledError
+
+    def after_planting(put: Any) -> Any:
+        def planted_first(*args: Any, **more: Any) -> Any:
+            world.azure.plant(document)
+            return put(*args, **more)
+
+        return planted_first
+
+    monkeypatch.setattr(gateway_writer._Look, "_mark", meddling)
+    run, _ = world.want_site(1)
+    with suppress(KilledError):
+        world.write_gateway()
+    world.write_gateway()
+    assert code_of(world.step(run, "update_agw", private_ip="10.11.1.4")) == "GatewayNameTaken"
+    run = world.set_status(run, "rolling_back")
+    world.step(run, "remove_from_agw")
+    world.write_gateway()
+    assert isinstance(world.step(run, "remove_from_agw"), Done)
+    pools = {pool["name"]: pool["properties"] for pool in world.gateway()["properties"]["backendAddressPools"]}
+    assert pools["Client-1-Pool"]["backendAddresses"] == [{"ipAddress": "192.0.2.7"}]
+    assert "client-1-pool" not in pools
+
+
 def test_what_somebody_removed_is_put_back_by_the_next_start(world: World) -> None:
     before = {key: value for key, value in world.gateway().items() if key != "etag"}
     world.want_site(1)
@@ -442,7 +485,7 @@ def test_a_table_that_is_busy_only_delays(world: World, monkeypatch: pytest.Monk
 
     def flaky(method: Any) -> Any:
         def wrapped(*args: Any) -> Any:
-            if next(number) % 3 == 0:
+            if next(number) % 4 == 0:
                 raise ServiceResponseError("broken off")
             return method(*args)
 

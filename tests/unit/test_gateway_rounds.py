@@ -191,6 +191,7 @@ def test_rows_survive_the_table():
         NOW,
         {"url": "u"},
         {"a": 1},
+        ("a",),
         3,
         1,
         True,
