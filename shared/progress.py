@@ -3,7 +3,7 @@
 from typing import Any
 
 from shared.steps import STEPS, UNDOS
-from shared.tables.rows import RunRow, StepRow
+from shared.tables.rows import WELL, RunRow, StepRow
 
 CUSTOM_STATUS_MESSAGE = 120
 _DONE = frozenset({"completed"})
@@ -16,7 +16,7 @@ def blank_step(name: str) -> dict[str, Any]:
 
 def percentage(kind: str, status: str, steps: list[dict[str, Any]], undos: list[dict[str, Any]]) -> int:
     """How much is done, 0 to 100; 100 only when the run has ended as it was meant to."""
-    if status in ("completed", "deleted"):
+    if status in WELL:
         return 100
     counted = steps if kind == "deploy" else undos
     done = sum(1 for step in counted if step["status"] in _DONE)

@@ -15,6 +15,7 @@ from shared.progress import custom_status
 from shared.protocol import RUN_STEP, step_instance_id
 from shared.step_run import StepRun
 from shared.steps import STEP_NUMBERS, UNDOS, Step
+from shared.tables.rows import WELL
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext
@@ -28,6 +29,8 @@ RECORD_OUTCOME = "record_outcome"
 STEP_BROKE = "StepBroke"
 
 _LOOK_SECONDS = 600.0
+# So often the run's own records are begun when somebody terminates their sub-orchestrations.
+_RECORD_TRIES = 3
 
 
 class StepsFailed(Exception):  # noqa: N818 - the saga's word for what happened
@@ -63,8 +66,14 @@ class Saga:
     # --- the forward way ---
 
     def begin(self) -> Generator[Any, Any, bool]:
-        """Moves the run from `accepted` on; False when it is over or another's, and the story ends quietly."""
-        begun = yield from self._record(BEGIN_RUN)
+        """Moves the run from `accepted` on; False when it has ended well before, and the story ends quietly.
+
+        A run is carried out once: one that has failed before, or that another execution has begun, raises. Who restarts
+        an orchestration in Durable Functions has a new execution of it, and the children of the old one may still run.
+        """
+        begun = yield from self._record(BEGIN_RUN, execution=self._context.new_uuid())
+        if not begun.get("begun") and begun.get("status") not in WELL:
+            raise DeploymentFailed(f"This run is not begun again: it is {begun.get('status', 'gone')}.")
         self._show()
         return bool(begun.get("begun"))
 
@@ -190,11 +199,18 @@ class Saga:
         )
 
     def _record(self, name: str, *, seconds: float | None = None, **given: Any) -> Generator[Any, Any, dict[str, Any]]:
-        """An activity that is no step; `{}` when it did not work in spite of all trying."""
-        task = self._start(name, seconds, given)
-        yield self._context.task_any([task])
-        outcome = _outcome_of(task.result)
-        return outcome.result if isinstance(outcome, Done) else {}
+        """An activity that is no step; `{}` when it did not work in spite of all trying.
+
+        Without it the run would not be where the story is: one that is broken off is begun again, and if that doesn't
+        help, the story ends and the sweeper takes the run up.
+        """
+        for _ in range(_RECORD_TRIES):
+            task = self._start(name, seconds, given)
+            yield self._context.task_any([task])
+            outcome = _outcome_of(task.result)
+            if not (isinstance(outcome, Failed) and outcome.failure.code == STEP_BROKE):
+                return outcome.result if isinstance(outcome, Done) else {}
+        raise DeploymentFailed(f"{name} was broken off {_RECORD_TRIES} times.")
 
     def _settle(self, name: str, answer: Any) -> Outcome:
         """Takes a step's answer into the list; a sub-orchestration that broke all the same is a failed step."""

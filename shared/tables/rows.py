@@ -19,6 +19,7 @@ HUB_TURNS_TABLE = "HubTurns"
 CHUNK = 30_000
 
 TERMINAL = frozenset({"completed", "failed", "rollback_failed", "deleted"})
+WELL = frozenset({"completed", "deleted"})
 MAY_ACT = frozenset({"in_progress"})
 MAY_UNDO = frozenset({"rolling_back", "deleting"})
 
@@ -79,7 +80,8 @@ class RunRow:
 
     kind: `deploy`, `delete` or `rollback`.  status: `accepted`, `in_progress`, `rolling_back`, `deleting`, or terminal:
     `completed`, `failed`, `rollback_failed`, `deleted`.  error: `Failure.public()`.  left_behind: a list of
-    `{"resource", "step", "reason"}`.  result: what the steps found out (`private_ip`).
+    `{"resource", "step", "reason"}`.  result: what the steps found out (`private_ip`).  execution: of its orchestration,
+    the one that has begun it.
     """
 
     deployment_id: str
@@ -98,6 +100,7 @@ class RunRow:
     left_behind: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
     note: str | None = None
+    execution: str | None = None
     etag: str | None = None
 
     def as_entity(self, hub_key: str) -> dict[str, Any]:
@@ -115,6 +118,7 @@ class RunRow:
             "cancel_requested": self.cancel_requested,
             "force": self.force,
             "note": self.note or "",
+            "execution": self.execution or "",
             **packed("plan", self.plan.as_data()),
             **packed("policy", self.policy),
             **packed("error", self.error),
@@ -141,6 +145,7 @@ class RunRow:
             left_behind=unpacked(entity, "left_behind", []),
             result=unpacked(entity, "result", {}),
             note=entity.get("note") or None,
+            execution=entity.get("execution") or None,
             etag=etag,
         )
 

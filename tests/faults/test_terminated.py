@@ -123,6 +123,53 @@ def test_a_step_that_someone_terminates_has_failed_and_says_so(world: World, ste
     assert (world.run_row(run).error or {})["details"]["code"] == "StepBroke"
 
 
+@pytest.mark.parametrize("ticks", [0, 1])
+@pytest.mark.parametrize("under_new_id", [False, True])
+def test_a_deployment_that_someone_restarts_after_its_end_is_swept_up(
+    world: World, under_new_id: bool, ticks: int
+) -> None:
+    """The children of the first execution may still run: in Azure a second one would wait for ever for its own."""
+    run = world.deploy()
+    world.until_pending("create_vm")
+    world.stage.terminate(run, "by hand")
+    world.stage.play()
+    for _ in range(ticks):
+        world.stage.run(sweep(world.stage.client()))
+    world.stage.engine.restart(run, under_new_id=under_new_id)
+    swept_up(world)
+    spoke = Records().spoke(1)
+    assert spoke is not None
+    assert spoke.status == "failed"
+    world.assert_nothing_left(world.snapshot())
+
+
+def test_a_failed_deployment_that_someone_restarts_stays_failed(world: World) -> None:
+    run = world.deploy(1, Mishap(LAST_STEP.call, LAST_STEP.fault))
+    world.play_out()
+    world.stage.engine.restart(run, under_new_id=False)
+    world.play_out()
+    world.check(run, "failed")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "begin_rollback",
+        "list_left_behind",
+        *(pytest.param(name, marks=FULL) for name in ("begin_run", "record_outcome")),
+    ],
+)
+def test_a_record_that_someone_terminates_is_written_all_the_same(world: World, record: str) -> None:
+    stuck = Mishap("delete_nic: DELETE networkInterfaces/{nic}", {"mode": "refuse", "status": 403})
+    run = world.deploy(1, Mishap(LAST_STEP.call, LAST_STEP.fault), stuck)
+    world.watch(run)
+    world.stage.fail(world.until_pending(record), "its host died")
+    world.stage.terminate(f"{run}:{record}", "by hand")
+    world.play_out()
+    world.check(run, "rollback_failed")
+    assert stuck.struck
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_last_step_that_someone_terminates_is_done_when_its_record_is_written(world: World, when: str) -> None:
     """Its only call comes through all the same; then the spoke is its caller's, and Durable says so, too."""

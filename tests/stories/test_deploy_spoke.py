@@ -107,11 +107,38 @@ def test_the_finished_record_is_tried_until_it_is_written(new_theatre: NewTheatr
     assert theatre.stage.run_to_end(RUN).runtime_status == "Completed"
 
 
-def test_a_run_that_is_over_ends_quietly(new_theatre: NewTheatre) -> None:
-    theatre = new_theatre(script(cancels={"begin_run"}))
-    status = theatre.deploy()
-    assert (status.runtime_status, status.output["status"]) == ("Completed", "not_started")
+@pytest.mark.parametrize(
+    ("run", "durable"),
+    [
+        ("completed", "Completed"),
+        ("deleted", "Completed"),
+        ("failed", "Failed"),
+        ("rollback_failed", "Failed"),
+        ("in_progress", "Failed"),
+    ],
+)
+def test_a_run_is_begun_once_and_durable_says_how_it_is(new_theatre: NewTheatre, run: str, durable: str) -> None:
+    """Whether it is over, or another execution of it has begun it: nothing is done."""
+    theatre = new_theatre(script())
+    theatre.script.begun = {"begun": False, "status": run}
+    assert theatre.deploy().runtime_status == durable
     assert theatre.script.performed == []
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_record_that_someone_terminates_is_written_all_the_same_or_the_story_ends(
+    new_theatre: NewTheatre, times: int
+) -> None:
+    """Without it the undos would find the run in progress, and do nothing; the sweeper takes up a story that ended."""
+    theatre = new_theatre(script(fails={"create_nic"}))
+    theatre.begin("deploy")
+    for _ in range(times):
+        theatre.until(lambda: any(task.name == "begin_rollback" for task in theatre.stage.pending))
+        theatre.stage.fail("begin_rollback", "its host died")
+        theatre.stage.terminate(f"{RUN}:begin_rollback", "by hand")
+    assert theatre.stage.run_to_end(RUN).runtime_status == "Failed"
+    assert ("delete_nic" in theatre.script.performed) == (times == 1)
+    assert ("record_outcome" in theatre.script.recorded) == (times == 1)
 
 
 # --- the ways back ---

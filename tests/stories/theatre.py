@@ -45,6 +45,7 @@ class Script:
     fails: frozenset[str] = frozenset()
     cancels: frozenset[str] = frozenset()
     hangs: frozenset[str] = frozenset()
+    begun: Document = field(default_factory=lambda: {"begun": True})
     performed: list[str] = field(default_factory=list)
     recorded: dict[str, Document] = field(default_factory=dict)
 
@@ -69,7 +70,7 @@ class Script:
         if name in self.hangs:
             return Pending(f"{name} is under way")
         if name == "begin_run":
-            return Done("begun", {"begun": True})
+            return Done("begun", self.begun)
         if name == "list_left_behind":
             left = [
                 {"step": step, "resource": f"of {step}", "reason": why} for step, why in call.given["undos"].items()
