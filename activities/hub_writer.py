@@ -13,6 +13,7 @@ from shared import logs
 from shared.activity import failure_of
 from shared.arm.client import Accepted, arm, describe
 from shared.arm.failures import ArmError
+from shared.arm.reconcile import in_the_way, made_by
 from shared.clock import timestamp, utc_now
 from shared.errors import ConfigurationException, Failure
 from shared.hub import (
@@ -28,6 +29,7 @@ from shared.hub import (
     leads_to,
     lease_until,
     may_send,
+    side_named,
     spoke_action,
     spoke_side_document,
 )
@@ -174,15 +176,21 @@ def _begin_hub_side(payload: dict[str, Any]) -> Answer:
 
 
 def write_spoke_side(payload: dict) -> dict:  # type: ignore[type-arg]
-    """Brings a spoke's side to where its turn wants it; the hub must be at rest when it begins something. Repeatable."""
+    """Brings a spoke's side to where its turn wants it; the hub must be at rest when it begins something. Repeatable.
+
+    A VNet of the spoke's name that its run did not make is not peered: somebody else has made it since.
+    """
     return _guarded(payload, _write_spoke_side)
 
 
 def _write_spoke_side(payload: dict[str, Any]) -> Answer:
     turn = Turn.from_data(payload["turn"])
-    side = arm().get(turn.spoke_side_id)
+    vnet = arm().get(turn.vnet_id)
+    side = side_named(vnet, turn.spoke_peering)
     if side is not None and is_being_written(side):
         return {"state": AGAIN, "wait": payload["poll_seconds"]}
+    if turn.wanted and vnet is not None and turn.made_by and not made_by(turn.made_by)(vnet):
+        return _failed(in_the_way(turn.vnet_id))
     if turn.wanted and side is not None and not leads_to(side, turn.hub_vnet_id):
         return _failed(foreign_peering(turn.spoke_peering, turn.vnet_id))
     action = spoke_action(turn, side)

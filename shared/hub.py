@@ -165,7 +165,7 @@ class HubWriter:
 
 @dataclass(frozen=True)
 class Turn:
-    """What the writer's activities are told of a turn."""
+    """What the writer's activities are told of a turn. made_by: the run that made the spoke's VNet."""
 
     key: str
     version: int
@@ -176,6 +176,7 @@ class Turn:
     spoke_peering: str
     forwarded: bool
     hub_has_gateway: bool
+    made_by: str = ""
 
     @property
     def hub_side_id(self) -> str:
@@ -264,6 +265,7 @@ def turn_of(row: TurnRow, hub_vnet_id: str, hub_has_gateway: bool) -> Turn:
         row.spoke_peering,
         row.forwarded,
         hub_has_gateway,
+        row.made_by,
     )
 
 
@@ -317,6 +319,12 @@ def has_gateway(hub_vnet: Document) -> bool:
         if str(subnet.get("name", "")).lower() == "gatewaysubnet":
             return bool((subnet.get("properties") or {}).get("ipConfigurations"))
     return False
+
+
+def side_named(vnet: Document | None, name: str) -> Document | None:
+    """The peering of this name that a VNet has."""
+    sides = ((vnet or {}).get("properties") or {}).get("virtualNetworkPeerings") or []
+    return next((side for side in sides if str(side.get("name", "")).lower() == name.lower()), None)
 
 
 def leads_to(side: Document, vnet_id: str) -> bool:

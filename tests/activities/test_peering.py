@@ -8,11 +8,12 @@ from activities import hub_writer
 from shared.arm.client import Arm, arm
 from shared.hub import hub_writer_input
 from shared.outcomes import Done, Failed, Pending
+from shared.plan import our_tags
 from shared.settings import Settings, current_settings
 from shared.tables.rows import RunRow
 from shared.tables.turns import hub_turns
 from tests.activities.conftest import forget_app
-from tests.activities.far_side import LocalAzure
+from tests.activities.far_side import LocalAzure, a_plan
 from tests.activities.writers import KilledError, World
 
 PEERING = "/virtualNetworkPeerings/"
@@ -38,6 +39,7 @@ def spoke_side(world: World, number: int) -> str:
 def a_vnet(world: World, number: int, prefix: str | None = None) -> None:
     body = {
         "location": "eastus",
+        "tags": our_tags(a_plan(number)),
         "properties": {"addressSpace": {"addressPrefixes": [prefix or f"10.11.{number}.0/24"]}},
     }
     arm().put(arm().ids.vnet(f"spoke-vnet-{number}"), body)
@@ -271,6 +273,25 @@ def test_a_spoke_side_left_disconnected_by_an_earlier_life_is_made_anew(world: W
     assert states(world, 1) == (None, "Disconnected")
     world.write_hub()
     assert states(world, 1) == ("Connected", "Connected")
+
+
+def test_a_vnet_that_somebody_made_in_the_place_of_ours_is_not_peered(world: World) -> None:
+    """Whoever deleted ours left the hub's side `Disconnected`, which would be mended."""
+    ready(world, 1)
+    world.write_hub()
+    vnet_id = arm().ids.vnet("spoke-vnet-1")
+    arm().delete(vnet_id)
+    world.pass_time(10)
+    theirs = {"location": "eastus", "tags": {}, "properties": {"addressSpace": {"addressPrefixes": ["10.99.0.0/16"]}}}
+    arm().put(vnet_id, theirs)
+    world.pass_time(10)
+    before = arm().get(vnet_id)
+    world.write_hub()
+    assert arm().get(vnet_id) == before
+    turn = world.turn(1)
+    assert turn is not None
+    assert turn.error is not None
+    assert (turn.error.code, turn.error.details["resource"]) == ("ResourceInTheWay", vnet_id)
 
 
 def test_the_spokes_vnet_may_be_gone_when_its_peering_is_removed(world: World) -> None:
