@@ -1,15 +1,26 @@
-"""Resources of ours whose record is gone: found by their tags, reported, and removed only when told to."""
+"""What is left of spokes whose record is gone: resources, found by their tags, sites, peerings and reservations, found by
+their rows. Reported, and removed only when told to.
+"""
 
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from shared.arm.client import Arm, arm, describe
 from shared.arm.failures import ArmError
-from shared.arm.ids import type_of
+from shared.arm.ids import name_of, type_of
+from shared.clock import timestamp
+from shared.gateway.rows import farewell
 from shared.settings import current_settings
+from shared.tables.desired import DesiredTable
+from shared.tables.partition import SpokesPartition
+from shared.tables.reservations import reservations_by_deployment
 from shared.tables.rows import SPOKES_TABLE, TERMINAL, unpacked
-from shared.tables.store import table
+from shared.tables.sites import gateway_sites
+from shared.tables.store import Changed, table
+from shared.tables.turns import hub_turns
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +28,10 @@ Document = dict[str, Any]
 
 # What has to go before what: a VM holds its disk and NIC, these hold the VNet, whose subnets hold the NSG.
 _ORDER = ("virtualmachines", "disks", "networkinterfaces", "virtualnetworks", "networksecuritygroups")
+
+# How a spoke's resources are called, where the caller can't choose it.
+_NAMES = {"disks": r".+-osdisk", "networkinterfaces": r".+-nic", "networksecuritygroups": r"spoke-nsg-\d+"}
+_OUR_TAGS = {"deployment_id": r"deploy-.+-\d+-[0-9a-f]{4}", "spoke_id": r"\d+", "client_name": r"(?s).+"}
 
 
 def orphans_among(resources: Iterable[Document], made_by: set[str]) -> list[Document]:
@@ -31,9 +46,23 @@ def orphans_among(resources: Iterable[Document], made_by: set[str]) -> list[Docu
                     "deployment_id": tags.get("deployment_id"),
                     "spoke_id": tags.get("spoke_id"),
                     "client_name": tags.get("client_name"),
+                    "is_part_of_a_spoke": is_part_of_a_spoke(str(resource["id"]), tags),
                 }
             )
     return sorted(found, key=lambda orphan: (_rank(str(orphan["resource"])), str(orphan["resource"]).lower()))
+
+
+def is_part_of_a_spoke(resource_id: str, tags: Document) -> bool:
+    """Whether a resource is one that a spoke is made of, with all its tags. Pure.
+
+    Others can come by our tags, too: a snapshot, or the disk that somebody restored from it, has those of its source.
+    """
+    kind = type_of(resource_id).rsplit("/", 1)[-1].lower()
+    return (
+        kind in _ORDER
+        and re.fullmatch(_NAMES.get(kind, ".+"), name_of(resource_id), re.IGNORECASE) is not None
+        and all(re.fullmatch(form, str(tags.get(tag) or "")) for tag, form in _OUR_TAGS.items())
+    )
 
 
 def _rank(resource_id: str) -> int:
@@ -72,20 +101,67 @@ def _made_by() -> set[str]:
 
 
 def sweep_orphans() -> list[Document]:
-    """Reports each orphan at WARNING; with `SWEEP_DELETE_ORPHANS` has them deleted, as far as nothing holds them: what
-    is refused or still held goes at a later tick."""
+    """Reports each orphan at WARNING; with `SWEEP_DELETE_ORPHANS` has them deleted, as far as they are parts of a spoke
+    and nothing holds them: what is refused or still held goes at a later tick."""
     found = orphans()
     azure, delete = arm(), current_settings().sweep_delete_orphans
     for orphan in found:
+        removed = delete and orphan["is_part_of_a_spoke"]
+        why = "SWEEP_DELETE_ORPHANS is false" if not delete else "it is no part of a spoke"
         log.warning(
             "%s has our tags, but no record knows its deployment %s%s",
             orphan["resource"],
             orphan["deployment_id"],
-            "" if delete else "; it was left alone (SWEEP_DELETE_ORPHANS is false)",
+            "" if removed else f"; it was left alone ({why})",
         )
-        if delete:
+        if removed:
             _delete(azure, orphan["resource"])
+    _sweep_rows(delete, {orphan["deployment_id"] for orphan in found})
     return found
+
+
+def _sweep_rows(delete: bool, still_there: set[str | None]) -> None:
+    """Sites and peerings that nobody asks for any more, which their writers take away; and names and addresses that are
+    kept for nobody, which are freed when nothing of their spoke is there any more."""
+    sites, turns = gateway_sites(), hub_turns()
+    wishes: list[tuple[DesiredTable[Any, Any], Any, Callable[..., Any]]] = [
+        *((sites, site, partial(farewell, site)) for site in sites.everything()[1]),
+        *((turns, turn, partial(turn.wishing, False)) for turn in turns.everything()[1]),
+    ]
+    held = reservations_by_deployment()
+    known = _made_by()
+    since = f"report_orphans {timestamp()}"  # a removal that failed at an earlier tick is asked for anew
+    for rows, row, gone in wishes:
+        if row.made_by not in known:
+            _report_row(row.row_key, row.made_by, delete)
+            still_there.add(row.made_by)
+            if delete:
+                _wish(rows, row, gone(deployment_id=since, now=timestamp()))
+    for deployment_id, reserved in held.items():
+        if deployment_id not in known:
+            _report_row(", ".join(row["RowKey"] for row in reserved), deployment_id, delete)
+            if delete and deployment_id not in still_there:
+                _free(reserved)
+
+
+def _report_row(what: str, deployment_id: str, delete: bool) -> None:
+    left = "" if delete else "; left alone (SWEEP_DELETE_ORPHANS is false)"
+    log.warning("%s in the tables: no record knows its deployment %s%s", what, deployment_id, left)
+
+
+def _wish(rows: DesiredTable[Any, Any], before: Any, row: Any) -> None:
+    if row is not before:
+        try:
+            rows.wish(row)
+        except Changed:
+            log.info("%s was changed just now; the next tick looks again", row.row_key)
+
+
+def _free(reserved: list[Any]) -> None:
+    try:
+        SpokesPartition(current_settings()).delete_together(reserved)
+    except Changed:
+        log.info("Reservations were changed just now; the next tick looks again")
 
 
 def _delete(azure: Arm, resource_id: str) -> None:

@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+RESERVATIONS = ("client:", "vm:", "host:", "block:", "vnet:", "pool:", "rule:", "slot:")
 TRIES = 24
 KEY_LIFE = timedelta(hours=24)
 
@@ -121,6 +122,15 @@ def _held_by(plan: SpokePlan, rows: SpokesPartition) -> list[Any]:
     found = [row for row in map(rows.get, keys) if row is not None]
     found += rows.range("slot:", "deployment_id eq @made_by", made_by=plan.made_by)
     return [row for row in found if row["deployment_id"] == plan.made_by]
+
+
+def reservations_by_deployment() -> dict[str, list[Any]]:
+    """All reservations that there are, by the run that made their spoke."""
+    rows, found = SpokesPartition(current_settings()), dict[str, list[Any]]()
+    for kind in RESERVATIONS:
+        for row in rows.range(kind):
+            found.setdefault(row["deployment_id"], []).append(row)
+    return found
 
 
 def forget_spoke(spoke: SpokeRow) -> None:

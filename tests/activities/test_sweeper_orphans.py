@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,8 +10,13 @@ from shared.arm.client import Arm, arm
 from shared.orphans import orphans, sweep_orphans
 from shared.plan import SpokePlan, our_tags
 from shared.settings import Settings
+from shared.tables.partition import SpokesPartition
+from shared.tables.records import Records
+from shared.tables.rows import SPOKES_TABLE, RunRow, client_key
+from shared.tables.store import table
 from tests.activities.conftest import forget_app
 from tests.activities.far_side import LocalAzure, a_plan, a_run, recorded
+from tests.activities.writers import World, forget_run
 
 
 def plant_nsg(azure: LocalAzure, plan: SpokePlan) -> str:
@@ -64,6 +70,78 @@ def test_orphans_go_when_told_to(settings: Settings, azure: LocalAzure, monkeypa
     azure.advance(60)
     assert azure.find(nsg_id) is None
     assert sweep_orphans() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "without"),
+    [
+        ("Microsoft.Compute/disks", "restored-from-vm-2", ()),
+        ("Microsoft.Network/publicIPAddresses", "vm-2-pip", ()),
+        ("Microsoft.Network/networkSecurityGroups", "spoke-nsg-2", ("deployment_id",)),
+        ("Microsoft.Network/networkSecurityGroups", "spoke-nsg-2", ("client_name",)),
+    ],
+)
+def test_what_only_came_by_our_tags_is_reported_and_stays(
+    settings: Settings, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch, kind: str, name: str, without: tuple[str]
+) -> None:
+    """A snapshot and a disk restored from it have the tags of the VM's disk; a policy copies some of them."""
+    monkeypatch.setenv("SWEEP_DELETE_ORPHANS", "true")
+    forget_app()
+    tags = our_tags(a_plan(2, made_by="deploy-gone-1-ffff"))
+    theirs = {
+        "id": azure.id_of("hub-rg", kind, name),
+        "location": "eastus",
+        "tags": {tag: value for tag, value in tags.items() if tag not in without},
+        "properties": {"provisioningState": "Succeeded"},
+    }
+    azure.plant(theirs)
+    assert [orphan["resource"] for orphan in sweep_orphans()] == [theirs["id"]]
+    assert azure.requests("DELETE") == []
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_site_a_peering_and_reservations_without_a_record_go_when_told_to(
+    settings: Settings, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, told: bool
+) -> None:
+    """Nobody could delete that spoke, and nobody else could have its id or its names."""
+    monkeypatch.setenv("SWEEP_DELETE_ORPHANS", str(told).lower())
+    monkeypatch.setenv("WRITER_POLL_SECONDS", "1")
+    forget_app()
+    world = World(azure, monkeypatch)
+    run, kept = world.run(1), world.run(2)
+    for each in (run, kept):
+        a_vnet(each.plan)
+    world.pass_time(10)
+    for each in (run, kept):
+        world.step(each, "update_agw", private_ip="10.11.1.4")
+        world.step(each, "create_peering")
+        table(SPOKES_TABLE).upsert_entity(reservation(each))
+    forget_run(run)
+    table(SPOKES_TABLE).delete_entity(Records().hub_key, "spoke:1")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(4):
+            sweep_orphans()
+            world.write_gateway()
+            world.write_hub()
+            world.pass_time(300)
+    assert all(f"{row} in the tables" in caplog.text for row in ("site:client-1", "turn:1", "client:client-1"))
+    gone = [world.site(1), world.turn(1), SpokesPartition(settings).get("client:client-1")]
+    assert gone == [None, None, None] if told else None not in gone
+    assert None not in [world.site(2), world.turn(2), SpokesPartition(settings).get("client:client-2")]
+
+
+def a_vnet(plan: SpokePlan) -> None:
+    properties = {"addressSpace": {"addressPrefixes": [plan.address_prefix]}}
+    arm().put(arm().ids.vnet(plan.vnet_name), {"location": "eastus", "tags": our_tags(plan), "properties": properties})
+
+
+def reservation(run: RunRow) -> dict[str, Any]:
+    return {
+        "PartitionKey": Records().hub_key,
+        "RowKey": client_key(run.plan.client),
+        "deployment_id": run.plan.made_by,
+        "spoke_id": run.spoke_id,
+    }
 
 
 def test_what_turns_up_of_a_failed_spoke_is_an_orphan(settings: Settings, azure: LocalAzure) -> None:
