@@ -11,6 +11,7 @@ from typing import Any
 from shared.arm.client import Arm, arm, describe
 from shared.arm.failures import ArmError
 from shared.arm.ids import name_of, type_of
+from shared.arm.reconcile import only_over
 from shared.clock import timestamp
 from shared.gateway.rows import farewell
 from shared.settings import current_settings
@@ -46,6 +47,7 @@ def orphans_among(resources: Iterable[Document], made_by: set[str]) -> list[Docu
                     "deployment_id": tags.get("deployment_id"),
                     "spoke_id": tags.get("spoke_id"),
                     "client_name": tags.get("client_name"),
+                    "etag": resource.get("etag"),
                     "is_part_of_a_spoke": is_part_of_a_spoke(str(resource["id"]), tags),
                 }
             )
@@ -115,7 +117,7 @@ def sweep_orphans() -> list[Document]:
             "" if removed else f"; it was left alone ({why})",
         )
         if removed:
-            _delete(azure, orphan["resource"])
+            _delete(azure, orphan)
     _sweep_rows(delete, {orphan["deployment_id"] for orphan in found})
     return found
 
@@ -164,9 +166,10 @@ def _free(reserved: list[Any]) -> None:
         log.info("Reservations were changed just now; the next tick looks again")
 
 
-def _delete(azure: Arm, resource_id: str) -> None:
+def _delete(azure: Arm, orphan: Document) -> None:
+    resource_id = orphan["resource"]
     try:
-        azure.delete(resource_id)
+        azure.delete(resource_id, headers=only_over(orphan))
     except ArmError as error:
         log.warning("%s could not be removed now: %s", describe(resource_id), error.failure.message)
     else:

@@ -103,9 +103,9 @@ class Arm:
         document = self._document(response, resource_id, statuses=(200, 201, 202))
         return Accepted(_operation(response), retry_after(response.headers, utc_now()), document)
 
-    def delete(self, resource_id: str) -> Accepted:
+    def delete(self, resource_id: str, *, headers: dict[str, str] | None = None) -> Accepted:
         """Starts deleting a resource; one that isn't there is already deleted."""
-        response = self._send("DELETE", resource_id)
+        response = self._send("DELETE", resource_id, headers=headers)
         if response.status_code == 404:
             error = self._error(response, resource_id)
             if "SubscriptionNotFound" in error.codes:

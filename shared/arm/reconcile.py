@@ -91,7 +91,7 @@ def ensure(
                 return Pending(f"{named}: {state}", forget_operation=True)
     body = document() if callable(document) else document
     still_wanted()
-    accepted = arm.put(resource_id, body, headers=_only_over(existing))
+    accepted = arm.put(resource_id, body, headers=only_over(existing))
     whole = accepted.body if accepted.body and accepted.body.get("properties") else None
     if accepted.operation is None and whole and provisioning_state(whole) == "Succeeded":
         return Done(f"{named}: ready", result(whole))
@@ -101,6 +101,7 @@ def ensure(
 def remove(arm: Arm, call: Call, resource_id: str, *, owned: Owner) -> Outcome:
     """Has the resource be gone. One that isn't there is gone already; one that isn't ours is left alone.
 
+    The delete is bound to what was seen, as a write is: what somebody has put in its place in between stays.
     A NIC or disk of ours on somebody else's VM fails at once; on our own VM, which is going, it is waited for.
     """
     what = f"Deleting {describe(resource_id)}"
@@ -117,7 +118,7 @@ def remove(arm: Arm, call: Call, resource_id: str, *, owned: Owner) -> Outcome:
     if (failure := _held_by_another(arm, existing, owned)) is not None:
         return Failed(failure)
     still_wanted()
-    accepted = arm.delete(resource_id)
+    accepted = arm.delete(resource_id, headers=only_over(existing))
     if accepted.operation is None and not accepted.existed:
         # It was there a moment ago: gone is what another look doesn't find.
         return Pending(what, 0.0, forget_operation=True)
@@ -150,7 +151,8 @@ def in_the_way(resource_id: str) -> Failure:
     )
 
 
-def _only_over(existing: Document | None) -> dict[str, str]:
+def only_over(existing: Document | None) -> dict[str, str]:
+    """The condition that a write meets what was seen, or nothing where nothing was. Not every type has an ETag."""
     if existing is None:
         return {"If-None-Match": "*"}
     return {"If-Match": str(existing["etag"])} if existing.get("etag") else {}

@@ -93,6 +93,36 @@ def test_what_comes_between_the_look_and_the_write_is_not_changed(
     assert (world.run_row(run).error or {})["details"]["code"] == "ResourceInTheWay"
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "call"),
+    [
+        ("virtualMachines", "vm-1", "delete_vm: DELETE virtualMachines/{vm}"),
+        ("networkInterfaces", "vm-1-nic", "delete_nic: DELETE networkInterfaces/{nic}"),
+        ("virtualNetworks", "spoke-vnet-1", "delete_vnet: DELETE virtualNetworks/{vnet}"),
+        ("networkSecurityGroups", "spoke-nsg-1", "delete_nsg: DELETE networkSecurityGroups/{nsg}"),
+    ],
+)
+def test_what_comes_between_the_look_and_the_delete_stays(world: World, kind: str, name: str, call: str) -> None:
+    """Somebody removes ours, and makes another of the same name, just when our delete is on its way."""
+
+    def replaced() -> None:
+        world.azure.remove(world.resource(kind, name))
+        world.meanwhile(foreign(world, kind, name))
+
+    planted = Mishap(call, deed=replaced)
+    run = world.deploy(
+        1,
+        planted,
+        Mishap("create_vm: PUT virtualMachines/{vm}", {"mode": "fail_operation", "code": "AllocationFailed"}),
+    )
+    world.play_out()
+    assert planted.struck
+    world.check(run, "failed")
+    theirs = world.azure.find(world.resource(kind, name))
+    assert theirs is not None
+    assert theirs["tags"]["owner"] == "somebody else"
+
+
 @pytest.mark.parametrize(("kind", "name"), [("networkInterfaces", "vm-1-nic"), ("disks", "vm-1-osdisk")])
 def test_what_somebody_elses_vm_uses_is_named_at_once(world: World, kind: str, name: str) -> None:
     """Waiting would not help: nobody is going to delete that VM."""
