@@ -179,11 +179,6 @@ def limit(arm: Arm, location: str, name: str) -> int:
     return _DEFAULT_QUOTAS.get(name, _DEFAULT_FAMILY_QUOTA)
 
 
-def network_limit(arm: Arm, location: str, name: str, default: int) -> int:
-    """The network provider's quota of a kind in a region."""
-    return int(arm.store.meta("quotas", {}).get(f"{location}/{name}".lower(), default))
-
-
 def used(arm: Arm, location: str, name: str, but: str = "") -> int:
     """What the VMs that are there use of it. A deallocated VM keeps its cores in the count, as here the harder choice."""
     count = 0

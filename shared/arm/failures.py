@@ -22,6 +22,10 @@ class Rule:
 
 
 _BUSY = Rule(transient=True)
+_NETWORK_QUOTA = Rule(
+    False,
+    "Ask for more quota (`az network list-usages --location <location>`), or delete what nobody needs; then retry.",
+)
 
 # For what has no hint of its own.
 PASSES = "It passes by itself: a step is tried again until its deadline; send a request of yours again in a moment."
@@ -66,6 +70,9 @@ RULES: dict[str, Rule] = {
         False, "Ask for more quota (`az vm list-usage`), delete unused VMs, or choose another vm_size."
     ),
     "OperationNotAllowed": Rule(False),
+    "VnetCountLimitReached": _NETWORK_QUOTA,
+    "NetworkInterfaceCountLimitReached": _NETWORK_QUOTA,
+    "NetworkSecurityGroupCountLimitReached": _NETWORK_QUOTA,
     "SkuNotAvailable": Rule(
         False, "Choose another vm_size: `az vm list-skus --location <location> --size <size>` shows what is restricted."
     ),

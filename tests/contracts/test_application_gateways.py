@@ -438,17 +438,26 @@ def test_a_gateway_holds_a_hundred_pools_settings_and_active_listeners(azure: Az
     assert len(_put(azure, full).request_routing_rules) == 100
 
 
-def test_an_old_waf_holds_forty(azure: Azure, document: Document) -> None:
+def _by_configuration(azure: Azure, rules: Document) -> Document:
+    return {"webApplicationFirewallConfiguration": {"enabled": True, "firewallMode": "Prevention"} | rules}
+
+
+def _by_policy(azure: Azure, rules: Document) -> Document:
+    policy_id = azure.id("ApplicationGatewayWebApplicationFirewallPolicies", "waf")
+    managed = {"managedRuleSets": [{"ruleSetType": "Microsoft_BotManagerRuleSet", "ruleSetVersion": "1.0"}, rules]}
+    azure.plant({"id": policy_id, "location": "eastus", "properties": {"managedRules": managed}})
+    return {"firewallPolicy": {"id": policy_id}}
+
+
+@pytest.mark.parametrize("waf", [_by_configuration, _by_policy])
+def test_a_waf_of_old_rules_holds_forty(azure: Azure, document: Document, waf: Any) -> None:
     document["properties"]["sku"] = {"name": "WAF_v2", "tier": "WAF_v2"}
-    document["properties"]["webApplicationFirewallConfiguration"] = {
-        "enabled": True,
-        "firewallMode": "Prevention",
-        "ruleSetType": "OWASP",
-        "ruleSetVersion": "3.1",
-    }
     for number in range(40):
         document = _site(document, f"s{number}", f"s{number}.example.com", number + 1)
+    document["properties"] |= waf(azure, {"ruleSetType": "OWASP", "ruleSetVersion": "3.1"})
     assert "maximum allowed: 40" in _refused(azure, document).error.message
+    document["properties"] |= waf(azure, {"ruleSetType": "OWASP", "ruleSetVersion": "3.2"})
+    assert len(_put(azure, document).request_routing_rules) == 41
 
 
 def test_the_lowest_number_takes_the_request_also_over_a_more_exact_listener(azure: Azure, document: Document) -> None:

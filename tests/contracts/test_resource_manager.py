@@ -387,3 +387,20 @@ def test_subscriptions_locations_and_providers_are_listed(azure: Azure) -> None:
     assert PLACE in {each["name"] for each in places}
     provider = azure.resources.providers.get("Microsoft.Network")
     assert provider.registration_state == "Registered"
+
+
+def test_a_network_quota_is_shown_and_held_to_in_its_region_alone(azure: Azure) -> None:
+    azure.local("POST", "quota", {"location": PLACE, "quotas": {"VirtualNetworks": 1}})
+    shown = next(each for each in azure.network.usages.list(PLACE) if each.name.value == "VirtualNetworks")
+    assert (shown.current_value, shown.limit) == (1, 1)
+    vnet = {"location": PLACE, "properties": {"addressSpace": {"addressPrefixes": ["10.11.1.0/24"]}}}
+    with pytest.raises(HttpResponseError) as refused:
+        azure.network.virtual_networks.begin_create_or_update(RG, "one-more", vnet)
+    assert codes(refused.value) == (400, "VnetCountLimitReached")
+    assert refused.value.error is not None
+    assert refused.value.error.message == (
+        "Cannot create more than 1 virtual networks for this subscription in this region."
+    )
+    azure.network.virtual_networks.begin_create_or_update(RG, "elsewhere", vnet | {"location": "westus"})
+    hub = azure.send("GET", azure.id("virtualNetworks", "hub-vnet")).json()
+    assert azure.send("PUT", hub["id"], hub).status_code == 200, "one that is there is no more than before"

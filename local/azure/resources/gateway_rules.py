@@ -264,11 +264,21 @@ def _check_certificates(gateway_id: str, properties: Json, kept: set[str]) -> No
 
 
 def limit_of(arm: Arm, properties: Json) -> int:
-    """100, or 40 on a WAF with CRS 3.1 or older [D]; `--gateway-limit` makes it less."""
-    waf = properties.get("webApplicationFirewallConfiguration") or {}
-    version = str(waf.get("ruleSetVersion", ""))
-    old = waf.get("enabled") and str(waf.get("ruleSetType", "OWASP")) == "OWASP" and version in ("2.2.9", "3.0", "3.1")
-    return min(arm.gateway_limit, 40) if old else arm.gateway_limit
+    """100, or 40 on a WAF with CRS 3.1 or older [D], by its policy or by its own configuration; `--gateway-limit`
+    makes it less."""
+    policy_id = (properties.get("firewallPolicy") or {}).get("id")
+    policy = arm.store.get(str(policy_id)) if policy_id else None
+    if policy is not None:
+        rule_sets = (policy.properties.get("managedRules") or {}).get("managedRuleSets") or []
+    else:
+        waf = properties.get("webApplicationFirewallConfiguration") or {}
+        rule_sets = [waf] if waf.get("enabled") else []
+    return min(arm.gateway_limit, 40) if any(map(_is_old, rule_sets)) else arm.gateway_limit
+
+
+def _is_old(rule_set: Json) -> bool:
+    is_core = str(rule_set.get("ruleSetType", "OWASP")) == "OWASP"
+    return is_core and str(rule_set.get("ruleSetVersion", "")) in ("2.2.9", "3.0", "3.1")
 
 
 def _check_limits(arm: Arm, gateway_id: str, properties: Json) -> None:

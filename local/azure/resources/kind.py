@@ -14,7 +14,7 @@ from local.azure import errors, ids
 from local.azure.arm import Arm, Call, Reply
 from local.azure.ids import ResourceId
 from local.azure.operations import FAILED, SUCCEEDED, Operation
-from local.azure.resources import references, shapes, tags
+from local.azure.resources import network_quotas, references, shapes, tags
 from local.azure.store import Json, Resource
 
 LOCATIONS = {
@@ -172,6 +172,8 @@ class Kind:
         self.check_preconditions(arm, call, str(target), existing)
         self.check_free(arm, call, target, "put")
         self.check(arm, call, target, existing)
+        if existing is None:
+            network_quotas.check(arm, self.type, plain_location(str(call.body.get("location") or "")))
         seconds = self.put_operation_seconds(arm, call, existing)
         resource = self.store(arm, call, target, existing)
         self.written(arm, call, resource, existing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from local.azure import catalogue, errors, ids
 from local.azure.arm import Arm
 from local.azure.catalogue import Size
+from local.azure.resources import network_quotas
 from local.azure.resources.kind import LOCATIONS
 from local.azure.resources.locks import TYPE as LOCK
 from local.azure.store import Json, Resource
@@ -37,14 +38,6 @@ _TYPES = {
     ),
     "Microsoft.Resources": ("subscriptions", "resourceGroups", "resources", "tenants"),
     "Microsoft.Authorization": ("locks",),
-}
-_NETWORK_QUOTAS = {
-    "VirtualNetworks": ("Virtual Networks", 1000, "Microsoft.Network/virtualNetworks"),
-    "PublicIPAddresses": ("Public IP Addresses", 1000, "Microsoft.Network/publicIPAddresses"),
-    "NetworkSecurityGroups": ("Network Security Groups", 5000, "Microsoft.Network/networkSecurityGroups"),
-    "NetworkInterfaces": ("Network Interfaces", 65536, "Microsoft.Network/networkInterfaces"),
-    "ApplicationGateways": ("Application Gateways", 1000, "Microsoft.Network/applicationGateways"),
-    "RouteTables": ("Route Tables", 200, "Microsoft.Network/routeTables"),
 }
 
 
@@ -121,15 +114,16 @@ def lock(resource: Resource) -> Json:
 
 def network_usages(arm: Arm, location: str) -> list[Json]:
     """What the network provider counts in a region."""
+    usages = f"/subscriptions/{ids.SUBSCRIPTION_ID}/providers/Microsoft.Network/locations/{location}/usages"
     return [
         {
-            "id": f"/subscriptions/{ids.SUBSCRIPTION_ID}/providers/Microsoft.Network/locations/{location}/usages/{name}",
+            "id": f"{usages}/{quota.name}",
             "unit": "Count",
-            "currentValue": sum(1 for each in arm.store.of_type(kind) if each.location == location),
-            "limit": catalogue.network_limit(arm, location, name, limit),
-            "name": {"value": name, "localizedValue": label},
+            "currentValue": used,
+            "limit": limit,
+            "name": {"value": quota.name, "localizedValue": quota.label},
         }
-        for name, (label, limit, kind) in _NETWORK_QUOTAS.items()
+        for quota, used, limit in network_quotas.usages(arm, location)
     ]
 
 
