@@ -65,7 +65,7 @@ class Finding:
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
     """Errors before warnings, each in the order of `CHECKS`; repetitions are dropped."""
-    distinct = {(finding.check, finding.severity, finding.code, finding.message): finding for finding in findings}
+    distinct = {(each.check, each.severity, each.code, each.message, each.hint): each for each in findings}
     return sorted(distinct.values(), key=lambda finding: (not finding.stops, CHECKS.index(finding.check)))
 
 

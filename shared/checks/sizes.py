@@ -154,7 +154,7 @@ def quota_findings(
     runs: Iterable[RunRow],
     vms: Sequence[Document],
 ) -> list[Finding]:
-    """vCPUs left for the region and for the size's family.
+    """vCPUs left for the region and for the size's family; the tighter one first when both are exceeded.
 
     runs: ours that have not ended. Those that began before this one and whose VM isn't there yet count as used, so
     that of two runs for the last vCPUs exactly one goes on.  vms: what the spoke group holds (`id`, `tags`).
@@ -177,7 +177,7 @@ def quota_findings(
         left = limit - used - pending
         if left < size.vcpus:
             exceeded.append((left, _over(plan, size, usage, used, limit, pending)))
-    return [min(exceeded, key=lambda entry: entry[0])[1]] if exceeded else []
+    return [finding for _, finding in sorted(exceeded, key=lambda entry: entry[0])]
 
 
 def _vm_name(vm: Document) -> str:
@@ -192,7 +192,8 @@ def _not_yet_built(run: RunRow, plan: SpokePlan, sizes: Sequence[Size], there: d
 
 def _over(plan: SpokePlan, size: Size, usage: Document, used: int, limit: int, pending: int) -> Finding:
     also = f", {pending} more are taken by deployments under way" if pending else ""
-    quota = str((usage.get("name") or {}).get("localizedValue") or (usage.get("name") or {}).get("value"))
+    named = usage.get("name") or {}
+    quota = str(named.get("localizedValue") or named.get("value"))
     return Finding(
         "quota",
         ERROR,

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.checks.findings import failure_from
 from shared.checks.sizes import Size, quota_findings, security_type, size_findings, size_named, sizes_in
 from shared.plan import our_tags
 from shared.tables.rows import RunRow
@@ -111,10 +112,22 @@ def test_a_size_on_which_the_image_does_not_boot_is_refused(size: Size, code: st
 
 
 def test_the_sentence_names_size_place_and_numbers() -> None:
-    usages = [usage("cores", 4, 4), usage("standardBSFamily", 4, 4)]
-    (found,) = quota_findings(PLAN, SIZES, usages, [], [])
+    (found,) = quota_findings(PLAN, SIZES, [usage("cores", 4, 4)], [], [])
     assert found.message == "Quota exceeded for Standard_B2s in eastus: 4 of 4 vCPUs used"
     assert found.code == "QuotaExceeded"
+
+
+def test_of_two_exceeded_quotas_both_are_told_the_tighter_one_first() -> None:
+    usages = [usage("cores", 3, 4), usage("standardBSFamily", 4, 4)]
+    found = quota_findings(PLAN, SIZES, usages, [], [])
+    assert [finding.details["quota"] for finding in found] == ["STANDARDBSFAMILY", "CORES"]
+
+
+def test_two_exceeded_quotas_of_the_same_numbers_are_not_taken_for_one() -> None:
+    usages = [usage("cores", 4, 4), usage("standardBSFamily", 4, 4)]
+    failure = failure_from(quota_findings(PLAN, SIZES, usages, [], []))
+    assert failure is not None
+    assert len(failure.details["findings"]) == 2
 
 
 @pytest.mark.parametrize(
