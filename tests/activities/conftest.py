@@ -13,6 +13,7 @@ from shared.arm.client import arm
 from shared.settings import Settings, current_settings
 from shared.tables import store
 from tests.activities.far_side import LocalAzure
+from tests.activities.writers import World
 
 FRESH_TIME_SCALE = 0.0
 
@@ -75,6 +76,17 @@ def settings(
     forget_app()
     yield current_settings()
     forget_app()
+
+
+@pytest.fixture
+def world(azure: LocalAzure, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The writers of gateway and hub, with the waits that their tests count in."""
+    monkeypatch.setenv("AGW_GATHER_SECONDS", "2")
+    monkeypatch.setenv("WRITER_POLL_SECONDS", "1")
+    monkeypatch.setenv("RETRY_FIRST_SECONDS", "5")
+    monkeypatch.setenv("RETRY_MAX_SECONDS", "60")
+    forget_app()
+    return World(azure, monkeypatch)
 
 
 def forget_app() -> None:

@@ -9,23 +9,13 @@ from shared.arm.client import Arm, arm
 from shared.hub import hub_writer_input
 from shared.outcomes import Done, Failed, Pending
 from shared.plan import our_tags
-from shared.settings import Settings, current_settings
+from shared.settings import current_settings
 from shared.tables.rows import RunRow
 from shared.tables.turns import hub_turns
-from tests.activities.conftest import forget_app
-from tests.activities.far_side import LocalAzure, a_plan
+from tests.activities.far_side import a_plan
 from tests.activities.writers import KilledError, World
 
 PEERING = "/virtualNetworkPeerings/"
-
-
-@pytest.fixture
-def world(azure: LocalAzure, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setenv("WRITER_POLL_SECONDS", "1")
-    monkeypatch.setenv("RETRY_FIRST_SECONDS", "5")
-    monkeypatch.setenv("RETRY_MAX_SECONDS", "60")
-    forget_app()
-    return World(azure, monkeypatch)
 
 
 def hub_side(world: World, number: int) -> str:

@@ -12,11 +12,12 @@ from local.azure.evaluation import route
 from orchestrators.write_gateway import write_gateway
 from orchestrators.write_hub import write_hub
 from shared import clock
+from shared.arm.client import Arm
 from shared.gateway.rows import SiteRow, farewell, site_key, wish
 from shared.gateway.sites import names_of, site_of
 from shared.gateway.writer import gateway_writer_input
 from shared.hub import TurnRow, hub_writer_input, turn_key
-from shared.outcomes import Call, Outcome, outcome_from_data
+from shared.outcomes import Call, Failed, Outcome
 from shared.settings import current_settings
 from shared.tables.records import Records
 from shared.tables.rows import SPOKES_TABLE, RunRow
@@ -24,6 +25,8 @@ from shared.tables.sites import gateway_sites
 from shared.tables.store import table
 from shared.tables.turns import hub_turns
 from tests.activities.far_side import LocalAzure, a_plan, a_run, call_of, recorded
+
+GATEWAY = "/applicationGateways/hub-agw$"
 
 ACTIVITIES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     function.__name__: function for function in (*gateway_writer.ACTIVITIES, *hub_writer.ACTIVITIES)
@@ -85,10 +88,7 @@ class World:
     def want_sites(self, numbers: Iterable[int]) -> None:
         """The wishes of many, without their runs."""
         for number in numbers:
-            plan = a_plan(number)
-            site = site_of(plan, f"10.11.{number}.4", current_settings())
-            made = {"client": plan.client, "made_by": plan.made_by, "deployment_id": plan.made_by}
-            gateway_sites().wish(wish(None, **made, names=names_of(plan), site=site, now=clock.timestamp()))
+            gateway_sites().wish(site_row(number))
 
     def forget_sites(self, numbers: Iterable[int]) -> None:
         """The farewells of many, without their runs."""
@@ -211,7 +211,36 @@ class _Context:
 
 
 def forget_run(run: RunRow) -> None:
+    """Somebody deletes its row by hand."""
     table(SPOKES_TABLE).delete_entity(Records().hub_key, f"run:{run.deployment_id}")
 
 
-__all__ = ["ACTIVITIES", "KilledError", "World", "forget_run", "outcome_from_data"]
+def site_row(number: int) -> SiteRow:
+    """The first wish of a client."""
+    plan = a_plan(number)
+    site = site_of(plan, f"10.11.{number}.4", current_settings())
+    made = {"client": plan.client, "made_by": plan.made_by, "deployment_id": plan.made_by}
+    return wish(None, **made, names=names_of(plan), site=site, now=clock.timestamp())
+
+
+def code_of(outcome: Outcome) -> str:
+    """Why a step failed."""
+    assert isinstance(outcome, Failed), outcome
+    return outcome.failure.code
+
+
+def as_sent(document: dict[str, Any]) -> dict[str, Any]:
+    """What somebody sends who changes a document that he read."""
+    return {key: value for key, value in document.items() if key != "etag"}
+
+
+def fail_puts_that_name(element: str, world: World, monkeypatch: pytest.MonkeyPatch, **fault: Any) -> None:
+    """From now on the gateway takes no document with this element, and doesn't say what is wrong with it."""
+    put = Arm.put
+
+    def failing(self: Arm, resource_id: str, body: dict[str, Any], **more: Any) -> Any:
+        if element in str(body):
+            world.azure.fault(method="PUT", path=GATEWAY, code="Odd", message="It can't be.", **fault)
+        return put(self, resource_id, body, **more)
+
+    monkeypatch.setattr(Arm, "put", failing)

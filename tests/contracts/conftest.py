@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contracts.azure import Azure, running
+from tests.contracts.gateways import Document
 
 
 @pytest.fixture(scope="module")
@@ -21,3 +22,16 @@ def azure(stand_in: Azure) -> Azure:
     """The starting hub."""
     stand_in.local("POST", "reset")
     return stand_in
+
+
+@pytest.fixture
+def gateway(azure: Azure) -> str:
+    """The id of the hub's gateway."""
+    return azure.id("applicationGateways", "hub-agw")
+
+
+@pytest.fixture
+def document(azure: Azure, gateway: str) -> Document:
+    """The hub's gateway as it is in the beginning."""
+    found: Document = azure.send("GET", gateway).json()
+    return found

@@ -1,0 +1,266 @@
+"""Others write the gateway too: nothing of theirs is lost, and nothing of ours for long."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from activities import gateway_writer
+from shared.arm.client import Arm, arm
+from shared.outcomes import Done
+from tests.activities.writers import GATEWAY, KilledError, World, as_sent, code_of
+
+
+def test_nobody_puts_onto_a_running_operation(world: World) -> None:
+    body = as_sent(world.gateway())
+    body["tags"] = {"by": "somebody else"}
+    arm().put(world.gateway_id, body)
+    world.want_site(1)
+    world.write_gateway()
+    assert world.gateway()["tags"] == {"by": "somebody else"}
+    assert world.reaches(1)
+    assert all(each["status"] < 400 for each in world.gateway_puts())
+    assert len(world.gateway_puts()) == 2
+
+
+def test_another_writers_put_over_ours_is_seen_and_ours_is_sent_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", logger="activities")
+    world.want_site(1)
+    theirs = as_sent(world.gateway()) | {"tags": {"by": "them"}}
+    once = iter([True])
+
+    def meddle(name: str) -> None:
+        if name == "poll_gateway" and next(once, False):
+            arm().put(world.gateway_id, theirs)
+
+    world.before_call = meddle
+    world.write_gateway()
+    assert world.reaches(1)
+    assert world.gateway()["tags"] == {"by": "them"}
+    assert "foreign change" in caplog.text
+    assert "tags" in caplog.text
+    site = world.site(1)
+    assert site is not None
+    assert site.is_applied
+
+
+def test_a_write_between_our_look_and_our_put_begins_a_new_round(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.want_site(1)
+    theirs = as_sent(world.gateway()) | {"tags": {"by": "them"}}
+    mark, once = gateway_writer._Look._mark, iter([True])
+
+    def meddling(look: Any, writer: Any, *rows: Any) -> None:
+        mark(look, writer, *rows)
+        if writer.phase == "sending" and next(once, False):
+            arm().put(world.gateway_id, theirs)
+
+    monkeypatch.setattr(gateway_writer._Look, "_mark", meddling)
+    world.write_gateway()
+    assert world.reaches(1)
+    assert world.gateway()["tags"] == {"by": "them"}
+    assert [each["status"] for each in world.gateway_puts()] == [200, 200]
+
+
+def test_foreign_elements_of_the_same_name_are_left_alone_also_by_the_undo(world: World) -> None:
+    document = world.gateway()
+    document["properties"]["backendAddressPools"].append({"name": "client-1-pool", "properties": {}})
+    world.azure.plant(document)
+    run, _ = world.want_site(1)
+    world.want_site(2)
+    world.write_gateway()
+    assert code_of(world.step(run, "update_agw", private_ip="10.11.1.4")) == "GatewayNameTaken"
+    run = world.set_status(run, "rolling_back")
+    world.step(run, "remove_from_agw")
+    world.write_gateway()
+    assert isinstance(world.step(run, "remove_from_agw"), Done)
+    assert "client-1-pool" in str(world.gateway())
+    assert world.reaches(2)
+
+
+@pytest.mark.parametrize("how", ["our look sees it", "ARM sees it", "the host is killed"])
+def test_a_pool_of_the_same_name_that_comes_right_before_our_put_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    document = as_sent(world.gateway())
+    theirs = {"name": "Client-1-Pool", "properties": {"backendAddresses": [{"ipAddress": "192.0.2.7"}]}}
+    document["properties"]["backendAddressPools"].append(theirs)
+    mark, once = gateway_writer._Look._mark, iter([True])
+
+    def meddling(look: Any, writer: Any, *rows: Any) -> None:
+        mark(look, writer, *rows)
+        if writer.phase == "sending" and next(once, False):
+            if how == "ARM sees it":
+                world.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=412, code="PreconditionFailed")
+                monkeypatch.setattr(Arm, "put", after_planting(Arm.put))
+                return
+            world.azure.plant(document)
+            if how == "the host is killed":
+                raise KilledError
+
+    def after_planting(put: Any) -> Any:
+        def planted_first(*args: Any, **more: Any) -> Any:
+            world.azure.plant(document)
+            return put(*args, **more)
+
+        return planted_first
+
+    monkeypatch.setattr(gateway_writer._Look, "_mark", meddling)
+    run, _ = world.want_site(1)
+    with suppress(KilledError):
+        world.write_gateway()
+    world.write_gateway()
+    assert code_of(world.step(run, "update_agw", private_ip="10.11.1.4")) == "GatewayNameTaken"
+    run = world.set_status(run, "rolling_back")
+    world.step(run, "remove_from_agw")
+    world.write_gateway()
+    assert isinstance(world.step(run, "remove_from_agw"), Done)
+    pools = {pool["name"]: pool["properties"] for pool in world.gateway()["properties"]["backendAddressPools"]}
+    assert pools["Client-1-Pool"]["backendAddresses"] == [{"ipAddress": "192.0.2.7"}]
+    assert "client-1-pool" not in pools
+
+
+def test_what_somebody_removed_is_put_back_by_the_next_start(world: World) -> None:
+    before = as_sent(world.gateway())
+    world.want_site(1)
+    world.write_gateway()
+    arm().put(world.gateway_id, before)
+    world.pass_time(60)
+    assert not world.reaches(1)
+    world.write_gateway()
+    assert world.reaches(1)
+    puts = len(world.gateway_puts())
+    world.write_gateway()
+    assert len(world.gateway_puts()) == puts, "nothing differs, nothing is put"
+
+
+def test_a_removed_site_that_a_stale_document_brings_back_is_removed_again(world: World) -> None:
+    world.want_sites([1, 2])
+    world.write_gateway()
+    stale = as_sent(world.gateway())
+    world.forget_sites([1])
+    world.write_gateway()
+    assert world.site(1) is None
+    arm().put(world.gateway_id, stale)
+    world.pass_time(60)
+    assert world.reaches(1)
+    world.write_gateway()
+    assert world.reached([1, 2]) == [2]
+    assert "client-1-" not in str(world.gateway())
+
+
+def test_a_site_whose_host_somebody_took_keeps_nobody_else_from_the_gateway(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.want_site(1)
+    world.write_gateway()
+    document = as_sent(world.gateway())
+    for collection in ("httpListeners", "requestRoutingRules"):
+        [own] = [each for each in document["properties"][collection] if each["name"].startswith("client-1-")]
+        own["name"] = f"their-{own['name']}"
+        own.pop("id")
+    [rule] = [each for each in document["properties"]["requestRoutingRules"] if each["name"].startswith("their-")]
+    rule["properties"]["httpListener"] = {"id": f"{world.gateway_id}/httpListeners/their-client-1-listener"}
+    arm().put(world.gateway_id, document)
+    world.pass_time(60)
+    world.want_site(2)
+    world.write_gateway()
+    assert world.reaches(2)
+    site = world.site(1)
+    assert site is not None
+    assert site.is_applied, "nobody is told that it failed: it was there, and is what somebody wanted otherwise"
+    assert "The site of client-1 is gone from the gateway and can't be put back" in caplog.text
+
+
+def test_a_change_of_somebody_else_that_failed_after_ours_is_not_taken_for_ours(world: World) -> None:
+    world.want_site(1)
+    once = iter([True])
+
+    def fail(name: str) -> None:
+        if name == "gateway_round" and world.reaches(1) and next(once, False):
+            document = world.gateway()
+            document["properties"]["provisioningState"] = "Failed"
+            world.azure.plant(document)
+            world.want_site(2)
+
+    world.before_call = fail
+    world.write_gateway()
+    site = world.site(2)
+    assert site is not None
+    assert site.error is not None
+    assert site.error.code == "GatewayFailed"
+    assert len(world.gateway_puts()) == 1
+
+
+def test_foreign_configuration_is_the_same_after_200_changes(world: World) -> None:
+    """All that a gateway can have beside ours, with properties that no model knows, and in its own order."""
+    document = as_sent(world.gateway())
+    properties, own = document["properties"], f"{world.gateway_id}"
+    document["tags"] = {"z": "1", "a": "2"}
+    document["zones"] = ["3", "1"]
+    document["futureTop"] = {"b": [1, {"deep": None}], "a": 1.5}
+    properties["sku"]["futureSku"] = True
+    properties["enableHttp2"] = True
+    properties["customErrorConfigurations"] = [{"statusCode": "HttpStatus502", "customErrorPageUrl": "https://x/"}]
+    properties["sslCertificates"] = [
+        {"name": "theirs", "properties": {"data": "MII", "password": "x", "future": [2, 1]}}
+    ]
+    properties["frontendPorts"].append({"name": "port_443", "properties": {"port": 443}})
+    properties["rewriteRuleSets"] = [{"name": "rw", "properties": {"rewriteRules": [{"ruleSequence": 9, "name": "r"}]}}]
+    properties["probes"] = [
+        {"name": "theirs", "properties": {"protocol": "Http", "host": "h", "path": "/x", "interval": 7, "future": None}}
+    ]
+    settings_id = f"{own}/backendHttpSettingsCollection/{properties['backendHttpSettingsCollection'][0]['name']}"
+    pool_id = f"{own}/backendAddressPools/defaultPool"
+    listener = {
+        "frontendIPConfiguration": {"id": f"{own}/frontendIPConfigurations/appGatewayFrontendIP"},
+        "frontendPort": {"id": f"{own}/frontendPorts/port_443"},
+        "protocol": "Https",
+        "sslCertificate": {"id": f"{own}/sslCertificates/theirs"},
+        "hostNames": ["b.example.org", "a.example.org"],
+    }
+    properties["httpListeners"].insert(0, {"name": "zz", "properties": listener})
+    properties["urlPathMaps"] = [
+        {
+            "name": "map",
+            "properties": {
+                "defaultBackendAddressPool": {"id": pool_id},
+                "defaultBackendHttpSettings": {"id": settings_id},
+                "pathRules": [
+                    {
+                        "name": "p",
+                        "properties": {
+                            "paths": ["/b/*", "/a/*"],
+                            "backendAddressPool": {"id": pool_id},
+                            "backendHttpSettings": {"id": settings_id},
+                        },
+                    }
+                ],
+            },
+        }
+    ]
+    rule = {
+        "ruleType": "PathBasedRouting",
+        "priority": 1000,
+        "httpListener": {"id": f"{own}/httpListeners/zz"},
+        "urlPathMap": {"id": f"{own}/urlPathMaps/map"},
+    }
+    properties["requestRoutingRules"].insert(0, {"name": "zz", "properties": rule})
+    arm().put(world.gateway_id, document)
+    world.pass_time(60)
+    before = world.gateway()
+    for _ in range(5):
+        world.want_sites(range(1, 21))
+        world.write_gateway()
+        assert world.reached(range(1, 21)) == list(range(1, 21))
+        world.forget_sites(range(1, 21))
+        world.write_gateway()
+    assert without_stamps(world.gateway()) == without_stamps(before)
+
+
+def without_stamps(value: Any) -> Any:
+    """Without what ARM writes anew at every change."""
+    if isinstance(value, dict):
+        return {key: without_stamps(part) for key, part in value.items() if key != "etag"}
+    return [without_stamps(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,29 @@
+"""What tests of the API do again and again."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from shared.http import documents
+
+Body = dict[str, Any]
+
+
+def made(http: httpx.Client, body: Body, **headers: str) -> Body:
+    answer = http.post("/spokes", json=body, headers=headers)
+    assert answer.status_code == 202, answer.text
+    return dict(answer.json())
+
+
+def refused(answer: httpx.Response, status: int) -> Body:
+    assert answer.status_code == status, answer.text
+    error: Body = answer.json()
+    documents.ErrorAnswer.model_validate(error)
+    return error
+
+
+def at_once(calls: list[Callable[[], httpx.Response]]) -> list[httpx.Response]:
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return [future.result() for future in [threads.submit(call) for call in calls]]
