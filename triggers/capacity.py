@@ -10,6 +10,7 @@ from shared.addressing import highest_spoke_id
 from shared.arm.client import arm
 from shared.arm.failures import ArmError
 from shared.arm.firewall import sites_at_most
+from shared.checks.hub import PEERINGS_PER_VNET
 from shared.http.answers import Answer
 from shared.settings import current_settings
 from shared.tables.partition import SpokesPartition
@@ -17,8 +18,6 @@ from shared.tables.reservations import places
 from triggers.wiring import Call, http_function
 
 blueprint = df.Blueprint()
-
-PEERINGS_PER_VNET = 500
 
 
 @http_function(blueprint, "GET", "capacity")
@@ -74,7 +73,7 @@ def _gateway() -> dict[str, Any]:
         probe_path=settings.probe_path,
     )
     frontend = frontend_of(gateway, site)
-    _, rows = gateway_sites().everything()
+    rows = gateway_sites().present().rows
     known = frontend if isinstance(frontend, Frontend) else None
     return capacity_of(gateway, rows, known, host_name, most=sites_at_most(arm(), gateway))
 

@@ -22,12 +22,11 @@ from shared.checks.sizes import Size, size_findings, sizes_in
 from shared.checks.surroundings import Surroundings
 from shared.clock import utc_now
 from shared.errors import Failure
-from shared.gateway.rows import WRITER_KEY, GatewayWriter, SiteRow
+from shared.gateway.rows import GatewayWriter, SiteRow, site_key
 from shared.plan import SpokePlan
-from shared.settings import Settings
+from shared.tables.desired import Present
 from shared.tables.records import Records
-from shared.tables.rows import GATEWAY_SITES_TABLE
-from shared.tables.store import table
+from shared.tables.sites import gateway_sites
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -87,7 +86,10 @@ def _shared_read(azure: Arm, name: str, seconds: float, read: Callable[[], T]) -
 
 def look_around(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Surroundings:
     """Everything around a spoke. What ARM refuses for good is named in `unread`; passing trouble is raised, so that
-    the whole look is taken again. afresh: nothing is shared with others who look."""
+    the whole look is taken again, and so is a row of this client's site that can't be read: nothing could be published.
+
+    afresh: nothing is shared with others who look.
+    """
     ids, location = azure.ids.of(plan), plan.location
     subscription = ids.subscription
 
@@ -119,14 +121,19 @@ def look_around(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Surroun
         "sizes": sizes,
         "usages": common(f"usages {location}", listed(f"/providers/Microsoft.Compute/locations/{location}/usages")),
         "runs": common("runs", lambda: tuple(Records().unfinished_runs())),
-        "on_gateway": common("on_gateway", lambda: _on_gateway(azure.settings)),
+        "on_gateway": common("on_gateway", lambda: gateway_sites().present()),
     }
     outbound = azure.settings.spoke_outbound.partition(":")[2]
     if outbound:
         reads["outbound"] = common("outbound", lambda: azure.get(outbound))
     answers, unread = _side_by_side(reads)
-    sites, failed_by_us = answers.pop("on_gateway")
-    around = Surroundings(ids, unread=unread, sites=sites, gateway_failed_by_us=failed_by_us, **answers)
+    on_gateway: Present[SiteRow, GatewayWriter] = answers.pop("on_gateway")
+    if malformed := on_gateway.unreadable.get(site_key(plan.client)):
+        raise malformed
+    failed_by_us = on_gateway.writer is not None and on_gateway.writer.our_failure
+    around = Surroundings(
+        ids, unread=unread, sites=tuple(on_gateway.rows), gateway_failed_by_us=failed_by_us, **answers
+    )
     in_the_way, more_unread = _side_by_side(
         {
             "gateway_limit": common("gateway_limit", lambda: sites_at_most(azure, around.gateway)),
@@ -136,19 +143,6 @@ def look_around(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Surroun
     limit = in_the_way.pop("gateway_limit", None)
     found = tuple(document for document in in_the_way.values() if document is not None)
     return replace(around, in_the_way=found, gateway_limit=limit, unread={**unread, **more_unread})
-
-
-def _on_gateway(settings: Settings) -> tuple[tuple[SiteRow, ...], bool]:
-    """What our spokes have or want on the gateway, and whether a PUT of ours left it `Failed`. Writes no row."""
-    sites: list[SiteRow] = []
-    failed_by_us = False
-    query, parameters = "PartitionKey eq @partition", {"partition": settings.gateway_key}
-    for entity in table(GATEWAY_SITES_TABLE).query_entities(query, parameters=parameters):
-        if entity["RowKey"] == WRITER_KEY:
-            failed_by_us = GatewayWriter.from_entity(entity).our_failure
-        else:
-            sites.append(SiteRow.from_entity(entity))
-    return tuple(sites), failed_by_us
 
 
 def _side_by_side(reads: dict[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, Failure]]:

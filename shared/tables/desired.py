@@ -1,19 +1,25 @@
 """Tables of wishes with one writer: desired rows, and a `writer` row whose ETag fences everything the writer marks."""
 
+import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from shared.clock import parse_timestamp
+from shared.errors import StorageException
 from shared.tables.store import Write, match, table, write_together
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
 
+log = logging.getLogger(__name__)
+
 # A transaction holds 100 operations, one of which is always the writer's row.
 ROWS_A_TRANSACTION = 99
 
 
-class Row(Protocol):
-    """A row of such a table."""
+class WriterRow(Protocol):
+    """The writer's own row."""
 
     @property
     def row_key(self) -> str: ...
@@ -22,8 +28,30 @@ class Row(Protocol):
     def as_entity(self, partition: str) -> dict[str, Any]: ...
 
 
+class Row(WriterRow, Protocol):
+    """A row of such a table: a wish with its versions (`shared.wishes`), in the order of arrival."""
+
+    @property
+    def since(self) -> str: ...
+    @property
+    def desired_version(self) -> int: ...
+    @property
+    def applied_version(self) -> int: ...
+    @property
+    def failed_version(self) -> int: ...
+
+
 R = TypeVar("R", bound=Row)
-W = TypeVar("W", bound=Row)
+W = TypeVar("W", bound=WriterRow)
+
+
+@dataclass(frozen=True)
+class Present(Generic[R, W]):
+    """What a partition holds. writer: None before there ever was one.  unreadable: by row key, why a row is left out."""
+
+    writer: W | None
+    rows: list[R]
+    unreadable: dict[str, StorageException] = field(default_factory=dict)
 
 
 class DesiredTable(Generic[R, W]):
@@ -42,17 +70,28 @@ class DesiredTable(Generic[R, W]):
 
     def everything(self) -> tuple[W, list[R]]:
         """The writer's row and all others. The writer's is made when it isn't there yet."""
-        found = list(self._table.query_entities("PartitionKey eq @partition", parameters={"partition": self.partition}))
-        writers = [entity for entity in found if entity["RowKey"] == self._writer_key]
-        rows = [
-            self._row_type.from_entity(entity, entity.metadata["etag"])
-            for entity in found
-            if entity["RowKey"] != self._writer_key
-        ]
-        return (self._writer(writers[0]) if writers else self._first_writer()), rows
+        present = self.present()
+        return present.writer or self._first_writer(), present.rows
+
+    def present(self) -> Present[R, W]:
+        """What there is now; writes nothing. A row that somebody wrote by hand, and wrong, stops no other one."""
+        writer: W | None = None
+        rows: list[R] = []
+        unreadable: dict[str, StorageException] = {}
+        query = "PartitionKey eq @partition"
+        for entity in self._table.query_entities(query, parameters={"partition": self.partition}):
+            if entity["RowKey"] == self._writer_key:
+                writer = self._writer(entity)
+                continue
+            try:
+                rows.append(self._row(entity))
+            except StorageException as malformed:
+                log.error("%s", malformed)
+                unreadable[entity["RowKey"]] = malformed
+        return Present(writer, rows, unreadable)
 
     def look(self, row_key: str) -> tuple[R | None, W]:
-        """One row and the writer's, in one request."""
+        """One row and the writer's, in one request. A `StorageException` when somebody wrote the row by hand, and wrong."""
         query = "PartitionKey eq @partition and RowKey eq @row or PartitionKey eq @partition and RowKey eq @writer"
         parameters = {"partition": self.partition, "row": row_key, "writer": self._writer_key}
         row, writer = None, None
@@ -60,7 +99,7 @@ class DesiredTable(Generic[R, W]):
             if entity["RowKey"] == self._writer_key:
                 writer = self._writer(entity)
             else:
-                row = self._row_type.from_entity(entity, entity.metadata["etag"])
+                row = self._row(entity)
         return row, writer or self._writer_type()
 
     def wish(self, row: R) -> None:
@@ -88,8 +127,30 @@ class DesiredTable(Generic[R, W]):
     # --- inside ---
 
     def _writer(self, entity: Any) -> W:
-        writer: W = self._writer_type.from_entity(entity, entity.metadata["etag"])
+        try:
+            writer: W = self._writer_type.from_entity(entity, entity.metadata["etag"])
+        except _MALFORMED as reason:
+            raise self._malformed(entity, reason) from reason
         return writer
+
+    def _row(self, entity: Any) -> R:
+        try:
+            row: R = self._row_type.from_entity(entity, entity.metadata["etag"])
+            _check(row, entity["RowKey"])
+        except _MALFORMED as reason:
+            raise self._malformed(entity, reason) from reason
+        return row
+
+    def _malformed(self, entity: Any, reason: Exception) -> StorageException:
+        key = entity["RowKey"]
+        return StorageException(
+            f"The row {key} of the table {self._name} is not as the app writes it ({reason!r}).",
+            code="MalformedRow",
+            hint="Correct the row; or delete it, and by hand what it stands for in Azure. Then retry.",
+            table=self._name,
+            partition_key=self.partition,
+            row_key=key,
+        )
 
     def _first_writer(self) -> W:
         entity = self._writer_type().as_entity(self.partition)
@@ -101,3 +162,17 @@ class DesiredTable(Generic[R, W]):
 def _parts(operations: list[Write]) -> Iterator[list[Write]]:
     for start in range(0, max(len(operations), 1), ROWS_A_TRANSACTION):
         yield operations[start : start + ROWS_A_TRANSACTION]
+
+
+# Whatever a reader stumbles over in a row of somebody else's hand.
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
+
+
+def _check(row: Row, row_key: str) -> None:
+    """What reading a row doesn't try, and whoever works with it later would stumble over."""
+    if row.row_key != row_key:
+        raise ValueError(f"its content is that of {row.row_key}")
+    parse_timestamp(row.since)
+    for version in (row.desired_version, row.applied_version, row.failed_version):
+        if not isinstance(version, int):
+            raise TypeError(f"a version is {version!r}")

@@ -5,10 +5,16 @@ from typing import Any
 
 import pytest
 
-from activities import gateway_writer
+from activities import gateway_writer, validate
+from activities.runs import list_left_behind
 from shared.arm.client import Arm, arm
-from shared.outcomes import Done
-from tests.activities.writers import GATEWAY, KilledError, World, as_sent, code_of
+from shared.gateway.sites import names_of
+from shared.outcomes import Done, Failed
+from shared.settings import current_settings
+from shared.tables.rows import GATEWAY_SITES_TABLE
+from shared.tables.store import table
+from tests.activities.far_side import call_of
+from tests.activities.writers import GATEWAY, KilledError, World, as_sent, code_of, site_row
 
 
 def test_nobody_puts_onto_a_running_operation(world: World) -> None:
@@ -191,6 +197,44 @@ def test_a_change_of_somebody_else_that_failed_after_ours_is_not_taken_for_ours(
     assert site.error is not None
     assert site.error.code == "GatewayFailed"
     assert len(world.gateway_puts()) == 1
+
+
+# What somebody may do to the row of a site with a table editor.
+BY_HAND: dict[str, dict[str, Any]] = {
+    "a row of nothing but its key": {},
+    "a copy under another key": {"client": "client-1"},
+    "a moment that is none": {"since": "yesterday"},
+    "a number as a text": {"desired_version": "1"},
+    "half a document": {"names": '{"pool": '},
+    "a document of something else": {"names": '{"colour": "green"}'},
+}
+
+
+@pytest.mark.parametrize("change", BY_HAND.values(), ids=BY_HAND)
+def test_a_row_that_somebody_wrote_by_hand_is_named_to_its_client_and_stops_nobody_else(
+    world: World, change: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    world.want_site(1)
+    run = world.run(2)
+    row = site_row(2).as_entity(current_settings().gateway_key)
+    table(GATEWAY_SITES_TABLE).create_entity(
+        row | change if change else {name: row[name] for name in ("PartitionKey", "RowKey")}
+    )
+    world.write_gateway()
+    assert world.reached([1, 2]) == [1]
+    assert "The row site:client-2 of the table GatewaySites" in caplog.text
+    outcome = world.step(run, "update_agw", private_ip="10.11.2.4")
+    assert code_of(outcome) == "MalformedRow"
+    assert isinstance(outcome, Failed)
+    assert (outcome.failure.error, outcome.failure.details["row_key"]) == ("StorageException", "site:client-2")
+    checked = validate.validate_config(call_of(run, "validate_config"))
+    assert checked["failure"]["code"] == "MalformedRow"
+    assert validate.validate_config(call_of(world.run(3), "validate_config"))["outcome"] == "done"
+    run = world.set_status(run, "rolling_back")
+    left = list_left_behind(call_of(run, "list_left_behind", undos={"remove_from_agw": "why", "delete_nsg": "why"}))
+    assert [each["resource"] for each in left["result"]["left_behind"]] == [
+        f"{world.gateway_id}/{kind}/{name}" for kind, name in names_of(run.plan).by_collection().items()
+    ]
 
 
 def test_foreign_configuration_is_the_same_after_200_changes(world: World) -> None:

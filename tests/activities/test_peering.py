@@ -10,10 +10,11 @@ from shared.hub import hub_writer_input
 from shared.outcomes import Done, Failed, Pending
 from shared.plan import our_tags
 from shared.settings import current_settings
-from shared.tables.rows import RunRow
+from shared.tables.rows import HUB_TURNS_TABLE, RunRow
+from shared.tables.store import table
 from shared.tables.turns import hub_turns
 from tests.activities.far_side import a_plan
-from tests.activities.writers import KilledError, World
+from tests.activities.writers import KilledError, World, code_of
 
 PEERING = "/virtualNetworkPeerings/"
 
@@ -382,3 +383,11 @@ def test_a_turn_that_is_refused_for_long_keeps_nobody_else_waiting(world: World)
     world.write_hub()
     assert states(world, 1) == ("Connected", "Connected")
     assert max(done[2], done[3]) < 45
+
+
+def test_a_turn_that_somebody_wrote_by_hand_stops_nobody_else(world: World) -> None:
+    (run,) = ready(world, 1)
+    table(HUB_TURNS_TABLE).create_entity({"PartitionKey": current_settings().hub_key, "RowKey": "turn:2"})
+    world.write_hub()
+    assert isinstance(world.step(run, "create_peering"), Done)
+    assert code_of(world.step(world.run(2), "create_peering")) == "MalformedRow"

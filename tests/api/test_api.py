@@ -36,6 +36,18 @@ def test_capacity_counts_blocks_peerings_and_the_gateway(http: httpx.Client, bod
     assert capacity["unknown"] == []
 
 
+def test_a_site_that_somebody_wrote_by_hand_costs_nobody_else_an_answer(
+    http: httpx.Client, settings: Settings, body: Body
+) -> None:
+    table("GatewaySites").create_entity({"PartitionKey": settings.gateway_key, "RowKey": f"site:{body['client_name']}"})
+    assert http.get("/capacity").json()["unknown"] == []
+    others = body | {"client_name": "another", "vm_name": "another"}
+    assert http.post("/spokes", params={"mode": "plan"}, json=others).json()["would_succeed"]
+    error = refused(http.post("/spokes", params={"mode": "plan"}, json=body), 503)
+    assert (error["error"], error["details"]["code"]) == ("StorageException", "MalformedRow")
+    assert error["details"]["row_key"] == f"site:{body['client_name']}"
+
+
 def test_health_tells_every_dependency(http: httpx.Client) -> None:
     http.get("/capacity")  # so that importing the SDKs on a busy machine doesn't count
     answer = http.get("/health")
