@@ -42,6 +42,7 @@ def _service() -> "TableServiceClient":
         "retry_backoff_max": 2,
         "connection_timeout": _CONNECT_SECONDS,
         "read_timeout": _READ_SECONDS,
+        "raw_response_hook": _read_to_its_end,
     }
     if settings.tables_connection_string:
         return TableServiceClient.from_connection_string(settings.tables_connection_string, **keywords)
@@ -51,6 +52,12 @@ def _service() -> "TableServiceClient":
     if endpoint is None:
         raise StorageException("No table endpoint is set.")
     return TableServiceClient(endpoint=endpoint, credential=DefaultAzureCredential(), **keywords)
+
+
+def _read_to_its_end(response: Any) -> None:
+    """Gives the answer's connection back. The SDK takes answers to transactions as streams, and tries again after a
+    refusal without reading it: its connection would stay open until the collector finds it."""
+    response.http_response.read()
 
 
 @cache

@@ -353,6 +353,20 @@ def test_a_lost_reply_to_our_own_transaction_is_success(slow_tables: tuple[Setti
     assert kinds(settings) == KINDS_OF_A_SPOKE + Counter(key=1)
 
 
+def test_a_refused_transaction_gives_its_connection_back(
+    slow_tables: tuple[Settings, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    import httpx
+
+    settings, faults = slow_tables
+    caplog.set_level("DEBUG", logger="urllib3.connectionpool")
+    order = [{"mode": "busy", "method": "POST", "path": "batch", "times": 2}]
+    httpx.post(faults, json=order, trust_env=False).raise_for_status()
+    reserve(wish("acme", settings), settings)
+    assert httpx.get(faults, trust_env=False).json()[0]["hits"] == 2
+    assert caplog.text.count("Starting new HTTP connection") == 1
+
+
 def test_reservations_get_through_a_storm(slow_tables: tuple[Settings, str]) -> None:
     import httpx
     from azure.core.exceptions import AzureError
