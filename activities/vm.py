@@ -6,11 +6,9 @@ from shared.activity import act, undo
 from shared.arm.client import arm
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import ensure, follow, in_the_way, made_by, provisioning_state, remove
-from shared.documents import vm_document
+from shared.documents import os_of, vm_document
 from shared.outcomes import Call, Done, Failed, Outcome, Pending
 from shared.tables.rows import RunRow
-
-OS_NAME = "Ubuntu 22.04 LTS"
 
 
 @act
@@ -36,7 +34,8 @@ def create_vm(call: Call, run: RunRow) -> Outcome:
             if not owned(disk):
                 return Failed(in_the_way(disk_id))
             return _clearing(remove(azure, call, disk_id, owned=owned), f"The disk that a failed try left, {disk_id},")
-    document = vm_document(plan, ids, azure.settings.vm_image, call.given.get("security_type", "Standard"))
+    image = azure.settings.vm_image
+    document = vm_document(plan, ids, image, call.given.get("security_type", "Standard"))
     try:
         outcome = ensure(
             azure,
@@ -44,7 +43,7 @@ def create_vm(call: Call, run: RunRow) -> Outcome:
             vm_id,
             document,
             owned=owned,
-            result=lambda _: {"vm": {"name": plan.vm_name, "size": plan.vm_size, "os": OS_NAME}},
+            result=lambda _: {"vm": {"name": plan.vm_name, "size": plan.vm_size, "os": os_of(image)}},
         )
     except ArmError as refusal:
         outcome = Failed(refusal.failure)

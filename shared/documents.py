@@ -8,6 +8,11 @@ from shared.plan import SpokePlan, our_tags
 
 Document = dict[str, Any]
 
+_OS_OF_OFFER = {
+    "0001-com-ubuntu-server-jammy": "Ubuntu 22.04 LTS",
+    "ubuntu-24_04-lts": "Ubuntu 24.04 LTS",
+}
+
 
 def vnet_document(plan: SpokePlan) -> Document:
     """The VNet without a word about subnets: absent, those that are there stay (quickstart-templates#2786)."""
@@ -139,3 +144,8 @@ def vm_document(plan: SpokePlan, ids: ResourceIds, image: str, security_type: st
             "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
         },
     }
+
+
+def os_of(image: str) -> str:
+    """The operating system of an image `publisher:offer:sku:version`, as a person says it."""
+    return _OS_OF_OFFER.get(image.split(":")[1], image)

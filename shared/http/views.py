@@ -3,14 +3,10 @@
 from typing import Any
 
 from shared.clock import parse_timestamp
+from shared.documents import os_of
 from shared.plan import SpokePlan
 from shared.settings import Settings
 from shared.tables.rows import RunRow, SpokeRow
-
-_OS_OF_OFFER = {
-    "0001-com-ubuntu-server-jammy": "Ubuntu 22.04 LTS",
-    "ubuntu-24_04-lts": "Ubuntu 24.04 LTS",
-}
 
 
 def spoke_view(spoke: SpokeRow, run: RunRow | SpokeRow | None, settings: Settings) -> dict[str, Any]:
@@ -82,9 +78,3 @@ def duration_seconds(run: RunRow | SpokeRow) -> float | None:
     if run.completed_at is None:
         return None
     return round((parse_timestamp(run.completed_at) - parse_timestamp(run.created_at)).total_seconds(), 3)
-
-
-def os_of(vm_image: str) -> str:
-    """The operating system of an image `publisher:offer:sku:version`, as a person says it."""
-    offer = vm_image.split(":")[1]
-    return _OS_OF_OFFER.get(offer, vm_image)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.arm.ids import ResourceIds, name_of, same_id, type_of
-from shared.documents import has_subnets, nic_document, vm_document, vnet_document, vnet_with_subnets
+from shared.documents import has_subnets, nic_document, os_of, vm_document, vnet_document, vnet_with_subnets
 from shared.plan import SpokePlan, our_tags
 from shared.security_rules import HubNetwork, hub_network, nsg_document
 
@@ -193,3 +193,8 @@ def test_types_are_read_off_ids() -> None:
     assert type_of(IDS.subnet("v", "s")) == "Microsoft.Network/virtualNetworks/subnets"
     assert type_of(IDS.disk("d")) == "Microsoft.Compute/disks"
     assert type_of(IDS.hub_group).endswith("resourceGroups")
+
+
+def test_an_image_is_named_as_a_person_would() -> None:
+    assert os_of("Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest") == "Ubuntu 22.04 LTS"
+    assert os_of("me:mine:1:latest") == "me:mine:1:latest"

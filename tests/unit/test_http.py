@@ -30,7 +30,6 @@ from shared.http.queries import (
     spoke_id,
     subject,
 )
-from shared.http.views import os_of
 
 JSON = "application/json"
 
@@ -262,8 +261,3 @@ def test_links_begin_where_the_caller_reached_us(url: str, base: str) -> None:
     assert api_base(url) == base
     assert progress_url(base, 1) == f"{base}/spokes/1/progress"
     assert deployment_url(base, "deploy-a-1-abcd") == f"{base}/deployments/deploy-a-1-abcd"
-
-
-def test_an_image_is_named_as_a_person_would() -> None:
-    assert os_of("Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest") == "Ubuntu 22.04 LTS"
-    assert os_of("me:mine:1:latest") == "me:mine:1:latest"
