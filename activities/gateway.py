@@ -1,6 +1,7 @@
 """The spoke's site on the shared gateway: asked for, and waited for. `write_gateway` does the writing."""
 
 from shared.activity import act_through_writer, undo_through_writer
+from shared.arm.failures import STAYS
 from shared.clock import timestamp, utc_now
 from shared.errors import DeploymentException, Failure
 from shared.gateway.rows import GatewayWriter, SiteRow, farewell, site_key, wish
@@ -26,9 +27,9 @@ def update_agw(call: Call, run: RunRow) -> Outcome:
         if before.site is None:
             return Pending("waiting until the former site of this client is gone", wakes="gateway")
         raise DeploymentException(
-            f"The gateway already has a site of {plan.client}, made by another run.",
+            f"The gateway already has a site of {plan.client}, made by another run, {before.made_by}.",
             code="SiteTaken",
-            hint="Delete that spoke first.",
+            hint=f"Delete the spoke of that run first; GET /api/deployments/{before.made_by} tells which it is.",
             made_by=before.made_by,
         )
     row = wish(
@@ -73,7 +74,7 @@ def _waiting(row: SiteRow, writer: GatewayWriter, run: RunRow) -> Pending:
 
 
 def _why(row: SiteRow) -> Failure:
-    return row.error or Failure("AzureResourceException", "SiteFailed", "The gateway can't have this site.")
+    return row.error or Failure("AzureResourceException", "SiteFailed", "The gateway can't have this site.", STAYS)
 
 
 def _as_result(plan: SpokePlan) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import Any
 from shared import logs
 from shared.activity import failure_of
 from shared.arm.client import arm, describe
-from shared.arm.failures import ArmError
+from shared.arm.failures import STAYS, ArmError
 from shared.arm.firewall import sites_at_most
 from shared.clock import nonce, parse_timestamp, timestamp, utc_now
 from shared.errors import Failure
@@ -339,7 +339,7 @@ class _Look:
 def _unexplained() -> Failure:
     """Its explanation went with the operation's URL; another try tells it, before anybody is blamed."""
     message = "The gateway's change failed without an explanation."
-    return Failure("AzureResourceException", "GatewayFailed", message, transient=True)
+    return Failure("AzureResourceException", "GatewayFailed", message, STAYS, transient=True)
 
 
 ACTIVITIES = tuple(map(logs.in_step, (gateway_round, poll_gateway)))

@@ -14,6 +14,7 @@ from shared.activity import failure_of
 from shared.arm.client import Accepted, arm, describe
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import in_the_way, made_by
+from shared.checks.hub import FIND_HUB
 from shared.clock import timestamp, utc_now
 from shared.errors import ConfigurationException, Failure
 from shared.hub import (
@@ -86,7 +87,9 @@ def _look(payload: dict[str, Any]) -> Answer:
             raise Changed  # another writer came between
     hub = arm().get(arm().ids.hub_vnet)
     if hub is None:
-        raise ConfigurationException("The hub's VNet isn't there.", hint="Check HUB_VNET_NAME.", transient=True)
+        raise ConfigurationException(
+            f"The hub's VNet {arm().ids.hub_vnet_name} isn't there.", code="HubNotFound", hint=FIND_HUB, transient=True
+        )
     # Somebody else's write: a call now would only be refused.
     busy = is_being_written(hub)
     mine = replace(mine, trouble=f"{describe(hub['id'])} is being written" if busy else "")

@@ -3,8 +3,9 @@
 from typing import Any
 
 from shared.activity import act, undo
-from shared.arm.client import Arm, arm
+from shared.arm.client import Arm, arm, describe
 from shared.arm.reconcile import ensure, made_by, remove
+from shared.checks.hub import FIND_HUB
 from shared.errors import ConfigurationException
 from shared.outcomes import Call, Outcome
 from shared.security_rules import HubNetwork, hub_network, nsg_document
@@ -35,9 +36,9 @@ def read_hub_network(azure: Arm) -> HubNetwork:
     if hub is None or gateway is None:
         missing = azure.ids.hub_vnet if hub is None else azure.ids.gateway
         raise ConfigurationException(
-            "The hub is incomplete: its VNet or its Application Gateway isn't there.",
+            f"The hub is incomplete: {describe(missing)} isn't there.",
             code="HubNotFound",
-            hint="Check HUB_RESOURCE_GROUP, HUB_VNET_NAME and HUB_AGW_NAME.",
+            hint=FIND_HUB,
             resource=missing,
         )
     return hub_network(hub, gateway, azure.settings.management_source_prefixes)

@@ -2,6 +2,7 @@
 
 from shared.activity import act_through_writer, undo_through_writer
 from shared.arm.client import arm
+from shared.arm.failures import STAYS
 from shared.clock import timestamp, utc_now
 from shared.errors import DeploymentException, Failure
 from shared.hub import HubWriter, TurnRow, turn_key
@@ -24,9 +25,9 @@ def create_peering(call: Call, run: RunRow) -> Outcome:
         if not before.wanted:
             return Pending("waiting until the former peering of this spoke is gone", wakes="hub")
         raise DeploymentException(
-            f"The peering of spoke {plan.spoke_id} belongs to another run.",
+            f"The peering of spoke {plan.spoke_id} belongs to another run, {before.made_by}.",
             code="PeeringTaken",
-            hint="Delete that spoke first.",
+            hint=f"Delete the spoke of that run first; GET /api/deployments/{before.made_by} tells which it is.",
             made_by=before.made_by,
         )
     if before is None:
@@ -82,7 +83,7 @@ def _waiting(row: TurnRow, writer: HubWriter, run: RunRow) -> Pending:
 
 
 def _why(row: TurnRow) -> Failure:
-    return row.error or Failure("AzureResourceException", "PeeringFailed", "The peering can't be had.")
+    return row.error or Failure("AzureResourceException", "PeeringFailed", "The peering can't be had.", STAYS)
 
 
 ACTIVITIES = (create_peering, delete_peering)

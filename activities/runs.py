@@ -6,7 +6,7 @@ from typing import Any
 from shared.activity import failure_of, record, undo
 from shared.arm.client import Arm, arm
 from shared.clock import timestamp
-from shared.errors import Failure
+from shared.errors import Failure, so_many
 from shared.leftovers import leftovers, named_by
 from shared.outcomes import Call, Cancelled, Done, Failed, Outcome
 from shared.steps import STEP_NUMBERS
@@ -217,6 +217,6 @@ def _could_not_finish(left: list[dict[str, Any]]) -> Failure:
     return Failure(
         "DeploymentException",
         "LeftBehind",
-        f"{len(left)} resources could not be removed: {left[0]['reason']}",
+        f"{so_many(len(left), 'resource')} could not be removed: {left[0]['reason']}",
         "See left_behind, mend the cause, then POST …/retry or DELETE again.",
     )

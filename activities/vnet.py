@@ -91,4 +91,9 @@ def _in_use(vnet_id: str, users: list[str]) -> Failure:
 def _hub_is_no_spoke(name: str) -> Exception:
     from shared.errors import ValidationException
 
-    return ValidationException(f"{name} is the hub's VNet and can't be a spoke's.", field="vnet_name", value=name)
+    return ValidationException(
+        f"{name} is the hub's VNet and can't be a spoke's.",
+        hint="Choose another vnet_name.",
+        field="vnet_name",
+        value=name,
+    )

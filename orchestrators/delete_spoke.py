@@ -18,7 +18,7 @@ def delete_spoke(context: "DurableOrchestrationContext") -> Generator[Any, Any, 
         return {"deployment_id": saga.deployment_id, "status": "not_started"}
     left_behind = yield from saga.undo_everything(_STATUS_WHEN_GONE[saga.kind])
     if left_behind:
-        raise DeploymentFailed(f"{len(left_behind)} resources are left behind; the spoke's record names them.")
+        raise DeploymentFailed(f"left behind: {len(left_behind)}; the spoke's record names everything.")
     if saga.kind == "rollback":
         raise DeploymentFailed("The deployment had failed; its rollback is finished now and nothing is left.")
     return saga.finished()

@@ -174,7 +174,11 @@ def failure_of(error: Exception) -> Failure:
         return error.failure
     if isinstance(error, Changed):
         return Failure(
-            "StorageException", "RowChanged", "A record was changed by another call just now.", transient=True
+            "StorageException",
+            "RowChanged",
+            "A record was changed by another call just now.",
+            "Nothing is lost: try again in a moment.",
+            transient=True,
         )
     if failure := storage_failure(error):
         return failure

@@ -71,6 +71,11 @@ class Failure:
         return replace(self, transient=False, retry_after=None)
 
 
+def so_many(number: int, noun: str) -> str:
+    """`1 resource`, `2 resources`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class HubSpokeException(Exception):  # noqa: N818 - the public name of the API
     """The root of the tree. `code`, `hint` and `details` are those of `Failure`."""
 

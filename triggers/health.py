@@ -10,6 +10,7 @@ from typing import Any
 import azure.durable_functions as df
 import azure.functions as func
 
+from shared.checks.hub import FIND_HUB
 from shared.errors import ConfigurationException
 from shared.http.answers import Answer, error_answer
 from shared.settings import current_settings
@@ -103,13 +104,23 @@ def _found(*, arm_id: str, what: str) -> str:
     resource_id = {"group": ids.hub_group, "hub_vnet": ids.hub_vnet, "gateway": ids.gateway}[arm_id]
     document = arm().get(resource_id)
     if document is None:
-        raise ConfigurationException(f"{what} isn't there.", code="HubIncomplete", resource=resource_id)
+        raise ConfigurationException(f"{what} isn't there.", code="HubIncomplete", hint=FIND_HUB, resource=resource_id)
     state = str(document.get("properties", {}).get("provisioningState", "unknown"))
     if state == "Failed":
-        raise ConfigurationException(f"{what} is in state Failed.", code="HubFailed", resource=resource_id)
+        raise ConfigurationException(
+            f"{what} is in state Failed.",
+            code="HubFailed",
+            hint="See in the Portal what failed, and mend it; no spoke can be made until then.",
+            resource=resource_id,
+        )
     operational = document.get("properties", {}).get("operationalState", "Running")
     if operational not in ("Running", "Starting"):
-        raise ConfigurationException(f"{what} is {operational}.", code="HubStopped", resource=resource_id)
+        raise ConfigurationException(
+            f"{what} is {operational}.",
+            code="HubStopped",
+            hint=f"Start it when that is wanted: az network application-gateway start --ids {resource_id}",
+            resource=resource_id,
+        )
     return state
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import DeploymentException, StorageException
+from shared.errors import DeploymentException, StorageException, so_many
 from shared.http.bodies import idempotency_key
 from shared.http.queries import unknown_spoke
 from shared.naming import sanitize_name
@@ -86,6 +86,7 @@ def retry(spoke_id: int) -> Story:
             raise DeploymentException(
                 f"Spoke {spoke_id} is {spoke.status}: only a failed deployment or an unfinished rollback can be retried.",
                 code="NothingToRetry",
+                hint="GET …/progress shows what is under way. DELETE cancels a deployment, and takes a completed spoke down.",
                 field="spoke_id",
                 value=spoke_id,
                 status=spoke.status,
@@ -151,10 +152,10 @@ def _look_first(spoke: SpokeRow, force: bool) -> None:
     if not obstacles:
         return
     if force:
-        log.warning("Spoke %d is deleted by force in spite of %d obstacles", spoke.spoke_id, len(obstacles))
+        log.warning("Spoke %d is deleted by force in spite of %s", spoke.spoke_id, so_many(len(obstacles), "obstacle"))
         return
     raise DeploymentException(
-        f"Spoke {spoke.spoke_id} is in use: {len(obstacles)} things that are not ours would be in the way of its delete.",
+        f"Spoke {spoke.spoke_id} is in use: its delete would meet {so_many(len(obstacles), 'thing')} that the app did not make.",
         code="SpokeInUse",
         hint="Remove them, or delete with ?force=true, which goes on and reports what it had to leave.",
         field="spoke_id",

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.errors import Failure
+from shared.errors import Failure, so_many
 
 ERROR, WARNING, OK = "error", "warning", "ok"
 
@@ -78,7 +78,7 @@ def failure_from(findings: Iterable[Finding]) -> Failure | None:
     first, more = errors[0], len(errors) - 1
     message = first.message
     if more:
-        message = f"{message.rstrip('.')} (and {more} more finding{'s' if more > 1 else ''})"
+        message = f"{message.rstrip('.')} (and {so_many(more, 'more finding')})"
     details: dict[str, Any] = {"findings": [finding.as_data() for finding in ordered]}
     if first.resource:
         details["resource"] = first.resource

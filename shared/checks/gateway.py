@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.arm.ids import ResourceIds
 from shared.checks.findings import ERROR, Finding
+from shared.checks.hub import FIND_HUB
 from shared.checks.precedence import earlier_deployments
 from shared.errors import Failure
 from shared.gateway.capacity import flaws_of, no_place_left, places_of
@@ -52,7 +53,7 @@ def gateway_findings(
             "ConfigurationException",
             "HubNotFound",
             f"The Application Gateway {ids.hub_agw_name} isn't there.",
-            "Check HUB_RESOURCE_GROUP, HUB_VNET_NAME and HUB_AGW_NAME.",
+            FIND_HUB,
         )
         return [_finding("gateway", ids, failure)]
     asked: list[tuple[str, Failure | None]] = [

@@ -18,7 +18,7 @@ PEERINGS_PER_VNET = 500
 
 # Another run's write is under way; the writers wait for it, so it is no finding.
 _AT_WORK = frozenset({"succeeded", "updating"})
-_FIND_HUB = "Check HUB_RESOURCE_GROUP, HUB_VNET_NAME and HUB_AGW_NAME."
+FIND_HUB = "Check HUB_RESOURCE_GROUP, HUB_VNET_NAME and HUB_AGW_NAME."
 
 
 def hub_vnet_findings(ids: ResourceIds, hub_vnet: Document | None) -> list[Finding]:
@@ -30,7 +30,7 @@ def hub_vnet_findings(ids: ResourceIds, hub_vnet: Document | None) -> list[Findi
                 ERROR,
                 "HubNotFound",
                 f"The hub's VNet {ids.hub_vnet_name} isn't there",
-                _FIND_HUB,
+                FIND_HUB,
                 resource=ids.hub_vnet,
             )
         ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from shared.errors import Failure
+from shared.errors import Failure, so_many
 from shared.gateway.document import Document, elements_of, reference
 from shared.gateway.priorities import ceiling_for, foreign_rules, free_priorities, priority_of
 from shared.gateway.rows import SiteNames, SiteRow, names_of_ours
@@ -107,7 +107,7 @@ def no_place_left(gateway: Document, places: int, sites: int, most: int | None =
     return Failure(
         "DeploymentException",
         "GatewayFull",
-        f"The Application Gateway {gateway.get('name')} has room for {places} sites, and {sites} are there or on their way.",
+        f"The Application Gateway {gateway.get('name')} has room for {so_many(places, 'site')}, and {sites} are there or on their way.",
         "Delete spokes that nobody needs, or remove other sites from the gateway.",
         {"places": places, "sites": sites, "used": used, "limits": limits},
     )
@@ -133,7 +133,11 @@ def flaws_of(gateway: Document | None, *, failed_by_us: bool = False) -> list[Fa
     failed_by_us: that our own last PUT left it `Failed`; the next one mends it.
     """
     if gateway is None:
-        return [_unsuitable("GatewayNotFound", "The Application Gateway isn't there.", "Check HUB_AGW_NAME.")]
+        return [
+            _unsuitable(
+                "GatewayNotFound", "The Application Gateway isn't there.", "Check HUB_RESOURCE_GROUP and HUB_AGW_NAME."
+            )
+        ]
     flaws: list[Failure] = []
     name, properties = gateway.get("name"), gateway.get("properties") or {}
     tier = str((properties.get("sku") or {}).get("tier", ""))

@@ -301,7 +301,7 @@ def unkept(gateway: Document, rows: list[SiteRow], batch: dict[str, int]) -> lis
                 "AzureResourceException",
                 "GatewayChangedSite",
                 f"The Application Gateway took the site of {row.client}, but holds it otherwise: {', '.join(differing)}.",
-                "Compare the elements in the Portal with those in docs/architecture.md.",
+                "The gateway's activity log in the Portal tells who changed them, an Azure Policy perhaps; then retry.",
                 {"elements": differing},
             )
             found.append(row.failed(failure))

@@ -416,7 +416,11 @@ def _has_expired(row: dict[str, Any]) -> bool:
 def _id_in_use(spoke_id: int, row: dict[str, Any] | None) -> DeploymentException:
     if row is None:
         return DeploymentException(
-            f"Spoke {spoke_id} has just been removed.", code="SpokeChanged", field="spoke_id", value=spoke_id
+            f"Spoke {spoke_id} has just been removed.",
+            code="SpokeChanged",
+            hint="To have it again, POST its request to /api/spokes.",
+            field="spoke_id",
+            value=spoke_id,
         )
     return DeploymentException(
         f"Spoke ID {spoke_id} already exists: it belongs to {row['client_name']} and is {row['status']}.",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import Failure, StorageException
+from shared.errors import Failure
 from shared.settings import current_settings
 from shared.tables.rows import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABLE
 
@@ -49,8 +49,7 @@ def _service() -> "TableServiceClient":
     from azure.identity import DefaultAzureCredential
 
     endpoint = settings.tables_endpoint
-    if endpoint is None:
-        raise StorageException("No table endpoint is set.")
+    assert endpoint is not None  # the settings want one of the two
     return TableServiceClient(endpoint=endpoint, credential=DefaultAzureCredential(), **keywords)
 
 
