@@ -17,7 +17,7 @@ class StepRun:
     """The whole state of one `run_step`; its input at every continue-as-new.
 
     deadline: moment (ISO 8601) after which a step that isn't at rest has failed, None before the first call.
-    deadline_seconds: None for what keeps trying until it works.  settled: the failure that is being recorded.
+    deadline_seconds: None for what keeps trying until it works.
     """
 
     call: Call
@@ -26,7 +26,6 @@ class StepRun:
     deadline: str | None = None
     waits: int = 0
     reason: str = ""
-    settled: Failure | None = None
 
     @property
     def keeps_trying(self) -> bool:
@@ -40,7 +39,6 @@ class StepRun:
             "deadline": self.deadline,
             "waits": self.waits,
             "reason": self.reason,
-            "settled": self.settled.as_data() if self.settled else None,
         }
 
     @classmethod
@@ -52,7 +50,6 @@ class StepRun:
             deadline=data.get("deadline"),
             waits=data.get("waits", 0),
             reason=data.get("reason", ""),
-            settled=Failure.from_data(data["settled"]) if data.get("settled") else None,
         )
 
     def begun(self, now: datetime) -> "StepRun":

@@ -19,10 +19,6 @@ def api_base(url: str) -> str:
     return origin + (path[: found.start()] if found else "/api")
 
 
-def spoke_url(base: str, spoke_id: int) -> str:
-    return f"{base}/spokes/{spoke_id}"
-
-
 def progress_url(base: str, spoke_id: int) -> str:
     return f"{base}/spokes/{spoke_id}/progress"
 

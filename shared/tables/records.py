@@ -37,10 +37,6 @@ class Records:
         rows = [SpokeRow.from_entity(entity, entity.metadata["etag"]) for entity in self._range("spoke:")]
         return sorted(rows, key=lambda row: row.spoke_id)
 
-    def runs(self) -> list[RunRow]:
-        """All runs that ever were."""
-        return [RunRow.from_entity(entity, entity.metadata["etag"]) for entity in self._range("run:")]
-
     def unfinished_runs(self) -> list[RunRow]:
         """Runs that are in none of the end states."""
         ended = " and ".join(
@@ -77,13 +73,6 @@ class Records:
     def change_run(self, row: RunRow, **changes: Any) -> RunRow:
         """Changes a run under its ETag; `Changed` when somebody else changed it since it was read."""
         return self.change_together(row, None, run_changes=changes)[0]
-
-    def change_spoke(self, row: SpokeRow, **changes: Any) -> SpokeRow:
-        """Changes a spoke under its ETag; `Changed` when somebody else changed it since it was read."""
-        new = replace(row, **changes)
-        write = ("update", new.as_entity(self.hub_key), {"mode": "replace", **_match(row.etag)})
-        etag = write_together(self._table, [write])[0]
-        return replace(new, etag=etag)
 
     def change_together(
         self,

@@ -217,4 +217,4 @@ def test_a_hand_over_that_was_cut_off_is_not_made_twice(durable: Durable) -> Non
     for _ in range(3):
         moves = durable.sweep(now + LAST_CALLS)
         assert "HandOver" not in moves.values()
-    assert len([row for row in Records().runs() if row.kind == "rollback"]) == 1
+    assert len([row for row in Records().runs_of(1) if row.kind == "rollback"]) == 1

@@ -213,7 +213,7 @@ def test_a_plan_says_what_would_be_made_and_found(settings: Settings, azure: Loc
     assert arm().ids.vm("vm-7") in report["plan"]["resources"]
     assert "ssh-ed25519" not in str(report)
     assert azure.resources() == before
-    assert Records().runs() == []
+    assert Records().unfinished_runs() == []
 
 
 def test_a_plan_that_would_fail_says_why(settings: Settings, azure: LocalAzure) -> None:

@@ -19,12 +19,6 @@ from local.azure.resources.kind import Kind, plain_location
 from local.azure.store import Json, Resource
 
 RESERVED_SECONDS = 180
-
-ALLOCATION_FAILED = {
-    "code": "AllocationFailed",
-    "message": "Allocation failed. We do not have sufficient capacity for the requested VM size in this region. Read "
-    "more about improving likelihood of allocation success at https://aka.ms/allocation-guidance",
-}
 _POWER = {"start": "running", "restart": "running", "poweroff": "stopped", "deallocate": "deallocated"}
 
 

@@ -68,7 +68,6 @@ from local.functions.durable.store import Store, Task
 from local.functions.invoke import Invoker
 
 MOST_STEPS = 10_000
-NOTHING = object()
 
 
 class CrashedError(BaseException):
