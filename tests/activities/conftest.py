@@ -9,11 +9,11 @@ import pytest
 
 from local.processes import free_port, running
 from local.recipes import app_settings, azure_recipe, azurite_recipe, tables_connection_string
-from shared.arm.client import arm
 from shared.settings import Settings, current_settings
 from shared.tables import store
 from tests.activities.far_side import LocalAzure
 from tests.activities.writers import World
+from tests.app import forget_app
 
 FRESH_TIME_SCALE = 0.0
 
@@ -87,17 +87,6 @@ def world(azure: LocalAzure, settings: Settings, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("RETRY_MAX_SECONDS", "60")
     forget_app()
     return World(azure, monkeypatch)
-
-
-def forget_app() -> None:
-    """Closes and forgets the clients and settings that the app keeps for its process."""
-    if arm.cache_info().currsize:
-        for client in arm()._clients.values():
-            client.close()
-    if store._service.cache_info().currsize:
-        store._service().close()
-    for kept in (store.table, store._service, arm, current_settings):
-        kept.cache_clear()
 
 
 def _trusting(ca: str) -> "object":

@@ -20,8 +20,8 @@ from shared.step_run import StepRun, Wait, next_move
 from shared.steps import STEP_NUMBERS
 from shared.tables.records import Records
 from shared.tables.rows import RunRow
-from tests.activities.conftest import forget_app
 from tests.activities.far_side import a_plan, a_run, call_of, recorded
+from tests.app import forget_app
 
 
 @pytest.fixture

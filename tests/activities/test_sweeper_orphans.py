@@ -14,9 +14,9 @@ from shared.tables.partition import SpokesPartition
 from shared.tables.records import Records
 from shared.tables.rows import SPOKES_TABLE, RunRow, client_key
 from shared.tables.store import table
-from tests.activities.conftest import forget_app
 from tests.activities.far_side import LocalAzure, a_plan, a_run, recorded
 from tests.activities.writers import World, forget_run
+from tests.app import forget_app
 
 
 def plant_nsg(azure: LocalAzure, plan: SpokePlan) -> str:

@@ -20,8 +20,8 @@ from shared.settings import Settings
 from shared.tables.rows import RunRow
 from shared.tables.sites import gateway_sites
 from shared.tables.turns import hub_turns
-from tests.activities.conftest import forget_app
 from tests.activities.far_side import LocalAzure, a_plan, a_run, call_of, recorded
+from tests.app import forget_app
 
 Activity = Callable[[dict[str, Any]], dict[str, Any]]
 LEFT = {"delete_nsg": "refused"}

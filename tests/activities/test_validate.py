@@ -13,8 +13,8 @@ from shared.plan import our_tags
 from shared.settings import Settings
 from shared.steps import STEPS
 from shared.tables.records import Records
-from tests.activities.conftest import forget_app
 from tests.activities.far_side import LocalAzure, a_plan, a_run, call_of, recorded
+from tests.app import forget_app
 
 
 def validated(**changes: Any) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from activities.vm import create_vm
 from shared.arm.client import arm
 from shared.plan import our_tags
 from shared.settings import Settings
-from tests.activities.conftest import forget_app
 from tests.activities.far_side import LocalAzure, a_plan, a_run, call_of, recorded
+from tests.app import forget_app
 
 
 def test_the_operating_system_is_that_of_the_image_in_the_settings(

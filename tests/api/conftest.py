@@ -29,6 +29,7 @@ from shared.settings import Settings, current_settings
 from shared.tables import store
 from shared.tables.records import Records
 from shared.tables.reservations import release
+from tests.app import forget_app
 
 APP = '''"""The triggers, and stories that wait for ever."""
 
@@ -92,11 +93,11 @@ def settings(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
             monkeypatch.delenv(name)
     for name, value in host.environment.items():
         monkeypatch.setenv(name, value)
-    _forget()
+    forget_app()
     _empty_tables()
     yield current_settings()
     _empty_tables()
-    _forget()
+    forget_app()
 
 
 def _empty_tables() -> None:
@@ -104,13 +105,6 @@ def _empty_tables() -> None:
         client = store.table(name)
         for row in list(client.list_entities(select=["PartitionKey", "RowKey"])):
             client.delete_entity(row["PartitionKey"], row["RowKey"])
-
-
-def _forget() -> None:
-    if store._service.cache_info().currsize:
-        store._service().close()
-    for kept in (store.table, store._service, current_settings):
-        kept.cache_clear()
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from local.functions.app import Function, load_app
 from local.recipes import ROOT, app_settings
 from shared.arm.client import Arm
 from shared.checks import reading
-from tests.activities.conftest import _trusting, azure_process, azurite_process, forget_app
+from tests.activities.conftest import _trusting, azure_process, azurite_process
 from tests.activities.far_side import LocalAzure
+from tests.app import forget_app
 from tests.faults.moments import moments_of
 from tests.faults.wire import Wire
 from tests.faults.world import AppTime, Moment, World, without_run

@@ -36,6 +36,7 @@ from shared.tables.reservations import (
     reserve,
 )
 from shared.tables.store import Changed
+from tests.app import forget_app
 
 T = TypeVar("T")
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJFPNCFoTy+GNqzeT9tbAh6XAz3RiVuhXOD7cqUMmiUI someone@example.com"
@@ -71,16 +72,9 @@ def _settings(connection_string: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    _forget()
+    forget_app()
     yield current_settings()
-    _forget()
-
-
-def _forget() -> None:
-    if store._service.cache_info().currsize:
-        store._service().close()
-    for kept in (store.table, store._service, current_settings):
-        kept.cache_clear()
+    forget_app()
 
 
 @pytest.fixture
