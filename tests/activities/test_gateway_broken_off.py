@@ -11,7 +11,7 @@ from shared.gateway.writer import gateway_writer_input
 from shared.outcomes import Done, Pending
 from shared.settings import current_settings
 from shared.tables.sites import gateway_sites
-from tests.activities.writers import GATEWAY, KilledError, World
+from tests.activities.writers import GATEWAY, KilledError, World, kill_at
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -21,34 +21,9 @@ def test_a_writer_that_is_killed_anywhere_goes_on(
 ) -> None:
     world.want_site(1)
     run, _ = world.want_site(2)
-    sites = type(gateway_sites())
-    number = iter(range(10_000))
-
-    def deadly(effect: Any) -> Any:
-        def wrapped(*args: Any, **more: Any) -> Any:
-            dies = next(number) == victim
-            if dies and not after:
-                raise KilledError
-            result = effect(*args, **more)
-            if dies:
-                raise KilledError
-            return result
-
-        return wrapped
-
-    for owner, name in ((sites, "everything"), (sites, "mark"), (Arm, "get"), (Arm, "put"), (Arm, "poll")):
-        monkeypatch.setattr(owner, name, deadly(getattr(owner, name)))
-    call = world.call
-
-    def surviving(name: str, payload: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return call(name, payload)
-        except KilledError:
-            return call(name, payload)
-
-    monkeypatch.setattr(world, "call", surviving)
+    effects = kill_at(victim, world, monkeypatch, after=after)
     world.write_gateway()
-    assert next(number) > victim, "nobody was killed"
+    assert next(effects) > victim, "nobody was killed"
     assert world.reaches(1)
     assert world.reaches(2)
     assert len([each for each in world.gateway_puts() if each["status"] < 400]) == 1

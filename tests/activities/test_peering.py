@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from activities import hub_writer
-from shared.arm.client import Arm, arm
+from shared.arm.client import arm
 from shared.hub import hub_writer_input
 from shared.outcomes import Done, Failed, Pending
 from shared.plan import our_tags
@@ -14,7 +14,7 @@ from shared.tables.rows import HUB_TURNS_TABLE, RunRow
 from shared.tables.store import table
 from shared.tables.turns import hub_turns
 from tests.activities.far_side import a_plan
-from tests.activities.writers import KilledError, World, code_of
+from tests.activities.writers import World, code_of, kill_at
 
 PEERING = "/virtualNetworkPeerings/"
 
@@ -336,33 +336,9 @@ def test_a_writer_that_is_killed_anywhere_goes_on(
     world: World, monkeypatch: pytest.MonkeyPatch, victim: int, after: bool
 ) -> None:
     runs = ready(world, 1, 2)
-    number = iter(range(10_000))
-
-    def deadly(effect: Any) -> Any:
-        def wrapped(*args: Any, **more: Any) -> Any:
-            dies = next(number) == victim
-            if dies and not after:
-                raise KilledError
-            result = effect(*args, **more)
-            if dies:
-                raise KilledError
-            return result
-
-        return wrapped
-
-    turns = type(hub_turns())
-    for owner, name in ((turns, "everything"), (turns, "mark"), (Arm, "get"), (Arm, "put"), (Arm, "poll")):
-        monkeypatch.setattr(owner, name, deadly(getattr(owner, name)))
-    call = world.call
-
-    def surviving(name: str, payload: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return call(name, payload)
-        except KilledError:
-            return call(name, payload)
-
-    monkeypatch.setattr(world, "call", surviving)
+    effects = kill_at(victim, world, monkeypatch, after=after)
     world.write_hub()
+    assert next(effects) > victim, "nobody was killed"
     assert all(states(world, number) == ("Connected", "Connected") for number in (1, 2))
     assert all(isinstance(world.step(run, "create_peering"), Done) for run in runs)
 

@@ -1,7 +1,7 @@
 """Drives the writers' activities as their orchestrations do, without Durable, and lets the stand-in's time pass."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any
 
@@ -19,6 +19,7 @@ from shared.gateway.writer import gateway_writer_input
 from shared.hub import TurnRow, hub_writer_input, turn_key
 from shared.outcomes import Call, Failed, Outcome
 from shared.settings import current_settings
+from shared.tables.desired import DesiredTable
 from shared.tables.records import Records
 from shared.tables.rows import SPOKES_TABLE, RunRow
 from shared.tables.sites import gateway_sites
@@ -170,6 +171,38 @@ class World:
     def reaches(self, number: int) -> bool:
         """Whether the client's host name leads to its own VM."""
         return self.address_of(f"client-{number}.spokes.example.com") == [f"10.11.{number}.4"]
+
+
+def kill_at(victim: int, world: World, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> Iterator[int]:
+    """The host dies once, before or after one of the effects that a writer has on the world; the call is then repeated.
+
+    Answers the count of effects: the next one tells whether there were enough of them.
+    """
+    effects, call = count(), world.call
+
+    def deadly(effect: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **more: Any) -> Any:
+            dies = next(effects) == victim
+            if dies and not after:
+                raise KilledError
+            result = effect(*args, **more)
+            if dies:
+                raise KilledError
+            return result
+
+        return wrapped
+
+    def surviving(name: str, payload: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return call(name, payload)
+        except KilledError:
+            return call(name, payload)
+
+    rows = ((DesiredTable, "everything"), (DesiredTable, "mark"))
+    for owner, name in (*rows, (Arm, "get"), (Arm, "put"), (Arm, "poll")):
+        monkeypatch.setattr(owner, name, deadly(getattr(owner, name)))
+    monkeypatch.setattr(world, "call", surviving)
+    return effects
 
 
 class _Context:
