@@ -1,6 +1,6 @@
 """Which failures of Azure Resource Manager pass, and what a person should do about those that don't.
 
-The only reader of SDK exceptions and of ARM's error bodies. Classified by `error.code`, never by the status alone: a
+The only reader of ARM's error bodies and of what its SDK clients raise. Classified by `error.code`, never by the status alone: a
 failed long operation arrives with status 200, every 409 looks alike to the SDK, and "busy" comes as 400, 409 and 429.
 The codes and their sources are those of Azure's documentation and of the public issues named beside them.
 """

@@ -27,9 +27,12 @@ from shared.tables.rows import (
     block_key,
     client_key,
     host_key,
+    pool_key,
+    rule_key,
     slot_key,
     spoke_key,
     vm_key,
+    vnet_key,
 )
 from shared.tables.store import Changed, match
 
@@ -79,18 +82,6 @@ class Reservation:
     spoke_id: int
     client_name: str
     repeated: bool = False
-
-
-def vnet_key(name: str) -> str:
-    return f"vnet:{name.lower()}"
-
-
-def pool_key(name: str) -> str:
-    return f"pool:{name.lower()}"
-
-
-def rule_key(name: str) -> str:
-    return f"rule:{name.lower()}"
 
 
 def reserve(wish: Wish, settings: Settings) -> Reservation:

@@ -2,7 +2,7 @@
 
 One partition per hub, so that one transaction covers what belongs together. Row keys: `spoke:{id}`,
 `run:{deployment_id}`, `step:{deployment_id}:{n}`, `client:{name}`, `vm:{name}`, `host:{name}`,
-`block:{address}-{length}`, `slot:{nnn}`, `key:{sha256}`.
+`block:{address}-{length}`, `vnet:{name}`, `pool:{name}`, `rule:{name}`, `slot:{nnn}`, `key:{sha256}`.
 """
 
 import json
@@ -50,6 +50,18 @@ def host_key(host_name: str) -> str:
 
 def block_key(address_prefix: str) -> str:
     return f"block:{address_prefix.replace('/', '-')}"
+
+
+def vnet_key(name: str) -> str:
+    return f"vnet:{name.lower()}"
+
+
+def pool_key(name: str) -> str:
+    return f"pool:{name.lower()}"
+
+
+def rule_key(name: str) -> str:
+    return f"rule:{name.lower()}"
 
 
 def slot_key(slot: int) -> str:
