@@ -36,7 +36,6 @@ MARKS = {
     "completed": ("✓", "green"),
     "failed": ("✗", "red"),
     "cancelled": ("–", "yellow"),
-    "skipped": ("–", "dim"),
 }
 
 

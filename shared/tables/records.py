@@ -2,21 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.settings import current_settings
-from shared.tables.rows import SPOKES_TABLE, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
+from shared.tables.partition import SpokesPartition
+from shared.tables.rows import SPOKES_TABLE, TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
 from shared.tables.store import Write, match, table, write_together
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
+
+R = TypeVar("R", RunRow, SpokeRow, StepRow)
 
 
 class Records:
     """The records of this hub. Raises azure.core exceptions when the table doesn't answer, `Changed` on a lost race."""
 
     def __init__(self) -> None:
-        self.hub_key = current_settings().hub_key
+        self._partition = SpokesPartition(current_settings())
+        self.hub_key = self._partition.hub_key
 
     @property
     def _table(self) -> "TableClient":
@@ -24,45 +28,32 @@ class Records:
 
     def run(self, deployment_id: str) -> RunRow | None:
         """One run, None when there is none of that id."""
-        entity = self._entity(run_key(deployment_id))
-        return RunRow.from_entity(entity, entity.metadata["etag"]) if entity else None
+        return self._one(RunRow, run_key(deployment_id))
 
     def spoke(self, spoke_id: int) -> SpokeRow | None:
         """One spoke, None when there is none of that id."""
-        entity = self._entity(spoke_key(spoke_id))
-        return SpokeRow.from_entity(entity, entity.metadata["etag"]) if entity else None
+        return self._one(SpokeRow, spoke_key(spoke_id))
 
     def spokes(self) -> list[SpokeRow]:
         """All spokes, by id."""
-        rows = [SpokeRow.from_entity(entity, entity.metadata["etag"]) for entity in self._range("spoke:")]
-        return sorted(rows, key=lambda row: row.spoke_id)
+        return sorted(self._all(SpokeRow, "spoke:"), key=lambda row: row.spoke_id)
 
     def unfinished_runs(self) -> list[RunRow]:
         """Runs that are in none of the end states."""
-        ended = " and ".join(
-            f"status ne '{status}'" for status in ("completed", "failed", "rollback_failed", "deleted")
-        )
-        return [RunRow.from_entity(entity, entity.metadata["etag"]) for entity in self._range("run:", ended)]
+        return self._all(RunRow, "run:", " and ".join(f"status ne '{status}'" for status in sorted(TERMINAL)))
 
     def runs_of(self, spoke_id: int) -> list[RunRow]:
         """Every run of a spoke's id, newest first, those of its earlier lives included."""
-        found = [
-            RunRow.from_entity(entity, entity.metadata["etag"])
-            for entity in self._range("run:", f"spoke_id eq {int(spoke_id)}")
-        ]
+        found = self._all(RunRow, "run:", f"spoke_id eq {int(spoke_id)}")
         return sorted(found, key=lambda run: (run.created_at, run.deployment_id), reverse=True)
 
     def steps(self, deployment_id: str) -> list[StepRow]:
         """The steps and undos of a run that have begun, by number."""
-        rows = [
-            StepRow.from_entity(entity, entity.metadata["etag"]) for entity in self._range(f"step:{deployment_id}:")
-        ]
-        return sorted(rows, key=lambda row: row.number)
+        return sorted(self._all(StepRow, f"step:{deployment_id}:"), key=lambda row: row.number)
 
     def step(self, deployment_id: str, number: int) -> StepRow | None:
         """One step's row, None when it hasn't begun."""
-        entity = self._entity(step_key(deployment_id, number))
-        return StepRow.from_entity(entity, entity.metadata["etag"]) if entity else None
+        return self._one(StepRow, step_key(deployment_id, number))
 
     def write_step(self, row: StepRow, over: StepRow | None) -> StepRow:
         """Writes a step's row over the one that was read, None for none; `Changed` when it isn't as it was read."""
@@ -108,21 +99,17 @@ class Records:
 
     # --- inside ---
 
-    def _entity(self, row_key: str) -> Any:
-        from azure.core.exceptions import ResourceNotFoundError
+    def _one(self, kind: type[R], row_key: str) -> R | None:
+        entity = self._partition.get(row_key)
+        return _read(kind, entity) if entity else None
 
-        try:
-            return self._table.get_entity(self.hub_key, row_key)
-        except ResourceNotFoundError:
-            return None
+    def _all(self, kind: type[R], prefix: str, further: str = "") -> list[R]:
+        return [_read(kind, entity) for entity in self._partition.range(prefix, further)]
 
-    def _range(self, prefix: str, further: str | None = None) -> Any:
-        """All rows whose key begins with `prefix` (which ends in `:`, whose successor is `;`)."""
-        query = "PartitionKey eq @partition and RowKey ge @low and RowKey lt @high"
-        if further:
-            query += f" and {further}"
-        parameters = {"partition": self.hub_key, "low": prefix, "high": prefix[:-1] + ";"}
-        return self._table.query_entities(query, parameters=parameters)
+
+def _read(kind: type[R], entity: Any) -> R:
+    row: R = kind.from_entity(entity, entity.metadata["etag"])
+    return row
 
 
 def _match(etag: str | None) -> dict[str, Any]:
