@@ -288,11 +288,14 @@ class _Reserving:
         pool, length = self.settings.spoke_address_pool, self.settings.spoke_prefix_length
         highest = highest_spoke_id(pool, length)
         rows = {row["spoke_id"]: row["status"] for row in self.rows.range("spoke:", select=("spoke_id", "status"))}
-        blocks = {row["RowKey"] for row in self.rows.range("block:", select=("RowKey",))}
+        taken = {row["RowKey"] for kind in ("block:", "vnet:") for row in self.rows.range(kind, select=("RowKey",))}
 
         def is_free(number: int) -> bool:
             address = pool.network_address + number * 2 ** (32 - length)
-            return block_key(f"{address}/{length}") not in blocks
+            if block_key(f"{address}/{length}") in taken:
+                return False
+            # Somebody may have chosen the very name that this number's VNet would get.
+            return "vnet_name" in self.wish.request or vnet_key(naming.vnet_name(number)) not in taken
 
         new = (number for number in range(1, highest + 1) if number not in rows and is_free(number))
         chosen = next(new, None) if attempt == 0 else _by_name(self.wish.client, attempt, _first(new, 256))

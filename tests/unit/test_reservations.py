@@ -176,6 +176,14 @@ def test_a_block_in_use_is_not_given_with_its_id(settings: Settings) -> None:
     assert reserve(wish("next", settings), settings).spoke_id == 2
 
 
+def test_an_id_whose_vnet_name_somebody_chose_is_not_given_nor_planned(settings: Settings) -> None:
+    reserve(wish("elsewhere", settings, spoke_id=9, vnet_name="Spoke-VNet-1"), settings)
+    plan, conflicts = preview(wish("next", settings), settings)
+    assert (plan.spoke_id, conflicts) == (2, [])
+    assert reserve(wish("next", settings), settings).spoke_id == 2
+    assert reserve(wish("named", settings, vnet_name="its-own"), settings).spoke_id == 1
+
+
 @pytest.mark.parametrize(
     ("shared", "field"),
     [
