@@ -79,10 +79,7 @@ def retry(spoke_id: int) -> Story:
     settings = current_settings()
     for _ in range(_TRIES):
         spoke, run = spoke_and_run(spoke_id)
-        if spoke.status == "failed":
-            again = replace(_wish(spoke.request), request=spoke.request, spoke_id=spoke_id, retry_of=spoke)
-            return _deployment_of(reserve(again, settings))
-        if spoke.status != "rollback_failed":
+        if spoke.status not in ("failed", "rollback_failed"):
             raise DeploymentException(
                 f"Spoke {spoke_id} is {spoke.status}: only a failed deployment or an unfinished rollback can be retried.",
                 code="NothingToRetry",
@@ -94,6 +91,9 @@ def retry(spoke_id: int) -> Story:
             )
         kind = "delete" if run is not None and run.kind == "delete" else "rollback"
         try:
+            if spoke.status == "failed":
+                again = replace(_wish(spoke.request), request=spoke.request, spoke_id=spoke_id, retry_of=spoke)
+                return _deployment_of(reserve(again, settings))
             return _removal_of(begin_removal(spoke, kind, settings, force=run.force if run else False))
         except Changed:
             continue

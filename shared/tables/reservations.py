@@ -85,7 +85,10 @@ class Reservation:
 
 
 def reserve(wish: Wish, settings: Settings) -> Reservation:
-    """Takes everything that the spoke needs, or raises: 409 naming the row in the way, 422 for a key with another body."""
+    """Takes everything that the spoke needs, or raises: 409 naming the row in the way, 422 for a key with another body.
+
+    `Changed` when a retry's spoke was retried or removed by somebody else meanwhile.
+    """
     return _Reserving(wish, settings).reserve()
 
 
@@ -271,15 +274,17 @@ class _Reserving:
     # --- what there is to choose ---
 
     def _row_to_replace(self) -> Any:
-        """The `failed` row that a wished id may take the place of; `_Taken` when the id is in use."""
+        """The `failed` row that a wished id may take the place of; `_Taken` when the id is in use.
+
+        `Changed` when a retry's spoke isn't any more as it was read: whoever asked decides anew.
+        """
         if self.wish.spoke_id is None:
             return None
         row = self.rows.get(spoke_key(self.wish.spoke_id))
-        if row is None or row["status"] != "failed":
-            if row is None and self.wish.retry_of is None:
-                return None
-            raise _Taken(_id_in_use(self.wish.spoke_id, row))
-        if self.wish.retry_of is not None and row["deployment_id"] != self.wish.retry_of.deployment_id:
+        before = self.wish.retry_of
+        if before is not None and (row is None or row["deployment_id"] != before.deployment_id):
+            raise Changed
+        if row is not None and row["status"] != "failed":
             raise _Taken(_id_in_use(self.wish.spoke_id, row))
         return row
 
@@ -407,15 +412,7 @@ def _has_expired(row: dict[str, Any]) -> bool:
     return parse_timestamp(row["expires_at"]) <= utc_now()
 
 
-def _id_in_use(spoke_id: int, row: dict[str, Any] | None) -> DeploymentException:
-    if row is None:
-        return DeploymentException(
-            f"Spoke {spoke_id} has just been removed.",
-            code="SpokeChanged",
-            hint="To have it again, POST its request to /api/spokes.",
-            field="spoke_id",
-            value=spoke_id,
-        )
+def _id_in_use(spoke_id: int, row: dict[str, Any]) -> DeploymentException:
     return DeploymentException(
         f"Spoke ID {spoke_id} already exists: it belongs to {row['client_name']} and is {row['status']}.",
         code="SpokeIdTaken",

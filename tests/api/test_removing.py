@@ -35,6 +35,17 @@ def test_deletes_at_once_are_one_delete(http: httpx.Client, moves: Moves, body: 
     assert http.get("/spokes/3/deployments").json()["total"] == 2
 
 
+def test_of_retries_at_once_one_is_accepted_and_the_others_have_nothing_to_retry(
+    http: httpx.Client, moves: Moves, body: Body
+) -> None:
+    made(http, body | {"spoke_id": 3})
+    moves.to(3, "failed")
+    answers = at_once([partial(http.post, "/spokes/3/retry")] * 6)
+    assert sorted(answer.status_code for answer in answers) == [202] + [409] * 5
+    codes = {answer.json()["details"]["code"] for answer in answers if answer.status_code == 409}
+    assert codes == {"NothingToRetry"}
+
+
 def test_a_delete_of_a_running_deployment_cancels_it(http: httpx.Client, body: Body) -> None:
     deployment_id = made(http, body | {"spoke_id": 3})["deployment_id"]
     for _ in range(2):

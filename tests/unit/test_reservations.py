@@ -314,6 +314,21 @@ def test_a_failed_spoke_gives_its_id_to_who_asks_for_it(settings: Settings) -> N
     assert {error.failure.code for error in lost} == {"SpokeIdTaken"}
 
 
+def test_a_retry_whose_spoke_moved_meanwhile_is_decided_anew(settings: Settings) -> None:
+    end(settings, reserve(wish("acme", settings, spoke_id=4), settings), "failed")
+    again = replace(wish("acme", settings, spoke_id=4), retry_of=Records().spoke(4))
+    winner = reserve(again, settings)
+    with pytest.raises(Changed):
+        reserve(again, settings)
+    end(settings, winner, "failed")
+    spoke = Records().spoke(4)
+    assert spoke is not None
+    forget_spoke(spoke)
+    with pytest.raises(Changed):
+        reserve(again, settings)
+    assert kinds(settings) == Counter(run=2)
+
+
 def test_ids_of_failed_spokes_are_given_when_nothing_else_is_free(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
