@@ -9,6 +9,7 @@ from shared.clock import timestamp
 from shared.errors import Failure, so_many
 from shared.leftovers import leftovers, named_by
 from shared.outcomes import Call, Cancelled, Done, Failed, Outcome
+from shared.plan import SpokePlan
 from shared.steps import STEP_NUMBERS
 from shared.tables.records import Records
 from shared.tables.rows import TERMINAL, RunRow, SpokeRow, StepRow
@@ -159,7 +160,7 @@ def list_left_behind(call: Call, run: RunRow) -> Outcome:
     left: list[dict[str, Any]] = []
     for name, reason in call.given["undos"].items():
         try:
-            found = leftovers(azure, run, name)
+            found = leftovers(azure, run.plan, name)
         except Exception as error:  # noqa: BLE001 - whoever it was that did not answer: the record must say what may be there
             failure = failure_of(error)
             if (
@@ -168,17 +169,17 @@ def list_left_behind(call: Call, run: RunRow) -> Outcome:
                 and (failure.retry_after or 0.0) <= LONGEST_PAUSE_SECONDS
             ):
                 return Failed(failure)
-            found = _perhaps_left(azure, run, name)
+            found = _perhaps_left(azure, run.plan, name)
         left += [{"step": name, "resource": resource, "reason": reason} for resource in found]
     return Done(f"{len(left)} left behind", {"left_behind": left})
 
 
-def _perhaps_left(azure: Arm, run: RunRow, undo: str) -> list[str]:
+def _perhaps_left(azure: Arm, plan: SpokePlan, undo: str) -> list[str]:
     try:
-        return leftovers(azure, run, undo, in_doubt=True)
+        return leftovers(azure, plan, undo, in_doubt=True)
     except Exception as error:  # noqa: BLE001 - the tables don't answer: then what the plan names may be there
         log.warning("What %s left behind can't be looked up: %s", undo, failure_of(error).message)
-        return named_by(undo, run, azure.ids.of(run.plan))
+        return named_by(undo, plan, azure.ids.of(plan))
 
 
 @undo

@@ -10,33 +10,33 @@ from shared.gateway.document import element_id, element_named
 from shared.gateway.rows import site_key
 from shared.gateway.sites import names_of
 from shared.hub import leads_to, turn_key
-from shared.tables.rows import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
+from shared.plan import SpokePlan
+from shared.tables.rows import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
 
 
-def leftovers(azure: Arm, run: RunRow, undo: str, *, in_doubt: bool = False) -> list[str]:
+def leftovers(azure: Arm, plan: SpokePlan, undo: str, *, in_doubt: bool = False) -> list[str]:
     """What this undo should have removed and is still there: ids of resources, or what else it is called.
 
     What is not this spoke's own is not left behind by it, whatever its name. in_doubt: what ARM doesn't tell about may be
     there, and is named; otherwise it raises. When the tables don't answer it always does.
     """
-    ids, plan = azure.ids.of(run.plan), run.plan
+    ids = azure.ids.of(plan)
     match undo:
         case "remove_from_agw":
-            return _of_the_site(azure, run, in_doubt)
+            return _of_the_site(azure, plan, in_doubt)
         case "delete_peering":
-            return _of_the_peering(azure, run, in_doubt)
+            return _of_the_peering(azure, plan, in_doubt)
         case "release_reservations":
             from shared.tables.reservations import holds_reservations
 
-            return [f"reservations of spoke {run.spoke_id}"] if holds_reservations(run) else []
+            return [f"reservations of spoke {plan.spoke_id}"] if holds_reservations(plan) else []
         case _:
             owned = made_by(plan.made_by)
-            return [each for each in named_by(undo, run, ids) if _is_there(azure, each, owned, in_doubt)]
+            return [each for each in named_by(undo, plan, ids) if _is_there(azure, each, owned, in_doubt)]
 
 
-def named_by(undo: str, run: RunRow, ids: ResourceIds) -> list[str]:
+def named_by(undo: str, plan: SpokePlan, ids: ResourceIds) -> list[str]:
     """The ids of what an undo removes, whether it is there or not."""
-    plan = run.plan
     return {
         "remove_from_agw": [
             element_id({"id": ids.gateway}, collection, name)
@@ -51,7 +51,7 @@ def named_by(undo: str, run: RunRow, ids: ResourceIds) -> list[str]:
         ],
         "delete_vnet": [ids.vnet(plan.vnet_name)],
         "delete_nsg": [ids.nsg(plan.nsg_name)],
-        "release_reservations": [f"reservations of spoke {run.spoke_id}"],
+        "release_reservations": [f"reservations of spoke {plan.spoke_id}"],
     }[undo]
 
 
@@ -65,20 +65,20 @@ def _is_there(azure: Arm, resource_id: str, owned: Owner, in_doubt: bool) -> boo
     return resource is not None and owned(resource)
 
 
-def _of_the_site(azure: Arm, run: RunRow, in_doubt: bool) -> list[str]:
+def _of_the_site(azure: Arm, plan: SpokePlan, in_doubt: bool) -> list[str]:
     """The elements of the site that the gateway holds; without any, the row that still asks for something."""
     from shared.tables.sites import gateway_sites
 
-    key = site_key(run.plan.client)
+    key = site_key(plan.client)
     row, _ = gateway_sites().look(key)
-    if row is None or row.made_by != run.plan.made_by:
+    if row is None or row.made_by != plan.made_by:
         return []
     try:
         gateway = azure.get(azure.ids.gateway) if row.owned else None
     except ArmError:
         if not in_doubt:
             raise
-        return named_by("remove_from_agw", run, azure.ids.of(run.plan))
+        return named_by("remove_from_agw", plan, azure.ids.of(plan))
     elements = [
         element_id(gateway, collection, name)
         for collection, name in row.names.by_collection().items()
@@ -87,13 +87,13 @@ def _of_the_site(azure: Arm, run: RunRow, in_doubt: bool) -> list[str]:
     return elements or [f"{key} in the table {GATEWAY_SITES_TABLE}"]
 
 
-def _of_the_peering(azure: Arm, run: RunRow, in_doubt: bool) -> list[str]:
+def _of_the_peering(azure: Arm, plan: SpokePlan, in_doubt: bool) -> list[str]:
     """The sides that are there; without any, the row that still asks for something."""
     from shared.tables.turns import hub_turns
 
-    ids, key = azure.ids.of(run.plan), turn_key(run.spoke_id)
+    ids, key = azure.ids.of(plan), turn_key(plan.spoke_id)
     row, _ = hub_turns().look(key)
-    if row is None or row.made_by != run.plan.made_by:
+    if row is None or row.made_by != plan.made_by:
         return []
     hub_side = ids.hub_peering(row.hub_peering)
     spoke_side = f"{row.vnet_id}/virtualNetworkPeerings/{row.spoke_peering}"

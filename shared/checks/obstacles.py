@@ -1,7 +1,7 @@
 """What of other people's would be in the way of a delete: looked at before anything is touched. Reads only."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from shared.arm.client import Arm, arm, describe
@@ -9,7 +9,9 @@ from shared.arm.failures import ArmError
 from shared.arm.ids import ResourceIds, name_of, same_id, type_of
 from shared.arm.reconcile import made_by
 from shared.checks.locks import forbidding, level_of, scope_of
+from shared.leftovers import leftovers, named_by
 from shared.plan import SpokePlan
+from shared.steps import UNDOS
 
 log = logging.getLogger(__name__)
 
@@ -38,18 +40,19 @@ _KINDS = {
 
 
 def obstacles_to_delete(plan: SpokePlan) -> list[dict[str, Any]]:
-    """`{"kind", "resource", "message"}` of everything in the spoke that its run did not make, and of every lock.
+    """`{"kind", "resource", "message"}` of everything in the spoke that its run did not make, and of every lock on what
+    is left of it.
 
-    A VNet that isn't this spoke's is left alone by the delete, whoever uses it. Where neither VNet nor VM is left,
-    nothing has obstacles.
+    A VNet that isn't this spoke's is left alone by the delete, whoever uses it.
     """
     azure = arm()
     ids = azure.ids.of(plan)
     vnet = azure.get(ids.vnet(plan.vnet_name))
-    if vnet is None and azure.get(ids.vm(plan.vm_name)) is None:
-        return []
     found = strangers_in(plan, ids, vnet) if vnet is not None and made_by(plan.made_by)(vnet) else []
-    return found + locks_in_the_way(plan, ids, _readable_locks(azure))
+    locks = _readable_locks(azure)
+    if not locks_in_the_way(locks, lambda undo: named_by(undo, plan, ids)):
+        return found
+    return found + locks_in_the_way(locks, lambda undo: leftovers(azure, plan, undo))
 
 
 def _readable_locks(azure: Arm) -> list[Document]:
@@ -109,23 +112,17 @@ def _whole(resource_id: str) -> str:
     return "/".join(parts[: at + 4])
 
 
-def locks_in_the_way(plan: SpokePlan, ids: ResourceIds, locks: Iterable[Document]) -> list[dict[str, Any]]:
-    """Locks on what a delete removes or changes, or above it. Pure."""
-    deleted = (
-        ids.vm(plan.vm_name),
-        ids.disk(plan.os_disk_name),
-        ids.nic(plan.nic_name),
-        ids.hub_peering(plan.hub_peering_name),
-        ids.spoke_peering(plan.vnet_name, plan.spoke_peering_name),
-        ids.vnet(plan.vnet_name),
-        ids.nsg(plan.nsg_name),
-    )
+def locks_in_the_way(locks: Iterable[Document], found_by: Callable[[str], Iterable[str]]) -> list[dict[str, Any]]:
+    """Locks on what a delete removes or changes, or above it. found_by: the ids that an undo removes, by its name."""
+    found = {undo.name: tuple(found_by(undo.name)) for undo in UNDOS}
+    changed = found.pop("remove_from_agw")
+    deleted = [resource for ids in found.values() for resource in ids]
     return [
         {
             "kind": "lock",
             "resource": str(lock.get("id", "")),
             "message": f"The {level_of(lock)} lock {name_of(str(lock.get('id', '')))} on {scope_of(lock)} "
-            f"forbids the delete of {describe(target)}",
+            f"forbids the {'change' if target in changed else 'delete'} of {describe(target)}",
         }
-        for lock, target in forbidding(locks, changed=(ids.gateway,), deleted=deleted)
+        for lock, target in forbidding(locks, changed=changed, deleted=deleted)
     ]

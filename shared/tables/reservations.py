@@ -106,9 +106,9 @@ def release(run: RunRow) -> None:
     rows.delete_together(_held_by(run.plan, rows))
 
 
-def holds_reservations(run: RunRow) -> bool:
-    """Whether anything is reserved for the run's spoke."""
-    return bool(_held_by(run.plan, SpokesPartition(current_settings())))
+def holds_reservations(plan: SpokePlan) -> bool:
+    """Whether anything is reserved for a spoke."""
+    return bool(_held_by(plan, SpokesPartition(current_settings())))
 
 
 def _held_by(plan: SpokePlan, rows: SpokesPartition) -> list[Any]:

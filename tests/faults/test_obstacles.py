@@ -84,6 +84,9 @@ def test_a_delete_looks_first_goes_on_by_force_and_finishes_when_it_is_gone(worl
         assert world.azure.find(theirs["id"]) is not None
         assert "clients-own" in str(row.left_behind) + str(row.error)
 
+    with pytest.raises(DeploymentException) as refused:  # it is in the way of what is left, too
+        world.delete()
+    assert [each["resource"] for each in refused.value.failure.details["obstacles"]] == [theirs["id"]]
     world.azure.remove(theirs["id"])
     again = world.retry()
     world.play_out()

@@ -6,6 +6,7 @@ import pytest
 
 from shared.arm.ids import ResourceIds
 from shared.checks.obstacles import locks_in_the_way, strangers_in
+from shared.leftovers import named_by
 from tests.activities.far_side import a_plan
 
 IDS = ResourceIds("sub", "hub-rg", "hub-vnet", "hub-agw", "spoke-rg")
@@ -83,4 +84,5 @@ def test_only_the_peering_with_the_hub_is_ours() -> None:
 )
 def test_locks_count_on_what_a_delete_touches(scope: str, level: str, stands: bool) -> None:
     lock = {"id": f"{scope}/providers/Microsoft.Authorization/locks/l", "properties": {"level": level}}
-    assert bool(locks_in_the_way(PLAN, IDS, [lock])) is stands
+    assert bool(locks_in_the_way([lock], lambda undo: named_by(undo, PLAN, IDS))) is stands
+    assert locks_in_the_way([lock], lambda undo: ()) == []
