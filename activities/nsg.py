@@ -6,8 +6,9 @@ from shared.activity import act, undo
 from shared.arm.client import Arm, arm, describe
 from shared.arm.reconcile import ensure, made_by, remove
 from shared.checks.hub import FIND_HUB
-from shared.errors import ConfigurationException
-from shared.outcomes import Call, Outcome
+from shared.checks.obstacles import strangers_behind
+from shared.errors import ConfigurationException, Failure
+from shared.outcomes import Call, Failed, Outcome
 from shared.security_rules import HubNetwork, hub_network, nsg_document
 from shared.tables.rows import RunRow
 
@@ -25,9 +26,29 @@ def create_nsg(call: Call, run: RunRow) -> Outcome:
 
 @undo
 def delete_nsg(call: Call, run: RunRow) -> Outcome:
-    """Removes the group; its VNet has to be gone before, whose subnets hold it. Repeatable."""
-    azure, plan = arm(), run.plan
-    return remove(azure, call, azure.ids.of(plan).nsg(plan.nsg_name), owned=made_by(plan.made_by))
+    """Removes the group; its VNet has to be gone before, whose subnets hold it. Repeatable.
+
+    Somebody else's subnet or interface with this group ends it at once, with its name.
+    """
+    azure, plan, owned = arm(), run.plan, made_by(run.plan.made_by)
+    ids = azure.ids.of(plan)
+    nsg_id = ids.nsg(plan.nsg_name)
+    if call.operation is None:
+        existing = azure.get(nsg_id) or {}
+        strangers = [each["resource"] for each in strangers_behind(plan, ids, existing)]
+        if strangers and owned(existing):
+            return Failed(_in_use(nsg_id, strangers))
+    return remove(azure, call, nsg_id, owned=owned)
+
+
+def _in_use(nsg_id: str, users: list[str]) -> Failure:
+    return Failure(
+        "AzureResourceException",
+        "NetworkSecurityGroupInUse",
+        f"The spoke's NSG can't go: {', '.join(map(describe, users))}, which this spoke did not make, has it.",
+        "Take it off there, then retry.",
+        {"resource": nsg_id, "used_by": users},
+    )
 
 
 def read_hub_network(azure: Arm) -> HubNetwork:

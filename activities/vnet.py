@@ -6,6 +6,7 @@ from shared.activity import act, undo
 from shared.arm.client import arm, describe
 from shared.arm.ids import same_id
 from shared.arm.reconcile import ensure, made_by, remove
+from shared.checks.obstacles import users_of
 from shared.documents import has_subnets, vnet_document, vnet_with_subnets
 from shared.errors import Failure
 from shared.outcomes import Call, Failed, Outcome
@@ -57,22 +58,16 @@ def delete_vnet(call: Call, run: RunRow) -> Outcome:
         raise _hub_is_no_spoke(plan.vnet_name)
     if call.operation is None:
         existing = azure.get(vnet_id) or {}
-        strangers = users_of(existing, except_under=ids.nic(plan.nic_name))
+        strangers = _strangers_in(existing, ids.nic(plan.nic_name))
         if strangers and made_by(plan.made_by)(existing):
             return Failed(_in_use(vnet_id, strangers))
     return remove(azure, call, vnet_id, owned=made_by(plan.made_by))
 
 
-def users_of(vnet: dict[str, Any], except_under: str) -> list[str]:
-    """Ids of what holds addresses or delegations in a VNet's subnets, without what lies under one id of ours."""
-    users: list[str] = []
-    for subnet in vnet.get("properties", {}).get("subnets") or []:
-        properties = subnet.get("properties") or {}
-        for kind in ("ipConfigurations", "privateEndpoints", "serviceAssociationLinks", "resourceNavigationLinks"):
-            for reference in properties.get(kind) or []:
-                user = str(reference.get("id", ""))
-                if not user.lower().startswith(except_under.lower() + "/"):
-                    users.append(user.split("/ipConfigurations/")[0])
+def _strangers_in(vnet: dict[str, Any], our_nic: str) -> list[str]:
+    """Ids of what is in a VNet's subnets besides our own NIC."""
+    subnets = vnet.get("properties", {}).get("subnets") or []
+    users = [user for subnet in subnets for user, _ in users_of(subnet) if not same_id(user, our_nic)]
     return list(dict.fromkeys(users))
 
 

@@ -43,12 +43,16 @@ def obstacles_to_delete(plan: SpokePlan) -> list[dict[str, Any]]:
     """`{"kind", "resource", "message"}` of everything in the spoke that its run did not make, and of every lock on what
     is left of it.
 
-    A VNet that isn't this spoke's is left alone by the delete, whoever uses it.
+    A VNet or NSG that isn't this spoke's is left alone by the delete, whoever uses it.
     """
     azure = arm()
-    ids = azure.ids.of(plan)
-    vnet = azure.get(ids.vnet(plan.vnet_name))
-    found = strangers_in(plan, ids, vnet) if vnet is not None and made_by(plan.made_by)(vnet) else []
+    ids, owned = azure.ids.of(plan), made_by(plan.made_by)
+    found: list[dict[str, Any]] = []
+    if (vnet := azure.get(ids.vnet(plan.vnet_name))) is not None and owned(vnet):
+        found += strangers_in(plan, ids, vnet)
+    if (nsg := azure.get(ids.nsg(plan.nsg_name))) is not None and owned(nsg):
+        known = {each["resource"].lower() for each in found}
+        found += [each for each in strangers_behind(plan, ids, nsg) if each["resource"].lower() not in known]
     locks = _readable_locks(azure)
     if not locks_in_the_way(locks, lambda undo: named_by(undo, plan, ids)):
         return found
@@ -71,7 +75,7 @@ def strangers_in(plan: SpokePlan, ids: ResourceIds, vnet: Document) -> list[dict
     properties = vnet.get("properties") or {}
     found: dict[str, dict[str, Any]] = {}
     for subnet in properties.get("subnets") or []:
-        for user, kind in _users_of(subnet):
+        for user, kind in users_of(subnet):
             if not same_id(user, ids.nic(plan.nic_name)):
                 message = f"The {kind} {name_of(user)} is in the subnet {subnet.get('name')}"
                 found.setdefault(user.lower(), {"kind": kind, "resource": user, "message": message})
@@ -89,7 +93,22 @@ def strangers_in(plan: SpokePlan, ids: ResourceIds, vnet: Document) -> list[dict
     return list(found.values())
 
 
-def _users_of(subnet: Document) -> Iterable[tuple[str, str]]:
+def strangers_behind(plan: SpokePlan, ids: ResourceIds, nsg: Document) -> list[dict[str, Any]]:
+    """Subnets and interfaces that the spoke's NSG is on and that don't go with the spoke: it can't go before it is off
+    them. Pure."""
+    properties = nsg.get("properties") or {}
+    found = []
+    for place, kind in (("subnets", "subnet"), ("networkInterfaces", "network interface")):
+        for reference in properties.get(place) or []:
+            user = str(reference.get("id", ""))
+            goes_too = user.lower().startswith(f"{ids.vnet(plan.vnet_name)}/".lower())
+            if not goes_too and not same_id(user, ids.nic(plan.nic_name)):
+                message = f"The {kind} {name_of(user)} has the network security group {plan.nsg_name}"
+                found.append({"kind": kind, "resource": user, "message": message})
+    return found
+
+
+def users_of(subnet: Document) -> Iterable[tuple[str, str]]:
     """`(id of the whole resource, what it is)` of everyone who uses a subnet."""
     properties = subnet.get("properties") or {}
     for place, otherwise in _USERS.items():
