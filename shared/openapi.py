@@ -132,7 +132,7 @@ _ERRORS = {
     415: "The Content-Type is not application/json, or the body is compressed.",
     422: "The Idempotency-Key was used with another body.",
     500: "The app's settings can't be used; `details.settings` names them.",
-    502: "Azure Resource Manager refused or did not answer.",
+    502: "Azure Resource Manager refused or did not answer. `Retry-After` says when to try again, if it passes by itself.",
     503: "The records can't be reached just now. `Retry-After` says when to try again.",
 }
 

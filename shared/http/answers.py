@@ -1,6 +1,7 @@
 """What callers get back. The only place that chooses HTTP status codes."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,11 +47,11 @@ def status_of(failure: Failure) -> int:
 
 
 def failure_answer(failure: Failure) -> Answer:
-    """`{"error", "message", "details", "timestamp"}` with its status."""
+    """`{"error", "message", "details", "timestamp"}` with its status; `Retry-After` with what passes by itself."""
     status = status_of(failure)
     headers = {}
-    if status == 503:
-        headers["Retry-After"] = str(round(failure.retry_after or RETRY_AFTER_SECONDS))
+    if status == 503 or (status == 502 and failure.transient):
+        headers["Retry-After"] = str(math.ceil(failure.retry_after or RETRY_AFTER_SECONDS))
     return Answer(status, {**failure.public(), "timestamp": timestamp()}, headers)
 
 

@@ -16,7 +16,7 @@ from shared.errors import (
     StorageException,
     ValidationException,
 )
-from shared.http.answers import error_answer, failure_answer
+from shared.http.answers import RETRY_AFTER_SECONDS, error_answer, failure_answer
 from shared.http.bodies import MAX_BODY_BYTES, idempotency_key, json_body
 from shared.http.links import api_base, deployment_url, progress_url
 from shared.http.queries import (
@@ -236,6 +236,13 @@ def test_every_class_has_its_status(error: HubSpokeException, status: int) -> No
     assert answer.body["error"] == type(error).__name__
     assert answer.body["timestamp"].endswith("Z")
     assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(("named", "waits"), [(17.0, "17"), (0.2, "1"), (None, str(RETRY_AFTER_SECONDS))])
+def test_trouble_of_azure_that_passes_says_when_to_ask_again(named: float | None, waits: str) -> None:
+    throttled = Failure("AzureResourceException", "TooManyRequests", "Slow down.", transient=True, retry_after=named)
+    answer = failure_answer(throttled)
+    assert (answer.status, answer.headers["Retry-After"]) == (502, waits)
 
 
 def test_trouble_with_the_tables_is_503() -> None:
