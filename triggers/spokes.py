@@ -45,7 +45,7 @@ async def create_spoke_v1(call: Call) -> Answer:
 
 
 async def _create(call: Call, *, older: bool) -> Answer:
-    headers, params = call.request.headers, call.request.params
+    headers, params = call.request.headers, call.params
     mode = one_of(params, "mode", ("plan", "deploy"))
     body = json_body(call.request.get_body(), headers.get("Content-Type"), headers.get("Content-Encoding"))
     if mode == "plan":
@@ -57,7 +57,7 @@ async def _create(call: Call, *, older: bool) -> Answer:
 @http_function(blueprint, "GET", "spokes")
 async def list_spokes(call: Call) -> Answer:
     """The spokes by id, filtered, a page at a time."""
-    params = call.request.params
+    params = call.params
     filters = (one_of(params, "status", SPOKE_STATES), params.get("client_name"))
     after, most = continuation_after(params, filters), limit(params)
     return Answer(200, await asyncio.to_thread(_page, filters, after, most))
@@ -107,7 +107,7 @@ def _progress(number: int) -> dict[str, Any]:
 async def remove_spoke(call: Call) -> Answer:
     """Takes a spoke down, or cancels its deployment, or joins the removal that is under way."""
     number = spoke_id(call.request.route_params)
-    force = flag(call.request.params, "force")
+    force = flag(call.params, "force")
     return await accepted(call, await asyncio.to_thread(intents.remove, number, force=force))
 
 

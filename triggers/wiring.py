@@ -34,6 +34,15 @@ class Call:
             raise RuntimeError("this function is registered without a Durable client")
         return self.client
 
+    @property
+    def params(self) -> dict[str, str]:
+        """The query, its names in lower case: `?Mode=plan` is no deployment. What stands twice is joined, as the host does."""
+        params: dict[str, str] = {}
+        for name, value in self.request.params.items():
+            folded = name.lower()
+            params[folded] = f"{params[folded]},{value}" if folded in params else value
+        return params
+
 
 Handler = Callable[[Call], Awaitable[Answer]]
 

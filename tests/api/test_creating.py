@@ -159,6 +159,13 @@ def test_a_plan_touches_nothing(http: httpx.Client, host: Host, body: Body) -> N
     refused(http.post("/spokes", params={"mode": "dry"}, json=body), 400)
 
 
+def test_a_plan_is_no_deployment_however_its_parameter_is_written(http: httpx.Client, body: Body) -> None:
+    assert http.post("/spokes?Mode=plan", json=body).status_code == 200
+    assert http.post("/v1/create-spoke?MODE=plan", json=in_the_older_form(body, "10.11.9.0/24")).status_code == 200
+    refused(http.post("/spokes?mode=deploy&Mode=plan", json=body), 400)
+    assert http.get("/spokes").json()["total"] == 0
+
+
 def test_a_plan_in_the_older_form_is_a_plan(http: httpx.Client, body: Body) -> None:
     answer = http.post("/v1/create-spoke", params={"mode": "plan"}, json=in_the_older_form(body, "10.11.9.0/24"))
     assert answer.status_code == 200, answer.text
