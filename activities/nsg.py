@@ -3,7 +3,7 @@
 from typing import Any
 
 from shared.activity import act, undo
-from shared.arm.client import Arm, arm, describe
+from shared.arm.client import Arm, arm
 from shared.arm.reconcile import ensure, made_by, remove
 from shared.checks.hub import FIND_HUB
 from shared.checks.obstacles import strangers_behind
@@ -42,10 +42,11 @@ def delete_nsg(call: Call, run: RunRow) -> Outcome:
 
 
 def _in_use(nsg_id: str, users: list[str]) -> Failure:
+    named = ", ".join(user.rpartition("/providers/")[2] for user in users)  # a subnet with its VNet
     return Failure(
         "AzureResourceException",
         "NetworkSecurityGroupInUse",
-        f"The spoke's NSG can't go: {', '.join(map(describe, users))}, which this spoke did not make, has it.",
+        f"The spoke's NSG can't go: {named}, which this spoke did not make, has it.",
         "Take it off there, then retry.",
         {"resource": nsg_id, "used_by": users},
     )
