@@ -109,17 +109,32 @@ def test_locks_on_the_spoke_or_above_are_named(settings: Settings, azure: LocalA
     azure.lock(scope, level)
     assert obstacles_to_delete(PLAN) == []
     plant_spoke(azure)
+    plant(azure, ids.vm(PLAN.vm_name))
     (obstacle,) = obstacles_to_delete(PLAN)
     assert obstacle["kind"] == "lock"
     assert level in obstacle["message"]
 
 
+def plant(azure: LocalAzure, resource_id: str) -> None:
+    """Something else of the spoke's own."""
+    azure.plant({"id": resource_id, "location": "eastus", "tags": our_tags(PLAN), "properties": {}})
+
+
 def test_a_lock_on_a_vm_whose_vnet_is_gone_is_named(settings: Settings, azure: LocalAzure) -> None:
     vm_id = arm().ids.vm(PLAN.vm_name)
-    azure.plant({"id": vm_id, "location": "eastus", "tags": our_tags(PLAN), "properties": {}})
+    plant(azure, vm_id)
     azure.lock(vm_id, "CanNotDelete")
     (obstacle,) = obstacles_to_delete(PLAN)
     assert (obstacle["kind"], "vm-3" in obstacle["message"]) == ("lock", True)
+
+
+def test_a_lock_on_what_is_left_alone_is_named(settings: Settings, azure: LocalAzure) -> None:
+    nsg_id = arm().ids.nsg(PLAN.nsg_name)
+    azure.lock(nsg_id, "CanNotDelete")
+    azure.lock(arm().ids.vm(PLAN.vm_name), "CanNotDelete")
+    plant(azure, nsg_id)
+    (obstacle,) = obstacles_to_delete(PLAN)
+    assert nsg_id.lower() in obstacle["resource"].lower()
 
 
 def test_a_delete_goes_on_when_locks_may_not_be_read(settings: Settings, azure: LocalAzure) -> None:
