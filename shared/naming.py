@@ -40,6 +40,5 @@ def routing_rule_name(client: str) -> str:
 
 
 def deployment_id(kind: str, client: str, epoch_seconds: int, hex_digits: str) -> str:
-    """The id of a run, and of its Durable instance: `deploy-acme-corp-1733888400-1f3a`."""
-    verb = {"deploy": "deploy", "delete": "delete", "rollback": "rollback"}[kind]
-    return f"{verb}-{client}-{epoch_seconds}-{hex_digits}"
+    """The id of a run (`deploy`, `delete` or `rollback`), and of its Durable instance: `deploy-acme-corp-1733888400-1f3a`."""
+    return f"{kind}-{client}-{epoch_seconds}-{hex_digits}"

@@ -6,7 +6,6 @@ from shared.steps import STEPS, UNDOS
 from shared.tables.rows import WELL, RunRow, StepRow
 
 CUSTOM_STATUS_MESSAGE = 120
-_DONE = frozenset({"completed"})
 
 
 def blank_step(name: str) -> dict[str, Any]:
@@ -19,7 +18,7 @@ def percentage(kind: str, status: str, steps: list[dict[str, Any]], undos: list[
     if status in WELL:
         return 100
     counted = steps if kind == "deploy" else undos
-    done = sum(1 for step in counted if step["status"] in _DONE)
+    done = sum(1 for step in counted if step["status"] == "completed")
     return min(99, 100 * done // len(counted)) if counted else 0
 
 
