@@ -4,14 +4,17 @@ One partition per gateway: `site:{client}` and `writer`, so that one transaction
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 from shared.errors import Failure
 from shared.tables.rows import packed, unpacked
 from shared.wishes import Wish
 
 WRITER_KEY = "writer"
+
+
+T = TypeVar("T", "SiteNames", "Site")
 
 
 def site_key(client: str) -> str:
@@ -49,6 +52,15 @@ class Site:
     frontend_port: int = 80
     ssl_certificate: str | None = None
     probe_path: str = "/"
+
+
+def _typed(kind: type[T], data: dict[str, Any]) -> T:
+    """Names or a site as a row holds them; a TypeError for what was not written by `as_entity`."""
+    made = kind(**data)
+    for each in fields(made):
+        if not isinstance(getattr(made, each.name), each.type):  # type: ignore[arg-type] # types, not their names
+            raise TypeError(f"{each.name} is {getattr(made, each.name)!r}")
+    return made
 
 
 @dataclass(frozen=True)
@@ -108,8 +120,8 @@ class SiteRow(Wish):
             client=entity["client"],
             made_by=entity["made_by"],
             deployment_id=entity["deployment_id"],
-            names=SiteNames(**unpacked(entity, "names")),
-            site=Site(**site) if site else None,
+            names=_typed(SiteNames, unpacked(entity, "names")),
+            site=_typed(Site, site) if site else None,
             desired_version=entity["desired_version"],
             since=entity["since"],
             applied_version=entity.get("applied_version", 0),

@@ -172,7 +172,8 @@ def _check(row: Row, row_key: str) -> None:
     """What reading a row doesn't try, and whoever works with it later would stumble over."""
     if row.row_key != row_key:
         raise ValueError(f"its content is that of {row.row_key}")
-    parse_timestamp(row.since)
+    if parse_timestamp(row.since).tzinfo is None:
+        raise ValueError(f"{row.since} has no time zone")
     for version in (row.desired_version, row.applied_version, row.failed_version):
         if not isinstance(version, int):
             raise TypeError(f"a version is {version!r}")

@@ -204,8 +204,10 @@ BY_HAND: dict[str, dict[str, Any]] = {
     "a row of nothing but its key": {},
     "a copy under another key": {"client": "client-1"},
     "a moment that is none": {"since": "yesterday"},
+    "a moment without a zone": {"since": "2026-01-01T00:00:00"},
     "a number as a text": {"desired_version": "1"},
     "half a document": {"names": '{"pool": '},
+    "a number for a name": {"site": '{"host_name": 5, "private_ip": "10.11.2.4"}'},
     "a document of something else": {"names": '{"colour": "green"}'},
 }
 
