@@ -114,8 +114,10 @@ def _perform_and_record(function: Typed, wanted_in: frozenset[str] | None, call:
             _write_step(records, call, before, "completed", message)
         case Pending(reason=reason):
             _write_step(records, call, before, "in_progress", reason)
+        case Failed(failure=failure) if failure.transient:
+            _write_step(records, call, before, "in_progress", failure.message)
         case Failed(failure=failure):
-            _write_step(records, call, before, "in_progress" if failure.transient else "failed", failure.message)
+            _write_end(records, call, before, failure)
         case Cancelled(reason=reason):
             _write_step(records, call, before, "cancelled", reason)
     return outcome
@@ -158,6 +160,15 @@ def _write_step(records: Records, call: Call, before: StepRow | None, status: st
         except Changed:
             before = records.step(call.deployment_id, call.number)
     return before
+
+
+def _write_end(records: Records, call: Call, before: StepRow | None, failure: Failure) -> None:
+    """Writes that the step has failed for good. When the table doesn't answer the saga's next record does it: the row may
+    say so already, and another attempt would take it back."""
+    try:
+        _write_step(records, call, before, "failed", failure.message)
+    except Exception as error:  # noqa: BLE001 - the failure is the step's answer, whatever becomes of its row
+        log.warning("That %s has failed could not be written just now: %s", call.name, failure_of(error).message)
 
 
 def _says_as_much(row: StepRow | None, status: str, attempt: int, message: str) -> bool:

@@ -60,8 +60,9 @@ class Saga:
         self.results: dict[str, Any] = {}
         self._rows: dict[str, dict[str, Any]] = {}
         self._noted: set[str] = set()
-        # What steps could not write into their own rows: the next record of the run does it for them.
+        # What steps may not have come to write into their own rows: the next record of the run does it for them.
         self._untold: dict[str, dict[str, Any]] = {}
+        self._broken: set[str] = set()
 
     # --- the forward way ---
 
@@ -108,7 +109,7 @@ class Saga:
                     failure = Failure("DeploymentException", "Cancelled", reason)
                     cancellations.append(StepsFailed(failure, step.name))
             self._show()
-        if any(step.name in self._untold for step in steps):
+        if any(step.name in self._broken for step in steps):
             # Who stopped a step's sub-orchestration did not stop a call of it that was under way.
             yield self._context.create_timer(
                 self._context.current_utc_datetime + timedelta(seconds=self.policy.last_call_seconds)
@@ -219,11 +220,11 @@ class Saga:
         match outcome:
             case Done(message=message):
                 self._move(name, "completed", message, attempts)
-            case Failed(failure=failure) if failure.code == STEP_BROKE:
-                self._move(name, "failed", failure.message, attempts)
-                self._untold[name] = self._rows[name]
             case Failed(failure=failure):
                 self._move(name, "failed", failure.message, attempts)
+                self._untold[name] = self._rows[name]
+                if failure.code == STEP_BROKE:
+                    self._broken.add(name)
             case Cancelled(reason=reason):
                 self._move(name, "cancelled", reason, attempts)
         return outcome

@@ -6,12 +6,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from activities.runs import save_to_storage
+from activities.runs import begin_rollback, save_to_storage
 from local.processes import running
 from local.recipes import tables_connection_string, tables_proxy_recipe
 from shared.activity import record
 from shared.clock import utc_now
-from shared.errors import Failure
+from shared.errors import AzureResourceException, Failure
 from shared.outcomes import Call, Done, Failed, Outcome
 from shared.policy import Policy
 from shared.progress import progress_of
@@ -76,3 +76,26 @@ def test_an_attempt_says_why_it_is_needed_although_the_one_before_could_not(sett
 
     create_vnet(move.then.call.as_data())
     assert [(row.attempts, row.message) for row in seen if row] == [(2, "Not before noon.")]
+
+
+@pytest.mark.parametrize("mode", ["drop_before", "drop_after"])
+def test_a_step_that_has_failed_is_not_tried_again_because_its_row_could_not_be_written(
+    faults: httpx.Client, mode: str
+) -> None:
+    """Its row may say so already, and a failed step never becomes one that is in progress."""
+    run, number = recorded(a_run(a_plan())), STEP_NUMBERS["create_vnet"]
+
+    @record
+    def create_vnet(call: Call, run: RunRow) -> Outcome:
+        raise AzureResourceException("Not here.", code="ScopeLocked")
+
+    faults.post("/_local/faults", json={"mode": mode, "body": "Not here", "times": 3}).raise_for_status()
+    answer = create_vnet(call_of(run, "create_vnet") | {"number": number})
+    assert answer["failure"]["code"] == "ScopeLocked"
+    faults.delete("/_local/faults").raise_for_status()
+
+    told = {"create_vnet": {"status": "failed", "message": "Not here.", "attempts": 1}}
+    begin_rollback(call_of(run, "begin_rollback", error={"message": "Not here."}, noted=[], told=told))
+    row = Records().step(run.deployment_id, number)
+    assert row is not None
+    assert (row.status, row.message, row.attempts) == ("failed", "Not here.", 1)
