@@ -65,6 +65,7 @@ RULES: dict[str, Rule] = {
     "OperationTimeout": _BUSY,
     "OSProvisioningTimedOut": _BUSY,
     "VMStartTimedOut": _BUSY,
+    "ExpiredAuthenticationToken": _BUSY,  # it ran out on its way; the next request gets a new one
     # --- for good: what was asked for can't be had ---
     "QuotaExceeded": Rule(
         False, "Ask for more quota (`az vm list-usage`), delete unused VMs, or choose another vm_size."
