@@ -3,7 +3,7 @@
 from typing import Any
 
 from shared.activity import act, undo
-from shared.arm.client import Arm, arm
+from shared.arm.client import Arm, arm, describe
 from shared.arm.reconcile import ensure, made_by, remove
 from shared.checks.hub import FIND_HUB
 from shared.checks.obstacles import strangers_behind
