@@ -34,6 +34,8 @@ SEEN = [
     ("ConflictingUserInput", 200, False),
     ("PlatformImageNotFound", 404, False),
     ("InvalidParameter", 400, False),
+    ("ExpiredAuthenticationToken", 401, True),
+    ("InvalidAuthenticationToken", 401, False),
     ("AuthorizationFailed", 403, False),
     ("LinkedAuthorizationFailed", 403, False),
     ("ScopeLocked", 409, False),
