@@ -9,7 +9,10 @@ from collections.abc import Callable
 from tests.faults.wire import Mishap
 from tests.faults.world import Moment, World
 
-LAST_STEP = Mishap("create_vm: PUT virtualMachines/{vm}", {"mode": "fail_operation", "code": "AllocationFailed"})
+
+def vm_fails() -> Mishap:
+    """What takes a deployment back once everything but its record is under way."""
+    return Mishap("create_vm: PUT virtualMachines/{vm}", {"mode": "fail_operation", "code": "AllocationFailed"})
 
 
 def _deploy(world: World) -> str:
@@ -17,7 +20,7 @@ def _deploy(world: World) -> str:
 
 
 def _roll_back(world: World) -> str:
-    run = world.deploy(1, Mishap(LAST_STEP.call, LAST_STEP.fault))
+    run = world.deploy(1, vm_fails())
     world.until(lambda: world.run_row(run).status == "rolling_back")
     return run
 

@@ -6,6 +6,7 @@ import pytest
 
 from shared.tables.records import Records
 from tests.faults.catalogue import GATEWAY
+from tests.faults.moments import vm_fails
 from tests.faults.wire import Mishap
 from tests.faults.world import World
 
@@ -113,7 +114,7 @@ def test_what_comes_between_the_look_and_the_delete_stays(world: World, kind: st
     run = world.deploy(
         1,
         planted,
-        Mishap("create_vm: PUT virtualMachines/{vm}", {"mode": "fail_operation", "code": "AllocationFailed"}),
+        vm_fails(),
     )
     world.play_out()
     assert planted.struck

@@ -5,6 +5,7 @@ import pytest
 from shared.steps import STEPS, UNDOS
 from shared.sweeper import sweep
 from shared.tables.records import Records
+from tests.faults.moments import vm_fails
 from tests.faults.wire import Mishap
 from tests.faults.world import World
 
@@ -16,7 +17,6 @@ MOMENTS = [
     for how in ("terminate", "terminate a little later", "purge")
 ]
 UNDO_NAMES = [undo.name for undo in UNDOS]
-LAST_STEP = Mishap("create_vm: PUT virtualMachines/{vm}", {"mode": "fail_operation", "code": "AllocationFailed"})
 WRITERS = {
     "gateway-hub-agw": ("gateway_round", "poll_gateway"),
     "hub-hub-vnet": ("hub_round", "write_hub_side", "write_spoke_side", "settle_spoke_sides"),
@@ -83,7 +83,7 @@ def test_a_delete_that_someone_ends_is_begun_again(world: World, undo: str) -> N
 
 @pytest.mark.parametrize("undo", [pytest.param(name, marks=[] if name == "delete_vm" else FULL) for name in UNDO_NAMES])
 def test_a_rollback_that_someone_ends_is_taken_up_again_with_its_cause(world: World, undo: str) -> None:
-    run = world.deploy(1, Mishap(LAST_STEP.call, LAST_STEP.fault))
+    run = world.deploy(1, vm_fails())
     world.watch(run)
     world.until_pending(undo)
     world.stage.terminate(run, "by hand")
@@ -144,7 +144,7 @@ def test_a_deployment_that_someone_restarts_after_its_end_is_swept_up(
 
 
 def test_a_failed_deployment_that_someone_restarts_stays_failed(world: World) -> None:
-    run = world.deploy(1, Mishap(LAST_STEP.call, LAST_STEP.fault))
+    run = world.deploy(1, vm_fails())
     world.play_out()
     world.stage.engine.restart(run, under_new_id=False)
     world.play_out()
@@ -161,7 +161,7 @@ def test_a_failed_deployment_that_someone_restarts_stays_failed(world: World) ->
 )
 def test_a_record_that_someone_terminates_is_written_all_the_same(world: World, record: str) -> None:
     stuck = Mishap("delete_nic: DELETE networkInterfaces/{nic}", {"mode": "refuse", "status": 403})
-    run = world.deploy(1, Mishap(LAST_STEP.call, LAST_STEP.fault), stuck)
+    run = world.deploy(1, vm_fails(), stuck)
     world.watch(run)
     world.stage.fail(world.until_pending(record), "its host died")
     world.stage.terminate(f"{run}:{record}", "by hand")
