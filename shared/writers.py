@@ -3,6 +3,7 @@
 import logging
 from typing import TYPE_CHECKING, Any
 
+from shared.instances import NOT_KNOWN, UNFINISHED, status_of
 from shared.protocol import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id
 from shared.settings import current_settings
 
@@ -10,8 +11,6 @@ if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient
 
 log = logging.getLogger(__name__)
-
-_ALIVE = frozenset({"Running", "Pending", "ContinuedAsNew", "Suspended"})
 
 
 async def ensure_writer_runs(client: "DurableOrchestrationClient", which: str) -> None:
@@ -21,19 +20,13 @@ async def ensure_writer_runs(client: "DurableOrchestrationClient", which: str) -
     """
     name, instance_id, given = _writer(which)
     try:
-        if await _is_alive(client, instance_id):
+        if await status_of(client, instance_id) in UNFINISHED | {NOT_KNOWN}:
             return
         await client.start_new(name, instance_id=instance_id, client_input=given)
     except Exception as error:  # noqa: BLE001 - the SDK raises bare Exceptions, also for an instance that runs already
         log.debug("%s was not started: %s", instance_id, error)
         return
     log.debug("%s started", instance_id)
-
-
-async def _is_alive(client: "DurableOrchestrationClient", instance_id: str) -> bool:
-    status: Any = await client.get_status(instance_id)
-    runtime_status = getattr(status, "runtime_status", None)
-    return runtime_status is not None and runtime_status.name in _ALIVE
 
 
 def _writer(which: str) -> tuple[str, str, dict[str, Any]]:
