@@ -27,13 +27,13 @@ _BEGUN = {"deploy": "in_progress", "delete": "deleting", "rollback": "rolling_ba
 @record
 def begin_run(call: Call, run: RunRow) -> Outcome:
     """Moves a run from `accepted` on, its spoke with it; `{"begun": False, "status"}` when the run is over, the spoke
-    another's, or another execution of the story has begun it. `call.given`: the `execution` that asks.
+    another's, or another execution of the story has begun it. `call.given`: `begun_by`, the id of the execution that asks.
 
     Repeatable: a run that this execution has begun already goes on.
     """
     records = Records()
-    status, execution = _BEGUN[run.kind], call.given.get("execution")
-    if run.status == status and run.execution == execution:
+    status, begun_by = _BEGUN[run.kind], call.given.get("begun_by")
+    if run.status == status and run.begun_by == begun_by:
         return Done("begun before", {"begun": True})
     if run.status != "accepted":
         return Done(f"the run is {run.status}", {"begun": False, "status": run.status})
@@ -41,7 +41,7 @@ def begin_run(call: Call, run: RunRow) -> Outcome:
     if spoke is None:
         records.change_run(run, status="failed", completed_at=timestamp(), note="The spoke belongs to another run.")
         return Done("the spoke belongs to another run", {"begun": False, "status": "failed"})
-    begun = {"status": status, "started_at": timestamp(), "execution": execution}
+    begun = {"status": status, "started_at": timestamp(), "begun_by": begun_by}
     records.change_together(run, spoke, run_changes=begun, spoke_changes={"status": status})
     return Done(status, {"begun": True})
 

@@ -121,7 +121,8 @@ class Call:
     deployment_id: the run.  name: the step, undo or record activity.  number: its place in the run's list of steps,
     None for activities that are no step of their own.  given: results of earlier steps.  attempt: 1 for the first try.
     operation: the long operation that an earlier call of this attempt started.  again: why the attempt before did not
-    work; it may not have come to say so in the step's row.
+    work; it may not have come to say so in the step's row.  execution: of the run's row; one of an earlier execution does
+    nothing any more.
     """
 
     deployment_id: str
@@ -132,6 +133,7 @@ class Call:
     attempt: int = 1
     operation: Operation | None = None
     again: str = ""
+    execution: int = 1
 
     def as_data(self) -> dict[str, Any]:
         data: dict[str, Any] = {
@@ -141,6 +143,7 @@ class Call:
             "number": self.number,
             "given": self.given,
             "attempt": self.attempt,
+            "execution": self.execution,
         }
         if self.operation:
             data["operation"] = self.operation.as_data()
@@ -159,4 +162,5 @@ class Call:
             attempt=data.get("attempt", 1),
             operation=Operation.from_data(data.get("operation")),
             again=data.get("again", ""),
+            execution=data.get("execution", 1),
         )

@@ -72,7 +72,7 @@ class Saga:
         A run is carried out once: one that has failed before, or that another execution has begun, raises. Who restarts
         an orchestration in Durable Functions has a new execution of it, and the children of the old one may still run.
         """
-        begun = yield from self._record(BEGIN_RUN, execution=self._context.new_uuid())
+        begun = yield from self._record(BEGIN_RUN, begun_by=self._context.new_uuid())
         if not begun.get("begun") and begun.get("status") not in WELL:
             raise DeploymentFailed(f"This run is not begun again: it is {begun.get('status', 'gone')}.")
         self._show()

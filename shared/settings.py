@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from shared.errors import ConfigurationException
 from shared.policy import Policy, longest_request
+from shared.task_hub import TaskHub, account_of
 
 T = TypeVar("T")
 
@@ -28,6 +29,9 @@ _URL = re.compile(r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?")
 _IMAGE = re.compile(r"[A-Za-z0-9._-]+(:[A-Za-z0-9._-]+){3}")
 _TELEMETRY = re.compile(r"(.*;)?\s*(?i:InstrumentationKey)\s*=\s*[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\s*(;.*)?")
 _PATH = re.compile(r"/[!-~]*")
+# Of a task hub: what Durable Functions takes as a name; and with its storage account.
+_TASK_HUB = re.compile(r"[A-Za-z][A-Za-z0-9]{2,44}")
+_ANY_TASK_HUB = re.compile(r"([a-z0-9]{3,24}/)?[A-Za-z][A-Za-z0-9]{2,44}")
 _OUTBOUND = re.compile(
     r"default|none|(?i:nat:(?=.*/natGateways/)|route:(?=.*/routeTables/))"
     r"(?i:/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/Microsoft\.Network/\w+/[^/\s]+)"
@@ -76,6 +80,8 @@ class Settings:
     log_level: str
     application_insights: bool
     sweep_delete_orphans: bool
+    task_hub: TaskHub
+    task_hubs_retired: tuple[TaskHub, ...]
 
     @property
     def hub_key(self) -> str:
@@ -168,6 +174,16 @@ class _Reader:
             prefixes.append(str(prefix))
         return tuple(prefixes)
 
+    def task_hubs(self, name: str, own: TaskHub) -> tuple[TaskHub, ...]:
+        words = self.words(name)
+        if not all(_ANY_TASK_HUB.fullmatch(word) for word in words):
+            self.problems[name] = "must be names of task hubs, or account/name, separated by commas"
+            return ()
+        hubs = tuple(TaskHub.parse(word) for word in words)
+        if any(hub.is_same(own) for hub in hubs):
+            self.problems[name] = f"must not name the task hub that is in use ({own})"
+        return hubs
+
     def pool(self, name: str, default: str) -> ipaddress.IPv4Network:
         def parse(text: str) -> ipaddress.IPv4Network:
             pool = ipaddress.IPv4Network(text, strict=True)
@@ -200,6 +216,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     hub_location = read.text("HUB_LOCATION", "eastus").lower().replace(" ", "")
     if not _REGION.fullmatch(hub_location):
         read.problems["HUB_LOCATION"] = "must be an Azure region such as eastus"
+    task_hub = TaskHub(
+        read.matching("TASK_HUB", _TASK_HUB, "3 to 45 letters and digits, a letter first"), account_of(environment)
+    )
     arm_timeout_seconds = read.seconds("ARM_TIMEOUT_SECONDS", 60, least=1)
     policy = Policy(
         poll_max_seconds=read.seconds("POLL_MAX_SECONDS", 5),
@@ -258,6 +277,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
             )
         ),
         sweep_delete_orphans=read.flag("SWEEP_DELETE_ORPHANS", False),
+        task_hub=task_hub,
+        task_hubs_retired=read.task_hubs("TASK_HUBS_RETIRED", task_hub),
     )
     if read.problems:
         sentence = "; ".join(f"{name} {problem}" for name, problem in sorted(read.problems.items()))

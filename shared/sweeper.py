@@ -161,7 +161,7 @@ async def sweep(client: "DurableOrchestrationClient", now: datetime | None = Non
     """One tick. Answers what was done for which dead run."""
     now = now or utc_now()
     done: dict[str, Move] = {}
-    for run in await asyncio.to_thread(Records().unfinished_runs):
+    for run in await asyncio.to_thread(Records().runs_looked_after):
         with logs.context(deployment_id=run.deployment_id, spoke_id=run.spoke_id):
             try:
                 instance = await _status(client, run.deployment_id)

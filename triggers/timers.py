@@ -59,7 +59,7 @@ def _forgotten_runs() -> list[RunRow]:
     latest = utc_now() - STARTED_BY_THEN
     return [
         run
-        for run in Records().unfinished_runs()
+        for run in Records().runs_looked_after()
         if run.status == "accepted" and parse_timestamp(run.created_at) <= latest
     ]
 

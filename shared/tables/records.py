@@ -8,6 +8,7 @@ from shared.settings import current_settings
 from shared.tables.partition import SpokesPartition
 from shared.tables.rows import SPOKES_TABLE, TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
 from shared.tables.store import Write, match, table, write_together
+from shared.task_hub import is_looked_after
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
@@ -41,6 +42,12 @@ class Records:
     def unfinished_runs(self) -> list[RunRow]:
         """Runs that are in none of the end states."""
         return self._all(RunRow, "run:", " and ".join(f"status ne '{status}'" for status in sorted(TERMINAL)))
+
+    def runs_looked_after(self) -> list[RunRow]:
+        """Unfinished runs of this app's task hub, and of those that are retired: other apps look after the rest."""
+        settings = current_settings()
+        own, retired = settings.task_hub, settings.task_hubs_retired
+        return [run for run in self.unfinished_runs() if is_looked_after(run.task_hub, own, retired)]
 
     def runs_of(self, spoke_id: int) -> list[RunRow]:
         """Every run of a spoke's id, newest first, those of its earlier lives included."""

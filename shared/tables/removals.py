@@ -31,6 +31,7 @@ def begin_removal(spoke: SpokeRow, kind: str, settings: Settings, *, force: bool
         force=force,
         error=spoke.error if kind == "rollback" else None,
         result=spoke.result,
+        task_hub=str(settings.task_hub),
     )
     token = nonce()
     leaving = replace(spoke, status=_STATUS[kind], deployment_id=run.deployment_id, completed_at=None)

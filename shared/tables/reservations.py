@@ -239,7 +239,15 @@ class _Reserving:
         now = timestamp()
         policy = self.settings.policy.as_data()
         run = RunRow(
-            plan.made_by, "deploy", "accepted", plan.spoke_id, plan.client_name, plan, policy, created_at=now
+            deployment_id=plan.made_by,
+            kind="deploy",
+            status="accepted",
+            spoke_id=plan.spoke_id,
+            client_name=plan.client_name,
+            plan=plan,
+            policy=policy,
+            created_at=now,
+            task_hub=str(self.settings.task_hub),
         ).as_entity(self.settings.hub_key)
         spoke = SpokeRow(
             plan.spoke_id, plan.client_name, "accepted", plan.made_by, plan, slot, self.wish.request, created_at=now

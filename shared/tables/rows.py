@@ -92,8 +92,12 @@ class RunRow:
 
     kind: `deploy`, `delete` or `rollback`.  status: `accepted`, `in_progress`, `rolling_back`, `deleting`, or terminal:
     `completed`, `failed`, `rollback_failed`, `deleted`.  error: `Failure.public()`.  left_behind: a list of
-    `{"resource", "step", "reason"}`.  result: what the steps found out (`private_ip`).  execution: of its orchestration,
-    the one that has begun it.
+    `{"resource", "step", "reason"}`.  result: what the steps found out (`private_ip`).
+
+    task_hub: the one whose timers look after it (`shared.task_hub`); empty in rows of older versions.  execution: how
+    often its orchestration was started from its rows, from 1; a call that carries another number does nothing.
+    begun_by: the id that the orchestration of this execution drew when it began.  missing_since: when a timer first
+    found no instance of it.  restart: why and how far it is being started again, see `shared.restart`.
     """
 
     deployment_id: str
@@ -112,7 +116,11 @@ class RunRow:
     left_behind: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
     note: str | None = None
-    execution: str | None = None
+    task_hub: str = ""
+    execution: int = 1
+    begun_by: str | None = None
+    missing_since: str | None = None
+    restart: dict[str, Any] | None = None
     etag: str | None = None
 
     def as_entity(self, hub_key: str) -> dict[str, Any]:
@@ -130,7 +138,11 @@ class RunRow:
             "cancel_requested": self.cancel_requested,
             "force": self.force,
             "note": self.note or "",
-            "execution": self.execution or "",
+            "task_hub": self.task_hub,
+            "execution": self.execution,
+            "begun_by": self.begun_by or "",
+            "missing_since": self.missing_since or "",
+            **packed("restart", self.restart),
             **packed("plan", self.plan.as_data()),
             **packed("policy", self.policy),
             **packed("error", self.error),
@@ -157,9 +169,18 @@ class RunRow:
             left_behind=unpacked(entity, "left_behind", []),
             result=unpacked(entity, "result", {}),
             note=entity.get("note") or None,
-            execution=entity.get("execution") or None,
+            task_hub=entity.get("task_hub", ""),
+            execution=_number(entity.get("execution")),
+            begun_by=entity.get("begun_by") or None,
+            missing_since=entity.get("missing_since") or None,
+            restart=unpacked(entity, "restart"),
             etag=etag,
         )
+
+
+def _number(execution: Any) -> int:
+    """Older versions kept another thing, a text, in this column."""
+    return execution if isinstance(execution, int) else 1
 
 
 @dataclass(frozen=True)
@@ -227,7 +248,11 @@ class SpokeRow:
 
 @dataclass(frozen=True)
 class StepRow:
-    """The progress of one step or undo. status: `pending`, `in_progress`, `completed`, `failed` or `cancelled`."""
+    """The progress of one step or undo. status: `pending`, `in_progress`, `completed`, `failed` or `cancelled`.
+
+    due: when its next call is due while it is in progress, to a minute or so; empty when none is.  execution: the
+    execution of the run that wrote this.  outcome: how it ended (`outcome_as_data`), for an execution that comes after.
+    """
 
     deployment_id: str
     number: int
@@ -237,6 +262,9 @@ class StepRow:
     message: str
     timestamp: str
     started_at: str
+    due: str = ""
+    execution: int = 1
+    outcome: dict[str, Any] | None = None
     etag: str | None = None
 
     def as_entity(self, hub_key: str) -> dict[str, Any]:
@@ -251,6 +279,9 @@ class StepRow:
             "message": self.message[:CHUNK],
             "timestamp_text": self.timestamp,
             "started_at": self.started_at,
+            "due": self.due,
+            "execution": self.execution,
+            **packed("outcome", self.outcome),
         }
 
     @classmethod
@@ -264,5 +295,8 @@ class StepRow:
             message=entity["message"],
             timestamp=entity["timestamp_text"],
             started_at=entity["started_at"],
+            due=entity.get("due", ""),
+            execution=_number(entity.get("execution")),
+            outcome=unpacked(entity, "outcome"),
             etag=etag,
         )

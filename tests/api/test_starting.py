@@ -29,7 +29,7 @@ def call(url: str = "https://x.example.com/api/spokes?code=secret") -> Call:
     origin = f"http://127.0.0.1:{free_port()}"
     instance = f"{origin}/runtime/webhooks/durabletask/instances/INSTANCEID"
     binding = {
-        "taskHubName": "HubSpokeV1",
+        "taskHubName": "HubSpokeLocal",
         "rpcBaseUrl": f"{origin}/durabletask/",
         "baseUrl": f"{origin}/runtime/webhooks/durabletask",
         "requiredQueryStringParameters": "code=key",

@@ -24,6 +24,7 @@ SETTINGS = settings_from(
         "HUB_RESOURCE_GROUP": "hub-rg",
         "HUB_VNET_NAME": "hub-vnet",
         "HUB_AGW_NAME": "hub-agw",
+        "TASK_HUB": "HubSpokeTest",
         "SPOKE_DOMAIN": "spokes.example.com",
         "TABLES_ENDPOINT": "https://tables.example.com",
     }

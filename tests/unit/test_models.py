@@ -23,6 +23,7 @@ SETTINGS = settings_from(
         "HUB_RESOURCE_GROUP": "hub-rg",
         "HUB_VNET_NAME": "hub-vnet",
         "HUB_AGW_NAME": "hub-agw",
+        "TASK_HUB": "HubSpokeTest",
         "SPOKE_DOMAIN": "spokes.example.com",
         "SPOKE_DOMAINS": "spokes.example.com,apps.example.org",
         "TABLES_ENDPOINT": "https://account.table.core.windows.net",

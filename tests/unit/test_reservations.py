@@ -67,6 +67,7 @@ def _settings(connection_string: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
         "HUB_RESOURCE_GROUP": "hub-rg",
         "HUB_VNET_NAME": f"hub-{nonce(8)}",
         "HUB_AGW_NAME": "hub-agw",
+        "TASK_HUB": "HubSpokeTest",
         "SPOKE_DOMAIN": "spokes.example.com",
         "TABLES_CONNECTION_STRING": connection_string,
     }
