@@ -11,6 +11,7 @@ The way of a request, and where to look:
     invoke.py       calls a function: threads or an event loop of its own, context, durable client
     logs.py         log lines with function and invocation id
     web.py          the ASGI application: which part answers which path, keys
+    connection.py   a connection that can be closed without an answer
     routes.py       route templates and constraints
     http_trigger.py requests into functions, results into responses
     admin.py        GET /, /admin/...

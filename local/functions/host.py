@@ -15,6 +15,7 @@ from azure.functions.http import HttpRequest
 from azure.functions.timer import TimerRequest
 
 from local.functions.app import ACTIVITY, ENTITY, HTTP, ORCHESTRATION, TIMER, Function
+from local.functions.connection import Protocol
 from local.functions.durable.client import Addresses
 from local.functions.durable.clock import SystemClock
 from local.functions.durable.decisions import HTTP_ACTIVITY
@@ -98,6 +99,7 @@ class Host:
                 access_log=False,
                 lifespan="off",
                 interface="asgi3",
+                http=Protocol,
                 server_header=False,
                 timeout_keep_alive=SECONDS_TO_KEEP_CONNECTIONS,
                 timeout_graceful_shutdown=SECONDS_FOR_OPEN_REQUESTS,

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from local.functions.admin import Admin
 from local.functions.app import HTTP, Function
 from local.functions.durable.client import WEBHOOK_PATH
+from local.functions.durable.faults import faults_api
 from local.functions.durable.management import Management
 from local.functions.http_trigger import HttpFunction, find, in_order, request_for, response_for
 from local.functions.invoke import Invoker
@@ -20,6 +21,7 @@ from local.functions.keys import Keys
 log = logging.getLogger("host")
 
 RPC_PATH = "/runtime/rpc"
+FAULTS_PATH = "/_local/faults"
 LARGEST_BODY = 100 * 1024 * 1024
 
 
@@ -52,6 +54,8 @@ class Web:
     async def _answer(self, request: Request, scope: Scope) -> Response:
         path = scope["raw_path"].decode("latin-1").partition("?")[0]
         lower = path.lower()
+        if path == FAULTS_PATH:
+            return await faults_api(request, self._management.engine.faults)
         if path == "/" and request.method in ("GET", "HEAD") and not find(self._http, request.method, path):
             return self._admin.home()
         if lower.startswith(f"{RPC_PATH}/"):

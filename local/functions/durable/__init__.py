@@ -11,6 +11,7 @@
     rewind.py       what rewinding makes of a history
     outcomes.py     an activity's input, result and failure
     http_call.py    the activity behind call_http
+    faults.py       faults on demand: lost messages, orchestrations that fail, answers that fail or are late
     driver.py       runs an engine on an event loop: due timers, concurrency limits
     stage.py        runs an engine step by step in a test: chosen clock, chosen order, crashes
     queries.py      status, lists and histories as the management API shows them

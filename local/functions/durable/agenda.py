@@ -76,8 +76,12 @@ class Agenda:
     def ends(self, instance_id: str) -> None:
         self._names.pop(instance_id, None)
 
+    def name_of(self, instance_id: str) -> str:
+        """The name of the orchestration of an unfinished instance, else nothing."""
+        return self._names.get(instance_id, "")
+
     def has_message(self, instance_id: str) -> None:
-        self._ready.add(instance_id, self._names.get(instance_id, ""))
+        self._ready.add(instance_id, self.name_of(instance_id))
 
     def ready(self) -> list[str]:
         return [instance_id for instance_id in self._ready.by_arrival() if instance_id not in self._busy]

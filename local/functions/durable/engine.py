@@ -41,8 +41,9 @@ from local.functions.durable.entities import (
 )
 from local.functions.durable.episode import Catalogue, Episode, History, Orchestrator, as_played, play, start_of
 from local.functions.durable.events import Event, encodable, event, text
+from local.functions.durable.faults import CALL, Faults
 from local.functions.durable.rewind import without_failures
-from local.functions.durable.store import Instance, Store, Task, Timer
+from local.functions.durable.store import Instance, Message, Store, Task, Timer
 
 log = logging.getLogger("durable")
 
@@ -76,6 +77,7 @@ class Engine:
         clock: Clock | None = None,
         default_version: str = "",
         entities: Mapping[str, EntityFunction] | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self.catalogue = Catalogue(
             {name.lower(): (name, function) for name, function in orchestrators.items()},
@@ -85,6 +87,7 @@ class Engine:
         )
         self.store = store
         self.clock = clock or SystemClock()
+        self.faults = faults or Faults()
         self.on_work: Callable[[], None] = lambda: None
         """Called, in whatever thread, when there may be something to do."""
         self.on_change: Callable[[Instance], None] = lambda instance: None
@@ -124,7 +127,7 @@ class Engine:
         version: str,
         parent: tuple[Instance, int] | None = None,
     ) -> Instance:
-        """Inside a transition: a new instance in place of a finished one, and the message that sets it going."""
+        """Inside a transition: a new instance in place of the one there was, and the message that sets it going."""
         now = self.clock.now()
         self.store.forget_instance(instance_id)
         self._forget_in_memory(instance_id)
@@ -248,12 +251,27 @@ class Engine:
                 self.store.take_from_inbox(message.place for message in messages if message.place not in kept)
         past = self._history(instance_id)
         starts = any(message.event["EventType"] == ev.EXECUTION_STARTED for message in meant)
-        if not instance or not meant or not (past.events or starts):
+        if not instance or not meant:
+            return None
+        if not past.events and not starts:
+            self._terminate_unstarted(instance, meant)
             return None
         now = event(ev.ORCHESTRATOR_STARTED, self.clock.now())
         # The start comes first, also when it follows on what an earlier generation left.
         meant.sort(key=lambda message: message.event["EventType"] != ev.EXECUTION_STARTED)
         return Episode(instance, past, [now, *(one.event for one in meant)], [one.place for one in meant])
+
+    def _terminate_unstarted(self, instance: Instance, messages: list[Message]) -> None:
+        """An instance whose start got lost has no episode, but it can be terminated."""
+        ends = [one.event for one in messages if one.event["EventType"] == ev.EXECUTION_TERMINATED]
+        with self.store.transition():
+            self.store.take_from_inbox(one.place for one in messages)
+            if ends:
+                instance.status, instance.output, instance.updated = ev.TERMINATED, ends[-1]["Input"] or "", self.clock.now()
+                self.store.put_instance(instance)
+        if ends:
+            self._agenda.ends(instance.id)
+            self.on_change(instance)
 
     def _batch_of(self, entity_id: str) -> EntityBatch | None:
         messages = self.store.inbox(entity_id)
@@ -266,7 +284,7 @@ class Engine:
         """The episode itself: user code. Takes no lock, writes nothing."""
         if isinstance(episode, EntityBatch):
             return play_batch(episode, self.catalogue.entities)
-        return play(episode, self.catalogue, log.error)
+        return self.faults.outcome_of(episode, lambda answer: play(episode, self.catalogue, log.error, answer))
 
     def finish_episode(self, episode: Episode | EntityBatch, outcome: Outcome | EntityOutcome) -> None:
         """Makes an episode's outcome true, in one transaction."""
@@ -291,6 +309,10 @@ class Engine:
     def _finish_orchestration(self, episode: Episode, outcome: Outcome) -> None:
         with self._lock:
             instance, now = episode.instance, self.clock.now()
+            if self._was_replaced(instance):
+                self._agenda.done_with(instance.id)
+                self.on_work()
+                return
             effects = _Effects([instance])
             with self.store.transition():
                 self.store.take_from_inbox(episode.places)
@@ -316,6 +338,11 @@ class Engine:
             for one in effects.changed:
                 self._changed(one)
 
+    def _was_replaced(self, instance: Instance) -> bool:
+        """Whether another instance has taken its id since: what comes of an episode of the old one counts no more."""
+        present = self.store.instance(instance.id)
+        return present is None or present.execution != instance.execution
+
     def _carry_out(self, decision: Any, instance: Instance, now: float, new: list[Event], effects: "_Effects") -> None:
         number = decision.id
         if isinstance(decision, Schedule):
@@ -323,7 +350,8 @@ class Engine:
             # The framework keeps an activity's parameters, of which there is one.
             given = text([decision.input])
             new.append(event(ev.TASK_SCHEDULED, now, number, Name=name, Version="", Input=given))
-            effects.tasks.append(self.store.add_task(instance.id, instance.execution, number, name, given))
+            if not self.faults.loses(CALL, instance.id, name):
+                effects.tasks.append(self.store.add_task(instance.id, instance.execution, number, name, given))
         elif isinstance(decision, SetTimer):
             due = {"FireAt": stamp(decision.due)}
             new.append(event(ev.TIMER_CREATED, now, number, **due))
@@ -343,16 +371,10 @@ class Engine:
                     Input=given,
                 )
             )
-            present = self.store.instance(decision.instance_id)
-            if present and present.status not in ev.FINISHED:
-                log.warning(
-                    "Orchestration '%s' starts '%s' under the ID of an instance that is running: dropped, and it will "
-                    "wait for it for ever, as it would in Azure.",
-                    instance.id,
-                    decision.instance_id,
-                )
-                return
-            effects.changed.append(self._begin(name, given, decision.instance_id, decision.version, (instance, number)))
+            # Unlike a client's start this one asks nothing: it takes the place of an instance that runs, too.
+            if not self.faults.loses("start", decision.instance_id, name):
+                child = self._begin(name, given, decision.instance_id, decision.version, (instance, number))
+                effects.changed.append(child)
         elif isinstance(decision, SendEvent):
             new.append(
                 event(
@@ -397,7 +419,7 @@ class Engine:
                     Reason=outcome.result,
                     Details=outcome.details,
                 )
-            self._send(instance.parent, told, instance.parent_execution)
+            self._send(instance.parent, told, instance.parent_execution, function=instance.name)
 
     def _continue_as_new(self, instance: Instance, outcome: Outcome, now: float) -> None:
         """The next generation: an empty history, and the events that nobody waited for go along."""
@@ -441,7 +463,7 @@ class Engine:
         with self._lock:
             with self.store.transition():
                 if self.store.remove_task(task.id):
-                    self._send(task.instance, message, task.execution)
+                    self._send(task.instance, message, task.execution, function=task.name)
             self._agenda.forget_task(task.id)
             self.on_work()
 
@@ -475,7 +497,18 @@ class Engine:
                 self.on_work()
             return fired
 
-    def _send(self, instance_id: str, message: Event, execution: str | None = None, *, ahead: bool = False) -> None:
+    def _send(
+        self,
+        instance_id: str,
+        message: Event,
+        execution: str | None = None,
+        *,
+        ahead: bool = False,
+        function: str | None = None,
+    ) -> None:
+        """`function` is whose message it is, if it isn't one of the receiver itself."""
+        if not ahead and self.faults.loses_message(message, instance_id, function or self._agenda.name_of(instance_id)):
+            return
         self.store.send(instance_id, message, execution, ahead=ahead)
         self._agenda.has_message(instance_id)
 

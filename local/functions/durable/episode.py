@@ -75,6 +75,11 @@ class Episode:
     def name(self) -> str:
         return self.instance.name
 
+    @property
+    def number(self) -> int:
+        """From 1, in the instance's present generation."""
+        return 1 + sum(one["EventType"] == ev.ORCHESTRATOR_STARTED for one in self.past.events)
+
 
 Orchestrator = Callable[[OrchestrationContext], str]
 
@@ -93,7 +98,10 @@ class Catalogue:
         return {key: name for key, (name, _) in self.orchestrators.items()}
 
 
-def play(episode: Episode, catalogue: Catalogue, complain: Callable[[str], None]) -> Outcome:
+def play(
+    episode: Episode, catalogue: Catalogue, complain: Callable[[str], None], answer: Answer | None = None
+) -> Outcome:
+    """`answer` takes the place of what the orchestrator function would have answered."""
     instance = episode.instance
     replay = Replay(
         name=instance.name,
@@ -103,7 +111,7 @@ def play(episode: Episode, catalogue: Catalogue, complain: Callable[[str], None]
         activities=catalogue.activities,
         orchestrators=catalogue.orchestrator_names,
         default_version=catalogue.default_version,
-        ask=lambda: _ask(episode, catalogue),
+        ask=lambda: answer or _ask(episode, catalogue),
         complain=complain,
     )
     return replay.run(episode.past.events, episode.new)

@@ -81,6 +81,9 @@ class Management:
 
     async def answer(self, request: Request, path: str) -> Response:
         """`path` is what follows the API's own address, as it was sent: ids may hold escaped characters."""
+        return await self.engine.faults.answer(request, path, lambda: self._answer(request, path))
+
+    async def _answer(self, request: Request, path: str) -> Response:
         parts = [unquote(part) for part in path.strip("/").split("/")]
         try:
             return await self._route(request, request.method, parts)

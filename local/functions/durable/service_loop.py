@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from local.functions.connection import Protocol
 from local.functions.durable.management import Management
 
 LOOPBACK = "127.0.0.1"
@@ -45,6 +46,7 @@ class ServiceLoop:
             access_log=False,
             lifespan="off",
             loop="none",
+            http=Protocol,
             interface="asgi3",
             timeout_keep_alive=SECONDS_TO_KEEP_CONNECTIONS,
         )

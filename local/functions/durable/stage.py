@@ -59,6 +59,7 @@ from local.functions.durable.clock import UTC, VirtualClock
 from local.functions.durable.decisions import HTTP_ACTIVITY, Failure, Success
 from local.functions.durable.engine import Engine
 from local.functions.durable.events import Event
+from local.functions.durable.faults import Faults
 from local.functions.durable.http_call import call_http
 from local.functions.durable.management import Management
 from local.functions.durable.outcomes import failure_of, given_to, result_of
@@ -109,6 +110,8 @@ class Stage:
     ) -> None:
         functions = app if isinstance(app, list) else functions_of(app)
         self.clock = clock or VirtualClock()
+        self.faults = Faults()
+        """What goes wrong on demand; it survives `crash`."""
         self._path = path
         self._default_version = default_version
         self._replacements = {name.lower(): call for name, call in (activities or {}).items()}
@@ -135,6 +138,7 @@ class Stage:
             self.clock,
             self._default_version,
             self._entities,
+            self.faults,
         )
         self._management = Management(self.engine, Addresses("", "TestHub", "", ""))
 
