@@ -115,13 +115,9 @@ def deploy(api: Api, request: dict[str, Any], console: Console) -> tuple[dict[st
     """The spoke as it is when it has come to rest, and whether it was there before."""
     spoke_id = int(request["spoke_id"])
     try:
-        answer = api.post_spoke(request, IDEMPOTENCY_KEY)
-        spoke = api.spoke(spoke_id)
-        if spoke is None or spoke["status"] in ("failed", "deleted"):
-            # The key still stands for an earlier run, whose spoke is gone: this is a new wish.
-            answer = api.post_spoke(request, f"{IDEMPOTENCY_KEY} after {answer['deployment_id']}")
+        request_sample(api, request)
     except RefusedError as refused:
-        if refused.status != 409 or (spoke := api.spoke(spoke_id)) is None:
+        if refused.status != 409 or api.spoke(spoke_id) is None:
             raise
     first = api.progress(spoke_id)
     if first["status"] not in UNDER_WAY:
@@ -133,6 +129,26 @@ def deploy(api: Api, request: dict[str, Any], console: Console) -> tuple[dict[st
     if found is None:
         raise StackError(f"Spoke {spoke_id} has been deleted meanwhile.")
     return found, False
+
+
+def request_sample(api: Api, request: dict[str, Any]) -> None:
+    """POST the sample. A key whose deployment failed, or whose spoke was deleted, is followed by the next one.
+
+    Each key names the deployment before it, so that two runs at once still send the same one.
+    """
+    key = IDEMPOTENCY_KEY
+    while True:
+        try:
+            answer = api.post_spoke(request, key)
+            if answer["status"] != "failed":
+                return
+            spent = answer["deployment_id"]
+        except RefusedError as refused:
+            details = refused.body.get("details") or {}
+            if details.get("code") != "IdempotencyKeySpent":
+                raise
+            spent = details["deployment_id"]
+        key = f"{IDEMPOTENCY_KEY} after {spent}"
 
 
 def watch(api: Api, spoke_id: int, progress: dict[str, Any], console: Console) -> None:

@@ -165,15 +165,20 @@ def _look_first(spoke: SpokeRow, force: bool) -> None:
 
 
 def _deployment_of(made: Reservation) -> Story:
+    status, message = "in_progress", "Spoke deployment initiated"
+    if made.repeated:
+        status, message = _as_it_is_now(*made.repeated)
     return Story(
-        made.deployment_id,
-        made.spoke_id,
-        made.client_name,
-        "deploy",
-        "in_progress",
-        "Spoke deployment initiated",
-        start=not made.repeated,
+        made.deployment_id, made.spoke_id, made.client_name, "deploy", status, message, start=made.repeated is None
     )
+
+
+def _as_it_is_now(run: str, spoke: str) -> tuple[str, str]:
+    """Status and message of a deployment that the same Idempotency-Key began before, from the states of run and spoke."""
+    if run in ("accepted", "in_progress"):
+        return "in_progress", "Spoke deployment initiated"
+    message = f"This request was made before: its deployment is {run.replace('_', ' ')}"
+    return run, message if run == spoke else f"{message}, and its spoke is {spoke.replace('_', ' ')} now"
 
 
 def _removal_of(run: RunRow) -> Story:

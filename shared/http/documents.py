@@ -64,7 +64,9 @@ class Accepted(_Document):
 
     deployment_id: str | None = Field(description="Null when there was nothing to run: a failed spoke was forgotten.")
     spoke_id: int
-    status: Literal["in_progress", "deleted"]
+    status: Literal["in_progress", "rolling_back", "completed", "failed", "rollback_failed", "deleted"] = Field(
+        description="in_progress for what was begun now; of a repeated Idempotency-Key its deployment's present state."
+    )
     message: str
     progress_url: str | None = None
     id: str | None = Field(default=None, description="The Durable instance: the deployment_id.")

@@ -29,6 +29,7 @@ from shared.tables.rows import (
     host_key,
     pool_key,
     rule_key,
+    run_key,
     slot_key,
     spoke_key,
     vm_key,
@@ -76,16 +77,21 @@ class Wish:
 
 @dataclass(frozen=True)
 class Reservation:
-    """What was reserved. `repeated`: an earlier request with the same Idempotency-Key had done it."""
+    """What was reserved.
+
+    repeated: the present states of the run and of its spoke, when an earlier request with the same Idempotency-Key had
+    reserved it.
+    """
 
     deployment_id: str
     spoke_id: int
     client_name: str
-    repeated: bool = False
+    repeated: tuple[str, str] | None = None
 
 
 def reserve(wish: Wish, settings: Settings) -> Reservation:
-    """Takes everything that the spoke needs, or raises: 409 naming the row in the way, 422 for a key with another body.
+    """Takes everything that the spoke needs, or raises: 409 naming the row in the way or for a key whose spoke is gone,
+    422 for a key with another body.
 
     `Changed` when a retry's spoke was retried or removed by somebody else meanwhile.
     """
@@ -250,7 +256,15 @@ class _Reserving:
             task_hub=str(self.settings.task_hub),
         ).as_entity(self.settings.hub_key)
         spoke = SpokeRow(
-            plan.spoke_id, plan.client_name, "accepted", plan.made_by, plan, slot, self.wish.request, created_at=now
+            plan.spoke_id,
+            plan.client_name,
+            "accepted",
+            plan.made_by,
+            plan,
+            slot,
+            self.wish.request,
+            created_at=now,
+            begun_by=_begun_by(self.wish.retry_of),
         ).as_entity(self.settings.hub_key)
         operations: list[tuple[Any, ...]] = []
         if self.wish.key is not None:
@@ -364,7 +378,21 @@ class _Reserving:
                 value=None,
                 deployment_id=row["deployment_id"],
             )
-        return Reservation(row["deployment_id"], row["spoke_id"], row["client_name"], repeated=True)
+        return self._as_it_is_now(row["deployment_id"], row["spoke_id"], row["client_name"])
+
+    def _as_it_is_now(self, deployment_id: str, spoke_id: int, client_name: str) -> Reservation:
+        """The run that a key began; 409 when its spoke is gone, whoever has the id now."""
+        run, spoke = self.rows.get(run_key(deployment_id)), self.rows.get(spoke_key(spoke_id))
+        if run is None or spoke is None or SpokeRow.from_entity(spoke).begun_by != deployment_id:
+            raise DeploymentException(
+                "The spoke that this Idempotency-Key began has been deleted.",
+                code="IdempotencyKeySpent",
+                hint="Send a new key to make a new spoke; this one is free again 24 hours after its first use.",
+                field="Idempotency-Key",
+                value=None,
+                deployment_id=deployment_id,
+            )
+        return Reservation(deployment_id, spoke_id, client_name, repeated=(run["status"], spoke["status"]))
 
     def _name_what_is_in_the_way(self, plan: SpokePlan) -> None:
         """Raises when no other try could work; returns when an id or a place was lost and others may be free."""
@@ -403,6 +431,11 @@ def _write(entity: dict[str, Any], over: Any) -> tuple[Any, ...]:
     if over is None:
         return ("create", entity)
     return ("update", entity, {"mode": "replace", **match(over.metadata["etag"])})
+
+
+def _begun_by(retried: SpokeRow | None) -> str:
+    """The run that the spoke of a retry began with; empty for a spoke that begins now, with its own run."""
+    return retried.begun_by if retried else ""
 
 
 def _by_name(client: str, attempt: int, numbers: list[int]) -> int | None:

@@ -187,7 +187,8 @@ def _number(execution: Any) -> int:
 class SpokeRow:
     """A spoke as its callers know it; `deployment_id` is its newest run, `made_by` (in the plan) the one that built it.
 
-    slot: its place on the gateway.  request: the caller's body, for a retry.
+    slot: its place on the gateway.  request: the caller's body, for a retry.  begun_by: the run of the POST that it began
+    with; a retry makes a new run and keeps it, so that an Idempotency-Key finds its spoke.
     """
 
     spoke_id: int
@@ -202,6 +203,7 @@ class SpokeRow:
     error: dict[str, Any] | None = None
     left_behind: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
+    begun_by: str = ""
     etag: str | None = None
 
     @property
@@ -218,6 +220,7 @@ class SpokeRow:
             "status": self.status,
             "deployment_id": self.deployment_id,
             "slot": self.slot,
+            "begun_by": self.begun_by or self.plan.made_by,
             "created_at": self.created_at,
             "completed_at": self.completed_at or "",
             **packed("plan", self.plan.as_data()),
@@ -229,12 +232,13 @@ class SpokeRow:
 
     @classmethod
     def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "SpokeRow":
+        plan = SpokePlan.from_data(unpacked(entity, "plan"))
         return cls(
             spoke_id=entity["spoke_id"],
             client_name=entity["client_name"],
             status=entity["status"],
             deployment_id=entity["deployment_id"],
-            plan=SpokePlan.from_data(unpacked(entity, "plan")),
+            plan=plan,
             slot=entity["slot"],
             request=unpacked(entity, "request", {}),
             created_at=entity["created_at"],
@@ -242,6 +246,7 @@ class SpokeRow:
             error=unpacked(entity, "error"),
             left_behind=unpacked(entity, "left_behind", []),
             result=unpacked(entity, "result", {}),
+            begun_by=entity.get("begun_by") or plan.made_by,
             etag=etag,
         )
 
