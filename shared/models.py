@@ -19,7 +19,7 @@ from shared.addressing import (
     spoke_id_of_block,
 )
 from shared.errors import HubSpokeException, ValidationException
-from shared.plan import SpokePlan
+from shared.plan import SECRETS, SpokePlan
 from shared.settings import Settings
 from shared.ssh_keys import checked_ssh_public_key
 
@@ -30,8 +30,8 @@ MAX_CLOUD_INIT_BYTES = 24 * 1024
 _OUR_TAGS = frozenset({"client_name", "spoke_id", "deployment_id", "managed_by"})
 _SHOWN = 80
 _BIGGEST_SHOWN = 2**53  # beyond it, JSON readers differ
-# Of these no more than the beginning is ever shown: somebody may have pasted a private key.
-_CONFIDENTIAL = frozenset({"ssh_public_key", "cloud_init"})
+# What is never shown, whichever field it was sent in: a key of either half, cloud-init.
+_LOOKS_SECRET = re.compile(r"private\s*key|ssh-(rsa|dss|ed25519)|#cloud-config|#!/", re.IGNORECASE)
 
 # Refused by Azure for any VM (Microsoft.Compute virtualMachines, osProfile.adminUsername).
 RESERVED_ADMIN_NAMES = frozenset(
@@ -357,6 +357,8 @@ def shown(value: Any) -> Any:
         return value
     if isinstance(value, int | float):
         return value if abs(value) < _BIGGEST_SHOWN else f"{value!r:.{_SHOWN}}"
+    if isinstance(value, str) and _LOOKS_SECRET.search(value):
+        return None
     text = value if isinstance(value, str) else f"a JSON {'array' if isinstance(value, list) else 'object'}"
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
@@ -374,9 +376,9 @@ def _finding(one: ErrorDetails) -> dict[str, Any]:
     location = [str(part) for part in one["loc"] if part != "[key]"]
     field = ".".join(location) or "body"
     kind, context = one["type"], one.get("ctx", {})
-    value = None if kind == "missing" else shown(one.get("input"))
-    if location and location[-1] in _CONFIDENTIAL and isinstance(value, str) and len(value) > 20:
-        value = value[:20] + "…"
+    # An unknown field may be a secret one with its name misspelt.
+    hidden = kind in ("missing", "extra_forbidden") or not SECRETS.isdisjoint(location)
+    value = None if hidden else shown(one.get("input"))
     return {"field": field[:200], "value": value, "message": _sentence(field, kind, context, one["msg"])}
 
 

@@ -3,8 +3,11 @@
 Activities read it from there, so that what travels through Durable's history stays small and holds no key of anybody.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+# Fields of a request that leave the records with the need for them, and are in no answer, log or message.
+SECRETS = frozenset({"ssh_public_key", "cloud_init"})
 
 SUBNET_ROLES = ("web", "app", "db", "management")
 
@@ -36,6 +39,14 @@ class SpokePlan:
     routing_rule_name: str
     tags: dict[str, str] = field(default_factory=dict)
     cloud_init: str | None = field(default=None, repr=False)
+
+    @property
+    def has_secrets(self) -> bool:
+        return bool(self.ssh_public_key or self.cloud_init)
+
+    def without_secrets(self) -> "SpokePlan":
+        """The plan as it is kept when nothing is built from it any more: without SSH key and `cloud_init`."""
+        return replace(self, ssh_public_key="", cloud_init=None)
 
     @property
     def nsg_name(self) -> str:

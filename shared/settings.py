@@ -82,6 +82,7 @@ class Settings:
     sweep_delete_orphans: bool
     task_hub: TaskHub
     task_hubs_retired: tuple[TaskHub, ...]
+    keep_runs_days: int
 
     @property
     def hub_key(self) -> str:
@@ -279,6 +280,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         sweep_delete_orphans=read.flag("SWEEP_DELETE_ORPHANS", False),
         task_hub=task_hub,
         task_hubs_retired=read.task_hubs("TASK_HUBS_RETIRED", task_hub),
+        keep_runs_days=read.integer("KEEP_RUNS_DAYS", 90, 1, 3650),
     )
     if read.problems:
         sentence = "; ".join(f"{name} {problem}" for name, problem in sorted(read.problems.items()))

@@ -29,6 +29,7 @@ blueprint = df.Blueprint()
 EVERY_MINUTE = "0 * * * * *"
 EVERY_FIVE_MINUTES = "30 */5 * * * *"
 EVERY_HOUR = "15 7 * * * *"
+SIX_TIMES_A_NIGHT = "40 */10 3 * * *"
 
 # A POST that is still at work starts its own run within this time.
 STARTED_BY_THEN = timedelta(seconds=60)
@@ -96,3 +97,11 @@ def _has_rows(name: str, partition: str, kind: str) -> bool:
 async def forget_old_keys(client: "DurableOrchestrationClient") -> None:
     """Removes the rows of Idempotency-Keys that are older than 24 hours."""
     await asyncio.to_thread(forget_expired_keys)
+
+
+@timer_function(blueprint, SIX_TIMES_A_NIGHT)
+async def forget_old_runs(client: "DurableOrchestrationClient") -> None:
+    """Deletes runs that ended more than `KEEP_RUNS_DAYS` days ago, with their Durable history, and idle secrets."""
+    from shared.retention import forget_ended_runs
+
+    await forget_ended_runs(client)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from shared.settings import current_settings
 from shared.tables.partition import SpokesPartition
 from shared.tables.rows import SPOKES_TABLE, TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
-from shared.tables.store import Write, match, table, write_together
+from shared.tables.store import Changed, Write, match, table, write_together
 from shared.task_hub import is_looked_after
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ class Records:
     def spokes(self) -> list[SpokeRow]:
         """All spokes, by id."""
         return sorted(self._all(SpokeRow, "spoke:"), key=lambda row: row.spoke_id)
+
+    def runs(self) -> list[RunRow]:
+        """All runs that are kept, in no order."""
+        return self._all(RunRow, "run:")
 
     def unfinished_runs(self) -> list[RunRow]:
         """Runs that are in none of the end states."""
@@ -103,6 +107,20 @@ class Records:
         if new_spoke:
             new_spoke = None if forget_spoke else replace(new_spoke, etag=etags[1])
         return new_run, new_spoke
+
+    def rewrite(self, row: RunRow | SpokeRow) -> None:
+        """Stores a row as this version keeps it; `Changed` when somebody else changed it since it was read."""
+        write_together(self._table, [("update", row.as_entity(self.hub_key), {"mode": "replace", **_match(row.etag)})])
+
+    def forget_run(self, run: RunRow) -> None:
+        """Deletes a run with its steps, all or none; `Changed` when one of them was changed since it was read."""
+        row = self._partition.get(run_key(run.deployment_id))
+        if row is None:
+            return
+        if row.metadata["etag"] != run.etag:
+            raise Changed
+        steps = self._partition.range(f"step:{run.deployment_id}:", select=("PartitionKey", "RowKey"))
+        self._partition.delete_together([row, *steps])
 
     # --- inside ---
 

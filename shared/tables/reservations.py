@@ -264,7 +264,7 @@ class _Reserving:
             slot,
             self.wish.request,
             created_at=now,
-            begun_by=_begun_by(self.wish.retry_of),
+            first_run=_first_run(self.wish.retry_of),
         ).as_entity(self.settings.hub_key)
         operations: list[tuple[Any, ...]] = []
         if self.wish.key is not None:
@@ -383,7 +383,7 @@ class _Reserving:
     def _as_it_is_now(self, deployment_id: str, spoke_id: int, client_name: str) -> Reservation:
         """The run that a key began; 409 when its spoke is gone, whoever has the id now."""
         run, spoke = self.rows.get(run_key(deployment_id)), self.rows.get(spoke_key(spoke_id))
-        if run is None or spoke is None or SpokeRow.from_entity(spoke).begun_by != deployment_id:
+        if run is None or spoke is None or SpokeRow.from_entity(spoke).first_run != deployment_id:
             raise DeploymentException(
                 "The spoke that this Idempotency-Key began has been deleted.",
                 code="IdempotencyKeySpent",
@@ -433,9 +433,9 @@ def _write(entity: dict[str, Any], over: Any) -> tuple[Any, ...]:
     return ("update", entity, {"mode": "replace", **match(over.metadata["etag"])})
 
 
-def _begun_by(retried: SpokeRow | None) -> str:
+def _first_run(retried: SpokeRow | None) -> str:
     """The run that the spoke of a retry began with; empty for a spoke that begins now, with its own run."""
-    return retried.begun_by if retried else ""
+    return retried.first_run if retried else ""
 
 
 def _by_name(client: str, attempt: int, numbers: list[int]) -> int | None:

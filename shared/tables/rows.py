@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.plan import SpokePlan
+from shared.plan import SECRETS, SpokePlan
 
 SPOKES_TABLE = "Spokes"
 GATEWAY_SITES_TABLE = "GatewaySites"
@@ -21,6 +21,9 @@ CHUNK = 30_000
 TERMINAL = frozenset({"completed", "failed", "rollback_failed", "deleted"})
 WELL = frozenset({"completed", "deleted"})
 MAY_ACT = frozenset({"in_progress"})
+# A run of kind `deploy` in one of these builds, or will; a spoke in one of the others is never deployed again.
+STILL_BUILDS = frozenset({"accepted", "in_progress"})
+NEVER_RETRIED = frozenset({"completed", "deleting"})
 MAY_UNDO = frozenset({"rolling_back", "deleting"})
 
 
@@ -123,7 +126,18 @@ class RunRow:
     restart: dict[str, Any] | None = None
     etag: str | None = None
 
+    @property
+    def has_idle_secrets(self) -> bool:
+        """Whether it was read with secrets that nothing will be built from any more: a row of an older version."""
+        return self.plan.has_secrets and not self._builds
+
+    @property
+    def _builds(self) -> bool:
+        return self.kind == "deploy" and self.status in STILL_BUILDS
+
     def as_entity(self, hub_key: str) -> dict[str, Any]:
+        """The row as it is stored: the plan's secrets only while something is built from them."""
+        plan = self.plan if self._builds else self.plan.without_secrets()
         return {
             "PartitionKey": hub_key,
             "RowKey": run_key(self.deployment_id),
@@ -143,7 +157,7 @@ class RunRow:
             "begun_by": self.begun_by or "",
             "missing_since": self.missing_since or "",
             **packed("restart", self.restart),
-            **packed("plan", self.plan.as_data()),
+            **packed("plan", plan.as_data()),
             **packed("policy", self.policy),
             **packed("error", self.error),
             **packed("left_behind", self.left_behind),
@@ -187,7 +201,7 @@ def _number(execution: Any) -> int:
 class SpokeRow:
     """A spoke as its callers know it; `deployment_id` is its newest run, `made_by` (in the plan) the one that built it.
 
-    slot: its place on the gateway.  request: the caller's body, for a retry.  begun_by: the run of the POST that it began
+    slot: its place on the gateway.  request: the caller's body, for a retry.  first_run: the run of the POST that it began
     with; a retry makes a new run and keeps it, so that an Idempotency-Key finds its spoke.
     """
 
@@ -203,7 +217,7 @@ class SpokeRow:
     error: dict[str, Any] | None = None
     left_behind: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
-    begun_by: str = ""
+    first_run: str = ""
     etag: str | None = None
 
     @property
@@ -211,7 +225,18 @@ class SpokeRow:
         """Whether its newest run is the one that builds it or has built it: then its moments are that run's."""
         return self.deployment_id == self.plan.made_by
 
+    @property
+    def has_idle_secrets(self) -> bool:
+        """Whether it was read with secrets that no retry will need: a row of an older version."""
+        return self.plan.has_secrets or self._kept_request != self.request
+
+    @property
+    def _kept_request(self) -> dict[str, Any]:
+        left_out = SECRETS if self.status in NEVER_RETRIED else frozenset()
+        return {name: value for name, value in self.request.items() if name not in left_out}
+
     def as_entity(self, hub_key: str) -> dict[str, Any]:
+        """The row as it is stored: the request's secrets only while a retry may need them, the plan's never."""
         return {
             "PartitionKey": hub_key,
             "RowKey": spoke_key(self.spoke_id),
@@ -220,11 +245,11 @@ class SpokeRow:
             "status": self.status,
             "deployment_id": self.deployment_id,
             "slot": self.slot,
-            "begun_by": self.begun_by or self.plan.made_by,
+            "first_run": self.first_run or self.plan.made_by,
             "created_at": self.created_at,
             "completed_at": self.completed_at or "",
-            **packed("plan", self.plan.as_data()),
-            **packed("request", self.request),
+            **packed("plan", self.plan.without_secrets().as_data()),
+            **packed("request", self._kept_request),
             **packed("error", self.error),
             **packed("left_behind", self.left_behind),
             **packed("result", self.result),
@@ -246,7 +271,7 @@ class SpokeRow:
             error=unpacked(entity, "error"),
             left_behind=unpacked(entity, "left_behind", []),
             result=unpacked(entity, "result", {}),
-            begun_by=entity.get("begun_by") or plan.made_by,
+            first_run=entity.get("first_run") or plan.made_by,
             etag=etag,
         )
 

@@ -252,6 +252,28 @@ def test_a_private_key_is_refused_and_not_repeated() -> None:
     assert private.splitlines()[1][:10] not in json.dumps(failure.public())
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cloud_init": 5, "ssh_public_key": "ssh-rsa hunter2"},
+        {"cloud_init": ["hunter2"]},
+        {"cloud_init": "hunter2\0"},
+        {"cloud_init": "hunter2" * 5000},
+        {"cloudinit": "hunter2"},
+        {"vm_name": "#cloud-config hunter2"},
+        {"host_name": "ssh-ed25519 hunter2"},
+        {"location": "-----BEGIN OPENSSH PRIVATE KEY-----hunter2"},
+        {"tags": "#!/bin/sh hunter2"},
+    ],
+)
+def test_no_refusal_shows_a_secret_in_whichever_field_it_was_sent(changes: dict[str, Any]) -> None:
+    assert "hunter2" not in json.dumps(refusal(**changes).failure.public())
+    vm = {"name": "vm-1", "size": "Standard_B2s", "admin_username": "azureuser", "ssh_public_key": "hunter2"}
+    with pytest.raises(ValidationException) as refused:
+        older_spoke_request(sample("v1-acme") | {"vm": vm} | changes)
+    assert "hunter2" not in json.dumps(refused.value.failure.public())
+
+
 # --- whatever is sent ---
 
 NAMES = [*ACME, "location", "vnet_name", "host_name", "address_prefix", "tags", "cloud_init", "backend_pool_name"]
