@@ -11,7 +11,7 @@ import pytest
 from local.processes import running
 from local.recipes import app_settings, functions_recipe
 from shared.clock import timestamp
-from shared.settings import Settings
+from shared.settings import Settings, current_settings
 from shared.tables.records import Records
 from shared.tables.rows import SPOKES_TABLE, RunRow, StepRow, packed
 from shared.tables.store import table
@@ -76,7 +76,8 @@ def instances(host: httpx.Client) -> dict[str, str]:
 
 def an_old_run(spoke_id: int, steps: tuple[str, ...], host: httpx.Client, state: str = "ends") -> RunRow:
     """A run that ended long ago, as an older version left it: its secrets are in the row; its spoke is gone."""
-    run = recorded(a_run(a_plan(spoke_id, cloud_init="hunter2"), completed_at="2026-01-02T00:00:00.000Z"))
+    ended = {"completed_at": "2026-01-02T00:00:00.000Z", "task_hub": current_settings().task_hub.name}
+    run = recorded(a_run(a_plan(spoke_id, cloud_init="hunter2"), **ended))
     client, hub = table(SPOKES_TABLE), Records().hub_key
     client.delete_entity(hub, f"spoke:{spoke_id}")
     client.update_entity({"PartitionKey": hub, "RowKey": f"run:{run.deployment_id}", "status": "deleted"})
@@ -98,9 +99,7 @@ def test_an_old_run_goes_with_its_steps_its_history_and_those_of_its_children(ho
     neighbour = f"{old.deployment_id}0"
     host.post("/start", params={"id": neighbour, "input": "ends"})
     lately = recorded(a_run(a_plan(2), status="completed", completed_at=timestamp()))
-    others = recorded(
-        a_run(a_plan(4), status="failed", completed_at="2026-01-02T00:00:00.000Z", task_hub="AnotherApp")
-    )
+    others = recorded(a_run(a_plan(4), status="failed", completed_at="2026-01-02T00:00:00.000Z", task_hub="AnotherApp"))
     table(SPOKES_TABLE).delete_entity(Records().hub_key, "spoke:4")
     living = recorded(a_run(a_plan(3), status="completed", completed_at="2026-01-02T00:00:00.000Z"))
     assert len(instances(host)) == 4

@@ -215,7 +215,9 @@ def test_a_running_host_is_given_faults(host: RunningHost, faults: Callable[...,
     assert host.status(lost)["runtimeStatus"] == "Running"
 
 
-def test_status_queries_of_a_running_host_fail_are_lost_and_wait(host: RunningHost, faults: Callable[..., None]) -> None:
+def test_status_queries_of_a_running_host_fail_are_lost_and_wait(
+    host: RunningHost, faults: Callable[..., None]
+) -> None:
     run = host.begin("hello", "you")
     host.until(run)
     faults({"mode": "refuse"}, {"mode": "drop_reply"}, {"mode": "slow"})

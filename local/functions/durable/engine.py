@@ -267,7 +267,11 @@ class Engine:
         with self.store.transition():
             self.store.take_from_inbox(one.place for one in messages)
             if ends:
-                instance.status, instance.output, instance.updated = ev.TERMINATED, ends[-1]["Input"] or "", self.clock.now()
+                instance.status, instance.output, instance.updated = (
+                    ev.TERMINATED,
+                    ends[-1]["Input"] or "",
+                    self.clock.now(),
+                )
                 self.store.put_instance(instance)
         if ends:
             self._agenda.ends(instance.id)
