@@ -159,7 +159,7 @@ def test_a_status_query_may_get_no_answer(stage: Stage) -> None:
     stage.run(client.get_status(run))
     for fault in (Fault("refuse", status=0, times=None), Fault("drop_reply", times=None)):
         stage.faults.add(fault)
-        with pytest.raises(Exception, match="(?i)disconnect|reset"):
+        with pytest.raises(Exception, match=r"(?i)disconnect|reset"):
             stage.run(client.get_status(run))
         stage.faults.end()
     assert stage.run(client.get_status(run)).output == "hello you"
@@ -168,7 +168,7 @@ def test_a_status_query_may_get_no_answer(stage: Stage) -> None:
 def test_the_effect_of_a_request_without_an_answer_is_there(stage: Stage) -> None:
     client = stage.client()
     stage.faults.add(Fault("drop_reply", method="POST", path="^orchestrators/hello"))
-    with pytest.raises(Exception, match="(?i)disconnect|reset"):
+    with pytest.raises(Exception, match=r"(?i)disconnect|reset"):
         stage.run(client.start_new("hello", "run", "you"))
     assert stage.run_to_end("run").output == "hello you"
 
