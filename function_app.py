@@ -16,7 +16,7 @@ from triggers import capacity, deployments, health, openapi, spokes, sweeper, ti
 
 TRIGGERS = (spokes, deployments, capacity, health, openapi, timers, sweeper)
 
-STORIES = (deploy_spoke, delete_spoke, run_step, write_gateway, write_hub)
+ORCHESTRATORS = (deploy_spoke, delete_spoke, run_step, write_gateway, write_hub)
 
 # The steps of the saga and their undos, then what keeps the run's own records.
 ACTIVITIES = (
@@ -54,8 +54,8 @@ app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 
 for module in TRIGGERS:
     app.register_functions(module.blueprint)
-for story in STORIES:
-    app.orchestration_trigger(context_name="context")(story)
+for orchestrator in ORCHESTRATORS:
+    app.orchestration_trigger(context_name="context")(orchestrator)
 for activity in ACTIVITIES:
     app.activity_trigger(input_name="payload")(activity)
 for activity in ACTIVITIES_THROUGH_WRITERS:

@@ -1,18 +1,18 @@
 """The spoke's site on the shared gateway: asked for, and waited for. `write_gateway` does the writing."""
 
-from shared.activity import act_through_writer, undo_through_writer
+from activities.decorators import act_through_writer, undo_through_writer
 from shared.arm.failures import STAYS
 from shared.clock import timestamp, utc_now
 from shared.errors import DeploymentException, Failure
-from shared.gateway.rows import GatewayWriter, SiteRow, farewell, site_key, wish
-from shared.gateway.sites import names_of, site_of
-from shared.gateway.writer import waiter_wait
-from shared.outcomes import Call, Done, Failed, Outcome, Pending
-from shared.plan import SpokePlan
-from shared.policy import Policy
+from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
+from shared.saga.policy import Policy
 from shared.settings import current_settings
-from shared.tables.rows import RunRow
-from shared.tables.sites import gateway_sites
+from shared.spoke.plan import SpokePlan
+from shared.spoke.records import RunRow
+from shared.writers.gateway.rows import GatewayWriter, SiteRow, request_removal, request_site, site_key
+from shared.writers.gateway.sites import names_of, site_of
+from shared.writers.gateway.table import gateway_sites
+from shared.writers.gateway.timing import waiter_wait
 
 
 @act_through_writer
@@ -32,7 +32,7 @@ def update_agw(call: Call, run: RunRow) -> Outcome:
             hint=f"Delete the spoke of that run first; GET /api/deployments/{before.made_by} tells which it is.",
             made_by=before.made_by,
         )
-    row = wish(
+    row = request_site(
         before,
         client=plan.client,
         made_by=plan.made_by,
@@ -42,7 +42,7 @@ def update_agw(call: Call, run: RunRow) -> Outcome:
         now=timestamp(),
     )
     if row is not before:
-        sites.wish(row)
+        sites.request(row)
     if row.has_failed:
         return Failed(_why(row))
     if row.is_applied:
@@ -57,9 +57,9 @@ def remove_from_agw(call: Call, run: RunRow) -> Outcome:
     before, writer = sites.look(site_key(plan.client))
     if before is None or before.made_by != plan.made_by:
         return Done("The gateway has nothing of this spoke.")
-    row = farewell(before, deployment_id=call.deployment_id, now=timestamp())
+    row = request_removal(before, deployment_id=call.deployment_id, now=timestamp())
     if row is not before:
-        sites.wish(row)
+        sites.request(row)
     if row.has_failed:
         return Failed(_why(row))
     return _waiting(row, writer, run)

@@ -8,25 +8,25 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+from activities.decorators import failure_of
 from shared import logs
-from shared.activity import failure_of
 from shared.arm.client import arm, describe
 from shared.arm.failures import STAYS, ArmError
-from shared.arm.firewall import sites_at_most
 from shared.clock import nonce, parse_timestamp, timestamp, utc_now
 from shared.errors import Failure
-from shared.gateway.blame import blame
-from shared.gateway.capacity import is_busy, provisioning_state, unsuitable
-from shared.gateway.document import Document, elements_digest, foreign_changes, foreign_digests, is_whole
-from shared.gateway.rounds import Round, decide, landed, unkept
-from shared.gateway.rows import AT_REST, RUNNING, SENDING, GatewayWriter, Removed, SiteRow, names_of_ours
-from shared.gateway.writer import fence_until, gather_wait, may_send, remembered, unanswered_for
-from shared.outcomes import Operation
-from shared.policy import setback_wait
+from shared.saga.outcomes import Operation
+from shared.saga.policy import retry_wait
 from shared.settings import current_settings
-from shared.tables.desired import DesiredTable
-from shared.tables.sites import deployments_on_their_way, gateway_sites
-from shared.tables.store import Changed
+from shared.tables.client import ConcurrentUpdate
+from shared.writers.desired_table import DesiredTable
+from shared.writers.gateway.attribution import attribute_failure
+from shared.writers.gateway.capacity import is_busy, provisioning_state, unsuitable
+from shared.writers.gateway.document import Document, elements_digest, is_whole, unmanaged_changes, unmanaged_digests
+from shared.writers.gateway.firewall import sites_at_most
+from shared.writers.gateway.plan_pass import ReconcilePlan, drifted, plan_pass, put_was_applied
+from shared.writers.gateway.rows import IDLE, RUNNING, SENDING, GatewayWriter, SiteRow, Tombstone, names_of_ours
+from shared.writers.gateway.table import deployments_on_their_way, gateway_sites
+from shared.writers.gateway.timing import fence_until, gather_wait, may_send, remembered, unanswered_for
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ def gateway_round(payload: dict) -> dict:  # type: ignore[type-arg]
     payload: the writer's input; `ended` with `nonce` when the operation of that PUT has just come to its end. Repeatable.
     """
     try:
-        return _Look(payload).answer()
-    except Changed:
+        return _Pass(payload).answer()
+    except ConcurrentUpdate:
         return _again(payload, payload["poll_seconds"])
     except Exception as error:  # noqa: BLE001 - the boundary: the writer must never fail, its waiters depend on it
         failure = failure_of(error)
@@ -50,7 +50,7 @@ def gateway_round(payload: dict) -> dict:  # type: ignore[type-arg]
         log.warning("The gateway's writer waits: %s (%s)", failure.message, failure.code)
         if failure.error != "StorageException":
             _tell(failure.message)
-        wait = setback_wait(payload, retries) if failure.retry_after is None else failure.retry_after
+        wait = retry_wait(payload, retries) if failure.retry_after is None else failure.retry_after
         return {"state": {**_kept(payload), "retries": retries + 1}, "wait": wait}
 
 
@@ -93,7 +93,7 @@ def _again(state: dict[str, Any], wait: float) -> dict[str, Any]:
     return {"state": _kept(state), "wait": wait}
 
 
-class _Look:
+class _Pass:
     """One round's look: gathers, decides by the pure parts, applies."""
 
     def __init__(self, state: dict[str, Any]) -> None:
@@ -106,10 +106,10 @@ class _Look:
 
     def answer(self) -> dict[str, Any]:
         writer, ended = self.writer, self.state.get("ended")
-        just_ended = bool(ended) and writer.nonce == self.state.get("nonce") and writer.phase != AT_REST
+        just_ended = bool(ended) and writer.nonce == self.state.get("nonce") and writer.phase != IDLE
         if writer.phase == RUNNING and writer.operation and not just_ended:
             return self._next({"operation": writer.operation, "nonce": writer.nonce, "ended": None}, 0.0)
-        if writer.phase == AT_REST:
+        if writer.phase == IDLE:
             wait = self._gather_wait()
             if wait > 0:
                 return self._next(_FRESH, wait)
@@ -121,20 +121,20 @@ class _Look:
             self._settle(gateway, ended or {})
         elif writer.phase == SENDING:
             left = unanswered_for(writer, utc_now())
-            arrived = gateway is not None and landed(gateway, self.rows, writer)
+            arrived = gateway is not None and put_was_applied(gateway, self.rows, writer)
             if left > 0 and not arrived:
                 return self._next(_FRESH, min(left, 5 * self.state["poll_seconds"]))
             self._settle(gateway, {"state": "lost", "landed": arrived})
         if failure := unsuitable(gateway, failed_by_us=self.writer.our_failure):
             return self._give_up(failure)
         assert gateway is not None
-        return self._apply(gateway, decide(gateway, self.rows, self.writer, sites_at_most(self.arm, gateway)))
+        return self._apply(gateway, plan_pass(gateway, self.rows, self.writer, sites_at_most(self.arm, gateway)))
 
     # --- a PUT has come to its end ---
 
     def _settle(self, gateway: Document | None, ended: dict[str, Any]) -> None:
         """Takes the end of our PUT into the writer's row, and what it means into the rows that it blames."""
-        writer, marks = self.writer.at_rest(), []
+        writer, marks = self.writer.finished(), []
         failed = gateway is not None and provisioning_state(gateway).lower() == "failed"
         ours = ended.get("landed", True)
         if not ours:
@@ -145,7 +145,7 @@ class _Look:
         # When ours has succeeded, it was somebody else's change that failed after it.
         elif ended["state"] == "failed" or (failed and ended["state"] != "succeeded"):
             failure = Failure.from_data(ended["failure"]) if ended.get("failure") else _unexplained()
-            verdict = blame(failure, tuple(ended.get("codes") or ()), gateway, self.rows, self.writer)
+            verdict = attribute_failure(failure, tuple(ended.get("codes") or ()), gateway, self.rows, self.writer)
             log.warning("The gateway did not take the change of %d sites: %s", len(writer.batch), failure.message)
             marks = verdict.failed
             writer = replace(
@@ -162,32 +162,32 @@ class _Look:
                 writer = replace(writer, took=(utc_now() - parse_timestamp(writer.began)).total_seconds())
             writer = replace(writer, our_failure=False, trouble=None, setbacks=0)
             if gateway is not None and ended["state"] == "succeeded":
-                marks = unkept(gateway, self.rows, self.writer.batch)
+                marks = drifted(gateway, self.rows, self.writer.batch)
         if gateway is not None and ours:
-            self._report_foreign_changes(gateway)
+            self._report_unmanaged_changes(gateway)
         self._mark(replace(writer, batch={}), marks)
 
-    def _report_foreign_changes(self, gateway: Document) -> None:
+    def _report_unmanaged_changes(self, gateway: Document) -> None:
         if not self.writer.foreign:
             return
-        after = foreign_digests(gateway, names_of_ours(self.rows))
-        if changes := foreign_changes(self.writer.foreign, after):
+        after = unmanaged_digests(gateway, names_of_ours(self.rows))
+        if changes := unmanaged_changes(self.writer.foreign, after):
             log.warning("foreign change: somebody else wrote the gateway during our change: %s", "; ".join(changes))
 
     # --- what the look decides ---
 
-    def _apply(self, gateway: Document, decided: Round) -> dict[str, Any]:
+    def _apply(self, gateway: Document, decided: ReconcilePlan) -> dict[str, Any]:
         if decided.repaired:
             log.warning("Somebody changed sites of ours on the gateway, mending them: %s", ", ".join(decided.repaired))
         for client, failure in decided.lost.items():
             log.error("The site of %s is gone from the gateway and can't be put back: %s", client, failure.message)
         for row in decided.failed:
             log.error("The site of %s can't be had: %s", row.client, row.error.message if row.error else "")
-        nobody_waits = not decided.left and not decided.repaired
+        none_pending = not decided.left and not decided.repaired
         stuck = self.writer.trouble is not None
         ours = self.writer.our_failure and provisioning_state(gateway).lower() == "failed"
         writer = replace(self.writer, places=decided.places, our_failure=ours)
-        if nobody_waits:
+        if none_pending:
             writer = replace(writer, limit=None, trouble=None, setbacks=0, setback="")
         if decided.failed:
             writer = replace(writer, limit=None)
@@ -195,7 +195,7 @@ class _Look:
             self._mark(writer, decided.marks, decided.gone)
         if decided.document is None and decided.left:
             return self._next(_FRESH, self.state["gather_seconds"], over=True)
-        if decided.document is None or (nobody_waits and stuck):
+        if decided.document is None or (none_pending and stuck):
             return {"end": True}
         if stuck and self.state.get("ended"):
             # The same document would fail again at once: whoever can mend this gets time.
@@ -211,11 +211,11 @@ class _Look:
         return wait and gather_wait(self.rows, deployments_on_their_way(self.rows), utc_now(), seconds)
 
     def _after_trouble(self) -> dict[str, Any]:
-        wait = setback_wait(self.state, self.retries)
+        wait = retry_wait(self.state, self.retries)
         self.retries += 1
         return self._next(_FRESH, wait, over=True)
 
-    def _send(self, gateway: Document, decided: Round) -> dict[str, Any]:
+    def _send(self, gateway: Document, decided: ReconcilePlan) -> dict[str, Any]:
         """Raises the fence, reads once more, and PUTs if nobody was here meanwhile."""
         timeout = self.settings.arm_timeout_seconds
         not_after = fence_until(utc_now(), timeout)
@@ -223,7 +223,7 @@ class _Look:
         assert document is not None
         ours = [row.names for row in self.rows if row.owned or row.client in decided.batch]
         going = {
-            client: Removed(names, elements_digest(gateway, names), now) for client, names in decided.removed.items()
+            client: Tombstone(names, elements_digest(gateway, names), now) for client, names in decided.removed.items()
         }
         fenced = replace(
             self.writer,
@@ -233,7 +233,7 @@ class _Look:
             batch=decided.batch,
             claimed=decided.claimed,
             began=now,
-            foreign=foreign_digests(document, ours),
+            foreign=unmanaged_digests(document, ours),
             removed=remembered({**self.writer.removed, **going}, utc_now()),
         )
         self._mark(fenced, decided.prepared)
@@ -273,11 +273,11 @@ class _Look:
         sent = self.writer.nonce
         while self.writer.nonce == sent:
             try:
-                writer = replace(self.writer.at_rest(), batch={}, setback=setback or self.writer.setback)
+                writer = replace(self.writer.finished(), batch={}, setback=setback or self.writer.setback)
                 return self._mark(writer, self._disclaimed())
-            except Changed:  # one of them has another wish by now
+            except ConcurrentUpdate:  # one of them has another wish by now
                 self.writer, self.rows = self.sites.everything()
-        raise Changed
+        raise ConcurrentUpdate
 
     def _disclaimed(self) -> list[SiteRow]:
         return [replace(row, owned=False) for row in self.rows if row.client in self.writer.claimed]
@@ -298,10 +298,10 @@ class _Look:
             return answer if failure.retry_after is None else {**answer, "wait": failure.retry_after}
         marks = {row.client: row for row in self._disclaimed()}
         self.rows = [marks.get(row.client, row) for row in self.rows]
-        verdict = blame(failure, error.codes, gateway, self.rows, self.writer)
+        verdict = attribute_failure(failure, error.codes, gateway, self.rows, self.writer)
         marks |= {row.client: row for row in verdict.failed}
         log.warning("The gateway's PUT was refused: %s (%s)", failure.message, failure.code)
-        writer = replace(self.writer.at_rest(), batch={}, limit=verdict.limit, trouble=verdict.trouble)
+        writer = replace(self.writer.finished(), batch={}, limit=verdict.limit, trouble=verdict.trouble)
         self._mark(replace(writer, setbacks=verdict.setbacks), list(marks.values()))
         return self._after_trouble() if verdict.trouble else self._next(_FRESH, 0.0)
 
@@ -330,7 +330,7 @@ class _Look:
         if rows or gone:
             present, self.rows = self.sites.everything()
             if present.etag != self.writer.etag:
-                raise Changed
+                raise ConcurrentUpdate
 
     def _next(self, state: dict[str, Any], wait: float, *, over: bool = False) -> dict[str, Any]:
         return {"state": {**state, "retries": self.retries}, "wait": wait, "round_is_over": over}

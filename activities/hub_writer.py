@@ -9,36 +9,36 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from activities.decorators import failure_of
 from shared import logs
-from shared.activity import failure_of
 from shared.arm.client import Accepted, arm, describe
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import in_the_way, made_by
 from shared.checks.hub import FIND_HUB
 from shared.clock import timestamp, utc_now
 from shared.errors import ConfigurationException, Failure
-from shared.hub import (
+from shared.saga.outcomes import Operation
+from shared.saga.policy import retry_wait
+from shared.settings import current_settings
+from shared.tables.client import ConcurrentUpdate
+from shared.writers.peering.rows import (
     DELETE,
     HubWriter,
-    Turn,
-    TurnRow,
-    decide,
-    foreign_peering,
+    PeeringRow,
+    PeeringTask,
     hub_action,
     hub_side_document,
     is_being_written,
     leads_to,
     lease_until,
     may_send,
+    plan_pass,
     side_named,
     spoke_action,
     spoke_side_document,
+    unmanaged_peering,
 )
-from shared.outcomes import Operation
-from shared.policy import setback_wait
-from shared.settings import current_settings
-from shared.tables.store import Changed
-from shared.tables.turns import hub_turns
+from shared.writers.peering.table import hub_peerings
 
 log = logging.getLogger(__name__)
 
@@ -62,19 +62,19 @@ def hub_round(payload: dict) -> dict:  # type: ignore[type-arg]
     """
     try:
         return _look(payload)
-    except Changed:
+    except ConcurrentUpdate:
         return {"wait": payload["poll_seconds"]}
     except Exception as error:  # noqa: BLE001 - the boundary: the writer must never fail, its waiters depend on it
         failure = failure_of(error)
         log.warning("The hub's writer waits: %s (%s)", failure.message, failure.code)
         if failure.error != "StorageException":
             _tell(failure)
-        grown = setback_wait(payload, payload["setbacks"])
+        grown = retry_wait(payload, payload["setbacks"])
         return {"wait": grown if failure.retry_after is None else failure.retry_after, "setback": True}
 
 
 def _look(payload: dict[str, Any]) -> Answer:
-    turns, now, held = hub_turns(), utc_now(), payload["nonce"]
+    turns, now, held = hub_peerings(), utc_now(), payload["nonce"]
     writer, rows = turns.everything()
     if left := writer.held_by_another(held, now):
         return {"wait": min(left, 5 * payload["poll_seconds"])}
@@ -84,7 +84,7 @@ def _look(payload: dict[str, Any]) -> Answer:
     if marks or gone:
         marked, (writer, rows) = writer.etag, turns.everything()
         if writer.etag != marked:
-            raise Changed  # another writer came between
+            raise ConcurrentUpdate  # another writer came between
     hub = arm().get(arm().ids.hub_vnet)
     if hub is None:
         raise ConfigurationException(
@@ -95,7 +95,7 @@ def _look(payload: dict[str, Any]) -> Answer:
     mine = replace(mine, trouble=f"{describe(hub['id'])} is being written" if busy else "")
     if mine.trouble != writer.trouble:
         writer = turns.mark(replace(mine, etag=writer.etag))
-    look = decide(
+    look = plan_pass(
         hub,
         rows,
         batch=payload["batch"],
@@ -123,7 +123,7 @@ def _look(payload: dict[str, Any]) -> Answer:
     }
 
 
-def _marks(rows: list[TurnRow], results: list[dict[str, Any]]) -> tuple[list[TurnRow], list[TurnRow]]:
+def _marks(rows: list[PeeringRow], results: list[dict[str, Any]]) -> tuple[list[PeeringRow], list[PeeringRow]]:
     """Rows that are done or have failed, and rows that are done for good; those that were changed since are neither."""
     marks, gone = [], []
     ended = {(each["key"], each["version"]): each for each in results}
@@ -160,7 +160,7 @@ def write_hub_side(payload: dict) -> dict:  # type: ignore[type-arg]
 
 
 def _begin_hub_side(payload: dict[str, Any]) -> Answer:
-    turn = Turn.from_data(payload["next"])
+    turn = PeeringTask.from_data(payload["next"])
     if payload.get("careful"):
         hub = arm().get(turn.hub_vnet_id)
         if hub is not None and is_being_written(hub):
@@ -170,7 +170,7 @@ def _begin_hub_side(payload: dict[str, Any]) -> Answer:
         if side is not None and is_being_written(side):
             return {"state": AGAIN, "wait": payload["poll_seconds"]}
         if turn.wanted and side is not None and not leads_to(side, turn.vnet_id):
-            return _failed(foreign_peering(turn.hub_peering, turn.hub_vnet_id))
+            return _failed(unmanaged_peering(turn.hub_peering, turn.hub_vnet_id))
         if hub_action(turn, side) is None:
             return {"state": DONE}
     if turn.wanted:
@@ -187,7 +187,7 @@ def write_spoke_side(payload: dict) -> dict:  # type: ignore[type-arg]
 
 
 def _write_spoke_side(payload: dict[str, Any]) -> Answer:
-    turn = Turn.from_data(payload["turn"])
+    turn = PeeringTask.from_data(payload["turn"])
     vnet = arm().get(turn.vnet_id)
     side = side_named(vnet, turn.spoke_peering)
     if side is not None and is_being_written(side):
@@ -195,7 +195,7 @@ def _write_spoke_side(payload: dict[str, Any]) -> Answer:
     if turn.wanted and vnet is not None and turn.made_by and not made_by(turn.made_by)(vnet):
         return _failed(in_the_way(turn.vnet_id))
     if turn.wanted and side is not None and not leads_to(side, turn.hub_vnet_id):
-        return _failed(foreign_peering(turn.spoke_peering, turn.vnet_id))
+        return _failed(unmanaged_peering(turn.spoke_peering, turn.vnet_id))
     action = spoke_action(turn, side)
     if action is None:
         return {"state": DONE}
@@ -226,7 +226,7 @@ def settle_spoke_sides(payload: dict) -> dict:  # type: ignore[type-arg]
             results.append({**_name(each), "state": DONE})
     if results:
         try:
-            turns = hub_turns()
+            turns = hub_peerings()
             writer, rows = turns.everything()
             if writer.nonce == payload["nonce"]:
                 turns.mark(writer, *_marks(rows, results))
@@ -282,7 +282,7 @@ def _tell(failure: Failure, turn: dict[str, Any] | None = None) -> None:
     """Lets those who wait know what for: whose turn didn't work at the last try, or else all. What the tables don't take
     now is told the next time."""
     try:
-        turns = hub_turns()
+        turns = hub_peerings()
         row, writer = turns.look(turn["key"] if turn else "")
         if turn is None and writer.etag and writer.trouble != failure.message:
             turns.mark(replace(writer, trouble=failure.message))
@@ -299,7 +299,7 @@ def _begun(accepted: Accepted, payload: dict[str, Any]) -> Answer:
 
 
 def _failed(failure: Failure) -> Answer:
-    return {"state": FAILED, "failure": failure.for_good().as_data()}
+    return {"state": FAILED, "failure": failure.permanent().as_data()}
 
 
 def _timeout() -> float:

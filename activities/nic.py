@@ -1,11 +1,11 @@
 """The VM's network interface."""
 
-from shared.activity import act, undo
+from activities.decorators import act, undo
 from shared.arm.client import arm
 from shared.arm.reconcile import ensure, made_by, remove
-from shared.documents import nic_document, private_ip_of
-from shared.outcomes import Call, Outcome
-from shared.tables.rows import RunRow
+from shared.saga.outcomes import Call, Outcome
+from shared.spoke.documents import nic_document, private_ip_of
+from shared.spoke.records import RunRow
 
 
 @act

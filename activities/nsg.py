@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from shared.activity import act, undo
+from activities.decorators import act, undo
 from shared.arm.client import Arm, arm, describe
 from shared.arm.reconcile import ensure, made_by, remove
 from shared.checks.hub import FIND_HUB
-from shared.checks.obstacles import strangers_behind
 from shared.errors import ConfigurationException, Failure
-from shared.outcomes import Call, Failed, Outcome
-from shared.security_rules import HubNetwork, hub_network, nsg_document
-from shared.tables.rows import RunRow
+from shared.recovery.blockers import unmanaged_behind
+from shared.saga.outcomes import Call, Failed, Outcome
+from shared.spoke.records import RunRow
+from shared.spoke.security_rules import HubNetwork, hub_network, nsg_document
 
 
 @act
@@ -35,9 +35,9 @@ def delete_nsg(call: Call, run: RunRow) -> Outcome:
     nsg_id = ids.nsg(plan.nsg_name)
     if call.operation is None:
         existing = azure.get(nsg_id) or {}
-        strangers = [each["resource"] for each in strangers_behind(plan, ids, existing)]
-        if strangers and owned(existing):
-            return Failed(_in_use(nsg_id, strangers))
+        unmanaged = [each["resource"] for each in unmanaged_behind(plan, ids, existing)]
+        if unmanaged and owned(existing):
+            return Failed(_in_use(nsg_id, unmanaged))
     return remove(azure, call, nsg_id, owned=owned)
 
 

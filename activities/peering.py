@@ -1,16 +1,16 @@
 """The two peerings between hub and spoke: asked for, and waited for. `write_hub` does the writing, in turns."""
 
-from shared.activity import act_through_writer, undo_through_writer
+from activities.decorators import act_through_writer, undo_through_writer
 from shared.arm.client import arm
 from shared.arm.failures import STAYS
 from shared.clock import timestamp, utc_now
 from shared.errors import DeploymentException, Failure
-from shared.hub import HubWriter, TurnRow, turn_key
-from shared.outcomes import Call, Done, Failed, Outcome, Pending
-from shared.policy import Policy
+from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
+from shared.saga.policy import Policy
 from shared.settings import current_settings
-from shared.tables.rows import RunRow
-from shared.tables.turns import hub_turns
+from shared.spoke.records import RunRow
+from shared.writers.peering.rows import HubWriter, PeeringRow, peering_key
+from shared.writers.peering.table import hub_peerings
 
 # Who has many turns before it asks seldom, but at least so often: it may be cancelled meanwhile.
 MOST_POLLS_SKIPPED = 12
@@ -19,8 +19,8 @@ MOST_POLLS_SKIPPED = 12
 @act_through_writer
 def create_peering(call: Call, run: RunRow) -> Outcome:
     """Asks for both sides, and is done when they are `Connected`. Repeatable: the same wish is the same version."""
-    plan, turns, now = run.plan, hub_turns(), timestamp()
-    before, writer = turns.look(turn_key(plan.spoke_id))
+    plan, peerings, now = run.plan, hub_peerings(), timestamp()
+    before, writer = peerings.look(peering_key(plan.spoke_id))
     if before is not None and before.made_by != plan.made_by:
         if not before.wanted:
             return Pending("waiting until the former peering of this spoke is gone", wakes="hub")
@@ -31,7 +31,7 @@ def create_peering(call: Call, run: RunRow) -> Outcome:
             made_by=before.made_by,
         )
     if before is None:
-        row = TurnRow(
+        row = PeeringRow(
             plan.spoke_id,
             plan.made_by,
             call.deployment_id,
@@ -44,9 +44,9 @@ def create_peering(call: Call, run: RunRow) -> Outcome:
             since=now,
         )
     else:
-        row = before.wishing(True, deployment_id=call.deployment_id, now=now)
+        row = before.request_peering(True, deployment_id=call.deployment_id, now=now)
     if row is not before:
-        turns.wish(row)
+        peerings.request(row)
     if row.has_failed:
         return Failed(_why(row))
     if row.is_applied:
@@ -57,17 +57,17 @@ def create_peering(call: Call, run: RunRow) -> Outcome:
 @undo_through_writer
 def delete_peering(call: Call, run: RunRow) -> Outcome:
     """Asks for both sides to be gone, and is done when the turn is. Repeatable; no turn means nothing to undo."""
-    plan, turns = run.plan, hub_turns()
-    before, writer = turns.look(turn_key(plan.spoke_id))
+    plan, peerings = run.plan, hub_peerings()
+    before, writer = peerings.look(peering_key(plan.spoke_id))
     if before is None or before.made_by != plan.made_by:
         return Done("The hub has no peering of this spoke.")
-    row = before.wishing(False, deployment_id=call.deployment_id, now=timestamp())
+    row = before.request_peering(False, deployment_id=call.deployment_id, now=timestamp())
     if row is not before:
-        turns.wish(row)
+        peerings.request(row)
     return Failed(_why(row)) if row.has_failed else _waiting(row, writer, run)
 
 
-def _waiting(row: TurnRow, writer: HubWriter, run: RunRow) -> Pending:
+def _waiting(row: PeeringRow, writer: HubWriter, run: RunRow) -> Pending:
     """Asked again shortly before its turn can be over; the polls of those who wait make sure that the writer runs."""
     reason = "waiting for the hub's turn"
     if row.trouble:
@@ -82,7 +82,7 @@ def _waiting(row: TurnRow, writer: HubWriter, run: RunRow) -> Pending:
     return Pending(reason, wait, wait_in_full=True, wakes="hub")
 
 
-def _why(row: TurnRow) -> Failure:
+def _why(row: PeeringRow) -> Failure:
     return row.error or Failure("AzureResourceException", "PeeringFailed", "The peering can't be had.", STAYS)
 
 

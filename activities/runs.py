@@ -3,16 +3,16 @@
 import logging
 from typing import Any
 
-from shared.activity import failure_of, record, undo
+from activities.decorators import failure_of, record, undo
 from shared.arm.client import Arm, arm
 from shared.clock import timestamp
 from shared.errors import Failure, so_many
-from shared.leftovers import leftovers, named_by
-from shared.outcomes import Call, Cancelled, Done, Failed, Outcome
-from shared.plan import SpokePlan
-from shared.steps import STEP_NUMBERS
+from shared.recovery.leftovers import leftovers, named_by
+from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome
+from shared.saga.steps import STEP_NUMBERS
+from shared.spoke.plan import SpokePlan
+from shared.spoke.records import TERMINAL, RunRow, SpokeRow, StepRow
 from shared.tables.records import Records
-from shared.tables.rows import TERMINAL, RunRow, SpokeRow, StepRow
 
 log = logging.getLogger(__name__)
 

@@ -1,12 +1,12 @@
 """Everything that only Azure can tell, asked before anything is built."""
 
-from shared.activity import act
+from activities.decorators import act
 from shared.arm.client import arm
 from shared.checks.findings import failure_from, warnings_in
-from shared.checks.report import check
+from shared.checks.preflight import check
 from shared.checks.sizes import security_type, size_named
-from shared.outcomes import Call, Done, Failed, Outcome
-from shared.tables.rows import RunRow
+from shared.saga.outcomes import Call, Done, Failed, Outcome
+from shared.spoke.records import RunRow
 
 
 @act
@@ -15,12 +15,12 @@ def validate_config(call: Call, run: RunRow) -> Outcome:
 
     Repeatable: it reads only. Trouble of ARM that passes is raised, and `run_step` looks again.
     """
-    found, around = check(run.plan, arm())
+    found, snapshot = check(run.plan, arm())
     if failure := failure_from(found):
         return Failed(failure)
     warnings = warnings_in(found)
     result = {
-        "security_type": security_type(size_named(run.plan.vm_size, around.sizes)),
+        "security_type": security_type(size_named(run.plan.vm_size, snapshot.sizes)),
         "warnings": warnings,
     }
     return Done("Everything is in order" if not warnings else "In order, but: " + "; ".join(warnings), result)

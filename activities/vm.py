@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from shared.activity import act, undo
+from activities.decorators import act, undo
 from shared.arm.client import arm
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import ensure, follow, in_the_way, made_by, provisioning_state, remove
-from shared.documents import os_of, vm_document
-from shared.outcomes import Call, Done, Failed, Outcome, Pending
-from shared.tables.rows import RunRow
+from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
+from shared.spoke.documents import os_of, vm_document
+from shared.spoke.records import RunRow
 
 
 @act

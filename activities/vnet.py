@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from shared.activity import act, undo
+from activities.decorators import act, undo
 from shared.arm.client import arm, describe
-from shared.arm.ids import same_id
 from shared.arm.reconcile import ensure, made_by, remove
-from shared.checks.obstacles import users_of
-from shared.documents import has_subnets, vnet_document, vnet_with_subnets
 from shared.errors import Failure
-from shared.outcomes import Call, Failed, Outcome
-from shared.tables.rows import RunRow
+from shared.recovery.blockers import users_of
+from shared.saga.outcomes import Call, Failed, Outcome
+from shared.spoke.documents import has_subnets, vnet_document, vnet_with_subnets
+from shared.spoke.records import RunRow
+from shared.spoke.resource_ids import same_id
 
 _MOST_NAMED = 3
 
@@ -58,13 +58,13 @@ def delete_vnet(call: Call, run: RunRow) -> Outcome:
         raise _hub_is_no_spoke(plan.vnet_name)
     if call.operation is None:
         existing = azure.get(vnet_id) or {}
-        strangers = _strangers_in(existing, ids.nic(plan.nic_name))
-        if strangers and made_by(plan.made_by)(existing):
-            return Failed(_in_use(vnet_id, strangers))
+        unmanaged = _unmanaged_in(existing, ids.nic(plan.nic_name))
+        if unmanaged and made_by(plan.made_by)(existing):
+            return Failed(_in_use(vnet_id, unmanaged))
     return remove(azure, call, vnet_id, owned=made_by(plan.made_by))
 
 
-def _strangers_in(vnet: dict[str, Any], our_nic: str) -> list[str]:
+def _unmanaged_in(vnet: dict[str, Any], our_nic: str) -> list[str]:
     """Ids of what is in a VNet's subnets besides our own NIC."""
     subnets = vnet.get("properties", {}).get("subnets") or []
     users = [user for subnet in subnets for user, _ in users_of(subnet) if not same_id(user, our_nic)]

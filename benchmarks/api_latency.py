@@ -16,7 +16,7 @@ from azure.data.tables import TableClient
 from benchmarks.measuring.deployments import Bench, bench, request_for
 from benchmarks.measuring.load import Load
 from benchmarks.measuring.table import Table
-from shared.tables.rows import SPOKES_TABLE, RunRow, SpokeRow, run_key, spoke_key
+from shared.spoke.records import SPOKES_TABLE, RunRow, SpokeRow, run_key, spoke_key
 
 RECORDS = 1000
 ROUNDS = 15

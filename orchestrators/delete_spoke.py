@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from shared.saga import DeploymentFailed, Saga
+from shared.saga.saga import DeploymentFailed, Saga
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext

@@ -3,8 +3,8 @@
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from shared.saga import DeploymentFailed, Saga, StepsFailed
-from shared.steps import (
+from shared.saga.saga import DeploymentFailed, Saga, StepsFailed
+from shared.saga.steps import (
     CREATE_NIC,
     CREATE_NSG,
     CREATE_PEERING,

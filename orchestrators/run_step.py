@@ -4,8 +4,8 @@ from collections.abc import Generator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.outcomes import Call, Failed, Outcome, outcome_as_data, outcome_from_data
-from shared.step_run import WAITS_A_GENERATION, GiveUp, Rest, StepRun, Wait, broken_call, next_move
+from shared.saga.outcomes import Call, Failed, Outcome, outcome_as_data, outcome_from_data
+from shared.saga.step_run import WAITS_A_GENERATION, Finished, GiveUp, StepRun, Wait, broken_call, next_move
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext
@@ -27,8 +27,8 @@ def run_step(context: "DurableOrchestrationContext") -> Generator[Any, Any, dict
         now = context.current_utc_datetime
         move = next_move(run, outcome, now, spent=(now - asked_at).total_seconds())
         match move:
-            case Rest():
-                return _at_rest(context, move.outcome, run)
+            case Finished():
+                return _finished(context, move.outcome, run)
             case GiveUp():
                 return (yield from _give_up(context, move, run))
             case Wait():
@@ -67,9 +67,9 @@ def _give_up(context: "DurableOrchestrationContext", move: GiveUp, run: StepRun)
             break
         seconds = run.policy.refusal_wait(call.deployment_id, call.name, attempt, outcome.failure.retry_after)
         yield context.create_timer(context.current_utc_datetime + timedelta(seconds=seconds))
-    return _at_rest(context, Failed(move.failure), run)
+    return _finished(context, Failed(move.failure), run)
 
 
-def _at_rest(context: "DurableOrchestrationContext", outcome: Outcome, run: StepRun) -> dict[str, Any]:
+def _finished(context: "DurableOrchestrationContext", outcome: Outcome, run: StepRun) -> dict[str, Any]:
     at = context.current_utc_datetime.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {**outcome_as_data(outcome), "attempts": run.call.attempt, "at": at}

@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from orchestrators.turns import take_turns
+from orchestrators.run_writer import run_writer
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext
@@ -14,4 +14,4 @@ POLL_GATEWAY = "poll_gateway"
 
 def write_gateway(context: "DurableOrchestrationContext") -> Generator[Any, Any, None]:
     """Looks, writes once, polls, and looks again. What a round is, `activities.gateway_writer` tells."""
-    yield from take_turns(context, lambda state: POLL_GATEWAY if state.get("operation") else GATEWAY_ROUND)
+    yield from run_writer(context, lambda state: POLL_GATEWAY if state.get("operation") else GATEWAY_ROUND)

@@ -4,8 +4,8 @@ from collections.abc import Generator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.hub import first_wait, next_wait, quickest
-from shared.policy import writer_wait
+from shared.saga.policy import writer_wait
+from shared.writers.peering.rows import first_wait, next_wait, quickest
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext

@@ -8,7 +8,7 @@
     └── StorageException          the records can't be read or written
 
 Exception types do not survive the activity boundary of Durable Functions, so what crosses it is a `Failure`: a code, a
-sentence and a hint. HTTP status codes are chosen in `shared.http.answers` only.
+sentence and a hint. HTTP status codes are chosen in `triggers.http.responses` only.
 """
 
 from dataclasses import dataclass, field, replace
@@ -66,7 +66,7 @@ class Failure:
             details["hint"] = self.hint
         return {"error": self.error, "message": self.message, "details": details}
 
-    def for_good(self) -> "Failure":
+    def permanent(self) -> "Failure":
         """The same failure, not to be tried again."""
         return replace(self, transient=False, retry_after=None)
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from shared import logs
 from shared.clock import parse_timestamp, utc_now
-from shared.instances import UNFINISHED
 from shared.settings import current_settings
+from shared.spoke.records import TERMINAL, RunRow, SpokeRow
+from shared.tables.client import ConcurrentUpdate
 from shared.tables.records import Records
-from shared.tables.rows import TERMINAL, RunRow, SpokeRow
-from shared.tables.store import Changed
 from shared.task_hub import is_looked_after
+from shared.writers.instance_status import UNFINISHED
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient
@@ -72,7 +72,7 @@ def _clean_and_choose(before: datetime) -> list[RunRow]:
     for row in stale:
         try:
             records.rewrite(row)
-        except Changed:
+        except ConcurrentUpdate:
             log.info("A row of spoke %d was changed just now; the next tick cleans it", row.spoke_id)
     if stale:
         log.info("Secrets were taken out of %d rows", len(stale))
@@ -89,7 +89,7 @@ async def _forgotten(client: "DurableOrchestrationClient", run: RunRow) -> bool:
             if not await _purged(client, run.deployment_id):
                 return False
             await asyncio.to_thread(Records().forget_run, run)
-        except Changed:
+        except ConcurrentUpdate:
             log.info("The run was changed just now; the next tick looks again")
             return False
         except Exception as error:  # noqa: BLE001 - the SDK raises bare Exceptions; the other runs don't wait for this one

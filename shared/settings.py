@@ -14,7 +14,7 @@ from functools import cache
 from typing import TypeVar
 
 from shared.errors import ConfigurationException
-from shared.policy import Policy, longest_request
+from shared.saga.policy import Policy, longest_request
 from shared.task_hub import TaskHub, account_of
 
 T = TypeVar("T")

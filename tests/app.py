@@ -2,7 +2,7 @@
 
 from shared.arm.client import arm
 from shared.settings import current_settings
-from shared.tables import store
+from shared.tables import client as store
 
 
 def forget_app() -> None:

@@ -6,16 +6,16 @@ from typing import Any
 
 import azure.durable_functions as df
 
-from shared.addressing import highest_spoke_id
 from shared.arm.client import arm
 from shared.arm.failures import ArmError
-from shared.arm.firewall import sites_at_most
 from shared.checks.hub import PEERINGS_PER_VNET
-from shared.http.answers import Answer
 from shared.settings import current_settings
+from shared.spoke.addresses import highest_spoke_id
 from shared.tables.partition import SpokesPartition
 from shared.tables.reservations import places
-from triggers.wiring import Call, http_function
+from shared.writers.gateway.firewall import sites_at_most
+from triggers.http.responses import Answer
+from triggers.http.wiring import Call, http_function
 
 blueprint = df.Blueprint()
 
@@ -54,10 +54,10 @@ def _peerings() -> dict[str, Any]:
 
 def _gateway() -> dict[str, Any]:
     """Counted on the live document; priorities are those below the ceiling of a host name of ours."""
-    from shared.gateway.capacity import capacity_of
-    from shared.gateway.rows import Site
-    from shared.gateway.sites import Frontend, frontend_of
-    from shared.tables.sites import gateway_sites
+    from shared.writers.gateway.capacity import capacity_of
+    from shared.writers.gateway.rows import Site
+    from shared.writers.gateway.sites import Frontend, frontend_of
+    from shared.writers.gateway.table import gateway_sites
 
     settings = current_settings()
     gateway = arm().get(arm().ids.gateway)

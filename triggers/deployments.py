@@ -5,11 +5,11 @@ from typing import Any
 
 import azure.durable_functions as df
 
-from shared.http.answers import Answer
-from shared.http.queries import deployment_id, unknown_deployment
-from shared.progress import progress_of
+from shared.saga.progress import progress_of
 from shared.tables.records import Records
-from triggers.wiring import Call, http_function
+from triggers.http.queries import deployment_id, unknown_deployment
+from triggers.http.responses import Answer
+from triggers.http.wiring import Call, http_function
 
 blueprint = df.Blueprint()
 

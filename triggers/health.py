@@ -12,9 +12,9 @@ import azure.functions as func
 
 from shared.checks.hub import FIND_HUB
 from shared.errors import ConfigurationException
-from shared.http.answers import Answer, error_answer
 from shared.settings import current_settings
-from triggers.wiring import Call, http_function
+from triggers.http.responses import Answer, error_answer
+from triggers.http.wiring import Call, http_function
 
 log = logging.getLogger(__name__)
 blueprint = df.Blueprint()

@@ -4,8 +4,8 @@ import asyncio
 
 import azure.durable_functions as df
 
-from shared.http.answers import Answer
-from triggers.wiring import Call, http_function
+from triggers.http.responses import Answer
+from triggers.http.wiring import Call, http_function
 
 blueprint = df.Blueprint()
 
@@ -15,7 +15,7 @@ async def get_openapi(call: Call) -> Answer:
     """The OpenAPI document, generated from the models."""
 
     def generated() -> dict[str, object]:
-        from shared.openapi import openapi_document
+        from triggers.http.openapi import openapi_document
 
         return openapi_document()
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import azure.durable_functions as df
 
-from shared.http.answers import Answer
-from shared.http.bodies import json_body
-from shared.http.queries import (
+from shared.saga.progress import progress_of
+from shared.settings import current_settings
+from shared.tables.records import Records
+from triggers import use_cases as intents
+from triggers.http.queries import (
     SPOKE_STATES,
     continuation_after,
     continuation_token,
@@ -18,13 +20,11 @@ from shared.http.queries import (
     spoke_id,
     unknown_spoke,
 )
-from shared.http.views import run_view, spoke_view
-from shared.progress import progress_of
-from shared.settings import current_settings
-from shared.tables.records import Records
-from triggers import intents
-from triggers.stories import accepted
-from triggers.wiring import Call, http_function
+from triggers.http.requests import json_body
+from triggers.http.responses import Answer
+from triggers.http.views import run_view, spoke_view
+from triggers.http.wiring import Call, http_function
+from triggers.runs import accepted
 
 blueprint = df.Blueprint()
 
@@ -35,23 +35,23 @@ READERS = 8
 @http_function(blueprint, "POST", "spokes", durable=True)
 async def create_spoke(call: Call) -> Answer:
     """Reserves what a spoke needs and starts its deployment; with `?mode=plan` only says what it would find."""
-    return await _create(call, older=False)
+    return await _create(call, v1=False)
 
 
 @http_function(blueprint, "POST", "v1/create-spoke", durable=True)
 async def create_spoke_v1(call: Call) -> Answer:
     """The older form of the same: the VM nested, the address block explicit."""
-    return await _create(call, older=True)
+    return await _create(call, v1=True)
 
 
-async def _create(call: Call, *, older: bool) -> Answer:
+async def _create(call: Call, *, v1: bool) -> Answer:
     headers, params = call.request.headers, call.params
     mode = one_of(params, "mode", ("plan", "deploy"))
     body = json_body(call.request.get_body(), headers.get("Content-Type"), headers.get("Content-Encoding"))
     if mode == "plan":
-        return Answer(200, await asyncio.to_thread(intents.plan, body, older=older))
-    story = await asyncio.to_thread(intents.deploy, body, headers.get("Idempotency-Key"), older=older)
-    return await accepted(call, story)
+        return Answer(200, await asyncio.to_thread(intents.plan, body, v1=v1))
+    handle = await asyncio.to_thread(intents.deploy, body, headers.get("Idempotency-Key"), v1=v1)
+    return await accepted(call, handle)
 
 
 @http_function(blueprint, "GET", "spokes")

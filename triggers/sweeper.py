@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import azure.durable_functions as df
 
-from triggers.wiring import timer_function
+from triggers.http.wiring import timer_function
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient
@@ -20,7 +20,7 @@ EVERY_FIVE_MINUTES = "50 */5 * * * *"
 @timer_function(blueprint, EVERY_MINUTE)
 async def sweep_terminated_runs(client: "DurableOrchestrationClient") -> None:
     """Stops the children of dead orchestrations and has another run undo what they left."""
-    from shared.sweeper import sweep
+    from shared.recovery.dead_runs import sweep
 
     await sweep(client)
 
@@ -28,6 +28,6 @@ async def sweep_terminated_runs(client: "DurableOrchestrationClient") -> None:
 @timer_function(blueprint, EVERY_FIVE_MINUTES)
 async def report_orphans(client: "DurableOrchestrationClient") -> None:
     """Reports resources of ours that no record knows; removes them when `SWEEP_DELETE_ORPHANS` says so."""
-    from shared.orphans import sweep_orphans
+    from shared.recovery.orphans import sweep_orphans
 
     await asyncio.to_thread(sweep_orphans)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import azure.durable_functions as df
 
 from shared.clock import parse_timestamp, utc_now
-from shared.gateway.rows import WRITER_KEY
 from shared.settings import current_settings
+from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
+from shared.tables.client import table
 from shared.tables.records import Records
 from shared.tables.reservations import forget_expired_keys
-from shared.tables.rows import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
-from shared.tables.sites import gateway_sites
-from shared.tables.store import table
-from shared.writers import ensure_writer_runs
-from triggers.stories import start_story
-from triggers.wiring import timer_function
+from shared.writers.gateway.rows import WRITER_KEY
+from shared.writers.gateway.table import gateway_sites
+from shared.writers.instances import ensure_writer_runs
+from triggers.http.wiring import timer_function
+from triggers.runs import start_run
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient
@@ -46,7 +46,7 @@ async def start_accepted_runs(client: "DurableOrchestrationClient") -> None:
         if getattr(status, "runtime_status", None) is not None:
             continue
         log.warning("%s was accepted at %s and has no instance; it is started now", run.deployment_id, run.created_at)
-        await start_story(
+        await start_run(
             client,
             deployment_id=run.deployment_id,
             spoke_id=run.spoke_id,

@@ -1,1 +1,1 @@
-"""The one boundary to Azure Resource Manager."""
+"""Azure Resource Manager: the client, its failures, and how a resource is brought to its desired state."""

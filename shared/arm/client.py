@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from shared.arm.api_versions import api_version_of
 from shared.arm.failures import PASSES, ArmError, error_object, error_of_exception, failure_of_error
-from shared.arm.ids import ResourceIds, ids_of, name_of, type_of
 from shared.clock import utc_now
 from shared.errors import Failure
-from shared.outcomes import Operation
+from shared.saga.outcomes import Operation
 from shared.settings import Settings, current_settings
+from shared.spoke.resource_ids import ResourceIds, ids_of, name_of, type_of
 
 if TYPE_CHECKING:
     from azure.core.rest import HttpResponse

@@ -8,11 +8,11 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from shared.arm.cancellation import check_cancelled
 from shared.arm.client import Accepted, Arm, describe
 from shared.arm.failures import ArmError
 from shared.errors import Failure
-from shared.outcomes import Call, Done, Failed, Operation, Outcome, Pending
-from shared.wanted import still_wanted
+from shared.saga.outcomes import Call, Done, Failed, Operation, Outcome, Pending
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def ensure(
             case state:
                 return Pending(f"{named}: {state}", forget_operation=True)
     body = document() if callable(document) else document
-    still_wanted()
+    check_cancelled()
     accepted = arm.put(resource_id, body, headers=only_over(existing))
     whole = accepted.body if accepted.body and accepted.body.get("properties") else None
     if accepted.operation is None and whole and provisioning_state(whole) == "Succeeded":
@@ -117,7 +117,7 @@ def remove(arm: Arm, call: Call, resource_id: str, *, owned: Owner) -> Outcome:
         return Pending(what, forget_operation=True)
     if (failure := _held_by_another(arm, existing, owned)) is not None:
         return Failed(failure)
-    still_wanted()
+    check_cancelled()
     accepted = arm.delete(resource_id, headers=only_over(existing))
     if accepted.operation is None and not accepted.existed:
         # It was there a moment ago: gone is what another look doesn't find.

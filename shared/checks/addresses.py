@@ -4,9 +4,9 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
-from shared.arm.ids import ResourceIds, name_of, same_id
 from shared.checks.findings import ERROR, WARNING, Finding
-from shared.plan import SpokePlan
+from shared.spoke.plan import SpokePlan
+from shared.spoke.resource_ids import ResourceIds, name_of, same_id
 
 Document = dict[str, Any]
 

@@ -7,27 +7,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from shared.arm.ids import ResourceIds
 from shared.checks.findings import ERROR, Finding
 from shared.checks.hub import FIND_HUB
 from shared.checks.precedence import earlier_deployments
 from shared.errors import Failure
-from shared.gateway.capacity import flaws_of, no_place_left, places_of
-from shared.gateway.document import element_id, element_named
-from shared.gateway.priorities import (
+from shared.settings import Settings
+from shared.spoke.plan import SpokePlan
+from shared.spoke.records import RunRow
+from shared.spoke.resource_ids import ResourceIds
+from shared.writers.gateway.capacity import flaws_of, no_capacity_left, site_capacity
+from shared.writers.gateway.document import element_id, element_named
+from shared.writers.gateway.priorities import (
     ceiling_for,
-    foreign_rules,
     next_priority,
     no_priority_beside_others,
     no_priority_left,
     priority_of,
+    unmanaged_rules,
     with_all_numbered,
 )
-from shared.gateway.rows import SiteRow, names_of_ours
-from shared.gateway.sites import Frontend, frontend_of, host_conflict, names_of, site_of
-from shared.plan import SpokePlan
-from shared.settings import Settings
-from shared.tables.rows import RunRow
+from shared.writers.gateway.rows import SiteRow, names_of_ours
+from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, names_of, site_of
 
 Document = dict[str, Any]
 
@@ -65,7 +65,7 @@ def gateway_findings(
     else:
         asked.append(("gateway_capacity", _no_priority(plan, gateway, sites, frontend)))
         asked.append(("host_name", _host_taken(plan, settings, gateway, frontend)))
-    asked.append(("gateway_capacity", _no_place(plan, most or settings.agw_limit, gateway, sites, runs)))
+    asked.append(("gateway_capacity", _no_capacity(plan, most or settings.agw_limit, gateway, sites, runs)))
     found = [_finding(check, ids, failure) for check, failure in asked if failure is not None]
     return found + _names_taken(plan, gateway, sites)
 
@@ -80,21 +80,21 @@ def _others(plan: SpokePlan, sites: Iterable[SiteRow]) -> list[SiteRow]:
     return [row for row in sites if row.client != plan.client]
 
 
-def _no_place(
+def _no_capacity(
     plan: SpokePlan, most: int, gateway: Document, sites: Sequence[SiteRow], runs: Iterable[RunRow]
 ) -> Failure | None:
     """Sites that are there or asked for, and those that earlier deployments will ask for, leave no place."""
-    taken = {row.client for row in _others(plan, sites) if row.takes_a_place}
+    taken = {row.client for row in _others(plan, sites) if row.takes_capacity}
     taken |= {run.plan.client for run in earlier_deployments(plan, runs)} - {plan.client}
-    places = places_of(gateway, names_of_ours(sites), most)
-    return no_place_left(gateway, places, len(taken), most) if len(taken) >= places else None
+    places = site_capacity(gateway, names_of_ours(sites), most)
+    return no_capacity_left(gateway, places, len(taken), most) if len(taken) >= places else None
 
 
 def _no_priority(plan: SpokePlan, gateway: Document, sites: Sequence[SiteRow], frontend: Frontend) -> Failure | None:
     if any(row.client == plan.client and row.priority is not None for row in sites):
         return None
     numbered = with_all_numbered(gateway)
-    foreign = foreign_rules(numbered, names_of_ours(sites))
+    foreign = unmanaged_rules(numbered, names_of_ours(sites))
     if failure := no_priority_beside_others(gateway, foreign):
         return failure
     ceiling = ceiling_for(numbered, foreign, plan.host_name, frontend)

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-from shared.arm.ids import ResourceIds, name_of
 from shared.arm.reconcile import provisioning_state
 from shared.checks.findings import ERROR, Finding
 from shared.checks.precedence import earlier_deployments
-from shared.plan import SpokePlan
 from shared.settings import Settings
-from shared.tables.rows import RunRow
+from shared.spoke.plan import SpokePlan
+from shared.spoke.records import RunRow
+from shared.spoke.resource_ids import ResourceIds, name_of
 
 Document = dict[str, Any]
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from shared.arm.ids import ResourceIds, name_of
 from shared.checks.findings import ERROR, Finding
+from shared.spoke.resource_ids import ResourceIds, name_of
 
 Document = dict[str, Any]
 _LOCKS = "/providers/microsoft.authorization/locks/"

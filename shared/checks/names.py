@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from shared.arm.ids import ResourceIds, name_of, same_id, type_of
 from shared.arm.reconcile import made_by
 from shared.checks.findings import ERROR, Finding
-from shared.plan import SpokePlan
+from shared.spoke.plan import SpokePlan
+from shared.spoke.resource_ids import ResourceIds, name_of, same_id, type_of
 
 Document = dict[str, Any]
 

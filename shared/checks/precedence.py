@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from shared.plan import SpokePlan
-from shared.tables.rows import RunRow
+from shared.spoke.plan import SpokePlan
+from shared.spoke.records import RunRow
 
 
 def earlier_deployments(plan: SpokePlan, runs: Iterable[RunRow]) -> list[RunRow]:

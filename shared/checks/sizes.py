@@ -9,8 +9,8 @@ from typing import Any
 from shared.arm.reconcile import made_by
 from shared.checks.findings import ERROR, Finding
 from shared.checks.precedence import earlier_deployments
-from shared.plan import SpokePlan
-from shared.tables.rows import RunRow
+from shared.spoke.plan import SpokePlan
+from shared.spoke.records import RunRow
 
 Document = dict[str, Any]
 _NEAREST = 3

@@ -3,17 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.arm.ids import ResourceIds
 from shared.checks.sizes import Size
 from shared.errors import Failure
-from shared.gateway.rows import SiteRow
-from shared.tables.rows import RunRow
+from shared.spoke.records import RunRow
+from shared.spoke.resource_ids import ResourceIds
+from shared.writers.gateway.rows import SiteRow
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class AzureSnapshot:
     """Raw ARM documents and rows. A part that could not be read is named in `unread`, and no check judges it.
 
     outbound: the NAT gateway or route table of `SPOKE_OUTBOUND`.  resources: what the spoke group holds, as ARM lists

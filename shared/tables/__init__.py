@@ -1,1 +1,1 @@
-"""The records in Azure Table Storage."""
+"""Azure Table Storage: the client, records and reservations."""

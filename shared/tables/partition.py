@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from shared.settings import Settings
-from shared.tables.rows import SPOKES_TABLE
-from shared.tables.store import LOST_RACE, Changed, Write, match, table
+from shared.spoke.records import SPOKES_TABLE
+from shared.tables.client import LOST_RACE, ConcurrentUpdate, Write, match, table
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
@@ -64,4 +64,4 @@ class SpokesPartition:
             return
         operations = [("delete", row, match(row.metadata["etag"])) for row in rows]
         if not self.submit(operations, won=lambda: all(self.get(row["RowKey"]) is None for row in rows)):
-            raise Changed
+            raise ConcurrentUpdate

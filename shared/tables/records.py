@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.settings import current_settings
+from shared.spoke.records import SPOKES_TABLE, TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
+from shared.tables.client import ConcurrentUpdate, Write, match, table, write_together
 from shared.tables.partition import SpokesPartition
-from shared.tables.rows import SPOKES_TABLE, TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
-from shared.tables.store import Changed, Write, match, table, write_together
 from shared.task_hub import is_looked_after
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Records:
         if row is None:
             return
         if row.metadata["etag"] != run.etag:
-            raise Changed
+            raise ConcurrentUpdate
         steps = self._partition.range(f"step:{run.deployment_id}:", select=("PartitionKey", "RowKey"))
         self._partition.delete_together([row, *steps])
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from shared import naming
 from shared.clock import epoch_seconds, nonce, timestamp
 from shared.settings import Settings
+from shared.spoke import names as naming
+from shared.spoke.records import RunRow, SpokeRow, run_key
+from shared.tables.client import ConcurrentUpdate, match
 from shared.tables.partition import SpokesPartition
-from shared.tables.rows import RunRow, SpokeRow, run_key
-from shared.tables.store import Changed, match
 
 _STATUS = {"delete": "deleting", "rollback": "rolling_back"}
 
@@ -46,5 +46,5 @@ def begin_removal(spoke: SpokeRow, kind: str, settings: Settings, *, force: bool
         return row is not None and row.get("token") == token
 
     if not rows.submit(operations, won=is_written):
-        raise Changed
+        raise ConcurrentUpdate
     return run

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from shared import logs, naming
-from shared.addressing import highest_spoke_id
+from shared import logs
 from shared.clock import epoch_seconds, nonce, parse_timestamp, timestamp, utc_now
 from shared.errors import DeploymentException, ValidationException
-from shared.plan import SpokePlan
 from shared.settings import Settings, current_settings
-from shared.tables.partition import SpokesPartition
-from shared.tables.rows import (
+from shared.spoke import names as naming
+from shared.spoke.addresses import highest_spoke_id
+from shared.spoke.plan import SpokePlan
+from shared.spoke.records import (
     RunRow,
     SpokeRow,
     block_key,
@@ -35,7 +35,8 @@ from shared.tables.rows import (
     vm_key,
     vnet_key,
 )
-from shared.tables.store import Changed, match
+from shared.tables.client import ConcurrentUpdate, match
+from shared.tables.partition import SpokesPartition
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class IdempotencyKey:
 
 
 @dataclass(frozen=True)
-class Wish:
+class ReservationRequest:
     """What a caller asks for.
 
     spoke_id: None lets the table choose.  request: the body, for a retry.  plan_for: the plan for an id and a run.
@@ -89,18 +90,18 @@ class Reservation:
     repeated: tuple[str, str] | None = None
 
 
-def reserve(wish: Wish, settings: Settings) -> Reservation:
+def reserve(requested: ReservationRequest, settings: Settings) -> Reservation:
     """Takes everything that the spoke needs, or raises: 409 naming the row in the way or for a key whose spoke is gone,
     422 for a key with another body.
 
     `Changed` when a retry's spoke was retried or removed by somebody else meanwhile.
     """
-    return _Reserving(wish, settings).reserve()
+    return _Reserving(requested, settings).reserve()
 
 
-def preview(wish: Wish, settings: Settings) -> tuple[SpokePlan, list[dict[str, Any]]]:
+def preview(requested: ReservationRequest, settings: Settings) -> tuple[SpokePlan, list[dict[str, Any]]]:
     """The plan that `reserve` would make now, and everything that would be in its way; takes nothing."""
-    return _Reserving(wish, settings).preview()
+    return _Reserving(requested, settings).preview()
 
 
 def release(run: RunRow) -> None:
@@ -140,7 +141,7 @@ def forget_spoke(spoke: SpokeRow) -> None:
     if row is None:
         return
     if row["status"] != "failed" or row["deployment_id"] != spoke.deployment_id:
-        raise Changed
+        raise ConcurrentUpdate
     rows.delete_together([row])
 
 
@@ -149,7 +150,7 @@ def forget_expired_keys() -> None:
     rows = SpokesPartition(current_settings())
     for row in rows.range("key:", select=("PartitionKey", "RowKey", "expires_at")):
         if _has_expired(row):
-            with contextlib.suppress(Changed):  # used anew since it was read
+            with contextlib.suppress(ConcurrentUpdate):  # used anew since it was read
                 rows.delete_together([row])
 
 
@@ -175,8 +176,8 @@ class _Taken(Exception):  # noqa: N818 - somebody has what is wanted; becomes a 
 class _Reserving:
     """One POST's way to its rows."""
 
-    def __init__(self, wish: Wish, settings: Settings) -> None:
-        self.wish = wish
+    def __init__(self, requested: ReservationRequest, settings: Settings) -> None:
+        self.request = requested
         self.settings = settings
         self.rows = SpokesPartition(settings)
         self._expired_key: Any = None
@@ -211,9 +212,9 @@ class _Reserving:
                 return otherwise
 
         kept(self._row_to_replace, None)
-        spoke_id = self.wish.spoke_id if self.wish.spoke_id is not None else kept(lambda: self._free_id(0), 1)
+        spoke_id = self.request.spoke_id if self.request.spoke_id is not None else kept(lambda: self._free_id(0), 1)
         kept(lambda: self._free_slot(0), 0)
-        plan = self.wish.plan_for(spoke_id, "plan")
+        plan = self.request.plan_for(spoke_id, "plan")
         found = [(field, value, self.rows.get(key)) for key, field, value in _exclusive_keys(plan)]
         conflicts += [_in_use(field, value, row) for field, value, row in found if row is not None]
         return plan, [conflict.failure.public() for conflict in conflicts]
@@ -223,20 +224,20 @@ class _Reserving:
     def _try(self, attempt: int) -> Reservation | None:
         """One transaction. None when somebody else was faster and there is still something to choose."""
         replaced = self._row_to_replace()
-        spoke_id = self.wish.spoke_id if self.wish.spoke_id is not None else self._free_id(attempt)
-        if self.wish.spoke_id is None:
+        spoke_id = self.request.spoke_id if self.request.spoke_id is not None else self._free_id(attempt)
+        if self.request.spoke_id is None:
             replaced = self.rows.get(spoke_key(spoke_id))
             if replaced is not None and replaced["status"] != "failed":
                 return None
         slot = self._free_slot(attempt)
         token = nonce()
-        deployment_id = naming.deployment_id("deploy", self.wish.client, epoch_seconds(), nonce(4))
-        plan = self.wish.plan_for(spoke_id, deployment_id)
+        deployment_id = naming.deployment_id("deploy", self.request.client, epoch_seconds(), nonce(4))
+        plan = self.request.plan_for(spoke_id, deployment_id)
         operations = self._operations(plan, slot, token, replaced)
-        made = Reservation(deployment_id, spoke_id, self.wish.client_name)
+        made = Reservation(deployment_id, spoke_id, self.request.client_name)
         if self.rows.submit(operations, won=lambda: self._is_mine(plan, token)):
             with logs.context(deployment_id=deployment_id, spoke_id=spoke_id):
-                log.info("Spoke %d is reserved for %s", spoke_id, self.wish.client_name)
+                log.info("Spoke %d is reserved for %s", spoke_id, self.request.client_name)
             return made
         self._name_what_is_in_the_way(plan)
         return None
@@ -262,14 +263,14 @@ class _Reserving:
             plan.made_by,
             plan,
             slot,
-            self.wish.request,
+            self.request.request,
             created_at=now,
-            first_run=_first_run(self.wish.retry_of),
+            first_run=_first_run(self.request.retry_of),
         ).as_entity(self.settings.hub_key)
         operations: list[tuple[Any, ...]] = []
-        if self.wish.key is not None:
-            entity = self._row(self.wish.key.row_key, plan, token) | {
-                "fingerprint": self.wish.key.fingerprint,
+        if self.request.key is not None:
+            entity = self._row(self.request.key.row_key, plan, token) | {
+                "fingerprint": self.request.key.fingerprint,
                 "expires_at": timestamp(utc_now() + KEY_LIFE),
             }
             operations.append(_write(entity, over=self._expired_key))
@@ -300,14 +301,14 @@ class _Reserving:
 
         `Changed` when a retry's spoke isn't any more as it was read: whoever asked decides anew.
         """
-        if self.wish.spoke_id is None:
+        if self.request.spoke_id is None:
             return None
-        row = self.rows.get(spoke_key(self.wish.spoke_id))
-        before = self.wish.retry_of
+        row = self.rows.get(spoke_key(self.request.spoke_id))
+        before = self.request.retry_of
         if before is not None and (row is None or row["deployment_id"] != before.deployment_id):
-            raise Changed
+            raise ConcurrentUpdate
         if row is not None and row["status"] != "failed":
-            raise _Taken(_id_in_use(self.wish.spoke_id, row))
+            raise _Taken(_id_in_use(self.request.spoke_id, row))
         return row
 
     def _free_id(self, attempt: int) -> int:
@@ -322,13 +323,13 @@ class _Reserving:
             if block_key(f"{address}/{length}") in taken:
                 return False
             # Somebody may have chosen the very name that this number's VNet would get.
-            return "vnet_name" in self.wish.request or vnet_key(naming.vnet_name(number)) not in taken
+            return "vnet_name" in self.request.request or vnet_key(naming.vnet_name(number)) not in taken
 
         new = (number for number in range(1, highest + 1) if number not in rows and is_free(number))
-        chosen = next(new, None) if attempt == 0 else _by_name(self.wish.client, attempt, _first(new, 256))
+        chosen = next(new, None) if attempt == 0 else _by_name(self.request.client, attempt, _first(new, 256))
         if chosen is None:
             failed = [number for number in sorted(rows) if rows[number] == "failed" and is_free(number)]
-            chosen = _by_name(self.wish.client, attempt, failed)
+            chosen = _by_name(self.request.client, attempt, failed)
         if chosen is None:
             raise _Taken(
                 DeploymentException(
@@ -346,7 +347,7 @@ class _Reserving:
         """A place on the gateway. Racers look for theirs in different orders, so that few meet."""
         limit = places(self.settings)
         used = {int(row["RowKey"].partition(":")[2]) for row in self.rows.range("slot:", select=("RowKey",))}
-        chosen = _by_name(self.wish.client, attempt, free_slots(used, limit))
+        chosen = _by_name(self.request.client, attempt, free_slots(used, limit))
         if chosen is None:
             raise _Taken(
                 DeploymentException(
@@ -363,13 +364,13 @@ class _Reserving:
 
     def _repeated(self) -> Reservation | None:
         """The reservation that an earlier request with this key made; 422 when its body was another one."""
-        if self.wish.key is None:
+        if self.request.key is None:
             return None
-        row = self.rows.get(self.wish.key.row_key)
+        row = self.rows.get(self.request.key.row_key)
         self._expired_key = row if row is not None and _has_expired(row) else None
         if row is None or self._expired_key is not None:
             return None
-        if row["fingerprint"] != self.wish.key.fingerprint:
+        if row["fingerprint"] != self.request.key.fingerprint:
             raise ValidationException(
                 "This Idempotency-Key was used with another body.",
                 code="IdempotencyKeyReused",
@@ -396,11 +397,11 @@ class _Reserving:
 
     def _name_what_is_in_the_way(self, plan: SpokePlan) -> None:
         """Raises when no other try could work; returns when an id or a place was lost and others may be free."""
-        if self.wish.spoke_id is not None:
+        if self.request.spoke_id is not None:
             self._row_to_replace()
-        follow_from_the_id = {"address_prefix", "vnet_name"} - self.wish.request.keys()
+        follow_from_the_id = {"address_prefix", "vnet_name"} - self.request.request.keys()
         for key, field, value in _exclusive_keys(plan):
-            if self.wish.spoke_id is None and field in follow_from_the_id:
+            if self.request.spoke_id is None and field in follow_from_the_id:
                 continue
             row = self.rows.get(key)
             if row is not None:
@@ -409,9 +410,9 @@ class _Reserving:
 
 def places(settings: Settings) -> int:
     """How many sites the gateway holds, as far as anybody has looked; before that, all but the hub's default one."""
-    from shared.tables.sites import places_seen
+    from shared.writers.gateway.table import capacity_seen
 
-    seen = places_seen()
+    seen = capacity_seen()
     return settings.agw_limit - 1 if seen is None else seen
 
 

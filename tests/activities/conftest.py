@@ -10,9 +10,9 @@ import pytest
 from local.processes import free_port, running
 from local.recipes import app_settings, azure_recipe, azurite_recipe, tables_connection_string
 from shared.settings import Settings, current_settings
-from shared.tables import store
-from tests.activities.far_side import LocalAzure
-from tests.activities.writers import World
+from shared.tables import client as store
+from tests.activities.azure_stand_in import LocalAzure
+from tests.activities.writers import WriterHarness
 from tests.app import forget_app
 
 FRESH_TIME_SCALE = 0.0
@@ -79,14 +79,14 @@ def settings(
 
 
 @pytest.fixture
-def world(azure: LocalAzure, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> World:
+def harness(azure: LocalAzure, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> WriterHarness:
     """The writers of gateway and hub, with the waits that their tests count in."""
     monkeypatch.setenv("AGW_GATHER_SECONDS", "2")
     monkeypatch.setenv("WRITER_POLL_SECONDS", "1")
     monkeypatch.setenv("RETRY_FIRST_SECONDS", "5")
     monkeypatch.setenv("RETRY_MAX_SECONDS", "60")
     forget_app()
-    return World(azure, monkeypatch)
+    return WriterHarness(azure, monkeypatch)
 
 
 def _trusting(ca: str) -> "object":

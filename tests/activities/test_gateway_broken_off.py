@@ -6,35 +6,35 @@ import pytest
 
 from activities import gateway_writer
 from shared.arm.client import Arm
-from shared.gateway.rows import RUNNING
-from shared.gateway.writer import gateway_writer_input
-from shared.outcomes import Done, Pending
+from shared.saga.outcomes import Done, Pending
 from shared.settings import current_settings
-from shared.tables.sites import gateway_sites
-from tests.activities.writers import GATEWAY, KilledError, World, kill_at
+from shared.writers.gateway.rows import RUNNING
+from shared.writers.gateway.table import gateway_sites
+from shared.writers.gateway.timing import gateway_writer_input
+from tests.activities.writers import GATEWAY, KilledError, WriterHarness, kill_at
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("victim", range(14))
 def test_a_writer_that_is_killed_anywhere_goes_on(
-    world: World, monkeypatch: pytest.MonkeyPatch, victim: int, after: bool
+    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, victim: int, after: bool
 ) -> None:
-    world.want_site(1)
-    run, _ = world.want_site(2)
-    effects = kill_at(victim, world, monkeypatch, after=after)
-    world.write_gateway()
+    harness.want_site(1)
+    run, _ = harness.want_site(2)
+    effects = kill_at(victim, harness, monkeypatch, after=after)
+    harness.write_gateway()
     assert next(effects) > victim, "nobody was killed"
-    assert world.reaches(1)
-    assert world.reaches(2)
-    assert len([each for each in world.gateway_puts() if each["status"] < 400]) == 1
-    assert isinstance(world.step(run, "update_agw", private_ip="10.11.2.4"), Done)
+    assert harness.reaches(1)
+    assert harness.reaches(2)
+    assert len([each for each in harness.gateway_puts() if each["status"] < 400]) == 1
+    assert isinstance(harness.step(run, "update_agw", private_ip="10.11.2.4"), Done)
 
 
 def test_a_writer_killed_before_it_mends_its_own_failure_knows_it_for_its_own(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.azure.fault(method="PUT", path=GATEWAY, mode="fail_operation", code="Odd", message="client-1-pool: no.")
-    world.want_site(1)
+    harness.azure.fault(method="PUT", path=GATEWAY, mode="fail_operation", code="Odd", message="client-1-pool: no.")
+    harness.want_site(1)
     put, puts = Arm.put, iter(range(9))
 
     def killed(self: Arm, *args: Any, **more: Any) -> Any:
@@ -43,62 +43,64 @@ def test_a_writer_killed_before_it_mends_its_own_failure_knows_it_for_its_own(
         return put(self, *args, **more)
 
     monkeypatch.setattr(Arm, "put", killed)
-    call = world.call
+    call = harness.call
 
     def surviving(name: str, payload: dict[str, Any]) -> dict[str, Any]:
         try:
             return call(name, payload)
         except KilledError:
-            world.want_site(2)
+            harness.want_site(2)
             return call(name, payload)
 
-    monkeypatch.setattr(world, "call", surviving)
-    world.write_gateway()
-    assert world.reached([1, 2]) == [2]
-    site = world.site(1)
+    monkeypatch.setattr(harness, "call", surviving)
+    harness.write_gateway()
+    assert harness.reached([1, 2]) == [2]
+    site = harness.site(1)
     assert site is not None
     assert site.error is not None
     assert site.error.code == "Odd"
 
 
-def test_a_round_that_runs_twice_writes_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.want_site(1)
-    call = world.call
-    monkeypatch.setattr(world, "call", lambda name, payload: call(name, payload) and call(name, payload))
-    world.write_gateway()
-    assert world.reaches(1)
-    assert len(world.gateway_puts()) == 1
+def test_a_round_that_runs_twice_writes_once(harness: WriterHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.want_site(1)
+    call = harness.call
+    monkeypatch.setattr(harness, "call", lambda name, payload: call(name, payload) and call(name, payload))
+    harness.write_gateway()
+    assert harness.reaches(1)
+    assert len(harness.gateway_puts()) == 1
 
 
-def test_two_writers_at_once_are_kept_apart_by_the_fence(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_writers_at_once_are_kept_apart_by_the_fence(
+    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second comes between the first one's decision and its fence."""
-    world.want_site(1)
-    send, nested = gateway_writer._Look._send, iter([True])
+    harness.want_site(1)
+    send, nested = gateway_writer._Pass._send, iter([True])
 
     def slow(look: Any, *decided: Any) -> Any:
         if next(nested, False):
-            world.write_gateway()
+            harness.write_gateway()
         return send(look, *decided)
 
-    monkeypatch.setattr(gateway_writer._Look, "_send", slow)
-    world.write_gateway()
-    assert world.reaches(1)
-    assert len(world.gateway_puts()) == 1
+    monkeypatch.setattr(gateway_writer._Pass, "_send", slow)
+    harness.write_gateway()
+    assert harness.reaches(1)
+    assert len(harness.gateway_puts()) == 1
 
 
 def test_a_writer_that_slept_after_a_mark_does_not_take_up_another_ones_fence(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between its mark and its next look at the rows another writer has come, fenced, and sent its PUT."""
-    world.want_site(1)
-    world.pass_time(60)
+    harness.want_site(1)
+    harness.pass_time(60)
     sites, given = type(gateway_sites()), gateway_writer_input(current_settings())
     mark, nested = sites.mark, iter([True])
 
     def slow(self: Any, *args: Any) -> Any:
         marked = mark(self, *args)
         if args[1] and next(nested, False):
-            world.pass_time(100)
+            harness.pass_time(100)
             assert gateway_writer.gateway_round(given)["state"]["operation"]
         return marked
 
@@ -106,76 +108,78 @@ def test_a_writer_that_slept_after_a_mark_does_not_take_up_another_ones_fence(
     gateway_writer.gateway_round(given)
     writer, _ = gateway_sites().everything()
     assert writer.phase == RUNNING, "the PUT of the other one is still known"
-    world.write_gateway()
-    assert world.reaches(1)
-    assert [each["status"] for each in world.gateway_puts()] == [200]
+    harness.write_gateway()
+    assert harness.reaches(1)
+    assert [each["status"] for each in harness.gateway_puts()] == [200]
 
 
 def test_a_look_that_fails_before_the_put_keeps_nobody_waiting_for_an_answer(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.want_site(1)
-    mark, once = gateway_writer._Look._mark, iter([True])
+    harness.want_site(1)
+    mark, once = gateway_writer._Pass._mark, iter([True])
 
     def failing(look: Any, writer: Any, *rows: Any) -> None:
         mark(look, writer, *rows)
         if writer.phase == "sending" and next(once, False):
-            world.azure.fault(method="GET", path=GATEWAY, mode="refuse", status=500)
+            harness.azure.fault(method="GET", path=GATEWAY, mode="refuse", status=500)
 
-    monkeypatch.setattr(gateway_writer._Look, "_mark", failing)
-    began = world.now.moment
-    world.write_gateway()
-    assert world.reaches(1)
-    assert (world.now.moment - began).total_seconds() < 70, "an unanswered PUT is waited for 80 s"
+    monkeypatch.setattr(gateway_writer._Pass, "_mark", failing)
+    began = harness.now.moment
+    harness.write_gateway()
+    assert harness.reaches(1)
+    assert (harness.now.moment - began).total_seconds() < 70, "an unanswered PUT is waited for 80 s"
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_throttled_put_waits_as_long_as_it_is_told(world: World, status: int) -> None:
-    world.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=status, code="ServerBusy", retry_after=17)
-    world.want_site(1)
-    began = world.now.moment
-    world.write_gateway()
-    assert world.reaches(1)
-    assert (world.now.moment - began).total_seconds() > 17
+def test_a_throttled_put_waits_as_long_as_it_is_told(harness: WriterHarness, status: int) -> None:
+    harness.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=status, code="ServerBusy", retry_after=17)
+    harness.want_site(1)
+    began = harness.now.moment
+    harness.write_gateway()
+    assert harness.reaches(1)
+    assert (harness.now.moment - began).total_seconds() > 17
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", GATEWAY, 403), ("GET", "/operations/", 500), ("PUT", GATEWAY, 429), ("PUT", GATEWAY, 500)],
 )
-def test_who_waits_is_told_what_the_writer_waits_for(world: World, method: str, path: str, status: int) -> None:
-    run, _ = world.want_site(1)
-    world.azure.fault(method=method, path=path, times=4, mode="refuse", status=status, message="Not before noon.")
+def test_who_waits_is_told_what_the_writer_waits_for(
+    harness: WriterHarness, method: str, path: str, status: int
+) -> None:
+    run, _ = harness.want_site(1)
+    harness.azure.fault(method=method, path=path, times=4, mode="refuse", status=status, message="Not before noon.")
     reasons = []
 
     def ask(name: str) -> None:
-        outcome = world.step(run, "update_agw", private_ip="10.11.1.4")
+        outcome = harness.step(run, "update_agw", private_ip="10.11.1.4")
         reasons.append(outcome.reason if isinstance(outcome, Pending) else "")
 
-    world.before_call = ask
-    world.write_gateway()
+    harness.before_call = ask
+    harness.write_gateway()
     assert any("Not before noon." in reason for reason in reasons)
-    assert world.reaches(1)
+    assert harness.reaches(1)
     assert gateway_sites().everything()[0].setback == ""
 
 
 @pytest.mark.parametrize("mode", ["drop_reply", "refuse"])
-def test_a_put_without_an_answer_is_never_doubled(world: World, mode: str) -> None:
+def test_a_put_without_an_answer_is_never_doubled(harness: WriterHarness, mode: str) -> None:
     if mode == "drop_reply":
-        world.azure.fault(method="PUT", path=GATEWAY, mode="drop_reply")
+        harness.azure.fault(method="PUT", path=GATEWAY, mode="drop_reply")
     else:
-        world.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=502, code="BadGateway")
-    world.want_site(1)
-    world.write_gateway()
-    assert world.reaches(1)
-    accepted = [each for each in world.gateway_puts() if each["status"] in (200, 201)]
+        harness.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=502, code="BadGateway")
+    harness.want_site(1)
+    harness.write_gateway()
+    assert harness.reaches(1)
+    accepted = [each for each in harness.gateway_puts() if each["status"] in (200, 201)]
     assert len(accepted) == 1
 
 
-def test_a_table_that_is_busy_only_delays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_is_busy_only_delays(harness: WriterHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     from azure.core.exceptions import ServiceResponseError
 
-    world.want_site(1)
+    harness.want_site(1)
     sites = type(gateway_sites())
     mark, everything, number = sites.mark, sites.everything, iter(range(10_000))
 
@@ -189,6 +193,6 @@ def test_a_table_that_is_busy_only_delays(world: World, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(sites, "mark", flaky(mark))
     monkeypatch.setattr(sites, "everything", flaky(everything))
-    world.write_gateway()
-    assert world.reaches(1)
-    assert len([each for each in world.gateway_puts() if each["status"] < 400]) == 1
+    harness.write_gateway()
+    assert harness.reaches(1)
+    assert len([each for each in harness.gateway_puts() if each["status"] < 400]) == 1

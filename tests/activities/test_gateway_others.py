@@ -8,195 +8,197 @@ import pytest
 from activities import gateway_writer, validate
 from activities.runs import list_left_behind
 from shared.arm.client import Arm, arm
-from shared.gateway.sites import names_of
-from shared.outcomes import Done, Failed
+from shared.saga.outcomes import Done, Failed
 from shared.settings import current_settings
-from shared.tables.rows import GATEWAY_SITES_TABLE
-from shared.tables.store import table
-from tests.activities.far_side import call_of
-from tests.activities.writers import GATEWAY, KilledError, World, as_sent, code_of, site_row
+from shared.spoke.records import GATEWAY_SITES_TABLE
+from shared.tables.client import table
+from shared.writers.gateway.sites import names_of
+from tests.activities.azure_stand_in import call_of
+from tests.activities.writers import GATEWAY, KilledError, WriterHarness, as_sent, code_of, site_row
 
 
-def test_nobody_puts_onto_a_running_operation(world: World) -> None:
-    body = as_sent(world.gateway())
+def test_nobody_puts_onto_a_running_operation(harness: WriterHarness) -> None:
+    body = as_sent(harness.gateway())
     body["tags"] = {"by": "somebody else"}
-    arm().put(world.gateway_id, body)
-    world.want_site(1)
-    world.write_gateway()
-    assert world.gateway()["tags"] == {"by": "somebody else"}
-    assert world.reaches(1)
-    assert all(each["status"] < 400 for each in world.gateway_puts())
-    assert len(world.gateway_puts()) == 2
+    arm().put(harness.gateway_id, body)
+    harness.want_site(1)
+    harness.write_gateway()
+    assert harness.gateway()["tags"] == {"by": "somebody else"}
+    assert harness.reaches(1)
+    assert all(each["status"] < 400 for each in harness.gateway_puts())
+    assert len(harness.gateway_puts()) == 2
 
 
 def test_another_writers_put_over_ours_is_seen_and_ours_is_sent_again(
-    world: World, caplog: pytest.LogCaptureFixture
+    harness: WriterHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("WARNING", logger="activities")
-    world.want_site(1)
-    theirs = as_sent(world.gateway()) | {"tags": {"by": "them"}}
+    harness.want_site(1)
+    theirs = as_sent(harness.gateway()) | {"tags": {"by": "them"}}
     once = iter([True])
 
     def meddle(name: str) -> None:
         if name == "poll_gateway" and next(once, False):
-            arm().put(world.gateway_id, theirs)
+            arm().put(harness.gateway_id, theirs)
 
-    world.before_call = meddle
-    world.write_gateway()
-    assert world.reaches(1)
-    assert world.gateway()["tags"] == {"by": "them"}
+    harness.before_call = meddle
+    harness.write_gateway()
+    assert harness.reaches(1)
+    assert harness.gateway()["tags"] == {"by": "them"}
     assert "foreign change" in caplog.text
     assert "tags" in caplog.text
-    site = world.site(1)
+    site = harness.site(1)
     assert site is not None
     assert site.is_applied
 
 
-def test_a_write_between_our_look_and_our_put_begins_a_new_round(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.want_site(1)
-    theirs = as_sent(world.gateway()) | {"tags": {"by": "them"}}
-    mark, once = gateway_writer._Look._mark, iter([True])
+def test_a_write_between_our_look_and_our_put_begins_a_new_round(
+    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.want_site(1)
+    theirs = as_sent(harness.gateway()) | {"tags": {"by": "them"}}
+    mark, once = gateway_writer._Pass._mark, iter([True])
 
     def meddling(look: Any, writer: Any, *rows: Any) -> None:
         mark(look, writer, *rows)
         if writer.phase == "sending" and next(once, False):
-            arm().put(world.gateway_id, theirs)
+            arm().put(harness.gateway_id, theirs)
 
-    monkeypatch.setattr(gateway_writer._Look, "_mark", meddling)
-    world.write_gateway()
-    assert world.reaches(1)
-    assert world.gateway()["tags"] == {"by": "them"}
-    assert [each["status"] for each in world.gateway_puts()] == [200, 200]
+    monkeypatch.setattr(gateway_writer._Pass, "_mark", meddling)
+    harness.write_gateway()
+    assert harness.reaches(1)
+    assert harness.gateway()["tags"] == {"by": "them"}
+    assert [each["status"] for each in harness.gateway_puts()] == [200, 200]
 
 
-def test_foreign_elements_of_the_same_name_are_left_alone_also_by_the_undo(world: World) -> None:
-    document = world.gateway()
+def test_foreign_elements_of_the_same_name_are_left_alone_also_by_the_undo(harness: WriterHarness) -> None:
+    document = harness.gateway()
     document["properties"]["backendAddressPools"].append({"name": "client-1-pool", "properties": {}})
-    world.azure.plant(document)
-    run, _ = world.want_site(1)
-    world.want_site(2)
-    world.write_gateway()
-    assert code_of(world.step(run, "update_agw", private_ip="10.11.1.4")) == "GatewayNameTaken"
-    run = world.set_status(run, "rolling_back")
-    world.step(run, "remove_from_agw")
-    world.write_gateway()
-    assert isinstance(world.step(run, "remove_from_agw"), Done)
-    assert "client-1-pool" in str(world.gateway())
-    assert world.reaches(2)
+    harness.azure.plant(document)
+    run, _ = harness.want_site(1)
+    harness.want_site(2)
+    harness.write_gateway()
+    assert code_of(harness.step(run, "update_agw", private_ip="10.11.1.4")) == "GatewayNameTaken"
+    run = harness.set_status(run, "rolling_back")
+    harness.step(run, "remove_from_agw")
+    harness.write_gateway()
+    assert isinstance(harness.step(run, "remove_from_agw"), Done)
+    assert "client-1-pool" in str(harness.gateway())
+    assert harness.reaches(2)
 
 
 @pytest.mark.parametrize("how", ["our look sees it", "ARM sees it", "the host is killed"])
 def test_a_pool_of_the_same_name_that_comes_right_before_our_put_stays(
-    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    document = as_sent(world.gateway())
+    document = as_sent(harness.gateway())
     theirs = {"name": "Client-1-Pool", "properties": {"backendAddresses": [{"ipAddress": "192.0.2.7"}]}}
     document["properties"]["backendAddressPools"].append(theirs)
-    mark, once = gateway_writer._Look._mark, iter([True])
+    mark, once = gateway_writer._Pass._mark, iter([True])
 
     def meddling(look: Any, writer: Any, *rows: Any) -> None:
         mark(look, writer, *rows)
         if writer.phase == "sending" and next(once, False):
             if how == "ARM sees it":
-                world.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=412, code="PreconditionFailed")
+                harness.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=412, code="PreconditionFailed")
                 monkeypatch.setattr(Arm, "put", after_planting(Arm.put))
                 return
-            world.azure.plant(document)
+            harness.azure.plant(document)
             if how == "the host is killed":
                 raise KilledError
 
     def after_planting(put: Any) -> Any:
         def planted_first(*args: Any, **more: Any) -> Any:
-            world.azure.plant(document)
+            harness.azure.plant(document)
             return put(*args, **more)
 
         return planted_first
 
-    monkeypatch.setattr(gateway_writer._Look, "_mark", meddling)
-    run, _ = world.want_site(1)
+    monkeypatch.setattr(gateway_writer._Pass, "_mark", meddling)
+    run, _ = harness.want_site(1)
     with suppress(KilledError):
-        world.write_gateway()
-    world.write_gateway()
-    assert code_of(world.step(run, "update_agw", private_ip="10.11.1.4")) == "GatewayNameTaken"
-    run = world.set_status(run, "rolling_back")
-    world.step(run, "remove_from_agw")
-    world.write_gateway()
-    assert isinstance(world.step(run, "remove_from_agw"), Done)
-    pools = {pool["name"]: pool["properties"] for pool in world.gateway()["properties"]["backendAddressPools"]}
+        harness.write_gateway()
+    harness.write_gateway()
+    assert code_of(harness.step(run, "update_agw", private_ip="10.11.1.4")) == "GatewayNameTaken"
+    run = harness.set_status(run, "rolling_back")
+    harness.step(run, "remove_from_agw")
+    harness.write_gateway()
+    assert isinstance(harness.step(run, "remove_from_agw"), Done)
+    pools = {pool["name"]: pool["properties"] for pool in harness.gateway()["properties"]["backendAddressPools"]}
     assert pools["Client-1-Pool"]["backendAddresses"] == [{"ipAddress": "192.0.2.7"}]
     assert "client-1-pool" not in pools
 
 
-def test_what_somebody_removed_is_put_back_by_the_next_start(world: World) -> None:
-    before = as_sent(world.gateway())
-    world.want_site(1)
-    world.write_gateway()
-    arm().put(world.gateway_id, before)
-    world.pass_time(60)
-    assert not world.reaches(1)
-    world.write_gateway()
-    assert world.reaches(1)
-    puts = len(world.gateway_puts())
-    world.write_gateway()
-    assert len(world.gateway_puts()) == puts, "nothing differs, nothing is put"
+def test_what_somebody_removed_is_put_back_by_the_next_start(harness: WriterHarness) -> None:
+    before = as_sent(harness.gateway())
+    harness.want_site(1)
+    harness.write_gateway()
+    arm().put(harness.gateway_id, before)
+    harness.pass_time(60)
+    assert not harness.reaches(1)
+    harness.write_gateway()
+    assert harness.reaches(1)
+    puts = len(harness.gateway_puts())
+    harness.write_gateway()
+    assert len(harness.gateway_puts()) == puts, "nothing differs, nothing is put"
 
 
-def test_a_removed_site_that_a_stale_document_brings_back_is_removed_again(world: World) -> None:
-    world.want_sites([1, 2])
-    world.write_gateway()
-    stale = as_sent(world.gateway())
-    world.forget_sites([1])
-    world.write_gateway()
-    assert world.site(1) is None
-    arm().put(world.gateway_id, stale)
-    world.pass_time(60)
-    assert world.reaches(1)
-    world.write_gateway()
-    assert world.reached([1, 2]) == [2]
-    assert "client-1-" not in str(world.gateway())
+def test_a_removed_site_that_a_stale_document_brings_back_is_removed_again(harness: WriterHarness) -> None:
+    harness.want_sites([1, 2])
+    harness.write_gateway()
+    stale = as_sent(harness.gateway())
+    harness.forget_sites([1])
+    harness.write_gateway()
+    assert harness.site(1) is None
+    arm().put(harness.gateway_id, stale)
+    harness.pass_time(60)
+    assert harness.reaches(1)
+    harness.write_gateway()
+    assert harness.reached([1, 2]) == [2]
+    assert "client-1-" not in str(harness.gateway())
 
 
 def test_a_site_whose_host_somebody_took_keeps_nobody_else_from_the_gateway(
-    world: World, caplog: pytest.LogCaptureFixture
+    harness: WriterHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.want_site(1)
-    world.write_gateway()
-    document = as_sent(world.gateway())
+    harness.want_site(1)
+    harness.write_gateway()
+    document = as_sent(harness.gateway())
     for collection in ("httpListeners", "requestRoutingRules"):
         [own] = [each for each in document["properties"][collection] if each["name"].startswith("client-1-")]
         own["name"] = f"their-{own['name']}"
         own.pop("id")
     [rule] = [each for each in document["properties"]["requestRoutingRules"] if each["name"].startswith("their-")]
-    rule["properties"]["httpListener"] = {"id": f"{world.gateway_id}/httpListeners/their-client-1-listener"}
-    arm().put(world.gateway_id, document)
-    world.pass_time(60)
-    world.want_site(2)
-    world.write_gateway()
-    assert world.reaches(2)
-    site = world.site(1)
+    rule["properties"]["httpListener"] = {"id": f"{harness.gateway_id}/httpListeners/their-client-1-listener"}
+    arm().put(harness.gateway_id, document)
+    harness.pass_time(60)
+    harness.want_site(2)
+    harness.write_gateway()
+    assert harness.reaches(2)
+    site = harness.site(1)
     assert site is not None
     assert site.is_applied, "nobody is told that it failed: it was there, and is what somebody wanted otherwise"
     assert "The site of client-1 is gone from the gateway and can't be put back" in caplog.text
 
 
-def test_a_change_of_somebody_else_that_failed_after_ours_is_not_taken_for_ours(world: World) -> None:
-    world.want_site(1)
+def test_a_change_of_somebody_else_that_failed_after_ours_is_not_taken_for_ours(harness: WriterHarness) -> None:
+    harness.want_site(1)
     once = iter([True])
 
     def fail(name: str) -> None:
-        if name == "gateway_round" and world.reaches(1) and next(once, False):
-            document = world.gateway()
+        if name == "gateway_round" and harness.reaches(1) and next(once, False):
+            document = harness.gateway()
             document["properties"]["provisioningState"] = "Failed"
-            world.azure.plant(document)
-            world.want_site(2)
+            harness.azure.plant(document)
+            harness.want_site(2)
 
-    world.before_call = fail
-    world.write_gateway()
-    site = world.site(2)
+    harness.before_call = fail
+    harness.write_gateway()
+    site = harness.site(2)
     assert site is not None
     assert site.error is not None
     assert site.error.code == "GatewayFailed"
-    assert len(world.gateway_puts()) == 1
+    assert len(harness.gateway_puts()) == 1
 
 
 # What somebody may do to the row of a site with a table editor.
@@ -214,35 +216,35 @@ BY_HAND: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("change", BY_HAND.values(), ids=BY_HAND)
 def test_a_row_that_somebody_wrote_by_hand_is_named_to_its_client_and_stops_nobody_else(
-    world: World, change: dict[str, Any], caplog: pytest.LogCaptureFixture
+    harness: WriterHarness, change: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.want_site(1)
-    run = world.run(2)
+    harness.want_site(1)
+    run = harness.run(2)
     row = site_row(2).as_entity(current_settings().gateway_key)
     table(GATEWAY_SITES_TABLE).create_entity(
         row | change if change else {name: row[name] for name in ("PartitionKey", "RowKey")}
     )
-    world.write_gateway()
-    assert world.reached([1, 2]) == [1]
+    harness.write_gateway()
+    assert harness.reached([1, 2]) == [1]
     assert "The row site:client-2 of the table GatewaySites" in caplog.text
-    outcome = world.step(run, "update_agw", private_ip="10.11.2.4")
+    outcome = harness.step(run, "update_agw", private_ip="10.11.2.4")
     assert code_of(outcome) == "MalformedRow"
     assert isinstance(outcome, Failed)
     assert (outcome.failure.error, outcome.failure.details["row_key"]) == ("StorageException", "site:client-2")
     checked = validate.validate_config(call_of(run, "validate_config"))
     assert checked["failure"]["code"] == "MalformedRow"
-    assert validate.validate_config(call_of(world.run(3), "validate_config"))["outcome"] == "done"
-    run = world.set_status(run, "rolling_back")
+    assert validate.validate_config(call_of(harness.run(3), "validate_config"))["outcome"] == "done"
+    run = harness.set_status(run, "rolling_back")
     left = list_left_behind(call_of(run, "list_left_behind", undos={"remove_from_agw": "why", "delete_nsg": "why"}))
     assert [each["resource"] for each in left["result"]["left_behind"]] == [
-        f"{world.gateway_id}/{kind}/{name}" for kind, name in names_of(run.plan).by_collection().items()
+        f"{harness.gateway_id}/{kind}/{name}" for kind, name in names_of(run.plan).by_collection().items()
     ]
 
 
-def test_foreign_configuration_is_the_same_after_200_changes(world: World) -> None:
+def test_foreign_configuration_is_the_same_after_200_changes(harness: WriterHarness) -> None:
     """All that a gateway can have beside ours, with properties that no model knows, and in its own order."""
-    document = as_sent(world.gateway())
-    properties, own = document["properties"], f"{world.gateway_id}"
+    document = as_sent(harness.gateway())
+    properties, own = document["properties"], f"{harness.gateway_id}"
     document["tags"] = {"z": "1", "a": "2"}
     document["zones"] = ["3", "1"]
     document["futureTop"] = {"b": [1, {"deep": None}], "a": 1.5}
@@ -293,16 +295,16 @@ def test_foreign_configuration_is_the_same_after_200_changes(world: World) -> No
         "urlPathMap": {"id": f"{own}/urlPathMaps/map"},
     }
     properties["requestRoutingRules"].insert(0, {"name": "zz", "properties": rule})
-    arm().put(world.gateway_id, document)
-    world.pass_time(60)
-    before = world.gateway()
+    arm().put(harness.gateway_id, document)
+    harness.pass_time(60)
+    before = harness.gateway()
     for _ in range(5):
-        world.want_sites(range(1, 21))
-        world.write_gateway()
-        assert world.reached(range(1, 21)) == list(range(1, 21))
-        world.forget_sites(range(1, 21))
-        world.write_gateway()
-    assert without_stamps(world.gateway()) == without_stamps(before)
+        harness.want_sites(range(1, 21))
+        harness.write_gateway()
+        assert harness.reached(range(1, 21)) == list(range(1, 21))
+        harness.forget_sites(range(1, 21))
+        harness.write_gateway()
+    assert without_stamps(harness.gateway()) == without_stamps(before)
 
 
 def without_stamps(value: Any) -> Any:

@@ -6,10 +6,10 @@ import pytest
 
 from shared.arm.client import arm
 from shared.arm.failures import ArmError
-from shared.checks.obstacles import obstacles_to_delete
-from shared.plan import our_tags
+from shared.recovery.blockers import blockers_of_delete
 from shared.settings import Settings
-from tests.activities.far_side import LocalAzure, a_plan
+from shared.spoke.plan import our_tags
+from tests.activities.azure_stand_in import LocalAzure, a_plan
 
 PLAN = a_plan(3)
 
@@ -74,17 +74,17 @@ def plant_nic(azure: LocalAzure, name: str, tags: dict[str, str] | None = None) 
 
 
 def found() -> list[tuple[str, str]]:
-    return [(obstacle["kind"], obstacle["resource"].lower()) for obstacle in obstacles_to_delete(PLAN)]
+    return [(obstacle["kind"], obstacle["resource"].lower()) for obstacle in blockers_of_delete(PLAN)]
 
 
 def test_a_spoke_that_is_gone_has_no_obstacles(settings: Settings) -> None:
-    assert obstacles_to_delete(PLAN) == []
+    assert blockers_of_delete(PLAN) == []
 
 
 def test_the_spokes_own_nic_and_peering_are_no_obstacles(settings: Settings, azure: LocalAzure) -> None:
     plant_spoke(azure)
     plant_nic(azure, PLAN.nic_name, our_tags(PLAN))
-    assert obstacles_to_delete(PLAN) == []
+    assert blockers_of_delete(PLAN) == []
     assert {request["method"] for request in azure.requests()} == {"GET"}
 
 
@@ -92,14 +92,14 @@ def test_a_clients_own_nic_is_named(settings: Settings, azure: LocalAzure) -> No
     plant_spoke(azure)
     nic = plant_nic(azure, "clients-own")
     assert found() == [("network interface", nic.lower())]
-    (obstacle,) = obstacles_to_delete(PLAN)
+    (obstacle,) = blockers_of_delete(PLAN)
     assert obstacle["message"] == f"The network interface clients-own is in the subnet {PLAN.web_subnet_name}"
 
 
 def test_a_vnet_of_somebody_else_holds_nothing_back(settings: Settings, azure: LocalAzure) -> None:
     plant_spoke(azure, tags={})
     plant_nic(azure, "clients-own")
-    assert obstacles_to_delete(PLAN) == []
+    assert blockers_of_delete(PLAN) == []
 
 
 @pytest.mark.parametrize(("level", "target"), [("ReadOnly", "vnet"), ("CanNotDelete", "vm"), ("CanNotDelete", "group")])
@@ -107,10 +107,10 @@ def test_locks_on_the_spoke_or_above_are_named(settings: Settings, azure: LocalA
     ids = arm().ids
     scope = {"vnet": ids.vnet(PLAN.vnet_name), "vm": ids.vm(PLAN.vm_name), "group": ids.spoke_group}[target]
     azure.lock(scope, level)
-    assert obstacles_to_delete(PLAN) == []
+    assert blockers_of_delete(PLAN) == []
     plant_spoke(azure)
     plant(azure, ids.vm(PLAN.vm_name))
-    (obstacle,) = obstacles_to_delete(PLAN)
+    (obstacle,) = blockers_of_delete(PLAN)
     assert obstacle["kind"] == "lock"
     assert level in obstacle["message"]
 
@@ -124,7 +124,7 @@ def test_a_lock_on_a_vm_whose_vnet_is_gone_is_named(settings: Settings, azure: L
     vm_id = arm().ids.vm(PLAN.vm_name)
     plant(azure, vm_id)
     azure.lock(vm_id, "CanNotDelete")
-    (obstacle,) = obstacles_to_delete(PLAN)
+    (obstacle,) = blockers_of_delete(PLAN)
     assert (obstacle["kind"], "vm-3" in obstacle["message"]) == ("lock", True)
 
 
@@ -133,19 +133,19 @@ def test_a_lock_on_what_is_left_alone_is_named(settings: Settings, azure: LocalA
     azure.lock(nsg_id, "CanNotDelete")
     azure.lock(arm().ids.vm(PLAN.vm_name), "CanNotDelete")
     plant(azure, nsg_id)
-    (obstacle,) = obstacles_to_delete(PLAN)
+    (obstacle,) = blockers_of_delete(PLAN)
     assert nsg_id.lower() in obstacle["resource"].lower()
 
 
 def test_a_delete_goes_on_when_locks_may_not_be_read(settings: Settings, azure: LocalAzure) -> None:
     plant_spoke(azure)
     azure.fault(method="GET", path=".*/locks", times=1, mode="refuse", status=403, code="AuthorizationFailed")
-    assert obstacles_to_delete(PLAN) == []
+    assert blockers_of_delete(PLAN) == []
 
 
 def test_passing_trouble_is_passed_on(settings: Settings, azure: LocalAzure) -> None:
     plant_spoke(azure)
     azure.fault(method="GET", path=".*/locks", times=1, mode="refuse", status=503, code="ServerBusy")
     with pytest.raises(ArmError) as caught:
-        obstacles_to_delete(PLAN)
+        blockers_of_delete(PLAN)
     assert caught.value.failure.transient

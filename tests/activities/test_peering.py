@@ -6,28 +6,28 @@ import pytest
 
 from activities import hub_writer
 from shared.arm.client import arm
-from shared.hub import hub_writer_input
-from shared.outcomes import Done, Failed, Pending
-from shared.plan import our_tags
+from shared.saga.outcomes import Done, Failed, Pending
 from shared.settings import current_settings
-from shared.tables.rows import HUB_TURNS_TABLE, RunRow
-from shared.tables.store import table
-from shared.tables.turns import hub_turns
-from tests.activities.far_side import a_plan
-from tests.activities.writers import World, code_of, kill_at
+from shared.spoke.plan import our_tags
+from shared.spoke.records import HUB_TURNS_TABLE, RunRow
+from shared.tables.client import table
+from shared.writers.peering.rows import hub_writer_input
+from shared.writers.peering.table import hub_peerings
+from tests.activities.azure_stand_in import a_plan
+from tests.activities.writers import WriterHarness, code_of, kill_at
 
 PEERING = "/virtualNetworkPeerings/"
 
 
-def hub_side(world: World, number: int) -> str:
+def hub_side(harness: WriterHarness, number: int) -> str:
     return f"{arm().ids.hub_vnet}/virtualNetworkPeerings/hub-to-spoke-{number}"
 
 
-def spoke_side(world: World, number: int) -> str:
+def spoke_side(harness: WriterHarness, number: int) -> str:
     return f"{arm().ids.vnet(f'spoke-vnet-{number}')}/virtualNetworkPeerings/spoke-{number}-to-hub"
 
 
-def a_vnet(world: World, number: int, prefix: str | None = None) -> None:
+def a_vnet(harness: WriterHarness, number: int, prefix: str | None = None) -> None:
     body = {
         "location": "eastus",
         "tags": our_tags(a_plan(number)),
@@ -36,156 +36,158 @@ def a_vnet(world: World, number: int, prefix: str | None = None) -> None:
     arm().put(arm().ids.vnet(f"spoke-vnet-{number}"), body)
 
 
-def ready(world: World, *numbers: int) -> list[RunRow]:
+def ready(harness: WriterHarness, *numbers: int) -> list[RunRow]:
     """Spokes with their VNets, that ask to be peered."""
-    runs = [world.run(number) for number in numbers]
+    runs = [harness.run(number) for number in numbers]
     for number in numbers:
-        a_vnet(world, number)
-    world.pass_time(10)
+        a_vnet(harness, number)
+    harness.pass_time(10)
     for run in runs:
-        assert isinstance(world.step(run, "create_peering"), Pending)
-    world.azure.forget_requests()
+        assert isinstance(harness.step(run, "create_peering"), Pending)
+    harness.azure.forget_requests()
     return runs
 
 
-def states(world: World, number: int) -> tuple[str | None, str | None]:
+def states(harness: WriterHarness, number: int) -> tuple[str | None, str | None]:
     def state(resource_id: str) -> str | None:
         found = arm().get(resource_id)
         return found["properties"]["peeringState"] if found else None
 
-    return state(hub_side(world, number)), state(spoke_side(world, number))
+    return state(hub_side(harness, number)), state(spoke_side(harness, number))
 
 
-def writes(world: World) -> list[dict[str, Any]]:
-    return [each for each in world.azure.requests() if each["method"] in ("PUT", "DELETE") and PEERING in each["path"]]
+def writes(harness: WriterHarness) -> list[dict[str, Any]]:
+    return [
+        each for each in harness.azure.requests() if each["method"] in ("PUT", "DELETE") and PEERING in each["path"]
+    ]
 
 
-def test_a_peering_is_asked_for_made_and_removed_again(world: World) -> None:
-    [run] = ready(world, 1)
-    world.write_hub()
-    outcome = world.step(run, "create_peering")
+def test_a_peering_is_asked_for_made_and_removed_again(harness: WriterHarness) -> None:
+    [run] = ready(harness, 1)
+    harness.write_hub()
+    outcome = harness.step(run, "create_peering")
     assert isinstance(outcome, Done)
     assert outcome.result == {"peering_status": "Connected"}
-    assert states(world, 1) == ("Connected", "Connected")
-    assert [each["path"].rsplit("/", 1)[-1] for each in writes(world)] == ["hub-to-spoke-1", "spoke-1-to-hub"]
-    run = world.set_status(run, "rolling_back")
-    assert isinstance(world.step(run, "delete_peering"), Pending)
-    world.write_hub()
-    assert isinstance(world.step(run, "delete_peering"), Done)
-    assert states(world, 1) == (None, None)
-    assert world.turn(1) is None
+    assert states(harness, 1) == ("Connected", "Connected")
+    assert [each["path"].rsplit("/", 1)[-1] for each in writes(harness)] == ["hub-to-spoke-1", "spoke-1-to-hub"]
+    run = harness.set_status(run, "rolling_back")
+    assert isinstance(harness.step(run, "delete_peering"), Pending)
+    harness.write_hub()
+    assert isinstance(harness.step(run, "delete_peering"), Done)
+    assert states(harness, 1) == (None, None)
+    assert harness.turn(1) is None
 
 
-def test_the_undo_of_nothing_is_done_at_once(world: World) -> None:
-    run = world.run(1, status="rolling_back")
-    assert isinstance(world.step(run, "delete_peering"), Done)
-    assert writes(world) == []
+def test_the_undo_of_nothing_is_done_at_once(harness: WriterHarness) -> None:
+    run = harness.run(1, status="rolling_back")
+    assert isinstance(harness.step(run, "delete_peering"), Done)
+    assert writes(harness) == []
 
 
-def test_30_at_once_are_never_refused_and_keep_the_hub_busy(world: World) -> None:
+def test_30_at_once_are_never_refused_and_keep_the_hub_busy(harness: WriterHarness) -> None:
     numbers = range(1, 31)
-    ready(world, *numbers)
-    began = world.now.moment
-    world.write_hub()
-    seconds = (world.now.moment - began).total_seconds()
-    assert all(states(world, number) == ("Connected", "Connected") for number in numbers)
-    assert all(each["status"] < 400 for each in writes(world))
-    assert len(writes(world)) == 60
+    ready(harness, *numbers)
+    began = harness.now.moment
+    harness.write_hub()
+    seconds = (harness.now.moment - began).total_seconds()
+    assert all(states(harness, number) == ("Connected", "Connected") for number in numbers)
+    assert all(each["status"] < 400 for each in writes(harness))
+    assert len(writes(harness)) == 60
     assert seconds <= 30 * 5 * 1.2, "the hub stands idle for less than a fifth of the time"
 
 
-def test_deletes_and_creates_share_the_turns(world: World) -> None:
-    first = ready(world, 1, 2, 3)
-    world.write_hub()
+def test_deletes_and_creates_share_the_turns(harness: WriterHarness) -> None:
+    first = ready(harness, 1, 2, 3)
+    harness.write_hub()
     for run in first:
-        world.step(world.set_status(run, "rolling_back"), "delete_peering")
-    ready(world, 4, 5, 6)
-    world.write_hub()
-    assert [states(world, number) for number in (1, 2, 3)] == [(None, None)] * 3
-    assert [states(world, number) for number in (4, 5, 6)] == [("Connected", "Connected")] * 3
-    _, rows = hub_turns().everything()
+        harness.step(harness.set_status(run, "rolling_back"), "delete_peering")
+    ready(harness, 4, 5, 6)
+    harness.write_hub()
+    assert [states(harness, number) for number in (1, 2, 3)] == [(None, None)] * 3
+    assert [states(harness, number) for number in (4, 5, 6)] == [("Connected", "Connected")] * 3
+    _, rows = hub_peerings().everything()
     assert sorted(row.spoke_id for row in rows) == [4, 5, 6]
 
 
-def test_who_comes_later_has_the_next_turn(world: World) -> None:
-    ready(world, 1)
+def test_who_comes_later_has_the_next_turn(harness: WriterHarness) -> None:
+    ready(harness, 1)
     for number in (2, 3):
-        a_vnet(world, number)
-        world.run(number)
-    world.pass_time(10)
+        a_vnet(harness, number)
+        harness.run(number)
+    harness.pass_time(10)
     late = iter([2, 3])
 
     def arrive(name: str) -> None:
         if name == "write_hub_side" and (number := next(late, None)):
-            world.step(world.run(number), "create_peering")
+            harness.step(harness.run(number), "create_peering")
 
-    world.before_call = arrive
-    world.write_hub()
-    assert all(states(world, number) == ("Connected", "Connected") for number in (1, 2, 3))
+    harness.before_call = arrive
+    harness.write_hub()
+    assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2, 3))
 
 
-def test_a_turn_that_can_not_be_had_fails_alone(world: World) -> None:
-    runs = ready(world, 1, 2, 3)
+def test_a_turn_that_can_not_be_had_fails_alone(harness: WriterHarness) -> None:
+    runs = ready(harness, 1, 2, 3)
     arm().delete(arm().ids.vnet("spoke-vnet-2"))
-    world.pass_time(10)
-    a_vnet(world, 2, "10.11.1.0/24")
-    world.pass_time(10)
-    world.write_hub()
-    outcomes = [world.step(run, "create_peering") for run in runs]
+    harness.pass_time(10)
+    a_vnet(harness, 2, "10.11.1.0/24")
+    harness.pass_time(10)
+    harness.write_hub()
+    outcomes = [harness.step(run, "create_peering") for run in runs]
     assert isinstance(outcomes[1], Failed)
     assert outcomes[1].failure.code == "VnetAddressSpaceOverlapsWithAlreadyPeeredVnet"
     assert [type(each) for each in outcomes] == [Done, Failed, Done]
-    run = world.set_status(runs[1], "rolling_back")
-    world.step(run, "delete_peering")
-    world.write_hub()
-    assert isinstance(world.step(run, "delete_peering"), Done)
-    assert states(world, 2) == (None, None)
+    run = harness.set_status(runs[1], "rolling_back")
+    harness.step(run, "delete_peering")
+    harness.write_hub()
+    assert isinstance(harness.step(run, "delete_peering"), Done)
+    assert states(harness, 2) == (None, None)
 
 
 @pytest.mark.parametrize("code", ["ReferencedResourceNotProvisioned", "AnotherOperationInProgress"])
-def test_somebody_elses_write_of_the_hub_is_waited_out(world: World, code: str) -> None:
-    ready(world, 1, 2)
-    world.azure.fault(method="PUT", path="hub-to-spoke-1$", mode="refuse", status=400, code=code)
-    world.write_hub()
-    assert all(states(world, number) == ("Connected", "Connected") for number in (1, 2))
-    assert sum(each["status"] >= 400 for each in writes(world)) == 1
+def test_somebody_elses_write_of_the_hub_is_waited_out(harness: WriterHarness, code: str) -> None:
+    ready(harness, 1, 2)
+    harness.azure.fault(method="PUT", path="hub-to-spoke-1$", mode="refuse", status=400, code=code)
+    harness.write_hub()
+    assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2))
+    assert sum(each["status"] >= 400 for each in writes(harness)) == 1
 
 
 @pytest.mark.parametrize("which", ["hub-to-spoke-1$", "spoke-1-to-hub$"])
-def test_a_lost_answer_is_looked_for_and_not_doubled(world: World, which: str) -> None:
-    ready(world, 1, 2)
-    world.azure.fault(method="PUT", path=which, mode="drop_reply")
-    world.write_hub()
-    assert all(states(world, number) == ("Connected", "Connected") for number in (1, 2))
-    assert len([each for each in writes(world) if each["method"] == "PUT"]) == 4
+def test_a_lost_answer_is_looked_for_and_not_doubled(harness: WriterHarness, which: str) -> None:
+    ready(harness, 1, 2)
+    harness.azure.fault(method="PUT", path=which, mode="drop_reply")
+    harness.write_hub()
+    assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2))
+    assert len([each for each in writes(harness) if each["method"] == "PUT"]) == 4
 
 
 @pytest.mark.parametrize("which", ["hub-to-spoke-1$", "spoke-1-to-hub$"])
-def test_an_operation_that_fails_for_now_is_begun_again(world: World, which: str) -> None:
-    ready(world, 1, 2)
-    world.azure.fault(method="PUT", path=which, mode="fail_operation", code="InternalServerError", message="Oops.")
-    world.write_hub()
-    assert all(states(world, number) == ("Connected", "Connected") for number in (1, 2))
+def test_an_operation_that_fails_for_now_is_begun_again(harness: WriterHarness, which: str) -> None:
+    ready(harness, 1, 2)
+    harness.azure.fault(method="PUT", path=which, mode="fail_operation", code="InternalServerError", message="Oops.")
+    harness.write_hub()
+    assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2))
 
 
-def test_a_round_that_breaks_off_does_not_lock_its_own_writer_out(world: World) -> None:
-    ready(world, 1)
-    world.azure.fault(method="GET", path="/virtualNetworks/hub-vnet$", mode="refuse", status=500)
-    began = world.now.moment
-    world.write_hub()
-    assert states(world, 1) == ("Connected", "Connected")
-    assert (world.now.moment - began).total_seconds() < 60
+def test_a_round_that_breaks_off_does_not_lock_its_own_writer_out(harness: WriterHarness) -> None:
+    ready(harness, 1)
+    harness.azure.fault(method="GET", path="/virtualNetworks/hub-vnet$", mode="refuse", status=500)
+    began = harness.now.moment
+    harness.write_hub()
+    assert states(harness, 1) == ("Connected", "Connected")
+    assert (harness.now.moment - began).total_seconds() < 60
 
 
-def test_a_throttled_write_waits_as_long_as_it_is_told(world: World) -> None:
-    ready(world, 1)
-    world.azure.fault(
+def test_a_throttled_write_waits_as_long_as_it_is_told(harness: WriterHarness) -> None:
+    ready(harness, 1)
+    harness.azure.fault(
         method="PUT", path="spoke-1-to-hub$", mode="refuse", status=429, code="TooManyRequests", retry_after=17
     )
-    began = world.now.moment
-    world.write_hub()
-    assert states(world, 1) == ("Connected", "Connected")
-    assert (world.now.moment - began).total_seconds() > 17
+    began = harness.now.moment
+    harness.write_hub()
+    assert states(harness, 1) == ("Connected", "Connected")
+    assert (harness.now.moment - began).total_seconds() > 17
 
 
 @pytest.mark.parametrize(
@@ -198,134 +200,134 @@ def test_a_throttled_write_waits_as_long_as_it_is_told(world: World) -> None:
         ("PUT", "spoke-1-to-hub$", 500),
     ],
 )
-def test_who_waits_is_told_what_for(world: World, method: str, path: str, status: int) -> None:
-    runs = ready(world, 1, 2)
-    world.azure.fault(method=method, path=path, times=4, mode="refuse", status=status, message="Not before noon.")
+def test_who_waits_is_told_what_for(harness: WriterHarness, method: str, path: str, status: int) -> None:
+    runs = ready(harness, 1, 2)
+    harness.azure.fault(method=method, path=path, times=4, mode="refuse", status=status, message="Not before noon.")
     told: dict[int, list[str]] = {1: [], 2: []}
 
     def ask(name: str) -> None:
         for number, run in zip(told, runs, strict=True):
-            outcome = world.step(run, "create_peering")
+            outcome = harness.step(run, "create_peering")
             told[number].append(outcome.reason if isinstance(outcome, Pending) else "")
 
-    world.before_call = ask
-    world.write_hub()
+    harness.before_call = ask
+    harness.write_hub()
     assert any("Not before noon." in reason for reason in told[1])
     assert any("Not before noon." in reason for reason in told[2]) == (method == "GET"), (
         "it was not about the other one"
     )
-    assert all(states(world, number) == ("Connected", "Connected") for number in told)
-    writer, rows = hub_turns().everything()
+    assert all(states(harness, number) == ("Connected", "Connected") for number in told)
+    writer, rows = hub_peerings().everything()
     assert [writer.trouble, *(row.trouble for row in rows)] == [""] * 3
 
 
-def test_a_peering_that_leads_elsewhere_is_neither_changed_nor_removed(world: World) -> None:
-    runs = ready(world, 1, 2)
-    a_vnet(world, 77)
-    world.pass_time(10)
+def test_a_peering_that_leads_elsewhere_is_neither_changed_nor_removed(harness: WriterHarness) -> None:
+    runs = ready(harness, 1, 2)
+    a_vnet(harness, 77)
+    harness.pass_time(10)
     theirs = {"properties": {"remoteVirtualNetwork": {"id": arm().ids.vnet("spoke-vnet-77")}}}
-    arm().put(hub_side(world, 1), theirs)
-    world.pass_time(10)
-    world.write_hub()
-    outcome = world.step(runs[0], "create_peering")
+    arm().put(hub_side(harness, 1), theirs)
+    harness.pass_time(10)
+    harness.write_hub()
+    outcome = harness.step(runs[0], "create_peering")
     assert isinstance(outcome, Failed)
     assert outcome.failure.code == "PeeringTaken"
-    assert states(world, 2) == ("Connected", "Connected")
-    run = world.set_status(runs[0], "rolling_back")
-    world.step(run, "delete_peering")
-    world.write_hub()
-    assert isinstance(world.step(run, "delete_peering"), Done)
-    assert states(world, 1)[0] == "Initiated"
+    assert states(harness, 2) == ("Connected", "Connected")
+    run = harness.set_status(runs[0], "rolling_back")
+    harness.step(run, "delete_peering")
+    harness.write_hub()
+    assert isinstance(harness.step(run, "delete_peering"), Done)
+    assert states(harness, 1)[0] == "Initiated"
 
 
 @pytest.mark.parametrize("which", ["hub", "spoke", "both"])
-def test_a_disconnected_peering_is_healed_on_both_sides(world: World, which: str) -> None:
-    ready(world, 1)
-    world.write_hub()
+def test_a_disconnected_peering_is_healed_on_both_sides(harness: WriterHarness, which: str) -> None:
+    ready(harness, 1)
+    harness.write_hub()
     if which in ("hub", "both"):
-        arm().delete(hub_side(world, 1))
-        world.pass_time(10)
+        arm().delete(hub_side(harness, 1))
+        harness.pass_time(10)
     if which in ("spoke", "both"):
-        arm().delete(spoke_side(world, 1))
-        world.pass_time(10)
-    world.write_hub()
-    assert states(world, 1) == ("Connected", "Connected")
+        arm().delete(spoke_side(harness, 1))
+        harness.pass_time(10)
+    harness.write_hub()
+    assert states(harness, 1) == ("Connected", "Connected")
 
 
-def test_a_spoke_side_left_disconnected_by_an_earlier_life_is_made_anew(world: World) -> None:
-    ready(world, 1)
-    both = ((hub_side(world, 1), "spoke-vnet-1", True), (spoke_side(world, 1), "hub-vnet", False))
+def test_a_spoke_side_left_disconnected_by_an_earlier_life_is_made_anew(harness: WriterHarness) -> None:
+    ready(harness, 1)
+    both = ((hub_side(harness, 1), "spoke-vnet-1", True), (spoke_side(harness, 1), "hub-vnet", False))
     for resource_id, remote, _ in both:
         remote_id = arm().ids.hub_vnet if remote == "hub-vnet" else arm().ids.vnet(remote)
         arm().put(resource_id, {"properties": {"remoteVirtualNetwork": {"id": remote_id}}})
-        world.pass_time(10)
-    arm().delete(hub_side(world, 1))
-    world.pass_time(10)
-    assert states(world, 1) == (None, "Disconnected")
-    world.write_hub()
-    assert states(world, 1) == ("Connected", "Connected")
+        harness.pass_time(10)
+    arm().delete(hub_side(harness, 1))
+    harness.pass_time(10)
+    assert states(harness, 1) == (None, "Disconnected")
+    harness.write_hub()
+    assert states(harness, 1) == ("Connected", "Connected")
 
 
-def test_a_vnet_that_somebody_made_in_the_place_of_ours_is_not_peered(world: World) -> None:
+def test_a_vnet_that_somebody_made_in_the_place_of_ours_is_not_peered(harness: WriterHarness) -> None:
     """Whoever deleted ours left the hub's side `Disconnected`, which would be mended."""
-    ready(world, 1)
-    world.write_hub()
+    ready(harness, 1)
+    harness.write_hub()
     vnet_id = arm().ids.vnet("spoke-vnet-1")
     arm().delete(vnet_id)
-    world.pass_time(10)
+    harness.pass_time(10)
     theirs = {"location": "eastus", "tags": {}, "properties": {"addressSpace": {"addressPrefixes": ["10.99.0.0/16"]}}}
     arm().put(vnet_id, theirs)
-    world.pass_time(10)
+    harness.pass_time(10)
     before = arm().get(vnet_id)
-    world.write_hub()
+    harness.write_hub()
     assert arm().get(vnet_id) == before
-    turn = world.turn(1)
+    turn = harness.turn(1)
     assert turn is not None
     assert turn.error is not None
     assert (turn.error.code, turn.error.details["resource"]) == ("ResourceInTheWay", vnet_id)
 
 
-def test_the_spokes_vnet_may_be_gone_when_its_peering_is_removed(world: World) -> None:
-    [run] = ready(world, 1)
-    world.write_hub()
+def test_the_spokes_vnet_may_be_gone_when_its_peering_is_removed(harness: WriterHarness) -> None:
+    [run] = ready(harness, 1)
+    harness.write_hub()
     arm().delete(arm().ids.vnet("spoke-vnet-1"))
-    world.pass_time(10)
-    run = world.set_status(run, "rolling_back")
-    world.step(run, "delete_peering")
-    world.write_hub()
-    assert isinstance(world.step(run, "delete_peering"), Done)
-    assert states(world, 1) == (None, None)
+    harness.pass_time(10)
+    run = harness.set_status(run, "rolling_back")
+    harness.step(run, "delete_peering")
+    harness.write_hub()
+    assert isinstance(harness.step(run, "delete_peering"), Done)
+    assert states(harness, 1) == (None, None)
 
 
-def test_a_turn_that_is_cancelled_while_it_runs_is_undone(world: World) -> None:
-    run, _ = ready(world, 1, 2)
+def test_a_turn_that_is_cancelled_while_it_runs_is_undone(harness: WriterHarness) -> None:
+    run, _ = ready(harness, 1, 2)
 
     def cancel(name: str) -> None:
-        if name == "write_hub_side" and len(world.calls) == 3:
-            world.step(world.set_status(run, "rolling_back"), "delete_peering")
+        if name == "write_hub_side" and len(harness.calls) == 3:
+            harness.step(harness.set_status(run, "rolling_back"), "delete_peering")
 
-    world.before_call = cancel
-    world.write_hub()
-    assert states(world, 1) == (None, None)
-    assert states(world, 2) == ("Connected", "Connected")
-    assert world.turn(1) is None
+    harness.before_call = cancel
+    harness.write_hub()
+    assert states(harness, 1) == (None, None)
+    assert states(harness, 2) == ("Connected", "Connected")
+    assert harness.turn(1) is None
 
 
-def test_a_second_writer_waits_for_the_first_ones_lease(world: World) -> None:
-    ready(world, 1)
+def test_a_second_writer_waits_for_the_first_ones_lease(harness: WriterHarness) -> None:
+    ready(harness, 1)
     asked = {**hub_writer_input(current_settings()), "poll_seconds": 1, "setbacks": 0}
     first = hub_writer.hub_round({**asked, "nonce": "the first"})
     assert first["hub_sides"]
     second = hub_writer.hub_round({**asked, "nonce": "the second"})
     assert second == {"wait": 5}
-    world.write_hub()
-    assert states(world, 1) == ("Connected", "Connected")
+    harness.write_hub()
+    assert states(harness, 1) == ("Connected", "Connected")
 
 
-def test_a_look_that_fails_again_and_again_waits_longer_and_longer(world: World) -> None:
-    ready(world, 1)
+def test_a_look_that_fails_again_and_again_waits_longer_and_longer(harness: WriterHarness) -> None:
+    ready(harness, 1)
     asked = {**hub_writer_input(current_settings()), "nonce": "mine", "retry_first_seconds": 5, "retry_max_seconds": 60}
-    world.azure.fault(method="GET", path="virtualNetworks/hub-vnet$", mode="refuse", status=500, times=None)
+    harness.azure.fault(method="GET", path="virtualNetworks/hub-vnet$", mode="refuse", status=500, times=None)
     answers = [hub_writer.hub_round({**asked, "setbacks": setbacks}) for setbacks in (0, 1, 9)]
     assert answers == [{"wait": seconds, "setback": True} for seconds in (5, 10, 60)]
 
@@ -333,37 +335,37 @@ def test_a_look_that_fails_again_and_again_waits_longer_and_longer(world: World)
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("victim", range(24))
 def test_a_writer_that_is_killed_anywhere_goes_on(
-    world: World, monkeypatch: pytest.MonkeyPatch, victim: int, after: bool
+    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, victim: int, after: bool
 ) -> None:
-    runs = ready(world, 1, 2)
-    effects = kill_at(victim, world, monkeypatch, after=after)
-    world.write_hub()
+    runs = ready(harness, 1, 2)
+    effects = kill_at(victim, harness, monkeypatch, after=after)
+    harness.write_hub()
     assert next(effects) > victim, "nobody was killed"
-    assert all(states(world, number) == ("Connected", "Connected") for number in (1, 2))
-    assert all(isinstance(world.step(run, "create_peering"), Done) for run in runs)
+    assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2))
+    assert all(isinstance(harness.step(run, "create_peering"), Done) for run in runs)
 
 
-def test_a_turn_that_is_refused_for_long_keeps_nobody_else_waiting(world: World) -> None:
-    ready(world, 1, 2, 3)
-    world.azure.fault(method="PUT", path="spoke-vnet-1$", mode="slow", seconds=120)
-    a_vnet(world, 1)
-    began, done = world.now.moment, {}
+def test_a_turn_that_is_refused_for_long_keeps_nobody_else_waiting(harness: WriterHarness) -> None:
+    ready(harness, 1, 2, 3)
+    harness.azure.fault(method="PUT", path="spoke-vnet-1$", mode="slow", seconds=120)
+    a_vnet(harness, 1)
+    began, done = harness.now.moment, {}
 
     def look(name: str) -> None:
         for number in (1, 2, 3):
-            turn = world.turn(number)
+            turn = harness.turn(number)
             if turn is not None and turn.is_applied:
-                done.setdefault(number, (world.now.moment - began).total_seconds())
+                done.setdefault(number, (harness.now.moment - began).total_seconds())
 
-    world.before_call = look
-    world.write_hub()
-    assert states(world, 1) == ("Connected", "Connected")
+    harness.before_call = look
+    harness.write_hub()
+    assert states(harness, 1) == ("Connected", "Connected")
     assert max(done[2], done[3]) < 45
 
 
-def test_a_turn_that_somebody_wrote_by_hand_stops_nobody_else(world: World) -> None:
-    (run,) = ready(world, 1)
+def test_a_turn_that_somebody_wrote_by_hand_stops_nobody_else(harness: WriterHarness) -> None:
+    (run,) = ready(harness, 1)
     table(HUB_TURNS_TABLE).create_entity({"PartitionKey": current_settings().hub_key, "RowKey": "turn:2"})
-    world.write_hub()
-    assert isinstance(world.step(run, "create_peering"), Done)
-    assert code_of(world.step(world.run(2), "create_peering")) == "MalformedRow"
+    harness.write_hub()
+    assert isinstance(harness.step(run, "create_peering"), Done)
+    assert code_of(harness.step(harness.run(2), "create_peering")) == "MalformedRow"

@@ -6,21 +6,21 @@ from pathlib import Path
 import httpx
 import pytest
 
+from activities.decorators import record
 from activities.runs import begin_rollback, save_to_storage
 from local.processes import running
 from local.recipes import tables_connection_string, tables_proxy_recipe
-from shared.activity import record
 from shared.clock import utc_now
 from shared.errors import AzureResourceException, Failure
-from shared.outcomes import Call, Done, Failed, Outcome
-from shared.policy import Policy
-from shared.progress import progress_of
+from shared.saga.outcomes import Call, Done, Failed, Outcome
+from shared.saga.policy import Policy
+from shared.saga.progress import progress_of
+from shared.saga.step_run import StepRun, Wait, next_move
+from shared.saga.steps import STEP_NUMBERS
 from shared.settings import Settings
-from shared.step_run import StepRun, Wait, next_move
-from shared.steps import STEP_NUMBERS
+from shared.spoke.records import RunRow
 from shared.tables.records import Records
-from shared.tables.rows import RunRow
-from tests.activities.far_side import a_plan, a_run, call_of, recorded
+from tests.activities.azure_stand_in import a_plan, a_run, call_of, recorded
 from tests.app import forget_app
 
 

@@ -12,15 +12,15 @@ from activities.nsg import delete_nsg
 from activities.vm import delete_os_disk, delete_vm
 from activities.vnet import delete_vnet
 from shared.arm.client import arm
-from shared.gateway.rows import wish
-from shared.gateway.sites import names_of, site_of
-from shared.hub import TurnRow
-from shared.plan import our_tags
 from shared.settings import Settings
-from shared.tables.rows import RunRow
-from shared.tables.sites import gateway_sites
-from shared.tables.turns import hub_turns
-from tests.activities.far_side import LocalAzure, a_plan, a_run, call_of, recorded
+from shared.spoke.plan import our_tags
+from shared.spoke.records import RunRow
+from shared.writers.gateway.rows import request_site
+from shared.writers.gateway.sites import names_of, site_of
+from shared.writers.gateway.table import gateway_sites
+from shared.writers.peering.rows import PeeringRow
+from shared.writers.peering.table import hub_peerings
+from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
 from tests.app import forget_app
 
 Activity = Callable[[dict[str, Any]], dict[str, Any]]
@@ -133,8 +133,8 @@ def test_of_a_gateway_that_nobody_can_ask_only_the_spokes_own_elements_are_named
     names = names_of(run.plan)
     site = site_of(run.plan, "10.11.1.4", settings)
     made = {"client": run.plan.client, "made_by": run.plan.made_by, "deployment_id": run.plan.made_by}
-    row = wish(None, **made, names=names, site=site, now=run.created_at)
-    gateway_sites().wish(replace(row, owned=True))
+    row = request_site(None, **made, names=names, site=site, now=run.created_at)
+    gateway_sites().request(replace(row, owned=True))
     azure.fault(method="GET", path="applicationGateways", times=100, mode="refuse", status=503)
     left = left_behind(run, {"remove_from_agw": "refused"}, attempt=runs.MOST_LOOKS)["result"]["left_behind"]
     gateway = arm().ids.gateway
@@ -159,7 +159,7 @@ def test_of_two_sides_only_the_one_that_nobody_can_be_asked_about_is_doubtful(
     vnet_id, hub_side = ids.of(plan).vnet(plan.vnet_name), ids.hub_peering(plan.hub_peering_name)
     sides = (vnet_id, plan.hub_peering_name, plan.spoke_peering_name)
     made = {"wanted": False, "forwarded": False, "desired_version": 1, "since": run.created_at}
-    hub_turns().wish(TurnRow(plan.spoke_id, plan.made_by, run.deployment_id, *sides, **made))
+    hub_peerings().request(PeeringRow(plan.spoke_id, plan.made_by, run.deployment_id, *sides, **made))
     azure.fault(method="GET", path=f"{plan.hub_peering_name}$", times=100, mode="refuse", status=403)
     (left,) = left_behind(run, {"delete_peering": "refused"})["result"]["left_behind"]
     assert left["resource"] == hub_side

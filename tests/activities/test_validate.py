@@ -8,12 +8,12 @@ import pytest
 from activities.validate import validate_config
 from shared.arm.client import arm
 from shared.checks.findings import CHECKS
-from shared.checks.report import plan_report
-from shared.plan import our_tags
+from shared.checks.preflight import plan_report
+from shared.saga.steps import STEPS
 from shared.settings import Settings
-from shared.steps import STEPS
+from shared.spoke.plan import our_tags
 from shared.tables.records import Records
-from tests.activities.far_side import LocalAzure, a_plan, a_run, call_of, recorded
+from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
 from tests.app import forget_app
 
 
@@ -237,7 +237,7 @@ def test_a_restriction_that_was_lifted_refuses_nobody(
     settings: Settings, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if the moment had passed in which deployments that start together share what they read.
-    monkeypatch.setattr("shared.checks.reading._COMMON_SECONDS", 0.0)
+    monkeypatch.setattr("shared.checks.snapshot._COMMON_SECONDS", 0.0)
     restriction = {"size": "Standard_B2s", "location": "eastus"}
     azure.quota(location="eastus", restrictions=[restriction])
     assert codes(validated()) == ["SkuNotAvailable"]

@@ -4,9 +4,9 @@ import pytest
 
 from activities.vm import create_vm
 from shared.arm.client import arm
-from shared.plan import our_tags
 from shared.settings import Settings
-from tests.activities.far_side import LocalAzure, a_plan, a_run, call_of, recorded
+from shared.spoke.plan import our_tags
+from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
 from tests.app import forget_app
 
 

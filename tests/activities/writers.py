@@ -13,19 +13,19 @@ from orchestrators.write_gateway import write_gateway
 from orchestrators.write_hub import write_hub
 from shared import clock
 from shared.arm.client import Arm
-from shared.gateway.rows import SiteRow, farewell, site_key, wish
-from shared.gateway.sites import names_of, site_of
-from shared.gateway.writer import gateway_writer_input
-from shared.hub import TurnRow, hub_writer_input, turn_key
-from shared.outcomes import Call, Failed, Outcome
+from shared.saga.outcomes import Call, Failed, Outcome
 from shared.settings import current_settings
-from shared.tables.desired import DesiredTable
+from shared.spoke.records import SPOKES_TABLE, RunRow
+from shared.tables.client import table
 from shared.tables.records import Records
-from shared.tables.rows import SPOKES_TABLE, RunRow
-from shared.tables.sites import gateway_sites
-from shared.tables.store import table
-from shared.tables.turns import hub_turns
-from tests.activities.far_side import LocalAzure, a_plan, a_run, call_of, recorded
+from shared.writers.desired_table import DesiredTable
+from shared.writers.gateway.rows import SiteRow, request_removal, request_site, site_key
+from shared.writers.gateway.sites import names_of, site_of
+from shared.writers.gateway.table import gateway_sites
+from shared.writers.gateway.timing import gateway_writer_input
+from shared.writers.peering.rows import PeeringRow, hub_writer_input, peering_key
+from shared.writers.peering.table import hub_peerings
+from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
 
 GATEWAY = "/applicationGateways/hub-agw$"
 
@@ -48,7 +48,7 @@ class Now:
             monkeypatch.setattr(module, "utc_now", lambda: self.moment)
 
 
-class World:
+class WriterHarness:
     """The writers, the steps that wait for them, and time, which passes for app and stand-in alike."""
 
     def __init__(self, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,8 +76,8 @@ class World:
             for cell in wrapped.__closure__
             if callable(cell.cell_contents) and cell.cell_contents.__name__ == name
         )
-        from shared.activity import _perform
-        from shared.tables.rows import MAY_ACT, MAY_UNDO
+        from activities.decorators import _perform
+        from shared.spoke.records import MAY_ACT, MAY_UNDO
 
         wanted = MAY_UNDO if name in ("remove_from_agw", "delete_peering") else MAY_ACT
         return _perform(typed, wanted, Call.from_data(call_of(run, name, **given)))
@@ -89,14 +89,14 @@ class World:
     def want_sites(self, numbers: Iterable[int]) -> None:
         """The wishes of many, without their runs."""
         for number in numbers:
-            gateway_sites().wish(site_row(number))
+            gateway_sites().request(site_row(number))
 
     def forget_sites(self, numbers: Iterable[int]) -> None:
         """The farewells of many, without their runs."""
         for number in numbers:
             row = self.site(number)
             assert row is not None
-            gateway_sites().wish(farewell(row, deployment_id="delete", now=clock.timestamp()))
+            gateway_sites().request(request_removal(row, deployment_id="delete", now=clock.timestamp()))
 
     # --- the writers ---
 
@@ -137,8 +137,8 @@ class World:
     def site(self, number: int) -> SiteRow | None:
         return gateway_sites().look(site_key(f"client-{number}"))[0]
 
-    def turn(self, number: int) -> TurnRow | None:
-        return hub_turns().look(turn_key(number))[0]
+    def turn(self, number: int) -> PeeringRow | None:
+        return hub_peerings().look(peering_key(number))[0]
 
     @property
     def gateway_id(self) -> str:
@@ -173,12 +173,12 @@ class World:
         return self.address_of(f"client-{number}.spokes.example.com") == [f"10.11.{number}.4"]
 
 
-def kill_at(victim: int, world: World, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> Iterator[int]:
+def kill_at(victim: int, harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> Iterator[int]:
     """The host dies once, before or after one of the effects that a writer has on the world; the call is then repeated.
 
     Answers the count of effects: the next one tells whether there were enough of them.
     """
-    effects, call = count(), world.call
+    effects, call = count(), harness.call
 
     def deadly(effect: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **more: Any) -> Any:
@@ -201,15 +201,15 @@ def kill_at(victim: int, world: World, monkeypatch: pytest.MonkeyPatch, *, after
     rows = ((DesiredTable, "everything"), (DesiredTable, "mark"))
     for owner, name in (*rows, (Arm, "get"), (Arm, "put"), (Arm, "poll")):
         monkeypatch.setattr(owner, name, deadly(getattr(owner, name)))
-    monkeypatch.setattr(world, "call", surviving)
+    monkeypatch.setattr(harness, "call", surviving)
     return effects
 
 
 class _Context:
     """As much of Durable's context as the writers use; a task is a function that gives its result."""
 
-    def __init__(self, world: World, given: dict[str, Any]) -> None:
-        self._world = world
+    def __init__(self, harness: WriterHarness, given: dict[str, Any]) -> None:
+        self._harness = harness
         self.given: dict[str, Any] | None = given
         self._next: dict[str, Any] | None = None
         self._uuids = count()
@@ -222,7 +222,7 @@ class _Context:
 
     @property
     def current_utc_datetime(self) -> dt.datetime:
-        return self._world.now.moment
+        return self._harness.now.moment
 
     def get_input(self) -> Any:
         return self.given
@@ -231,10 +231,10 @@ class _Context:
         return f"uuid-{next(self._uuids)}"
 
     def call_activity(self, name: str, payload: dict[str, Any]) -> Callable[[], Any]:
-        return lambda: self._world.call(name, payload)
+        return lambda: self._harness.call(name, payload)
 
     def create_timer(self, at: dt.datetime) -> Callable[[], Any]:
-        return lambda: self._world.pass_time((at - self._world.now.moment).total_seconds())
+        return lambda: self._harness.pass_time((at - self._harness.now.moment).total_seconds())
 
     def task_all(self, tasks: list[Callable[[], Any]]) -> Callable[[], Any]:
         return lambda: [task() for task in tasks]
@@ -253,7 +253,7 @@ def site_row(number: int) -> SiteRow:
     plan = a_plan(number)
     site = site_of(plan, f"10.11.{number}.4", current_settings())
     made = {"client": plan.client, "made_by": plan.made_by, "deployment_id": plan.made_by}
-    return wish(None, **made, names=names_of(plan), site=site, now=clock.timestamp())
+    return request_site(None, **made, names=names_of(plan), site=site, now=clock.timestamp())
 
 
 def code_of(outcome: Outcome) -> str:
@@ -267,13 +267,13 @@ def as_sent(document: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key != "etag"}
 
 
-def fail_puts_that_name(element: str, world: World, monkeypatch: pytest.MonkeyPatch, **fault: Any) -> None:
+def fail_puts_that_name(element: str, harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, **fault: Any) -> None:
     """From now on the gateway takes no document with this element, and doesn't say what is wrong with it."""
     put = Arm.put
 
     def failing(self: Arm, resource_id: str, body: dict[str, Any], **more: Any) -> Any:
         if element in str(body):
-            world.azure.fault(method="PUT", path=GATEWAY, code="Odd", message="It can't be.", **fault)
+            harness.azure.fault(method="PUT", path=GATEWAY, code="Odd", message="It can't be.", **fault)
         return put(self, resource_id, body, **more)
 
     monkeypatch.setattr(Arm, "put", failing)

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from shared.http import documents
+from triggers.http import schemas as documents
 
 Body = dict[str, Any]
 

@@ -26,7 +26,7 @@ from local.recipes import (
 )
 from shared.clock import nonce
 from shared.settings import Settings, current_settings
-from shared.tables import store
+from shared.tables import client as store
 from shared.tables.records import Records
 from shared.tables.reservations import release
 from tests.app import forget_app

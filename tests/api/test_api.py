@@ -5,13 +5,13 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from shared.http import documents
-from shared.protocol import gateway_writer_id
+from shared.saga.instances import gateway_writer_id
 from shared.settings import Settings
+from shared.tables.client import table
 from shared.tables.records import Records
-from shared.tables.store import table
 from tests.api.calls import Body, made, refused
 from tests.api.conftest import Host
+from triggers.http import schemas as documents
 
 
 def test_without_a_key_nothing_but_liveness_answers(http: httpx.Client, host: Host) -> None:
@@ -98,7 +98,7 @@ def test_tables_that_do_not_answer_are_503_with_a_time(http: httpx.Client, host:
 
 def test_the_document_is_served(http: httpx.Client) -> None:
     document = http.get("/openapi.json").json()
-    from shared.openapi import openapi_document
+    from triggers.http.openapi import openapi_document
 
     assert document == openapi_document()
 
@@ -113,12 +113,14 @@ def test_runs_that_were_never_started_are_started_by_the_timer(
     http: httpx.Client, host: Host, settings: Settings, body: Body
 ) -> None:
     """As after a crash between the reservation and the start: the record is there, the instance isn't."""
-    from shared.models import check_against_settings, plan_from, spoke_request
-    from shared.tables.reservations import Wish, reserve
+    from shared.spoke.request import check_against_settings, plan_from, spoke_request
+    from shared.tables.reservations import ReservationRequest, reserve
 
     request = check_against_settings(spoke_request(body), settings)
     left = reserve(
-        Wish(body["client_name"], body["client_name"], body, lambda one, run: plan_from(request, settings, one, run)),
+        ReservationRequest(
+            body["client_name"], body["client_name"], body, lambda one, run: plan_from(request, settings, one, run)
+        ),
         settings,
     )
     records = Records()

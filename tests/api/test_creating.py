@@ -6,10 +6,10 @@ from functools import partial
 import httpx
 import pytest
 
-from shared.http import documents
 from shared.tables.records import Records
 from tests.api.calls import Body, at_once, made, refused
 from tests.api.conftest import Host
+from triggers.http import schemas as documents
 
 
 def test_a_create_is_accepted_with_all_links(http: httpx.Client, host: Host, body: Body) -> None:

@@ -3,11 +3,11 @@
 import httpx
 import pytest
 
-from shared.http import documents
+from shared.spoke.records import StepRow
 from shared.tables.records import Records
-from shared.tables.rows import StepRow
 from tests.api.calls import Body, made, refused
 from tests.api.conftest import Moves
+from triggers.http import schemas as documents
 
 
 def test_a_spoke_is_shown(http: httpx.Client, moves: Moves, body: Body) -> None:

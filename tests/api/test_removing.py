@@ -5,12 +5,12 @@ from functools import partial
 import httpx
 import pytest
 
-from shared.arm.ids import ids_of
-from shared.http import documents
 from shared.settings import Settings
+from shared.spoke.resource_ids import ids_of
 from shared.tables.records import Records
 from tests.api.calls import Body, at_once, made, refused
 from tests.api.conftest import Host, Moves
+from triggers.http import schemas as documents
 
 
 def test_a_delete_begins_once_and_is_joined(http: httpx.Client, moves: Moves, body: Body) -> None:

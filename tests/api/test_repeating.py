@@ -8,10 +8,10 @@ import pytest
 
 from local.run import Api, request_sample
 from local.stack import Stack
-from shared.http import documents
 from shared.tables.records import Records
 from tests.api.calls import Body, made, refused
 from tests.api.conftest import Host, Moves
+from triggers.http import schemas as documents
 
 
 def post(http: httpx.Client, body: Body, key: str = "k") -> httpx.Response:

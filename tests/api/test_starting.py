@@ -13,16 +13,16 @@ from azure.durable_functions import DurableOrchestrationClient
 
 from local.processes import free_port
 from shared.errors import StorageException
-from shared.http import documents
-from shared.http.answers import Answer
 from shared.settings import Settings, current_settings
 from tests.api.conftest import Host
-from triggers.intents import Story
-from triggers.stories import accepted, durable_urls
+from triggers.http import schemas as documents
+from triggers.http.responses import Answer
+from triggers.http.wiring import Call, answered, timer_function
+from triggers.runs import accepted, durable_urls
 from triggers.timers import repair_gateway
-from triggers.wiring import Call, answered, timer_function
+from triggers.use_cases import RunHandle
 
-STORY = Story("deploy-acme-1-abcd", 1, "acme", "deploy", "in_progress", "Spoke deployment initiated", start=True)
+STORY = RunHandle("deploy-acme-1-abcd", 1, "acme", "deploy", "in_progress", "Spoke deployment initiated", start=True)
 
 
 def call(url: str = "https://x.example.com/api/spokes?code=secret") -> Call:

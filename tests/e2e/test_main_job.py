@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from local.stack import Stack
-from shared.steps import STEPS, UNDOS
+from shared.saga.steps import STEPS, UNDOS
 from tests.e2e.client import GONE, Api, request_for
 
 STEP_NAMES = [step.name for step in STEPS]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.wire import KILL_AFTER, KILL_BEFORE, Mishap
+from tests.faults.wire import KILL_AFTER, KILL_BEFORE, Fault
 
 VNET, NSG, NIC = "virtualNetworks/{vnet}", "networkSecurityGroups/{nsg}", "networkInterfaces/{nic}"
 VM, DISK = "virtualMachines/{vm}", "disks/{disk}"
@@ -77,11 +77,11 @@ class FaultKind:
     writes_only: bool = False
 
     @property
-    def for_good(self) -> bool:
+    def permanent(self) -> bool:
         return self.times is None
 
-    def at(self, call: str) -> Mishap:
-        return Mishap(call, self.fault, self.kill, self.times)
+    def at(self, call: str) -> Fault:
+        return Fault(call, self.fault, self.kill, self.times)
 
 
 def _refused(status: int, **more: Any) -> dict[str, Any]:
@@ -132,13 +132,13 @@ def pairwise(matrix: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
     return chosen
 
 
-def goes_of(matrix: dict[str, tuple[str, ...]], kind: FaultKind, goes: int) -> list[list[Mishap]]:
+def goes_of(matrix: dict[str, tuple[str, ...]], kind: FaultKind, goes: int) -> list[list[Fault]]:
     """What passes, at every call, in so many runs: of each step another call, so that an operation that nobody hears of
     and the poll of it are never in one."""
     calls_by_step: dict[str, list[str]] = {}
     for call in calls_of(matrix):
         calls_by_step.setdefault(step_of(call), []).append(call)
-    runs: list[list[Mishap]] = [[] for _ in range(goes)]
+    runs: list[list[Fault]] = [[] for _ in range(goes)]
     for step, calls in enumerate(calls_by_step.values()):
         for place, call in enumerate(calls):
             if fits(call, kind):

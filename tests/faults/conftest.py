@@ -15,18 +15,18 @@ import shared.clock
 from local.functions.app import Function, load_app
 from local.recipes import ROOT, app_settings
 from shared.arm.client import Arm
-from shared.checks import reading
+from shared.checks import snapshot as reading
+from tests.activities.azure_stand_in import LocalAzure
 from tests.activities.conftest import _trusting, azure_process, azurite_process
-from tests.activities.far_side import LocalAzure
 from tests.app import forget_app
-from tests.faults.moments import moments_of
+from tests.faults.checkpoints import checkpoints_of
+from tests.faults.simulation import AppTime, Checkpoint, Simulation, without_run
 from tests.faults.wire import Wire
-from tests.faults.world import AppTime, Moment, World, without_run
 
 __all__ = ["azure_process", "azurite_process"]
 
-NewWorld = Callable[..., World]
-WorldAt = Callable[[str, str], World]
+NewSimulation = Callable[..., Simulation]
+SimulationAt = Callable[[str, str], Simulation]
 
 # A deployment of Azure's pace in fewer polls, and deadlines that an endless fault reaches soon.
 SETTINGS = {
@@ -47,7 +47,7 @@ _loaded: list[Function] = []
 
 
 @pytest.fixture(scope="module")
-def far_side(azure_process: dict[str, str], azurite_process: str) -> Iterator[tuple[LocalAzure, Wire]]:
+def azure_stand_in(azure_process: dict[str, str], azurite_process: str) -> Iterator[tuple[LocalAzure, Wire]]:
     """The servers, with the app of this process connected to them, its clock chosen and its wire watched."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
@@ -86,55 +86,55 @@ def complete() -> dict[str, Any]:
 
 
 @pytest.fixture
-def new_world(
-    far_side: tuple[LocalAzure, Wire], functions: list[Function], complete: dict[str, Any], tmp_path: Path
-) -> Iterator[NewWorld]:
+def new_simulation(
+    azure_stand_in: tuple[LocalAzure, Wire], functions: list[Function], complete: dict[str, Any], tmp_path: Path
+) -> Iterator[NewSimulation]:
     """Makes a world, of nothing or as it was at a moment; the one before it ends."""
-    worlds: list[World] = []
+    simulations: list[Simulation] = []
 
-    def make(begins: Moment | None = None) -> World:
-        azure, wire = far_side
+    def make(begins: Checkpoint | None = None) -> Simulation:
+        azure, wire = azure_stand_in
         reading._shared.clear()  # every world looks for itself
-        for world in worlds:
-            world.close()
-        directory = tmp_path / str(len(worlds))
+        for simulation in simulations:
+            simulation.close()
+        directory = tmp_path / str(len(simulations))
         directory.mkdir()
-        worlds.append(World(azure, wire, functions, directory, complete.get("spoke 1"), begins))
+        simulations.append(Simulation(azure, wire, functions, directory, complete.get("spoke 1"), begins))
         if not complete:
-            complete["spoke 1"] = _made_without_a_mishap(worlds[-1])
+            complete["spoke 1"] = _made_without_a_fault(simulations[-1])
             return make(begins)
-        return worlds[-1]
+        return simulations[-1]
 
     yield make
-    for world in worlds[-1:]:
-        world.close()
+    for simulation in simulations[-1:]:
+        simulation.close()
 
 
 @pytest.fixture(scope="module")
-def _moments() -> dict[str, dict[str, Moment]]:
+def _checkpoints() -> dict[str, dict[str, Checkpoint]]:
     """Filled by whoever needs one first."""
     return {}
 
 
 @pytest.fixture
-def world_at(new_world: NewWorld, _moments: dict[str, dict[str, Moment]]) -> WorldAt:
+def simulation_at(new_simulation: NewSimulation, _checkpoints: dict[str, dict[str, Checkpoint]]) -> SimulationAt:
     """Makes a world in which an activity is about to be called for the first time in a story; see `moments.STORIES`."""
 
-    def make(story: str, caller: str) -> World:
-        if story not in _moments:
-            _moments[story] = moments_of(story, new_world())
-        return new_world(_moments[story][caller])
+    def make(story: str, caller: str) -> Simulation:
+        if story not in _checkpoints:
+            _checkpoints[story] = checkpoints_of(story, new_simulation())
+        return new_simulation(_checkpoints[story][caller])
 
     return make
 
 
-def _made_without_a_mishap(world: World) -> dict[str, Any]:
-    deployment_id = world.deploy()
-    world.play_out()
-    world.check(deployment_id, "completed")
-    return without_run(world.snapshot().resources, world.run_row(deployment_id))
+def _made_without_a_fault(simulation: Simulation) -> dict[str, Any]:
+    deployment_id = simulation.deploy()
+    simulation.play_out()
+    simulation.check(deployment_id, "completed")
+    return without_run(simulation.snapshot().resources, simulation.run_row(deployment_id))
 
 
 @pytest.fixture
-def world(new_world: Callable[[], World]) -> World:
-    return new_world()
+def simulation(new_simulation: Callable[[], Simulation]) -> Simulation:
+    return new_simulation()

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from shared.progress import progress_of
-from shared.steps import STEPS, UNDOS
+from shared.saga.progress import progress_of
+from shared.saga.steps import STEPS, UNDOS
+from shared.spoke.records import TERMINAL
 from shared.tables.records import Records
-from shared.tables.rows import TERMINAL
 
 Document = dict[str, Any]
 

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from shared.clock import utc_now
-from shared.steps import STEPS
+from shared.saga.steps import STEPS
 from shared.tables.records import Records
-from tests.faults.wire import Mishap
-from tests.faults.world import World
+from tests.faults.simulation import Simulation
+from tests.faults.wire import Fault
 
 STEP_NAMES = [step.name for step in STEPS]
 
@@ -19,53 +19,53 @@ def statuses(run: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("step", STEP_NAMES)
-def test_a_delete_while_a_deployment_runs_cancels_it_at_the_next_step(world: World, step: str) -> None:
-    run = world.deploy()
-    world.watch(run)
-    world.until_pending(step)
-    assert world.delete() == run
-    assert world.delete() == run, "a second DELETE joins the first"
-    world.play_out()
-    world.check(run, "failed")
-    assert (world.run_row(run).error or {})["details"]["code"] == "Cancelled"
+def test_a_delete_while_a_deployment_runs_cancels_it_at_the_next_step(simulation: Simulation, step: str) -> None:
+    run = simulation.deploy()
+    simulation.watch(run)
+    simulation.until_pending(step)
+    assert simulation.delete() == run
+    assert simulation.delete() == run, "a second DELETE joins the first"
+    simulation.play_out()
+    simulation.check(run, "failed")
+    assert (simulation.run_row(run).error or {})["details"]["code"] == "Cancelled"
     assert statuses(run).get(step) in (None, "cancelled"), "it never began"
-    assert world.delete() == "", "DELETE of a failed spoke removes its record"
+    assert simulation.delete() == "", "DELETE of a failed spoke removes its record"
     assert Records().spoke(1) is None
 
 
 @pytest.mark.parametrize("step", ["create_vm", "create_peering", "update_agw", "create_subnets"])
-def test_a_delete_while_an_operation_runs_is_waited_for_and_undone(world: World, step: str) -> None:
-    run = world.deploy()
-    world.until_pending(step)
-    world.until(lambda: statuses(run).get(step) == "in_progress" and step not in _pending(world))
-    world.delete()
-    world.play_out()
-    world.check(run, "failed")
+def test_a_delete_while_an_operation_runs_is_waited_for_and_undone(simulation: Simulation, step: str) -> None:
+    run = simulation.deploy()
+    simulation.until_pending(step)
+    simulation.until(lambda: statuses(run).get(step) == "in_progress" and step not in _pending(simulation))
+    simulation.delete()
+    simulation.play_out()
+    simulation.check(run, "failed")
 
 
 @pytest.mark.parametrize("minutes", [0, 1])
-def test_a_look_that_took_a_minute_asks_again_before_it_writes(world: World, minutes: int) -> None:
+def test_a_look_that_took_a_minute_asks_again_before_it_writes(simulation: Simulation, minutes: int) -> None:
     """A DELETE comes while the last look before the VM's PUT is under way; one that was quick is undone."""
 
     def cancelled_meanwhile() -> None:
-        world.clock.advance(60 * minutes)
-        world.delete()
+        simulation.clock.advance(60 * minutes)
+        simulation.delete()
 
-    run = world.deploy(1, Mishap("create_vm: GET disks/{disk}", deed=cancelled_meanwhile))
-    world.play_out()
-    world.check(run, "failed")
-    writes = [call for call in world.wire.calls if call.endswith("PUT virtualMachines/{vm}")]
+    run = simulation.deploy(1, Fault("create_vm: GET disks/{disk}", interference=cancelled_meanwhile))
+    simulation.play_out()
+    simulation.check(run, "failed")
+    writes = [call for call in simulation.wire.calls if call.endswith("PUT virtualMachines/{vm}")]
     assert bool(writes) == (minutes == 0)
     assert statuses(run)["create_vm"] == "cancelled"
 
 
-def test_a_delete_during_the_rollback_joins_it(world: World) -> None:
-    run = world.deploy(1, Mishap("create_vm: PUT virtualMachines/{vm}", {"mode": "refuse", "status": 403}))
-    world.until_pending("delete_nic")
-    assert world.delete() == run
-    world.play_out()
-    world.check(run, "failed")
-    assert (world.run_row(run).error or {})["step"] == "create_vm"
+def test_a_delete_during_the_rollback_joins_it(simulation: Simulation) -> None:
+    run = simulation.deploy(1, Fault("create_vm: PUT virtualMachines/{vm}", {"mode": "refuse", "status": 403}))
+    simulation.until_pending("delete_nic")
+    assert simulation.delete() == run
+    simulation.play_out()
+    simulation.check(run, "failed")
+    assert (simulation.run_row(run).error or {})["step"] == "create_vm"
 
 
 FIRST_CALLS = {
@@ -80,65 +80,65 @@ FIRST_CALLS = {
 
 
 @pytest.mark.parametrize("undo", FIRST_CALLS)
-def test_an_undo_that_fails_leaves_exactly_what_is_said_and_a_retry_finishes(world: World, undo: str) -> None:
+def test_an_undo_that_fails_leaves_exactly_what_is_said_and_a_retry_finishes(simulation: Simulation, undo: str) -> None:
     """Refused for good at its write; nothing else is touched, and nothing is forgotten."""
-    run = world.deploy()
-    world.play_out()
-    world.check(run, "completed")
-    mishap = Mishap(FIRST_CALLS[undo], {"mode": "refuse", "status": 403}, times=None)
-    removal = world.delete(1, mishap)
-    world.watch(removal)
-    world.until_ended(removal)
-    assert mishap.struck
-    world.check(removal, "rollback_failed")
-    assert undo in {left["step"] for left in world.run_row(removal).left_behind}
-    world.mend()
-    again = world.retry()
-    world.play_out()
-    world.check(again, "deleted")
+    run = simulation.deploy()
+    simulation.play_out()
+    simulation.check(run, "completed")
+    fault = Fault(FIRST_CALLS[undo], {"mode": "refuse", "status": 403}, times=None)
+    removal = simulation.delete(1, fault)
+    simulation.watch(removal)
+    simulation.until_ended(removal)
+    assert fault.struck
+    simulation.check(removal, "rollback_failed")
+    assert undo in {left["step"] for left in simulation.run_row(removal).left_behind}
+    simulation.mend()
+    again = simulation.retry()
+    simulation.play_out()
+    simulation.check(again, "deleted")
 
 
-def test_a_failed_deployment_can_be_retried(world: World) -> None:
-    run = world.deploy(1, Mishap("create_nic: PUT networkInterfaces/{nic}", {"mode": "refuse", "status": 400}))
-    world.play_out()
-    world.check(run, "failed")
-    again = world.retry()
+def test_a_failed_deployment_can_be_retried(simulation: Simulation) -> None:
+    run = simulation.deploy(1, Fault("create_nic: PUT networkInterfaces/{nic}", {"mode": "refuse", "status": 400}))
+    simulation.play_out()
+    simulation.check(run, "failed")
+    again = simulation.retry()
     assert again != run
-    world.play_out()
-    world.check(again, "completed")
+    simulation.play_out()
+    simulation.check(again, "completed")
 
 
-def test_a_rollback_that_could_not_finish_is_finished_by_a_retry(world: World) -> None:
-    stuck = Mishap("delete_nic: DELETE networkInterfaces/{nic}", {"mode": "refuse", "status": 403}, times=None)
-    refused = Mishap("create_vm: PUT virtualMachines/{vm}", {"mode": "refuse", "status": 403})
-    run = world.deploy(1, stuck, refused)
-    world.play_out()
-    world.check(run, "rollback_failed")
-    left = {each["resource"].rpartition("/")[2] for each in world.run_row(run).left_behind}
+def test_a_rollback_that_could_not_finish_is_finished_by_a_retry(simulation: Simulation) -> None:
+    stuck = Fault("delete_nic: DELETE networkInterfaces/{nic}", {"mode": "refuse", "status": 403}, times=None)
+    refused = Fault("create_vm: PUT virtualMachines/{vm}", {"mode": "refuse", "status": 403})
+    run = simulation.deploy(1, stuck, refused)
+    simulation.play_out()
+    simulation.check(run, "rollback_failed")
+    left = {each["resource"].rpartition("/")[2] for each in simulation.run_row(run).left_behind}
     assert left == {"vm-1-nic", "spoke-vnet-1", "spoke-nsg-1", "reservations of spoke 1"}
-    in_vain = world.retry()
-    world.play_out()
-    world.check(in_vain, "rollback_failed")
+    in_vain = simulation.retry()
+    simulation.play_out()
+    simulation.check(in_vain, "rollback_failed")
     stuck.times = 0
-    again = world.retry()
-    world.play_out()
-    world.check(again, "failed")
-    why = [(world.run_row(each).error or {}).get("step") for each in (run, in_vain, again)]
+    again = simulation.retry()
+    simulation.play_out()
+    simulation.check(again, "failed")
+    why = [(simulation.run_row(each).error or {}).get("step") for each in (run, in_vain, again)]
     assert why == ["create_vm"] * 3, "a retry, in vain or not, does not change why the deployment failed"
     spoke = Records().spoke(1)
     assert spoke is not None
-    assert spoke.error == world.run_row(run).error
+    assert spoke.error == simulation.run_row(run).error
 
 
-def _pending(world: World) -> list[str]:
-    return [task.name for task in world.stage.pending]
+def _pending(simulation: Simulation) -> list[str]:
+    return [task.name for task in simulation.stage.pending]
 
 
 def _minute(now: datetime) -> datetime:
     return now + timedelta(minutes=1)
 
 
-def test_time_is_the_worlds(world: World) -> None:
+def test_time_is_the_worlds(simulation: Simulation) -> None:
     before = utc_now()
-    world.stage.advance(60)
+    simulation.stage.advance(60)
     assert utc_now() == _minute(before)

@@ -30,12 +30,12 @@ def test_what_may_end_a_run_meets_every_caller_and_every_way_of_calling(factor: 
 def test_what_passes_meets_every_step_and_every_way_of_calling(factor: Callable[[str], str]) -> None:
     possible = {(factor(call), kind.name) for call, kind in pairs_of(DELETE) if kind.passes}
     met = {
-        (factor(mishap.call), kind.name)
+        (factor(fault.call), kind.name)
         for kind in KINDS
         if kind.passes
-        for go, mishaps in enumerate(goes_of(DELETE, kind, GOES))
+        for go, faults in enumerate(goes_of(DELETE, kind, GOES))
         if go in ordinary_goes(kind, GOES)
-        for mishap in mishaps
+        for fault in faults
     }
     assert met == possible
 

@@ -16,7 +16,7 @@ from local.stack import Stack
 from tests.e2e.client import GONE, Api, request_for
 from tests.e2e.conftest import StartStack, start_stack
 from tests.faults.progress import assert_moves_on
-from tests.faults.world import _alike
+from tests.faults.simulation import _alike
 
 __all__ = ["start_stack"]
 

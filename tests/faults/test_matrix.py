@@ -6,8 +6,8 @@ What passes is in `test_matrix_passing`, several calls in one run; `make test-fu
 import pytest
 
 from tests.faults.catalogue import DEPLOY, WRITERS, FaultKind, caller_of, calls_of, pairs_of
-from tests.faults.conftest import WorldAt
-from tests.faults.world import World
+from tests.faults.conftest import SimulationAt
+from tests.faults.simulation import Simulation
 
 PAIRS = [
     pytest.param(call, kind, id=f"{call} {kind.name}", marks=pytest.mark.full if kind.passes else [])
@@ -15,30 +15,30 @@ PAIRS = [
 ]
 
 
-def test_the_matrix_names_every_call_of_a_deployment(world: World) -> None:
-    run = world.deploy()
-    world.play_out()
-    world.check(run, "completed")
-    assert sorted(set(world.wire.calls)) == sorted(calls_of(DEPLOY))
+def test_the_matrix_names_every_call_of_a_deployment(simulation: Simulation) -> None:
+    run = simulation.deploy()
+    simulation.play_out()
+    simulation.check(run, "completed")
+    assert sorted(set(simulation.wire.calls)) == sorted(calls_of(DEPLOY))
 
 
 @pytest.mark.parametrize(("call", "kind"), PAIRS)
-def test_a_deployment_ends_well_or_leaves_nothing(world_at: WorldAt, call: str, kind: FaultKind) -> None:
-    world, mishap = world_at("deploy", caller_of(call)), kind.at(call)
-    run = world.take_up(mishap)
-    watcher, world.look_every = world.watch(run), 5
-    world.until_ended(run)
-    assert mishap.struck, "the fault struck nobody"
+def test_a_deployment_ends_well_or_leaves_nothing(simulation_at: SimulationAt, call: str, kind: FaultKind) -> None:
+    simulation, fault = simulation_at("deploy", caller_of(call)), kind.at(call)
+    run = simulation.take_up(fault)
+    watcher, simulation.look_every = simulation.watch(run), 5
+    simulation.until_ended(run)
+    assert fault.struck, "the fault struck nobody"
     watcher.look()
     if call == "validate_config: GET skus":
-        world.complete = None  # a size of which nothing is known gets a VM without trusted launch
-    ended = world.check(run, *_expected(call, kind))
+        simulation.complete = None  # a size of which nothing is known gets a VM without trusted launch
+    ended = simulation.check(run, *_expected(call, kind))
     assert watcher.looks[-1]["status"] == ended
-    world.mend()
+    simulation.mend()
     if ended == "rollback_failed":
-        again = world.retry()
-        world.play_out()
-        world.check(again, "failed")
+        again = simulation.retry()
+        simulation.play_out()
+        simulation.check(again, "failed")
 
 
 def _expected(call: str, kind: FaultKind) -> set[str]:
@@ -47,6 +47,6 @@ def _expected(call: str, kind: FaultKind) -> set[str]:
         return {"completed"}
     if kind.name == "never ends":
         return {"failed", "rollback_failed"}
-    if kind.for_good:
+    if kind.permanent:
         return {"failed", "rollback_failed"} if caller_of(call) in WRITERS else {"failed"}
     return {"completed", "failed"}

@@ -7,10 +7,10 @@ each way of calling.
 import pytest
 
 from tests.faults.catalogue import DELETE, DEPLOY, KINDS, FaultKind, goes_of, ordinary_goes
-from tests.faults.conftest import NewWorld, WorldAt
-from tests.faults.moments import BEGINNING
-from tests.faults.wire import Mishap
-from tests.faults.world import World
+from tests.faults.checkpoints import BEGINNING
+from tests.faults.conftest import NewSimulation, SimulationAt
+from tests.faults.simulation import Simulation
+from tests.faults.wire import Fault
 
 PASSING = [kind for kind in KINDS if kind.passes]
 
@@ -25,27 +25,27 @@ def cases(matrix: dict[str, tuple[str, ...]], goes: int, *, all_of_them: bool) -
     return pytest.mark.parametrize(("kind", "go"), found)
 
 
-def ends(world: World, run: str, mishaps: list[Mishap], expected: str) -> None:
-    watcher, world.look_every = world.watch(run), 10
-    world.play_out()
-    world.check(run, expected)
-    assert [mishap.call for mishap in mishaps if not mishap.struck] == []
+def ends(simulation: Simulation, run: str, faults: list[Fault], expected: str) -> None:
+    watcher, simulation.look_every = simulation.watch(run), 10
+    simulation.play_out()
+    simulation.check(run, expected)
+    assert [fault.call for fault in faults if not fault.struck] == []
     watcher.look()
 
 
 @cases(DEPLOY, 5, all_of_them=True)
-def test_a_deployment_completes_in_spite_of(new_world: NewWorld, kind: FaultKind, go: int) -> None:
-    world, mishaps = new_world(), goes_of(DEPLOY, kind, 5)[go]
-    ends(world, world.deploy(1, *mishaps), mishaps, "completed")
+def test_a_deployment_completes_in_spite_of(new_simulation: NewSimulation, kind: FaultKind, go: int) -> None:
+    simulation, faults = new_simulation(), goes_of(DEPLOY, kind, 5)[go]
+    ends(simulation, simulation.deploy(1, *faults), faults, "completed")
 
 
 @cases(DELETE, 4, all_of_them=False)
-def test_a_delete_finishes_in_spite_of(world_at: WorldAt, kind: FaultKind, go: int) -> None:
-    world, mishaps = world_at("delete", BEGINNING), goes_of(DELETE, kind, 4)[go]
-    ends(world, world.take_up(*mishaps), mishaps, "deleted")
+def test_a_delete_finishes_in_spite_of(simulation_at: SimulationAt, kind: FaultKind, go: int) -> None:
+    simulation, faults = simulation_at("delete", BEGINNING), goes_of(DELETE, kind, 4)[go]
+    ends(simulation, simulation.take_up(*faults), faults, "deleted")
 
 
 @cases(DELETE, 4, all_of_them=False)
-def test_a_rollback_finishes_in_spite_of(world_at: WorldAt, kind: FaultKind, go: int) -> None:
-    world, mishaps = world_at("rollback", BEGINNING), goes_of(DELETE, kind, 4)[go]
-    ends(world, world.take_up(*mishaps), mishaps, "failed")
+def test_a_rollback_finishes_in_spite_of(simulation_at: SimulationAt, kind: FaultKind, go: int) -> None:
+    simulation, faults = simulation_at("rollback", BEGINNING), goes_of(DELETE, kind, 4)[go]
+    ends(simulation, simulation.take_up(*faults), faults, "failed")

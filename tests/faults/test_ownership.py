@@ -6,9 +6,9 @@ import pytest
 
 from shared.tables.records import Records
 from tests.faults.catalogue import GATEWAY
-from tests.faults.moments import vm_fails
-from tests.faults.wire import Mishap
-from tests.faults.world import World
+from tests.faults.checkpoints import vm_fails
+from tests.faults.simulation import Simulation
+from tests.faults.wire import Fault
 
 Document = dict[str, Any]
 
@@ -29,10 +29,10 @@ PROPERTIES: dict[str, Document] = {
 }
 
 
-def foreign(world: World, kind: str, name: str, **tags: str) -> Document:
+def foreign(simulation: Simulation, kind: str, name: str, **tags: str) -> Document:
     """Somebody else's resource. Tags like ours don't make it ours: the `deployment_id` is another one."""
     return {
-        "id": world.resource(kind, name),
+        "id": simulation.resource(kind, name),
         "location": "eastus",
         "tags": {"owner": "somebody else", "managed_by": "hub-spoke-automation", "deployment_id": "deploy-x-1-beef"}
         | tags,
@@ -41,37 +41,41 @@ def foreign(world: World, kind: str, name: str, **tags: str) -> Document:
 
 
 @pytest.mark.parametrize(("kind", "name", "step"), WANTED, ids=[kind for kind, _, _ in WANTED])
-def test_what_is_in_the_way_is_found_before_anything_is_built(world: World, kind: str, name: str, step: str) -> None:
-    world.meanwhile(foreign(world, kind, name))
-    run = world.deploy()
-    world.play_out()
-    world.check(run, "failed")
-    assert {name for name, row in _steps(world, run).items() if row == "completed"} <= {"release_reservations"}
-    assert name in str(world.run_row(run).error)
+def test_what_is_in_the_way_is_found_before_anything_is_built(
+    simulation: Simulation, kind: str, name: str, step: str
+) -> None:
+    simulation.meanwhile(foreign(simulation, kind, name))
+    run = simulation.deploy()
+    simulation.play_out()
+    simulation.check(run, "failed")
+    assert {name for name, row in _steps(simulation, run).items() if row == "completed"} <= {"release_reservations"}
+    assert name in str(simulation.run_row(run).error)
 
 
 @pytest.mark.parametrize(("kind", "name", "step"), WANTED, ids=[kind for kind, _, _ in WANTED])
-def test_what_comes_into_the_way_later_ends_its_step_and_stays(world: World, kind: str, name: str, step: str) -> None:
-    run = world.deploy()
-    world.until_pending(step)
-    world.meanwhile(foreign(world, kind, name))
-    world.play_out()
-    world.check(run, "failed")
-    error = world.run_row(run).error or {}
+def test_what_comes_into_the_way_later_ends_its_step_and_stays(
+    simulation: Simulation, kind: str, name: str, step: str
+) -> None:
+    run = simulation.deploy()
+    simulation.until_pending(step)
+    simulation.meanwhile(foreign(simulation, kind, name))
+    simulation.play_out()
+    simulation.check(run, "failed")
+    error = simulation.run_row(run).error or {}
     assert error["step"] == step
     assert error["details"]["code"] == "ResourceInTheWay"
-    assert error["details"]["resource"].lower() == world.resource(kind, name).lower()
+    assert error["details"]["resource"].lower() == simulation.resource(kind, name).lower()
 
 
-def test_a_vm_that_appears_between_the_look_and_the_write_is_not_changed(world: World) -> None:
-    planted = Mishap(
+def test_a_vm_that_appears_between_the_look_and_the_write_is_not_changed(simulation: Simulation) -> None:
+    planted = Fault(
         "create_vm: PUT virtualMachines/{vm}",
-        deed=lambda: world.meanwhile(foreign(world, "virtualMachines", "vm-1")),
+        interference=lambda: simulation.meanwhile(foreign(simulation, "virtualMachines", "vm-1")),
     )
-    run = world.deploy(1, planted)
-    world.play_out()
+    run = simulation.deploy(1, planted)
+    simulation.play_out()
     assert planted.struck
-    world.check(run, "failed")
+    simulation.check(run, "failed")
 
 
 @pytest.mark.parametrize(
@@ -84,14 +88,14 @@ def test_a_vm_that_appears_between_the_look_and_the_write_is_not_changed(world: 
     ],
 )
 def test_what_comes_between_the_look_and_the_write_is_not_changed(
-    world: World, kind: str, name: str, call: str
+    simulation: Simulation, kind: str, name: str, call: str
 ) -> None:
-    planted = Mishap(call, deed=lambda: world.meanwhile(foreign(world, kind, name)))
-    run = world.deploy(1, planted)
-    world.play_out()
+    planted = Fault(call, interference=lambda: simulation.meanwhile(foreign(simulation, kind, name)))
+    run = simulation.deploy(1, planted)
+    simulation.play_out()
     assert planted.struck
-    world.check(run, "failed")
-    assert (world.run_row(run).error or {})["details"]["code"] == "ResourceInTheWay"
+    simulation.check(run, "failed")
+    assert (simulation.run_row(run).error or {})["details"]["code"] == "ResourceInTheWay"
 
 
 @pytest.mark.parametrize(
@@ -103,41 +107,43 @@ def test_what_comes_between_the_look_and_the_write_is_not_changed(
         ("networkSecurityGroups", "spoke-nsg-1", "delete_nsg: DELETE networkSecurityGroups/{nsg}"),
     ],
 )
-def test_what_comes_between_the_look_and_the_delete_stays(world: World, kind: str, name: str, call: str) -> None:
+def test_what_comes_between_the_look_and_the_delete_stays(
+    simulation: Simulation, kind: str, name: str, call: str
+) -> None:
     """Somebody removes ours, and makes another of the same name, just when our delete is on its way."""
 
     def replaced() -> None:
-        world.azure.remove(world.resource(kind, name))
-        world.meanwhile(foreign(world, kind, name))
+        simulation.azure.remove(simulation.resource(kind, name))
+        simulation.meanwhile(foreign(simulation, kind, name))
 
-    planted = Mishap(call, deed=replaced)
-    run = world.deploy(
+    planted = Fault(call, interference=replaced)
+    run = simulation.deploy(
         1,
         planted,
         vm_fails(),
     )
-    world.play_out()
+    simulation.play_out()
     assert planted.struck
-    world.check(run, "failed")
-    theirs = world.azure.find(world.resource(kind, name))
+    simulation.check(run, "failed")
+    theirs = simulation.azure.find(simulation.resource(kind, name))
     assert theirs is not None
     assert theirs["tags"]["owner"] == "somebody else"
 
 
 @pytest.mark.parametrize(("kind", "name"), [("networkInterfaces", "vm-1-nic"), ("disks", "vm-1-osdisk")])
-def test_what_somebody_elses_vm_uses_is_named_at_once(world: World, kind: str, name: str) -> None:
+def test_what_somebody_elses_vm_uses_is_named_at_once(simulation: Simulation, kind: str, name: str) -> None:
     """Waiting would not help: nobody is going to delete that VM."""
-    world.deploy()
-    world.play_out()
-    theirs = world.azure.find(world.resource("virtualMachines", "vm-1"))
+    simulation.deploy()
+    simulation.play_out()
+    theirs = simulation.azure.find(simulation.resource("virtualMachines", "vm-1"))
     assert theirs is not None
     theirs["tags"]["deployment_id"] = "deploy-x-1-beef"
-    world.meanwhile(theirs)
-    removal = world.delete(1, force=True)
+    simulation.meanwhile(theirs)
+    removal = simulation.delete(1, force=True)
     left_by = {"networkInterfaces": "delete_nic", "disks": "delete_os_disk"}
-    world.play_out()
-    assert world.run_row(removal).status == "rollback_failed"
-    left = {each["resource"].rpartition("/")[2]: each["reason"] for each in world.run_row(removal).left_behind}
+    simulation.play_out()
+    assert simulation.run_row(removal).status == "rollback_failed"
+    left = {each["resource"].rpartition("/")[2]: each["reason"] for each in simulation.run_row(removal).left_behind}
     assert "virtualMachines vm-1, which this spoke did not make, uses it" in left[name]
     assert "vm-1" not in left
     undo = next(step for step in Records().steps(removal) if step.step_name == left_by[kind])
@@ -146,46 +152,46 @@ def test_what_somebody_elses_vm_uses_is_named_at_once(world: World, kind: str, n
 
 @pytest.mark.parametrize(("kind", "name", "step"), WANTED, ids=[kind for kind, _, _ in WANTED])
 def test_a_delete_leaves_alone_what_somebody_else_put_in_its_place(
-    world: World, kind: str, name: str, step: str
+    simulation: Simulation, kind: str, name: str, step: str
 ) -> None:
-    run = world.deploy()
-    world.play_out()
-    world.check(run, "completed")
-    resource_id = world.resource(kind, name)
-    theirs = world.azure.find(resource_id)
+    run = simulation.deploy()
+    simulation.play_out()
+    simulation.check(run, "completed")
+    resource_id = simulation.resource(kind, name)
+    theirs = simulation.azure.find(resource_id)
     assert theirs is not None
     theirs["tags"]["deployment_id"] = "deploy-x-1-beef"
-    world.azure.plant(theirs)
-    before = world.snapshot().resources[resource_id.lower()]
-    world.delete(1, force=True)
-    world.play_out()
-    assert [e for e in world.azure.requests("DELETE") if e["path"].lower() == resource_id.lower()] == []
-    after = world.snapshot().resources[resource_id.lower()]
+    simulation.azure.plant(theirs)
+    before = simulation.snapshot().resources[resource_id.lower()]
+    simulation.delete(1, force=True)
+    simulation.play_out()
+    assert [e for e in simulation.azure.requests("DELETE") if e["path"].lower() == resource_id.lower()] == []
+    after = simulation.snapshot().resources[resource_id.lower()]
     assert (after["tags"], after["location"]) == (before["tags"], before["location"])
 
 
-def test_a_pool_of_the_same_name_is_never_touched(world: World) -> None:
-    gateway = world.azure.find(world.resource("applicationGateways", "hub-agw"))
+def test_a_pool_of_the_same_name_is_never_touched(simulation: Simulation) -> None:
+    gateway = simulation.azure.find(simulation.resource("applicationGateways", "hub-agw"))
     assert gateway is not None
     pool = {"name": "client-1-pool", "properties": {"backendAddresses": [{"ipAddress": "192.0.2.7"}]}}
     gateway["properties"]["backendAddressPools"].append(pool)
-    run = world.deploy()
-    world.until_pending("create_nic")
-    world.meanwhile(gateway)
-    world.play_out()
-    world.check(run, "failed")
-    assert (world.run_row(run).error or {})["step"] == "update_agw"
-    assert world.azure.requests("PUT") != []
-    assert [e for e in world.azure.requests("PUT") if e["path"].endswith(GATEWAY)] == []
+    run = simulation.deploy()
+    simulation.until_pending("create_nic")
+    simulation.meanwhile(gateway)
+    simulation.play_out()
+    simulation.check(run, "failed")
+    assert (simulation.run_row(run).error or {})["step"] == "update_agw"
+    assert simulation.azure.requests("PUT") != []
+    assert [e for e in simulation.azure.requests("PUT") if e["path"].endswith(GATEWAY)] == []
 
 
 @pytest.mark.parametrize("side", ["hub-to-spoke-1", "spoke-1-to-hub"])
-def test_a_peering_of_the_same_name_is_never_touched(world: World, side: str) -> None:
+def test_a_peering_of_the_same_name_is_never_touched(simulation: Simulation, side: str) -> None:
     """A peering has no tags: it is ours when it leads to our spoke's VNet, or from there to the hub."""
-    run = world.deploy()
-    world.until_pending("create_peering")
-    elsewhere = world.resource("virtualNetworks", "elsewhere")
-    vnet = world.resource("virtualNetworks", "hub-vnet" if side.startswith("hub") else "spoke-vnet-1")
+    run = simulation.deploy()
+    simulation.until_pending("create_peering")
+    elsewhere = simulation.resource("virtualNetworks", "elsewhere")
+    vnet = simulation.resource("virtualNetworks", "hub-vnet" if side.startswith("hub") else "spoke-vnet-1")
     planted = {
         "id": f"{vnet}/virtualNetworkPeerings/{side}",
         "properties": {
@@ -194,17 +200,17 @@ def test_a_peering_of_the_same_name_is_never_touched(world: World, side: str) ->
             "remoteVirtualNetwork": {"id": elsewhere},
         },
     }
-    world.azure.plant(planted)
+    simulation.azure.plant(planted)
     if side.startswith("hub"):
-        hub = world.snapshot().resources
-        world.before.resources[vnet.lower()] = hub[vnet.lower()]
-    world.play_out()
-    assert (world.run_row(run).error or {})["step"] == "create_peering"
-    touched = [e for e in world.azure.requests() if e["path"].endswith(side) and e["method"] in ("PUT", "DELETE")]
+        hub = simulation.snapshot().resources
+        simulation.before.resources[vnet.lower()] = hub[vnet.lower()]
+    simulation.play_out()
+    assert (simulation.run_row(run).error or {})["step"] == "create_peering"
+    touched = [e for e in simulation.azure.requests() if e["path"].endswith(side) and e["method"] in ("PUT", "DELETE")]
     assert touched == []
     if side.startswith("hub"):
-        world.check(run, "failed")
+        simulation.check(run, "failed")
 
 
-def _steps(world: World, run: str) -> dict[str, str]:
+def _steps(simulation: Simulation, run: str) -> dict[str, str]:
     return {row.step_name: row.status for row in Records().steps(run)}

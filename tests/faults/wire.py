@@ -12,7 +12,7 @@ from typing import Any
 
 from local.functions.durable.stage import CrashedError
 from shared.arm.client import Arm
-from tests.activities.far_side import LocalAzure
+from tests.activities.azure_stand_in import LocalAzure
 
 KILL_BEFORE = "killed right before"
 KILL_AFTER = "killed right after"
@@ -23,7 +23,7 @@ Response = Any
 
 
 @dataclass
-class Mishap:
+class Fault:
     """What goes wrong at a call. times: how often, None for ever.  fault: for the stand-in.  kill: of the host.
     deed: what somebody else does just before."""
 
@@ -31,7 +31,7 @@ class Mishap:
     fault: dict[str, Any] | None = None
     kill: str = ""
     times: int | None = 1
-    deed: Callable[[], object] | None = None
+    interference: Callable[[], object] | None = None
     struck: int = 0
 
     def strikes(self, call: str) -> bool:
@@ -49,7 +49,7 @@ class Wire:
     names: dict[str, str] = field(default_factory=dict)
     caller: str = ""
     calls: list[str] = field(default_factory=list)
-    mishaps: list[Mishap] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     operations: dict[str, str] = field(default_factory=dict)
     """What the operations that are polled were begun by, by their URLs."""
     before_a_call: Callable[[], None] = lambda: None
@@ -59,22 +59,22 @@ class Wire:
             self.before_a_call()
             name = self._name(method, target)
             self.calls.append(name)
-            struck = [mishap for mishap in self.mishaps if mishap.strikes(name)]
-            for mishap in struck:
-                if mishap.deed is not None:
-                    mishap.deed()
-                if mishap.kill == KILL_BEFORE:
+            struck = [fault for fault in self.faults if fault.strikes(name)]
+            for fault in struck:
+                if fault.interference is not None:
+                    fault.interference()
+                if fault.kill == KILL_BEFORE:
                     raise CrashedError
-                if mishap.fault is not None:
+                if fault.fault is not None:
                     path = _SUBSCRIPTION.sub("", target.partition("?")[0])
-                    self.azure.fault(method=method, path=re.escape(path) + "$", times=1, **mishap.fault)
+                    self.azure.fault(method=method, path=re.escape(path) + "$", times=1, **fault.fault)
             try:
                 response = send(arm, method, target, **more)
                 self._remember(response, method, target)
             finally:
-                if struck and not any(mishap.fault and mishap.fault["mode"] in LATER for mishap in struck):
+                if struck and not any(fault.fault and fault.fault["mode"] in LATER for fault in struck):
                     self.azure.client.delete("/_local/faults")
-            if any(mishap.kill == KILL_AFTER for mishap in struck):
+            if any(fault.kill == KILL_AFTER for fault in struck):
                 raise CrashedError
             return response
 
@@ -82,7 +82,7 @@ class Wire:
 
     def forget(self) -> None:
         self.names, self.caller = {}, ""
-        self.calls, self.mishaps = [], []
+        self.calls, self.faults = [], []
         self.operations = {}
 
     def _name(self, method: str, target: str) -> str:

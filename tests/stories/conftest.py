@@ -7,7 +7,7 @@ import pytest
 
 from local.functions.app import Function, load_app
 from local.recipes import ROOT
-from tests.stories.theatre import Script, Theatre
+from tests.stories.saga_harness import SagaHarness, ScriptedActivities
 
 _loaded: list[Function] = []
 
@@ -21,13 +21,13 @@ def functions() -> list[Function]:
 
 
 @pytest.fixture
-def new_theatre(functions: list[Function], tmp_path: Path) -> Iterator[Callable[[Script], Theatre]]:
-    theatres: list[Theatre] = []
+def new_harness(functions: list[Function], tmp_path: Path) -> Iterator[Callable[[ScriptedActivities], SagaHarness]]:
+    harnesses: list[SagaHarness] = []
 
-    def make(script: Script) -> Theatre:
-        theatres.append(Theatre(functions, str(tmp_path / f"{len(theatres)}.sqlite"), script))
-        return theatres[-1]
+    def make(script: ScriptedActivities) -> SagaHarness:
+        harnesses.append(SagaHarness(functions, str(tmp_path / f"{len(harnesses)}.sqlite"), script))
+        return harnesses[-1]
 
     yield make
-    for theatre in theatres:
-        theatre.stage.close()
+    for harness in harnesses:
+        harness.stage.close()

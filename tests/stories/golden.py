@@ -14,15 +14,15 @@ from local.functions.durable.decisions import Outcome
 from local.functions.durable.episode import Episode, History, play
 from local.functions.durable.stage import Stage, quiet_sdk
 from local.recipes import ROOT
-from shared.protocol import DELETE_SPOKE, DEPLOY_SPOKE
-from tests.stories.theatre import RUN, Script, Theatre, script
+from shared.saga.instances import DELETE_SPOKE, DEPLOY_SPOKE
+from tests.stories.saga_harness import RUN, SagaHarness, ScriptedActivities, script
 
 FOLDER = Path(__file__).parent / "golden"
 EXECUTION_COMPLETED, ORCHESTRATOR_STARTED = 1, 12
 Event = dict[str, Any]
 
 # name of the history -> story, kind of run, script
-GOLDEN: dict[str, tuple[str, str, Script]] = {
+GOLDEN: dict[str, tuple[str, str, ScriptedActivities]] = {
     "deploy_spoke": (DEPLOY_SPOKE, "deploy", script()),
     "deploy_spoke_rolled_back": (DEPLOY_SPOKE, "deploy", script(fails={"create_vm"})),
     "deploy_spoke_rollback_failed": (DEPLOY_SPOKE, "deploy", script(fails={"update_agw", "delete_nic"})),
@@ -61,11 +61,11 @@ def main() -> None:
     functions = load_app(ROOT)
     for name, (story, kind, given_script) in GOLDEN.items():
         with tempfile.TemporaryDirectory() as folder:
-            theatre = Theatre(functions, f"{folder}/durable.sqlite", given_script)
-            theatre.begin(kind)
-            status = theatre.stage.run_to_end(RUN)
+            harness = SagaHarness(functions, f"{folder}/durable.sqlite", given_script)
+            harness.begin(kind)
+            status = harness.stage.run_to_end(RUN)
             # The end itself is what a replay has to find again.
-            history = [e for e in theatre.stage.history(RUN) if e["EventType"] != EXECUTION_COMPLETED]
+            history = [e for e in harness.stage.history(RUN) if e["EventType"] != EXECUTION_COMPLETED]
             document = {
                 "story": story,
                 "given": status.input,
@@ -77,7 +77,7 @@ def main() -> None:
                 else str(status.output)[:200],
                 "history": history,
             }
-            theatre.stage.close()
+            harness.stage.close()
         (FOLDER / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

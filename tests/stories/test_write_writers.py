@@ -200,15 +200,15 @@ def test_a_retry_after_of_days_does_not_stop_a_writer_for_days(
     the_app: df.DFApp, tmp_path: Path, story: str, look: str
 ) -> None:
     """Everybody waits for it, and no deadline ends it. Twenty minutes, Azure's longest, are waited out."""
-    far_side: Any = Gateway() if story == "write_gateway" else Hub(1)
+    azure_stand_in: Any = Gateway() if story == "write_gateway" else Hub(1)
     throttled = iter([1200.0, 1e6])
 
     def round_(payload: dict[str, Any]) -> dict[str, Any]:
         if wait := next(throttled, None):
             return {"state": {}, "wait": wait, "setback": True}
-        return dict(far_side.activities[look](payload))
+        return dict(azure_stand_in.activities[look](payload))
 
-    with Stage(the_app, tmp_path / "s.sqlite", activities={**far_side.activities, look: round_}) as stage:
+    with Stage(the_app, tmp_path / "s.sqlite", activities={**azure_stand_in.activities, look: round_}) as stage:
         began = stage.clock.now()
         stage.run_to_end(stage.start(story, GATEWAY if story == "write_gateway" else HUB))
         assert 1200 <= stage.clock.now() - began < 3600
@@ -227,9 +227,9 @@ def breaking(activities: dict[str, Activity], name: str, broken: Any) -> dict[st
 @pytest.mark.parametrize("story", ["write_gateway", "write_hub"])
 def test_a_host_that_is_killed_after_any_commit_goes_on(the_app: df.DFApp, tmp_path: Path, story: str) -> None:
     for number in itertools.count(1):
-        far_side: Any = Gateway() if story == "write_gateway" else Hub(2)
+        azure_stand_in: Any = Gateway() if story == "write_gateway" else Hub(2)
         given = GATEWAY if story == "write_gateway" else HUB
-        with Stage(the_app, tmp_path / f"{number}.sqlite", activities=far_side.activities) as stage:
+        with Stage(the_app, tmp_path / f"{number}.sqlite", activities=azure_stand_in.activities) as stage:
             stage.crash_after(number)
             if not stage.survive(
                 lambda stage=stage, given=given: stage.run_to_end(stage.start(story, given, "writer"))
@@ -241,8 +241,8 @@ def test_a_host_that_is_killed_after_any_commit_goes_on(the_app: df.DFApp, tmp_p
             stage.run_to_end("writer")
             assert stage.status("writer").runtime_status == "Completed"
         if story == "write_gateway":
-            assert len(far_side.put) == 1
+            assert len(azure_stand_in.put) == 1
         else:
-            assert far_side.spoke == set(far_side.wanted)
-            assert len(far_side.log) == 4
+            assert azure_stand_in.spoke == set(azure_stand_in.wanted)
+            assert len(azure_stand_in.log) == 4
     assert number > 10

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.arm.ids import ResourceIds
 from shared.checks.addresses import address_findings
 from shared.checks.findings import CHECKS, Finding, failure_from, in_order, results_of, warnings_in
 from shared.checks.hub import (
@@ -17,9 +16,10 @@ from shared.checks.hub import (
 )
 from shared.checks.locks import covers, lock_findings
 from shared.checks.names import name_findings, perhaps_in_the_way
-from shared.plan import our_tags
 from shared.settings import settings_from
-from tests.activities.far_side import a_plan, a_run
+from shared.spoke.plan import our_tags
+from shared.spoke.resource_ids import ResourceIds
+from tests.activities.azure_stand_in import a_plan, a_run
 
 IDS = ResourceIds("sub", "hub-rg", "hub-vnet", "hub-agw", "spoke-rg")
 NETWORK = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network"

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.arm.ids import ResourceIds
 from shared.checks.findings import Finding
 from shared.checks.gateway import gateway_findings
-from shared.gateway.rows import SiteRow
-from shared.gateway.sites import names_of, site_of
-from shared.plan import SpokePlan
 from shared.settings import settings_from
-from shared.tables.rows import RunRow
-from tests.activities.far_side import a_plan, a_run
+from shared.spoke.plan import SpokePlan
+from shared.spoke.records import RunRow
+from shared.spoke.resource_ids import ResourceIds
+from shared.writers.gateway.rows import SiteRow
+from shared.writers.gateway.sites import names_of, site_of
+from tests.activities.azure_stand_in import a_plan, a_run
 
 IDS = ResourceIds("sub", "hub-rg", "hub-vnet", "hub-agw", "spoke-rg")
 SETTINGS = settings_from(

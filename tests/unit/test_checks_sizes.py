@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from shared.checks.findings import failure_from
 from shared.checks.sizes import Size, quota_findings, security_type, size_findings, size_named, sizes_in
-from shared.plan import our_tags
-from shared.tables.rows import RunRow
-from tests.activities.far_side import a_plan, a_run
+from shared.spoke.plan import our_tags
+from shared.spoke.records import RunRow
+from tests.activities.azure_stand_in import a_plan, a_run
 
 PLAN = a_plan(1)
 B2S = Size("Standard_B2s", "standardBSFamily", 2, 4.0, "x64", ("V1", "V2"), True, None)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.arm.ids import ResourceIds, name_of, same_id, type_of
-from shared.documents import has_subnets, nic_document, os_of, vm_document, vnet_document, vnet_with_subnets
-from shared.plan import SpokePlan, our_tags
-from shared.security_rules import HubNetwork, hub_network, nsg_document
+from shared.spoke.documents import has_subnets, nic_document, os_of, vm_document, vnet_document, vnet_with_subnets
+from shared.spoke.plan import SpokePlan, our_tags
+from shared.spoke.resource_ids import ResourceIds, name_of, same_id, type_of
+from shared.spoke.security_rules import HubNetwork, hub_network, nsg_document
 
 IDS = ResourceIds("sub", "hub-rg", "hub-vnet", "hub-agw", "spoke-rg")
 HUB = HubNetwork(("10.0.2.0/24",), ("10.0.1.0/24",), ("10.0.0.0/16",))

@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from shared import protocol, saga
-from shared.steps import STEPS, UNDOS
+from shared.saga import instances as protocol
+from shared.saga import saga
+from shared.saga.steps import STEPS, UNDOS
 
 ROOT = Path(__file__).resolve().parents[2]
 

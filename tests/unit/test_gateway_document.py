@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.azure.evaluation import route
-from shared.gateway.document import edited, foreign_changes, foreign_digests, foreign_users, present
-from shared.gateway.rounds import decide
+from shared.writers.gateway.document import edited, present, unmanaged_changes, unmanaged_digests, unmanaged_users
+from shared.writers.gateway.plan_pass import plan_pass
 from tests.unit.gateways import (
     WRITER,
     applied_rows,
@@ -60,18 +60,18 @@ def test_whatever_comes_and_goes_what_is_not_ours_stays_as_it_was(wanted, unknow
             )
             for row in rows
         ]
-        decided = decide(live, rows, WRITER)
+        decided = plan_pass(live, rows, WRITER)
         assert not decided.failed
         before = json.dumps(live, sort_keys=False)
         rows = applied_rows(decided, rows)
         if decided.document is not None:
             assert json.dumps(live) == before, "the document that was read is not changed in place"
             live = served(decided.document)
-        again = decide(live, rows, WRITER)
+        again = plan_pass(live, rows, WRITER)
         assert again.document is None
         rows = applied_rows(again, rows)
         names = [row.names for row in rows]
-        assert foreign_digests(live, names) == foreign_digests(original, names)
+        assert unmanaged_digests(live, names) == unmanaged_digests(original, names)
         given_numbers = [number for name, number in numbers_of(live).items() if name.startswith("client-")]
         assert all(number is not None and number < 700 for number in given_numbers)
         assert len(set(given_numbers)) == len(given_numbers)
@@ -83,18 +83,18 @@ def test_whatever_comes_and_goes_what_is_not_ours_stays_as_it_was(wanted, unknow
 
 
 def test_a_site_is_five_elements_that_come_and_go_together():
-    decided = decide(gateway(), [site_row(1)], WRITER)
+    decided = plan_pass(gateway(), [site_row(1)], WRITER)
     assert decided.document is not None
     live = served(decided.document)
     assert len(present(live, site_row(1).names)) == 5
     gone = site_row(1, site=None, owned=True, priority=1000, desired_version=2, applied_version=1)
-    after = decide(live, [gone], WRITER)
+    after = plan_pass(live, [gone], WRITER)
     assert after.document is not None
     assert present(after.document, gone.names) == []
 
 
 def test_a_back_reference_to_what_is_removed_goes_and_all_others_stay():
-    decided = decide(gateway(), [site_row(1), site_row(2)], WRITER)
+    decided = plan_pass(gateway(), [site_row(1), site_row(2)], WRITER)
     assert decided.document is not None
     live = served(decided.document)
     port = next(each for each in live["properties"]["frontendPorts"] if each["name"] == "port_80")
@@ -108,14 +108,14 @@ def test_a_back_reference_to_what_is_removed_goes_and_all_others_stay():
 
 
 def test_elements_that_differ_are_replaced_in_their_place():
-    decided = decide(gateway(), [site_row(1), site_row(2)], WRITER)
+    decided = plan_pass(gateway(), [site_row(1), site_row(2)], WRITER)
     assert decided.document is not None
     live = served(decided.document)
     pool = live["properties"]["backendAddressPools"][1]
     assert pool["name"] == "client-1-pool"
     pool["properties"]["backendAddresses"] = []
     rows = [row.applied() for row in applied_rows(decided, [site_row(1), site_row(2)])]
-    repaired = decide(live, rows, WRITER)
+    repaired = plan_pass(live, rows, WRITER)
     assert repaired.repaired == ["client-1"]
     assert repaired.document is not None
     names = [each["name"] for each in repaired.document["properties"]["backendAddressPools"]]
@@ -126,7 +126,7 @@ def test_elements_that_differ_are_replaced_in_their_place():
 
 
 def test_a_foreign_rule_that_uses_a_site_is_named():
-    decided = decide(gateway(), [site_row(1)], WRITER)
+    decided = plan_pass(gateway(), [site_row(1)], WRITER)
     assert decided.document is not None
     other = rule("theirs", "theirListener", 50)
     other["properties"]["backendAddressPool"] = part("backendAddressPools", "client-1-pool")
@@ -134,26 +134,26 @@ def test_a_foreign_rule_that_uses_a_site_is_named():
     decided.document["properties"]["httpListeners"].append(listener("theirListener", "a.example.com"))
     live = served(decided.document)
     names = site_row(1).names
-    assert foreign_users(live, names, [names]) == ["requestRoutingRules/theirs"]
+    assert unmanaged_users(live, names, [names]) == ["requestRoutingRules/theirs"]
     gone = site_row(1, site=None, owned=True, priority=1000, desired_version=2, applied_version=1)
-    after = decide(live, [gone], WRITER)
+    after = plan_pass(live, [gone], WRITER)
     assert after.document is None
     assert [row.error.code for row in after.failed] == ["SiteInUse"]
 
 
 def test_foreign_changes_are_named_and_ours_and_back_references_are_none():
     rows = [site_row(1)]
-    decided = decide(gateway(), rows, WRITER)
+    decided = plan_pass(gateway(), rows, WRITER)
     assert decided.document is not None
-    before = foreign_digests(decided.document, [rows[0].names])
+    before = unmanaged_digests(decided.document, [rows[0].names])
     live = served(decided.document)
-    assert foreign_changes(before, foreign_digests(live, [rows[0].names])) == []
+    assert unmanaged_changes(before, unmanaged_digests(live, [rows[0].names])) == []
     live["properties"]["backendAddressPools"][0]["properties"]["futurePool"] = 1
     live["properties"]["rewriteRuleSets"] = []
     live["properties"]["probes"].append({"name": "theirs", "properties": {}})
     live["properties"]["enableHttp2"] = True
     live["tags"] = {}
-    assert foreign_changes(before, foreign_digests(live, [rows[0].names])) == [
+    assert unmanaged_changes(before, unmanaged_digests(live, [rows[0].names])) == [
         "backendAddressPools/defaultPool changed",
         "probes/theirs added",
         "properties.enableHttp2 added",

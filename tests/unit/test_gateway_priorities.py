@@ -3,11 +3,11 @@
 import pytest
 
 from shared.errors import Failure
-from shared.gateway.document import inner
-from shared.gateway.priorities import Ceiling, ceiling_for, foreign_rules, next_priority, with_all_numbered
-from shared.gateway.rounds import decide
-from shared.gateway.rows import Site
-from shared.gateway.sites import frontend_of, host_conflict
+from shared.writers.gateway.document import inner
+from shared.writers.gateway.plan_pass import plan_pass
+from shared.writers.gateway.priorities import Ceiling, ceiling_for, next_priority, unmanaged_rules, with_all_numbered
+from shared.writers.gateway.rows import Site
+from shared.writers.gateway.sites import frontend_of, host_conflict
 from tests.unit.gateways import WRITER, applied_rows, gateway, listener, numbers_of, rule, served, site_row
 
 
@@ -19,7 +19,7 @@ def frontend(document, port=80):
 
 @pytest.mark.parametrize(("default", "first"), [(1001, 1000), (20000, 19999), (100, 99), (2, 1)])
 def test_the_default_rule_is_the_ceiling(default, first):
-    decided = decide(gateway(default), [site_row(1)], WRITER)
+    decided = plan_pass(gateway(default), [site_row(1)], WRITER)
     assert decided.document is not None
     assert numbers_of(decided.document) == {"defaultRoutingRule": default, "client-1-route": first}
 
@@ -31,7 +31,7 @@ def test_a_wildcard_that_catches_our_host_is_the_ceiling_and_others_are_not():
         (listener("other", "*.example.org", "shop.example.com"), rule("otherRule", "other", 300)),
         (listener("secure", "*.spokes.example.com", port="port_443"), rule("secureRule", "secure", 200)),
     )
-    others = foreign_rules(document, [])
+    others = unmanaged_rules(document, [])
     assert ceiling_for(document, others, "a.spokes.example.com", frontend(document)) == Ceiling(500, "wildRule")
     assert ceiling_for(document, others, "a.b.example.org", frontend(document)) == Ceiling(300, "otherRule")
     assert ceiling_for(document, others, "www.example.com", frontend(document)) == Ceiling(1001, "defaultRoutingRule")
@@ -41,7 +41,7 @@ def test_a_wildcard_that_catches_our_host_is_the_ceiling_and_others_are_not():
 def test_numbers_of_foreign_rules_are_passed_over_and_kept_ones_are_not_moved():
     more = (listener("a", "a.example.com"), rule("aRule", "a", 1000))
     rows = [site_row(1), site_row(2, priority=998, owned=True)]
-    decided = decide(gateway(1001, more), rows, WRITER)
+    decided = plan_pass(gateway(1001, more), rows, WRITER)
     assert decided.document is not None
     assert numbers_of(decided.document) == {
         "defaultRoutingRule": 1001,
@@ -54,16 +54,16 @@ def test_numbers_of_foreign_rules_are_passed_over_and_kept_ones_are_not_moved():
 def test_a_number_that_somebody_else_took_or_that_a_lower_ceiling_covers_is_given_up():
     rows = [site_row(1, priority=1000, owned=True, applied_version=1)]
     taken = (listener("a", "a.example.com"), rule("aRule", "a", 1000))
-    decided = decide(gateway(1001, taken), rows, WRITER)
+    decided = plan_pass(gateway(1001, taken), rows, WRITER)
     assert decided.document is not None
     assert numbers_of(decided.document)["client-1-route"] == 999
-    decided = decide(gateway(500), rows, WRITER)
+    decided = plan_pass(gateway(500), rows, WRITER)
     assert decided.document is not None
     assert numbers_of(decided.document)["client-1-route"] == 499
 
 
 def test_when_no_number_is_left_the_rule_and_the_command_are_named():
-    decided = decide(gateway(2), [site_row(1), site_row(2)], WRITER)
+    decided = plan_pass(gateway(2), [site_row(1), site_row(2)], WRITER)
     [failed] = decided.failed
     assert failed.error is not None
     assert failed.error.error == "ConfigurationException"
@@ -88,11 +88,11 @@ def test_a_gateway_without_any_priority_gets_all_in_the_present_order_of_evaluat
         "plainRule": 20000,
         "blogRule": 19001,
     }
-    decided = decide(document, [site_row(1)], WRITER)
+    decided = plan_pass(document, [site_row(1)], WRITER)
     assert decided.document is not None
     assert numbers_of(decided.document)["client-1-route"] == 19499
     live = served(decided.document)
-    assert decide(live, applied_rows(decided, [site_row(1)]), WRITER).document is None
+    assert plan_pass(live, applied_rows(decided, [site_row(1)]), WRITER).document is None
 
 
 def test_a_single_rule_without_priority_gets_the_last_number():
@@ -100,7 +100,7 @@ def test_a_single_rule_without_priority_gets_the_last_number():
 
 
 def test_without_anybody_who_wants_a_site_no_number_is_given():
-    assert decide(gateway(None), [], WRITER).document is None
+    assert plan_pass(gateway(None), [], WRITER).document is None
 
 
 def test_the_largest_free_number_is_taken():
@@ -129,7 +129,7 @@ def test_host_names_that_others_have_are_refused_and_basic_listeners_are_no_conf
 
 def test_https_listeners_name_the_certificate_and_a_missing_one_is_a_setting():
     site = Site("a.example.com", "10.11.1.4", frontend_port=443, ssl_certificate="wildcard")
-    decided = decide(gateway(), [site_row(1, site=site)], WRITER)
+    decided = plan_pass(gateway(), [site_row(1, site=site)], WRITER)
     assert decided.document is not None
     own = inner(decided.document["properties"]["httpListeners"][-1])
     assert own["protocol"] == "Https"
@@ -138,6 +138,6 @@ def test_https_listeners_name_the_certificate_and_a_missing_one_is_a_setting():
     assert numbers_of(decided.document)["client-1-route"] == 20000
     for missing in ({"ssl_certificate": "gone"}, {"frontend_port": 8080}, {"frontend_ip": "gone"}):
         site = Site("a.example.com", "10.11.1.4", **missing)
-        [failed] = decide(gateway(), [site_row(1, site=site)], WRITER).failed
+        [failed] = plan_pass(gateway(), [site_row(1, site=site)], WRITER).failed
         assert failed.error is not None
         assert failed.error.code == "GatewayPartMissing"

@@ -16,10 +16,8 @@ from shared.errors import (
     StorageException,
     ValidationException,
 )
-from shared.http.answers import RETRY_AFTER_SECONDS, error_answer, failure_answer
-from shared.http.bodies import MAX_BODY_BYTES, idempotency_key, json_body
-from shared.http.links import api_base, deployment_url, progress_url
-from shared.http.queries import (
+from triggers.http.links import api_base, deployment_url, progress_url
+from triggers.http.queries import (
     MAX_LIMIT,
     continuation_after,
     continuation_token,
@@ -30,6 +28,8 @@ from shared.http.queries import (
     spoke_id,
     subject,
 )
+from triggers.http.requests import MAX_BODY_BYTES, idempotency_key, json_body
+from triggers.http.responses import RETRY_AFTER_SECONDS, error_answer, failure_answer
 
 JSON = "application/json"
 

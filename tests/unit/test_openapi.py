@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from shared.http.answers import _STATUS_OF_CODE, _STATUS_OF_ERROR
-from shared.models import SpokeRequest
-from shared.openapi import OPERATIONS, openapi_document
+from shared.spoke.request import SpokeRequest
 from triggers import capacity, deployments, health, openapi, spokes
+from triggers.http.openapi import OPERATIONS, openapi_document
+from triggers.http.responses import _STATUS_OF_CODE, _STATUS_OF_ERROR
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = (capacity, deployments, health, openapi, spokes)

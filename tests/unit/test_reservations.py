@@ -18,24 +18,25 @@ from local.processes import free_port, running
 from local.recipes import azurite_recipe, tables_connection_string, tables_proxy_recipe
 from shared.clock import nonce, timestamp, utc_now
 from shared.errors import DeploymentException, HubSpokeException, ValidationException
-from shared.models import check_against_settings, plan_from, spoke_request
-from shared.naming import sanitize_name
 from shared.settings import Settings, current_settings
-from shared.tables import reservations, store
+from shared.spoke.names import sanitize_name
+from shared.spoke.request import check_against_settings, plan_from, spoke_request
+from shared.tables import client as store
+from shared.tables import reservations
+from shared.tables.client import ConcurrentUpdate
 from shared.tables.partition import SpokesPartition
 from shared.tables.records import Records
 from shared.tables.removals import begin_removal
 from shared.tables.reservations import (
     IdempotencyKey,
     Reservation,
-    Wish,
+    ReservationRequest,
     forget_expired_keys,
     forget_spoke,
     preview,
     release,
     reserve,
 )
-from shared.tables.store import Changed
 from tests.app import forget_app
 
 T = TypeVar("T")
@@ -89,9 +90,9 @@ def slow_tables(
             yield settings, process.announced["faults"]
 
 
-def wish(
+def reservation_request(
     client_name: str, settings: Settings, *, key: str | None = None, fingerprint: str = "body", **body: Any
-) -> Wish:
+) -> ReservationRequest:
     whole = {
         "client_name": client_name,
         "vm_name": f"vm-{sanitize_name(client_name)}"[:60].rstrip("-"),
@@ -101,7 +102,7 @@ def wish(
         **body,
     }
     request = check_against_settings(spoke_request(whole), settings)
-    return Wish(
+    return ReservationRequest(
         client=sanitize_name(client_name),
         client_name=client_name,
         request=request.as_body(),
@@ -153,7 +154,7 @@ def end(settings: Settings, made: Reservation, status: str) -> None:
 
 
 def test_a_reservation_is_one_row_of_each_kind(settings: Settings) -> None:
-    made = reserve(wish("Acme Corp!", settings, spoke_id=7), settings)
+    made = reserve(reservation_request("Acme Corp!", settings, spoke_id=7), settings)
     assert made.spoke_id == 7
     assert made.deployment_id.startswith("deploy-acme-corp-")
     assert kinds(settings) == KINDS_OF_A_SPOKE
@@ -168,21 +169,21 @@ def test_a_reservation_is_one_row_of_each_kind(settings: Settings) -> None:
 
 
 def test_ids_are_given_from_the_lowest(settings: Settings) -> None:
-    reserve(wish("second", settings, spoke_id=2), settings)
-    assert [reserve(wish(name, settings), settings).spoke_id for name in ("a", "b", "c")] == [1, 3, 4]
+    reserve(reservation_request("second", settings, spoke_id=2), settings)
+    assert [reserve(reservation_request(name, settings), settings).spoke_id for name in ("a", "b", "c")] == [1, 3, 4]
 
 
 def test_a_block_in_use_is_not_given_with_its_id(settings: Settings) -> None:
-    reserve(wish("elsewhere", settings, spoke_id=9, address_prefix="10.11.1.0/24"), settings)
-    assert reserve(wish("next", settings), settings).spoke_id == 2
+    reserve(reservation_request("elsewhere", settings, spoke_id=9, address_prefix="10.11.1.0/24"), settings)
+    assert reserve(reservation_request("next", settings), settings).spoke_id == 2
 
 
 def test_an_id_whose_vnet_name_somebody_chose_is_not_given_nor_planned(settings: Settings) -> None:
-    reserve(wish("elsewhere", settings, spoke_id=9, vnet_name="Spoke-VNet-1"), settings)
-    plan, conflicts = preview(wish("next", settings), settings)
+    reserve(reservation_request("elsewhere", settings, spoke_id=9, vnet_name="Spoke-VNet-1"), settings)
+    plan, conflicts = preview(reservation_request("next", settings), settings)
     assert (plan.spoke_id, conflicts) == (2, [])
-    assert reserve(wish("next", settings), settings).spoke_id == 2
-    assert reserve(wish("named", settings, vnet_name="its-own"), settings).spoke_id == 1
+    assert reserve(reservation_request("next", settings), settings).spoke_id == 2
+    assert reserve(reservation_request("named", settings, vnet_name="its-own"), settings).spoke_id == 1
 
 
 @pytest.mark.parametrize(
@@ -197,8 +198,8 @@ def test_an_id_whose_vnet_name_somebody_chose_is_not_given_nor_planned(settings:
     ],
 )
 def test_one_of_racers_for_the_same_name_wins(settings: Settings, shared: dict[str, Any], field: str) -> None:
-    wishes = [wish(f"client-{number}", settings, **shared) for number in range(12)]
-    won, lost = race([partial(reserve, one, settings) for one in wishes])
+    reservation_requests = [reservation_request(f"client-{number}", settings, **shared) for number in range(12)]
+    won, lost = race([partial(reserve, one, settings) for one in reservation_requests])
     assert len(won) == 1
     assert {error.failure.details["field"] for error in lost} == {field}
     assert {error.failure.details["held_by"]["deployment_id"] for error in lost} == {won[0].deployment_id}
@@ -206,10 +207,11 @@ def test_one_of_racers_for_the_same_name_wins(settings: Settings, shared: dict[s
 
 
 def test_one_of_racers_for_the_same_block_wins(settings: Settings) -> None:
-    wishes = [
-        wish(f"client-{number}", settings, spoke_id=number, address_prefix="10.11.200.0/24") for number in range(1, 11)
+    reservation_requests = [
+        reservation_request(f"client-{number}", settings, spoke_id=number, address_prefix="10.11.200.0/24")
+        for number in range(1, 11)
     ]
-    won, lost = race([partial(reserve, one, settings) for one in wishes])
+    won, lost = race([partial(reserve, one, settings) for one in reservation_requests])
     assert len(won) == 1
     assert {error.failure.details["field"] for error in lost} == {"address_prefix"}
     assert kinds(settings) == KINDS_OF_A_SPOKE
@@ -217,8 +219,10 @@ def test_one_of_racers_for_the_same_block_wins(settings: Settings) -> None:
 
 def test_one_of_clients_that_are_alike_after_sanitising_wins(settings: Settings) -> None:
     names = ["Acme Corp", "acme-corp", "ACME_CORP!", "acme corp.", "(Acme) Corp"]
-    wishes = [wish(name, settings, vm_name=f"vm-{number}") for number, name in enumerate(names)]
-    won, lost = race([partial(reserve, one, settings) for one in wishes])
+    reservation_requests = [
+        reservation_request(name, settings, vm_name=f"vm-{number}") for number, name in enumerate(names)
+    ]
+    won, lost = race([partial(reserve, one, settings) for one in reservation_requests])
     fields = {error.failure.details["field"] for error in lost}
     assert len(won) == 1, lost
     assert fields == {"client_name"}
@@ -232,8 +236,8 @@ def test_twenty_racers_share_the_last_three_places(settings: Settings) -> None:
         for place in range(1, 97)
     ]
     assert partition.submit(taken, won=lambda: False)
-    wishes = [wish(f"client-{number}", settings) for number in range(20)]
-    won, lost = race([partial(reserve, one, settings) for one in wishes])
+    reservation_requests = [reservation_request(f"client-{number}", settings) for number in range(20)]
+    won, lost = race([partial(reserve, one, settings) for one in reservation_requests])
     assert len(won) == 3
     assert len({made.spoke_id for made in won}) == 3
     assert {error.failure.code for error in lost} == {"NoFreePlace"}
@@ -252,16 +256,16 @@ def test_slots_never_let_more_through_than_fit(used: set[int], limit: int, data:
 
 
 def test_many_at_once_without_an_id_all_get_one(settings: Settings) -> None:
-    wishes = [wish(f"client-{number}", settings) for number in range(24)]
-    won, lost = race([partial(reserve, one, settings) for one in wishes])
+    reservation_requests = [reservation_request(f"client-{number}", settings) for number in range(24)]
+    won, lost = race([partial(reserve, one, settings) for one in reservation_requests])
     assert lost == []
     assert len({made.spoke_id for made in won}) == 24
     assert kinds(settings) == Counter(dict.fromkeys(KINDS_OF_A_SPOKE, 24))
 
 
 def test_repeats_with_one_key_at_once_are_one_deployment(settings: Settings) -> None:
-    wishes = [wish("acme", settings, key="k1") for _ in range(12)]
-    won, lost = race([partial(reserve, one, settings) for one in wishes])
+    reservation_requests = [reservation_request("acme", settings, key="k1") for _ in range(12)]
+    won, lost = race([partial(reserve, one, settings) for one in reservation_requests])
     assert lost == []
     assert len({made.deployment_id for made in won}) == 1
     assert sum(not made.repeated for made in won) == 1
@@ -269,26 +273,26 @@ def test_repeats_with_one_key_at_once_are_one_deployment(settings: Settings) -> 
 
 
 def test_a_key_with_another_body_is_refused(settings: Settings) -> None:
-    reserve(wish("acme", settings, key="k1"), settings)
+    reserve(reservation_request("acme", settings, key="k1"), settings)
     with pytest.raises(ValidationException) as refused:
-        reserve(wish("globex", settings, key="k1", fingerprint="another"), settings)
+        reserve(reservation_request("globex", settings, key="k1", fingerprint="another"), settings)
     assert refused.value.failure.code == "IdempotencyKeyReused"
     assert kinds(settings) == KINDS_OF_A_SPOKE + Counter(key=1)
 
 
 def test_an_expired_key_is_used_anew(settings: Settings) -> None:
-    first = reserve(wish("acme", settings, key="k1"), settings)
+    first = reserve(reservation_request("acme", settings, key="k1"), settings)
     _age_key(settings, "k1")
-    second = reserve(wish("globex", settings, key="k1", fingerprint="another"), settings)
+    second = reserve(reservation_request("globex", settings, key="k1", fingerprint="another"), settings)
     assert second.deployment_id != first.deployment_id
-    assert reserve(wish("globex", settings, key="k1", fingerprint="another"), settings) == replace(
+    assert reserve(reservation_request("globex", settings, key="k1", fingerprint="another"), settings) == replace(
         second, repeated=("accepted", "accepted")
     )
 
 
 def test_expired_keys_are_forgotten_and_others_stay(settings: Settings) -> None:
-    reserve(wish("acme", settings, key="old"), settings)
-    reserve(wish("globex", settings, key="new"), settings)
+    reserve(reservation_request("acme", settings, key="old"), settings)
+    reserve(reservation_request("globex", settings, key="new"), settings)
     _age_key(settings, "old")
     forget_expired_keys()
     assert [key for key in rows(settings) if key.startswith("key:")] == ["key:new"]
@@ -305,27 +309,30 @@ def _age_key(settings: Settings, key: str) -> None:
 
 
 def test_a_failed_spoke_gives_its_id_to_who_asks_for_it(settings: Settings) -> None:
-    failed = reserve(wish("acme", settings, spoke_id=4), settings)
+    failed = reserve(reservation_request("acme", settings, spoke_id=4), settings)
     end(settings, failed, "failed")
-    assert reserve(wish("others", settings), settings).spoke_id == 1
+    assert reserve(reservation_request("others", settings), settings).spoke_id == 1
     won, lost = race(
-        [partial(reserve, wish(f"client-{number}", settings, spoke_id=4), settings) for number in range(6)]
+        [
+            partial(reserve, reservation_request(f"client-{number}", settings, spoke_id=4), settings)
+            for number in range(6)
+        ]
     )
     assert len(won) == 1
     assert {error.failure.code for error in lost} == {"SpokeIdTaken"}
 
 
 def test_a_retry_whose_spoke_moved_meanwhile_is_decided_anew(settings: Settings) -> None:
-    end(settings, reserve(wish("acme", settings, spoke_id=4), settings), "failed")
-    again = replace(wish("acme", settings, spoke_id=4), retry_of=Records().spoke(4))
+    end(settings, reserve(reservation_request("acme", settings, spoke_id=4), settings), "failed")
+    again = replace(reservation_request("acme", settings, spoke_id=4), retry_of=Records().spoke(4))
     winner = reserve(again, settings)
-    with pytest.raises(Changed):
+    with pytest.raises(ConcurrentUpdate):
         reserve(again, settings)
     end(settings, winner, "failed")
     spoke = Records().spoke(4)
     assert spoke is not None
     forget_spoke(spoke)
-    with pytest.raises(Changed):
+    with pytest.raises(ConcurrentUpdate):
         reserve(again, settings)
     assert kinds(settings) == Counter(run=2)
 
@@ -336,23 +343,26 @@ def test_ids_of_failed_spokes_are_given_when_nothing_else_is_free(
     monkeypatch.setenv("SPOKE_ADDRESS_POOL", "10.11.0.0/22")
     current_settings.cache_clear()
     small = current_settings()
-    made = [reserve(wish(name, small), small) for name in ("a", "b", "c")]
+    made = [reserve(reservation_request(name, small), small) for name in ("a", "b", "c")]
     assert [one.spoke_id for one in made] == [1, 2, 3]
     with pytest.raises(DeploymentException) as refused:
-        reserve(wish("d", small), small)
+        reserve(reservation_request("d", small), small)
     assert refused.value.failure.code == "NoFreeSpokeId"
     end(small, made[1], "failed")
-    assert reserve(wish("d", small), small).spoke_id == 2
+    assert reserve(reservation_request("d", small), small).spoke_id == 2
 
 
 def test_release_frees_what_is_ours_and_can_be_repeated(settings: Settings) -> None:
-    mine, other = reserve(wish("acme", settings), settings), reserve(wish("globex", settings), settings)
+    mine, other = (
+        reserve(reservation_request("acme", settings), settings),
+        reserve(reservation_request("globex", settings), settings),
+    )
     run = Records().run(mine.deployment_id)
     assert run is not None
     for _ in range(2):
         release(run)
         assert kinds(settings) == KINDS_OF_A_SPOKE + Counter(spoke=1, run=1)
-    taken_over = reserve(wish("acme", settings), settings)
+    taken_over = reserve(reservation_request("acme", settings), settings)
     release(run)  # late: the rows of the same names are another run's by now
     assert kinds(settings) == KINDS_OF_A_SPOKE + KINDS_OF_A_SPOKE + Counter(spoke=1, run=1)
     assert len({mine.deployment_id, other.deployment_id, taken_over.deployment_id}) == 3
@@ -365,7 +375,7 @@ def test_a_lost_reply_to_our_own_transaction_is_success(slow_tables: tuple[Setti
     store.table("Spokes")
     order = [{"mode": "drop_after", "method": "POST", "path": "batch", "times": 1}]
     httpx.post(faults, json=order, trust_env=False).raise_for_status()
-    made = reserve(wish("acme", settings, spoke_id=3, key="k"), settings)
+    made = reserve(reservation_request("acme", settings, spoke_id=3, key="k"), settings)
     assert httpx.get(faults, trust_env=False).json()[0]["hits"] == 1
     assert (made.spoke_id, made.repeated) == (3, None)
     assert kinds(settings) == KINDS_OF_A_SPOKE + Counter(key=1)
@@ -380,7 +390,7 @@ def test_a_refused_transaction_gives_its_connection_back(
     caplog.set_level("DEBUG", logger="urllib3.connectionpool")
     order = [{"mode": "busy", "method": "POST", "path": "batch", "times": 2}]
     httpx.post(faults, json=order, trust_env=False).raise_for_status()
-    reserve(wish("acme", settings), settings)
+    reserve(reservation_request("acme", settings), settings)
     assert httpx.get(faults, trust_env=False).json()[0]["hits"] == 2
     assert caplog.text.count("Starting new HTTP connection") == 1
 
@@ -398,7 +408,7 @@ def test_reservations_get_through_a_storm(slow_tables: tuple[Settings, str]) -> 
     def try_until_answered(number: int) -> Reservation:
         while True:
             try:
-                return reserve(wish(f"client-{number}", settings, key=f"key-{number}"), settings)
+                return reserve(reservation_request(f"client-{number}", settings, key=f"key-{number}"), settings)
             except AzureError:
                 continue
 
@@ -410,7 +420,7 @@ def test_reservations_get_through_a_storm(slow_tables: tuple[Settings, str]) -> 
 
 
 def test_of_deletes_at_once_one_begins(settings: Settings) -> None:
-    made = reserve(wish("acme", settings), settings)
+    made = reserve(reservation_request("acme", settings), settings)
     end(settings, made, "completed")
     spoke = Records().spoke(made.spoke_id)
     assert spoke is not None
@@ -418,7 +428,7 @@ def test_of_deletes_at_once_one_begins(settings: Settings) -> None:
     def begin() -> str | None:
         try:
             return begin_removal(spoke, "delete", settings).deployment_id
-        except Changed:
+        except ConcurrentUpdate:
             return None
 
     won, _ = race([begin for _ in range(6)])
@@ -433,10 +443,10 @@ def test_of_deletes_at_once_one_begins(settings: Settings) -> None:
 
 
 def test_only_a_failed_spoke_is_forgotten(settings: Settings) -> None:
-    made = reserve(wish("acme", settings), settings)
+    made = reserve(reservation_request("acme", settings), settings)
     spoke = Records().spoke(made.spoke_id)
     assert spoke is not None
-    with pytest.raises(Changed):
+    with pytest.raises(ConcurrentUpdate):
         forget_spoke(spoke)
     end(settings, made, "failed")
     for _ in range(2):
@@ -445,14 +455,14 @@ def test_only_a_failed_spoke_is_forgotten(settings: Settings) -> None:
 
 
 def test_a_preview_names_every_conflict_and_takes_nothing(settings: Settings) -> None:
-    reserve(wish("acme", settings, spoke_id=1), settings)
+    reserve(reservation_request("acme", settings, spoke_id=1), settings)
     before = rows(settings)
-    plan, conflicts = preview(wish("acme", settings, spoke_id=1), settings)
+    plan, conflicts = preview(reservation_request("acme", settings, spoke_id=1), settings)
     assert plan.spoke_id == 1
     assert {"spoke_id", "client_name", "vm_name", "host_name", "address_prefix"} <= {
         conflict["details"]["field"] for conflict in conflicts
     }
-    assert preview(wish("globex", settings), settings)[1] == []
+    assert preview(reservation_request("globex", settings), settings)[1] == []
     assert rows(settings) == before
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from shared.models import plan_from, spoke_request
-from shared.plan import SpokePlan
 from shared.retention import runs_to_forget
-from shared.tables.rows import TERMINAL, RunRow, SpokeRow
-from tests.unit.test_models import ACME, SETTINGS
+from shared.spoke.plan import SpokePlan
+from shared.spoke.records import TERMINAL, RunRow, SpokeRow
+from shared.spoke.request import plan_from, spoke_request
+from tests.unit.test_request import ACME, SETTINGS
 
 SECRET = "#cloud-config\npassword: hunter2"
 REQUEST = spoke_request({name: value for name, value in ACME.items() if name != "spoke_id"} | {"cloud_init": SECRET})

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Failure
-from shared.outcomes import Call, Cancelled, Done, Failed, Operation, Pending, outcome_as_data, outcome_from_data
-from shared.policy import Policy, jitter, setback_wait
-from shared.step_run import GiveUp, Rest, StepRun, Wait, next_move
+from shared.saga.outcomes import Call, Cancelled, Done, Failed, Operation, Pending, outcome_as_data, outcome_from_data
+from shared.saga.policy import Policy, jitter, retry_wait
+from shared.saga.step_run import Finished, GiveUp, StepRun, Wait, next_move
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 CALL = Call("deploy-acme-1-abcd", 1, "create_vnet", number=2)
@@ -23,12 +23,12 @@ def a_run(**changes: object) -> StepRun:
 
 def test_done_and_cancelled_are_rest() -> None:
     for outcome in (Done("made"), Cancelled("not wanted")):
-        assert next_move(a_run(), outcome, NOW) == Rest(outcome)
+        assert next_move(a_run(), outcome, NOW) == Finished(outcome)
 
 
 def test_a_failure_for_good_ends_the_step_at_once() -> None:
     outcome = Failed(replace(BUSY, transient=False))
-    assert next_move(a_run(), outcome, NOW) == Rest(outcome)
+    assert next_move(a_run(), outcome, NOW) == Finished(outcome)
 
 
 def test_a_poll_waits_no_longer_than_the_maximum_whatever_arm_asks() -> None:
@@ -101,7 +101,7 @@ def test_what_keeps_trying_is_ended_by_nothing() -> None:
 
 def test_a_writers_waits_after_trouble_grow_to_the_longest() -> None:
     asked = {"retry_first_seconds": 5.0, "retry_max_seconds": 60.0, "poll_seconds": 1.0}
-    assert [setback_wait(asked, setbacks) for setbacks in (0, 1, 2, 3, 4, 99)] == [5, 10, 20, 40, 60, 60]
+    assert [retry_wait(asked, setbacks) for setbacks in (0, 1, 2, 3, 4, 99)] == [5, 10, 20, 40, 60, 60]
 
 
 def test_the_whole_state_survives_continue_as_new() -> None:

@@ -1,0 +1,216 @@
+"""Turns a typed function into an activity: `(call, run) -> Outcome` becomes what Durable calls, JSON in, JSON out.
+
+In the same call it asks the run's row whether the work is still wanted, writes the step's row before and after, and
+turns whatever is raised into a `Failed` outcome, because exception types do not survive the activity boundary.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from shared import logs
+from shared.arm.cancellation import RunCancelledError, cancellation_guard
+from shared.clock import timestamp
+from shared.errors import Failure, HubSpokeException
+from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending, outcome_as_data
+from shared.spoke.records import MAY_ACT, MAY_UNDO, RunRow, StepRow
+from shared.tables.client import ConcurrentUpdate, storage_failure
+from shared.tables.records import Records
+
+Typed = Callable[[Call, RunRow], Outcome]
+F = TypeVar("F", bound=Callable[..., Any])
+
+log = logging.getLogger(__name__)
+
+_GONE = "The run's record is gone."
+
+
+def act(function: Typed) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """An act of a deployment: done only while its run is in progress and nobody has cancelled it."""
+    return _without_client(function, MAY_ACT)
+
+
+def undo(function: Typed) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """An undo: done only while its run is rolling back or deleting."""
+    return _without_client(function, MAY_UNDO)
+
+
+def record(function: Typed) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """An activity on the run's own rows: it judges the run's state itself."""
+    return _without_client(function, None)
+
+
+def act_through_writer(function: Typed) -> Callable[..., Any]:
+    """An act whose work a writer does: `Pending(wakes=…)` makes sure that the writer runs."""
+    return _with_client(function, MAY_ACT)
+
+
+def undo_through_writer(function: Typed) -> Callable[..., Any]:
+    """An undo whose work a writer does."""
+    return _with_client(function, MAY_UNDO)
+
+
+def _without_client(function: Typed, allowed_in: frozenset[str] | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    # The worker refuses generic annotations on what it calls (azure-functions-durable-python#468): plain dict.
+    def activity(payload: dict) -> dict:  # type: ignore[type-arg]
+        return outcome_as_data(_perform(function, allowed_in, Call.from_data(payload)))
+
+    return _named_like(activity, function)
+
+
+def _with_client(function: Typed, allowed_in: frozenset[str] | None) -> Callable[..., Any]:
+    async def activity(payload: dict, client: Any) -> dict:  # type: ignore[type-arg]
+        outcome = await asyncio.to_thread(_perform, function, allowed_in, Call.from_data(payload))
+        if isinstance(outcome, Pending) and outcome.wakes:
+            from shared.writers.instances import ensure_writer_runs
+
+            await ensure_writer_runs(client, outcome.wakes)
+        return outcome_as_data(outcome)
+
+    return _named_like(activity, function)
+
+
+def _named_like(wrapper: F, function: Typed) -> F:
+    wrapper.__name__ = wrapper.__qualname__ = function.__name__
+    wrapper.__doc__ = function.__doc__
+    wrapper.__module__ = function.__module__
+    return wrapper
+
+
+def _perform(function: Typed, allowed_in: frozenset[str] | None, call: Call) -> Outcome:
+    with logs.context(deployment_id=call.deployment_id, spoke_id=call.spoke_id, step=call.name):
+        try:
+            outcome = _perform_and_record(function, allowed_in, call)
+        except Exception as error:  # noqa: BLE001 - the boundary: nothing may leave an activity but data
+            outcome = Failed(failure_of(error))
+        _log(call, outcome)
+        return outcome
+
+
+def _perform_and_record(function: Typed, allowed_in: frozenset[str] | None, call: Call) -> Outcome:
+    records = Records()
+    run = records.run(call.deployment_id)
+    if run is None:
+        return Cancelled(_GONE)
+    before = records.step(call.deployment_id, call.number) if call.number is not None else None
+    cancelled = _why_cancelled(run, allowed_in)
+    if cancelled:
+        if before:
+            _write_step(records, call, before, "cancelled", cancelled)
+        return Cancelled(cancelled)
+    if before is None or before.attempts < call.attempt:
+        why = call.again or (before.message if before else "")
+        before = _write_step(records, call, before, "in_progress", why) or before
+    try:
+        with cancellation_guard(lambda: _why_cancelled(records.run(call.deployment_id), allowed_in)):
+            outcome = function(call, run)
+    except RunCancelledError as no_longer:
+        outcome = Cancelled(str(no_longer))
+    except Exception as error:  # noqa: BLE001 - becomes data, and the step's row must say so
+        outcome = Failed(failure_of(error))
+    match outcome:
+        case Done(message=message):
+            _write_step(records, call, before, "completed", message)
+        case Pending(reason=reason):
+            _write_step(records, call, before, "in_progress", reason)
+        case Failed(failure=failure) if failure.transient:
+            _write_step(records, call, before, "in_progress", failure.message)
+        case Failed(failure=failure):
+            _write_end(records, call, before, failure)
+        case Cancelled(reason=reason):
+            _write_step(records, call, before, "cancelled", reason)
+    return outcome
+
+
+def _why_cancelled(run: RunRow | None, allowed_in: frozenset[str] | None) -> str | None:
+    """Why the run doesn't want this any more, None when it does."""
+    if run is None:
+        return _GONE
+    if allowed_in is None:
+        return None
+    if run.status not in allowed_in:
+        return f"The run is {run.status.replace('_', ' ')}, not in progress."
+    if allowed_in is MAY_ACT and run.cancel_requested:
+        return "The deployment was cancelled."
+    return None
+
+
+def _write_step(records: Records, call: Call, before: StepRow | None, status: str, message: str) -> StepRow | None:
+    """Writes the step's row when it says something new.
+
+    Under its ETag: a write whose reply was lost, or the step's own transaction, may have come to more than was read.
+    """
+    if call.number is None:
+        return None
+    while not _says_as_much(before, status, call.attempt, message):
+        now = timestamp()
+        row = StepRow(
+            deployment_id=call.deployment_id,
+            number=call.number,
+            step_name=call.name,
+            status=status,
+            attempts=call.attempt,
+            message=message,
+            timestamp=now,
+            started_at=before.started_at if before else now,
+        )
+        try:
+            return records.write_step(row, over=before)
+        except ConcurrentUpdate:
+            before = records.step(call.deployment_id, call.number)
+    return before
+
+
+def _write_end(records: Records, call: Call, before: StepRow | None, failure: Failure) -> None:
+    """Writes that the step has failed for good. When the table doesn't answer the saga's next record does it: the row may
+    say so already, and another attempt would take it back."""
+    try:
+        _write_step(records, call, before, "failed", failure.message)
+    except Exception as error:  # noqa: BLE001 - the failure is the step's answer, whatever becomes of its row
+        log.warning("That %s has failed could not be written just now: %s", call.name, failure_of(error).message)
+
+
+def _says_as_much(row: StepRow | None, status: str, attempt: int, message: str) -> bool:
+    if row is None:
+        return False
+    if row.status == "completed" and status in ("in_progress", "cancelled"):
+        return True  # done is done: the call that said so lost its reply, and is only being repeated
+    return (row.status, row.attempts, row.message) == (status, attempt, message)
+
+
+def failure_of(error: Exception) -> Failure:
+    """What an exception means, as data. One that nobody foresaw is logged with its traceback and never tried again."""
+    if isinstance(error, HubSpokeException):
+        return error.failure
+    if isinstance(error, ConcurrentUpdate):
+        return Failure(
+            "StorageException",
+            "RowChanged",
+            "A record was changed by another call just now.",
+            "Nothing is lost: try again in a moment.",
+            transient=True,
+        )
+    if failure := storage_failure(error):
+        return failure
+    log.error("An error that nobody foresaw", exc_info=error)
+    return Failure(
+        "HubSpokeException",
+        "InternalError",
+        f"The app met an error that nobody foresaw ({type(error).__name__}).",
+        "The log has its traceback; please report it.",
+    )
+
+
+def _log(call: Call, outcome: Outcome) -> None:
+    match outcome:
+        case Done(message=message):
+            log.info("%s: %s", call.name, message)
+        case Pending(reason=reason):
+            log.debug("%s waits: %s", call.name, reason)
+        case Failed(failure=failure) if failure.transient:
+            log.warning("%s, attempt %d: %s (%s); trying again", call.name, call.attempt, failure.message, failure.code)
+        case Failed(failure=failure):
+            log.error("%s failed: %s (%s)", call.name, failure.message, failure.code)
+        case Cancelled(reason=reason):
+            log.warning("%s was not done: %s", call.name, reason)

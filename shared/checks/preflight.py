@@ -1,0 +1,186 @@
+"""All checks of a spoke, and what `POST /spokes?mode=plan` answers from them. Touches nothing."""
+
+from typing import Any
+
+from shared.arm.client import Arm, arm, describe
+from shared.checks.addresses import address_findings
+from shared.checks.findings import ERROR, WARNING, Finding, results_of
+from shared.checks.gateway import gateway_findings
+from shared.checks.hub import hub_vnet_findings, outbound_findings, peering_findings
+from shared.checks.locks import lock_findings
+from shared.checks.names import name_findings
+from shared.checks.sizes import quota_findings, size_findings
+from shared.checks.snapshot import read_snapshot
+from shared.checks.surroundings import AzureSnapshot
+from shared.errors import Failure
+from shared.saga.steps import STEPS
+from shared.settings import Settings
+from shared.spoke.plan import SUBNET_ROLES, SpokePlan, our_tags
+from shared.spoke.resource_ids import ResourceIds
+
+# What a deployment can't do without; the rest can't be checked without it, but may well work.
+_NEEDED = frozenset({"hub_vnet", "gateway", "spoke_group"})
+_PARTS = {
+    "hub_vnet": "hub's VNet",
+    "gateway": "Application Gateway",
+    "spoke_group": "spokes' resource group",
+    "outbound": "NAT gateway or route table of SPOKE_OUTBOUND",
+    "locks": "subscription's locks",
+    "vnets": "subscription's VNets",
+    "resources": "resources of the spokes' group",
+    "sizes": "region's VM sizes",
+    "usages": "region's vCPU quotas",
+}
+_RIGHTS = "Grant the app's identity the rights listed in docs/operations.md."
+_UNREAD = "The message has Azure's own words: mend what it names, then send the request again or retry the deployment."
+_OF_THE_CREDENTIAL = frozenset({"CredentialUnavailable", "InvalidAuthenticationToken", "Http401"})
+
+
+def check(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> tuple[list[Finding], AzureSnapshot]:
+    """Every finding, and what they were judged from. Raises on trouble that passes."""
+    snapshot = read_snapshot(plan, azure, afresh=afresh)
+    return findings_in(plan, azure.settings, snapshot), snapshot
+
+
+def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) -> list[Finding]:
+    """What all checks find in these surroundings. Pure."""
+    ids, read = snapshot.ids, snapshot.was_read
+    found = unread_findings(snapshot.unread)
+    if read("spoke_group") and snapshot.spoke_group is None:
+        found.append(_no_spoke_group(ids))
+    if read("hub_vnet"):
+        found += hub_vnet_findings(ids, snapshot.hub_vnet)
+        if snapshot.hub_vnet is not None:
+            found += peering_findings(plan, ids, snapshot.hub_vnet, snapshot.runs)
+    if read("gateway"):
+        found += gateway_findings(
+            plan,
+            ids,
+            settings,
+            snapshot.gateway,
+            snapshot.sites,
+            snapshot.runs,
+            failed_by_us=snapshot.gateway_failed_by_us,
+            most=snapshot.gateway_limit,
+        )
+    if read("outbound"):
+        found += outbound_findings(settings, snapshot.outbound)
+    found += lock_findings(ids, snapshot.locks)
+    found += address_findings(plan, ids, snapshot.hub_vnet, snapshot.vnets, strict=settings.strict_addresses)
+    found += name_findings(plan, ids, snapshot.in_the_way, snapshot.hub_vnet)
+    if read("sizes"):
+        found += size_findings(plan, snapshot.sizes)
+        if read("usages", "resources"):
+            found += quota_findings(plan, snapshot.sizes, snapshot.usages, snapshot.runs, snapshot.resources)
+    return found
+
+
+def unread_findings(unread: dict[str, Failure]) -> list[Finding]:
+    """What could not be read for good: a credential that doesn't work, a right that is missing, or anything else."""
+    found = []
+    for part, failure in unread.items():
+        what = _PARTS.get(part) or describe(part)
+        resource = failure.details.get("resource")
+        if failure.code in _OF_THE_CREDENTIAL:
+            found.append(
+                Finding(
+                    "credential",
+                    ERROR,
+                    failure.code,
+                    failure.message,
+                    failure.hint or _RIGHTS,
+                    "ConfigurationException",
+                )
+            )
+        elif failure.details.get("status") == 403:
+            severity = ERROR if part in _NEEDED else WARNING
+            message = f"The app's identity may not read the {what}: {failure.message}"
+            found.append(
+                Finding("permissions", severity, failure.code, message, failure.hint or _RIGHTS, resource=resource)
+            )
+        else:
+            message = f"The {what} could not be read: {failure.message}"
+            found.append(
+                Finding(
+                    "permissions",
+                    ERROR,
+                    failure.code,
+                    message,
+                    failure.hint or _UNREAD,
+                    failure.error,
+                    resource=resource,
+                )
+            )
+    return found
+
+
+def plan_report(plan: SpokePlan, settings: Settings) -> dict[str, Any]:
+    """What would be created, every check with its result, and whether a deployment would pass them."""
+    azure = arm()
+    found, _ = check(plan, azure, afresh=True)
+    return {
+        "spoke_id": plan.spoke_id,
+        "plan": described(plan, azure.ids.of(plan), settings),
+        "checks": results_of(found),
+        "would_succeed": not any(finding.stops for finding in found),
+        "steps": [step.name for step in STEPS],
+    }
+
+
+def described(plan: SpokePlan, ids: ResourceIds, settings: Settings) -> dict[str, Any]:
+    """Names, addresses and ids of all that a deployment makes."""
+    web, app, db, management = plan.subnets
+    return {
+        "client_name": plan.client_name,
+        "location": plan.location,
+        "resource_group": ids.spoke_resource_group,
+        "vnet": {
+            "name": plan.vnet_name,
+            "address_space": plan.address_prefix,
+            "subnets": [
+                {"role": role, "name": name, "address_prefix": prefix}
+                for role, (name, prefix) in zip(SUBNET_ROLES, (web, app, db, management), strict=True)
+            ],
+        },
+        "vm": {
+            "name": plan.vm_name,
+            "size": plan.vm_size,
+            "admin_username": plan.admin_username,
+            "image": settings.vm_image,
+        },
+        "agw": {
+            "host_name": plan.host_name,
+            "backend_pool_name": plan.backend_pool_name,
+            "probe_name": plan.probe_name,
+            "http_settings_name": plan.http_settings_name,
+            "listener_name": plan.listener_name,
+            "routing_rule_name": plan.routing_rule_name,
+        },
+        "tags": our_tags(plan),
+        "resources": [
+            ids.vnet(plan.vnet_name),
+            *(ids.subnet(plan.vnet_name, name) for name, _ in plan.subnets),
+            ids.nsg(plan.nsg_name),
+            ids.nic(plan.nic_name),
+            ids.hub_peering(plan.hub_peering_name),
+            ids.spoke_peering(plan.vnet_name, plan.spoke_peering_name),
+            ids.vm(plan.vm_name),
+            ids.disk(plan.os_disk_name),
+            f"{ids.gateway}/backendAddressPools/{plan.backend_pool_name}",
+            f"{ids.gateway}/probes/{plan.probe_name}",
+            f"{ids.gateway}/backendHttpSettingsCollection/{plan.http_settings_name}",
+            f"{ids.gateway}/httpListeners/{plan.listener_name}",
+            f"{ids.gateway}/requestRoutingRules/{plan.routing_rule_name}",
+        ],
+    }
+
+
+def _no_spoke_group(ids: ResourceIds) -> Finding:
+    return Finding(
+        "settings",
+        ERROR,
+        "ResourceGroupNotFound",
+        f"The resource group {ids.spoke_resource_group}, in which spokes are made, isn't there",
+        "Create it, or set SPOKE_RESOURCE_GROUP to one that exists.",
+        resource=ids.spoke_group,
+    )

@@ -1,0 +1,174 @@
+"""Reads what the checks judge: side by side, and each thing that all spokes have in common once for all who ask.
+
+Ninety-nine deployments that start together share 250 reads of Azure Resource Manager and 25 more a second; without
+sharing, their checks alone would use them up.
+"""
+
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from shared.arm.client import Arm
+from shared.arm.failures import ArmError
+from shared.checks.names import perhaps_in_the_way
+from shared.checks.sizes import Size, size_findings, sizes_in
+from shared.checks.surroundings import AzureSnapshot
+from shared.clock import utc_now
+from shared.errors import Failure
+from shared.spoke.plan import SpokePlan
+from shared.tables.records import Records
+from shared.writers.desired_table import Present
+from shared.writers.gateway.firewall import sites_at_most
+from shared.writers.gateway.rows import GatewayWriter, SiteRow, site_key
+from shared.writers.gateway.table import gateway_sites
+
+T = TypeVar("T")
+Document = dict[str, Any]
+
+SIDE_BY_SIDE = 8
+# How old a shared answer may be: long enough for deployments that start together, too short for anything to have been
+# changed by hand in between. The sizes of a region change by the week, and their list is megabytes long.
+_COMMON_SECONDS = 0.25
+_SIZES_SECONDS = 60.0
+
+
+@dataclass
+class SharedRead:
+    """One answer that several callers share: whoever finds it too old reads it anew, while the others wait for him.
+
+    A failure is shared only with those who had been waiting for it: nobody is told of trouble that is over, and a
+    hundred callers don't run into the same timeout one after the other.
+    """
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    asked_at: float | None = None
+    answer: Any = None
+    failed_at: float | None = None
+    failure: Exception | None = None
+
+    def get(self, read: Callable[[], T], seconds: float, clock: Callable[[], float]) -> T:
+        """An answer that was asked for after the caller came, or that is at most so many seconds old."""
+        came_at = clock()
+        with self.lock:
+            now = clock()
+            if self.failure is not None and self.failed_at is not None and came_at < self.failed_at <= now:
+                raise self.failure
+            asked_at = self.asked_at
+            is_fresh = asked_at is not None and (came_at <= asked_at <= now or 0 <= now - asked_at < seconds)
+            if not is_fresh:
+                self.asked_at = self.failure = None
+                try:
+                    self.answer = read()
+                except Exception as error:
+                    self.failure, self.failed_at = error, clock()
+                    raise
+                self.asked_at = now
+            answer: T = self.answer
+        return answer
+
+
+# By the boundary that read them: another subscription, or a test's next Azure, starts with none.
+_shared: WeakKeyDictionary[Arm, dict[str, SharedRead]] = WeakKeyDictionary()
+_shared_lock = threading.Lock()
+
+
+def _shared_read(azure: Arm, name: str, seconds: float, read: Callable[[], T]) -> T:
+    with _shared_lock:
+        entry = _shared.setdefault(azure, {}).setdefault(name, SharedRead())
+    return entry.get(read, seconds, lambda: utc_now().timestamp())
+
+
+def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> AzureSnapshot:
+    """Everything around a spoke. What ARM refuses for good is named in `unread`; passing trouble is raised, so that
+    the whole look is taken again, and so is a row of this client's site that can't be read: nothing could be published.
+
+    afresh: nothing is shared with others who look.
+    """
+    ids, location = azure.ids.of(plan), plan.location
+    subscription = ids.subscription
+
+    def common(name: str, read: Callable[[], T], seconds: float = _COMMON_SECONDS) -> Callable[[], T]:
+        return read if afresh else lambda: _shared_read(azure, name, seconds, read)
+
+    def listed(path: str, **params: str) -> Callable[[], tuple[Document, ...]]:
+        return lambda: tuple(azure.get_all(f"{subscription}{path}", params=params or None))
+
+    def read_sizes() -> tuple[Size, ...]:
+        skus = azure.get_all(
+            f"{subscription}/providers/Microsoft.Compute/skus", params={"$filter": f"location eq '{location}'"}
+        )
+        return sizes_in(location, skus)
+
+    def sizes() -> tuple[Size, ...]:
+        """An old list may let a size pass, which create_vm then refuses; it may not refuse one by itself."""
+        kept = common(f"sizes {location}", read_sizes, _SIZES_SECONDS)()
+        return common(f"sizes {location}", read_sizes)() if size_findings(plan, kept) else kept
+
+    group = ids.spoke_resource_group
+    reads: dict[str, Callable[[], Any]] = {
+        "hub_vnet": common("hub_vnet", lambda: azure.get(ids.hub_vnet)),
+        "gateway": common("gateway", lambda: azure.get(ids.gateway)),
+        "spoke_group": common("spoke_group", lambda: azure.get(ids.spoke_group)),
+        "locks": common("locks", listed("/providers/Microsoft.Authorization/locks")),
+        "vnets": common("vnets", listed("/providers/Microsoft.Network/virtualNetworks")),
+        "resources": common("resources", listed("/resources", **{"$filter": f"resourceGroup eq '{group}'"})),
+        "sizes": sizes,
+        "usages": common(f"usages {location}", listed(f"/providers/Microsoft.Compute/locations/{location}/usages")),
+        "runs": common("runs", lambda: tuple(Records().unfinished_runs())),
+        "on_gateway": common("on_gateway", lambda: gateway_sites().present()),
+    }
+    outbound = azure.settings.spoke_outbound.partition(":")[2]
+    if outbound:
+        reads["outbound"] = common("outbound", lambda: azure.get(outbound))
+    answers, unread = _side_by_side(reads)
+    on_gateway: Present[SiteRow, GatewayWriter] = answers.pop("on_gateway")
+    if malformed := on_gateway.unreadable.get(site_key(plan.client)):
+        raise malformed
+    failed_by_us = on_gateway.writer is not None and on_gateway.writer.our_failure
+    snapshot = AzureSnapshot(
+        ids, unread=unread, sites=tuple(on_gateway.rows), gateway_failed_by_us=failed_by_us, **answers
+    )
+    in_the_way, more_unread = _side_by_side(
+        {
+            "gateway_limit": common("gateway_limit", lambda: sites_at_most(azure, snapshot.gateway)),
+            **{needed: partial(azure.get, needed) for needed in perhaps_in_the_way(plan, ids, snapshot.resources)},
+        }
+    )
+    limit = in_the_way.pop("gateway_limit", None)
+    found = tuple(document for document in in_the_way.values() if document is not None)
+    return replace(snapshot, in_the_way=found, gateway_limit=limit, unread={**unread, **more_unread})
+
+
+def _side_by_side(reads: dict[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, Failure]]:
+    """`(answers, refusals)` of all reads; raises when one of them met trouble that passes."""
+    answers: dict[str, Any] = {}
+    refused: dict[str, Failure] = {}
+    passing: list[ArmError] = []
+    with _threads(len(reads)) as threads:
+        asked = {name: threads.submit(contextvars.copy_context().run, read) for name, read in reads.items()}
+        for name, answer in asked.items():
+            try:
+                answers[name] = answer.result()
+            except ArmError as error:
+                if error.failure.transient:
+                    passing.append(error)
+                else:
+                    refused[name] = error.failure
+    if passing:
+        raise max(passing, key=lambda error: error.failure.retry_after or 0.0)
+    return answers, refused
+
+
+@contextmanager
+def _threads(reads: int) -> Iterator[ThreadPoolExecutor]:
+    threads = ThreadPoolExecutor(max_workers=max(1, min(reads, SIDE_BY_SIDE)), thread_name_prefix="look")
+    try:
+        yield threads
+    finally:
+        threads.shutdown(wait=True)

@@ -1,0 +1,105 @@
+"""What is left of a spoke whose undos did not all work: looked up in Azure and in the tables, one undo at a time."""
+
+from functools import partial
+
+from shared.arm.client import Arm
+from shared.arm.failures import ArmError
+from shared.arm.reconcile import Owner, made_by
+from shared.spoke.plan import SpokePlan
+from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
+from shared.spoke.resource_ids import ResourceIds
+from shared.writers.gateway.document import element_id, element_named
+from shared.writers.gateway.rows import site_key
+from shared.writers.gateway.sites import names_of
+from shared.writers.peering.rows import leads_to, peering_key
+
+
+def leftovers(azure: Arm, plan: SpokePlan, undo: str, *, in_doubt: bool = False) -> list[str]:
+    """What this undo should have removed and is still there: ids of resources, or what else it is called.
+
+    What is not this spoke's own is not left behind by it, whatever its name. in_doubt: what ARM doesn't tell about may be
+    there, and is named; otherwise it raises. When the tables don't answer it always does.
+    """
+    ids = azure.ids.of(plan)
+    match undo:
+        case "remove_from_agw":
+            return _of_the_site(azure, plan, in_doubt)
+        case "delete_peering":
+            return _of_the_peering(azure, plan, in_doubt)
+        case "release_reservations":
+            from shared.tables.reservations import holds_reservations
+
+            return [f"reservations of spoke {plan.spoke_id}"] if holds_reservations(plan) else []
+        case _:
+            owned = made_by(plan.made_by)
+            return [each for each in named_by(undo, plan, ids) if _is_there(azure, each, owned, in_doubt)]
+
+
+def named_by(undo: str, plan: SpokePlan, ids: ResourceIds) -> list[str]:
+    """The ids of what an undo removes, whether it is there or not."""
+    return {
+        "remove_from_agw": [
+            element_id({"id": ids.gateway}, collection, name)
+            for collection, name in names_of(plan).by_collection().items()
+        ],
+        "delete_vm": [ids.vm(plan.vm_name)],
+        "delete_os_disk": [ids.disk(plan.os_disk_name)],
+        "delete_nic": [ids.nic(plan.nic_name)],
+        "delete_peering": [
+            ids.hub_peering(plan.hub_peering_name),
+            ids.spoke_peering(plan.vnet_name, plan.spoke_peering_name),
+        ],
+        "delete_vnet": [ids.vnet(plan.vnet_name)],
+        "delete_nsg": [ids.nsg(plan.nsg_name)],
+        "release_reservations": [f"reservations of spoke {plan.spoke_id}"],
+    }[undo]
+
+
+def _is_there(azure: Arm, resource_id: str, owned: Owner, in_doubt: bool) -> bool:
+    try:
+        resource = azure.get(resource_id)
+    except ArmError:
+        if not in_doubt:
+            raise
+        return True
+    return resource is not None and owned(resource)
+
+
+def _of_the_site(azure: Arm, plan: SpokePlan, in_doubt: bool) -> list[str]:
+    """The elements of the site that the gateway holds; without any, the row that still asks for something."""
+    from shared.writers.gateway.table import gateway_sites
+
+    key = site_key(plan.client)
+    row, _ = gateway_sites().look(key)
+    if row is None or row.made_by != plan.made_by:
+        return []
+    try:
+        gateway = azure.get(azure.ids.gateway) if row.owned else None
+    except ArmError:
+        if not in_doubt:
+            raise
+        return named_by("remove_from_agw", plan, azure.ids.of(plan))
+    elements = [
+        element_id(gateway, collection, name)
+        for collection, name in row.names.by_collection().items()
+        if gateway is not None and element_named(gateway, collection, name) is not None
+    ]
+    return elements or [f"{key} in the table {GATEWAY_SITES_TABLE}"]
+
+
+def _of_the_peering(azure: Arm, plan: SpokePlan, in_doubt: bool) -> list[str]:
+    """The sides that are there; without any, the row that still asks for something."""
+    from shared.writers.peering.table import hub_peerings
+
+    ids, key = azure.ids.of(plan), peering_key(plan.spoke_id)
+    row, _ = hub_peerings().look(key)
+    if row is None or row.made_by != plan.made_by:
+        return []
+    hub_side = ids.hub_peering(row.hub_peering)
+    spoke_side = f"{row.vnet_id}/virtualNetworkPeerings/{row.spoke_peering}"
+    there = [
+        side
+        for side, other in ((hub_side, row.vnet_id), (spoke_side, ids.hub_vnet))
+        if _is_there(azure, side, partial(leads_to, vnet_id=other), in_doubt)
+    ]
+    return there or [f"{key} in the table {HUB_TURNS_TABLE}"]

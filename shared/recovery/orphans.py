@@ -1,0 +1,176 @@
+"""What is left of spokes whose record is gone: resources, found by their tags, sites, peerings and reservations, found by
+their rows. Reported, and removed only when told to.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from shared.arm.client import Arm, arm, describe
+from shared.arm.failures import ArmError
+from shared.arm.reconcile import only_over
+from shared.clock import timestamp
+from shared.settings import current_settings
+from shared.spoke.records import SPOKES_TABLE, TERMINAL, from_json_columns
+from shared.spoke.resource_ids import name_of, type_of
+from shared.tables.client import ConcurrentUpdate, table
+from shared.tables.partition import SpokesPartition
+from shared.tables.reservations import reservations_by_deployment
+from shared.writers.desired_table import DesiredTable
+from shared.writers.gateway.rows import request_removal
+from shared.writers.gateway.table import gateway_sites
+from shared.writers.peering.table import hub_peerings
+
+log = logging.getLogger(__name__)
+
+Document = dict[str, Any]
+
+# What has to go before what: a VM holds its disk and NIC, these hold the VNet, whose subnets hold the NSG.
+_ORDER = ("virtualmachines", "disks", "networkinterfaces", "virtualnetworks", "networksecuritygroups")
+
+# How a spoke's resources are called, where the caller can't choose it.
+_NAMES = {"disks": r".+-osdisk", "networkinterfaces": r".+-nic", "networksecuritygroups": r"spoke-nsg-\d+"}
+_OUR_TAGS = {"deployment_id": r"deploy-.+-\d+-[0-9a-f]{4}", "spoke_id": r"\d+", "client_name": r"(?s).+"}
+
+
+def orphans_among(resources: Iterable[Document], made_by: set[str]) -> list[Document]:
+    """Tagged resources whose `deployment_id` no record has, in the order in which they can go. Pure."""
+    found = []
+    for resource in resources:
+        tags = {str(key).lower(): value for key, value in (resource.get("tags") or {}).items()}
+        if tags.get("managed_by") == "hub-spoke-automation" and tags.get("deployment_id") not in made_by:
+            found.append(
+                {
+                    "resource": str(resource["id"]),
+                    "deployment_id": tags.get("deployment_id"),
+                    "spoke_id": tags.get("spoke_id"),
+                    "client_name": tags.get("client_name"),
+                    "etag": resource.get("etag"),
+                    "is_part_of_a_spoke": is_part_of_a_spoke(str(resource["id"]), tags),
+                }
+            )
+    return sorted(found, key=lambda orphan: (_rank(str(orphan["resource"])), str(orphan["resource"]).lower()))
+
+
+def is_part_of_a_spoke(resource_id: str, tags: Document) -> bool:
+    """Whether a resource is one that a spoke is made of, with all its tags. Pure.
+
+    Others can come by our tags, too: a snapshot, or the disk that somebody restored from it, has those of its source.
+    """
+    kind = type_of(resource_id).rsplit("/", 1)[-1].lower()
+    return (
+        kind in _ORDER
+        and re.fullmatch(_NAMES.get(kind, ".+"), name_of(resource_id), re.IGNORECASE) is not None
+        and all(re.fullmatch(form, str(tags.get(tag) or "")) for tag, form in _OUR_TAGS.items())
+    )
+
+
+def _rank(resource_id: str) -> int:
+    kind = type_of(resource_id).rsplit("/", 1)[-1].lower()
+    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+
+
+def orphans() -> list[Document]:
+    """Resources in the spoke group that carry our tags and that no spoke's record knows. Changes nothing.
+
+    What a `failed` spoke made is gone: if something of it turns up all the same, it is an orphan.
+    """
+    azure = arm()
+    # Azure first, the records then: a spoke's record is there before anything of it, and goes after everything of it.
+    listed = azure.get_all(
+        f"{azure.ids.subscription}/resources",
+        params={"$filter": f"resourceGroup eq '{azure.ids.spoke_resource_group}'"},
+    )
+    known = _made_by()
+    # The list can show for minutes what is gone already, or what has been made anew since under the same name.
+    found = [azure.get(orphan["resource"]) for orphan in orphans_among(listed, known)]
+    return orphans_among((document for document in found if document is not None), known)
+
+
+def _made_by() -> set[str]:
+    """The runs that made the spokes there are, and those that still go on, of every hub with records in this table."""
+    known: set[str] = set()
+    ended = " and ".join(f"status ne '{status}'" for status in sorted(TERMINAL))
+    for prefix, further in (("spoke:", " and status ne 'failed'"), ("run:", f" and {ended}")):
+        query = f"RowKey ge @low and RowKey lt @high{further}"
+        parameters = {"low": prefix, "high": prefix[:-1] + ";"}
+        for row in table(SPOKES_TABLE).query_entities(query, parameters=parameters):
+            known.add(str(from_json_columns(dict(row), "plan", {}).get("made_by", "")))
+            known.add(str(row["deployment_id"]))
+    return known
+
+
+def sweep_orphans() -> list[Document]:
+    """Reports each orphan at WARNING; with `SWEEP_DELETE_ORPHANS` has them deleted, as far as they are parts of a spoke
+    and nothing holds them: what is refused or still held goes at a later tick."""
+    found = orphans()
+    azure, delete = arm(), current_settings().sweep_delete_orphans
+    for orphan in found:
+        removed = delete and orphan["is_part_of_a_spoke"]
+        why = "SWEEP_DELETE_ORPHANS is false" if not delete else "it is no part of a spoke"
+        log.warning(
+            "%s has our tags, but no record knows its deployment %s%s",
+            orphan["resource"],
+            orphan["deployment_id"],
+            "" if removed else f"; it was left alone ({why})",
+        )
+        if removed:
+            _delete(azure, orphan)
+    _sweep_rows(delete, {orphan["deployment_id"] for orphan in found})
+    return found
+
+
+def _sweep_rows(delete: bool, still_there: set[str | None]) -> None:
+    """Sites and peerings that nobody asks for any more, which their writers take away; and names and addresses that are
+    kept for nobody, which are freed when nothing of their spoke is there any more."""
+    sites, peerings = gateway_sites(), hub_peerings()
+    wishes: list[tuple[DesiredTable[Any, Any], Any, Callable[..., Any]]] = [
+        *((sites, site, partial(request_removal, site)) for site in sites.everything()[1]),
+        *((peerings, peering, partial(peering.request_peering, False)) for peering in peerings.everything()[1]),
+    ]
+    held = reservations_by_deployment()
+    known = _made_by()
+    since = f"report_orphans {timestamp()}"  # a removal that failed at an earlier tick is asked for anew
+    for rows, row, gone in wishes:
+        if row.made_by not in known:
+            _report_row(row.row_key, row.made_by, delete)
+            still_there.add(row.made_by)
+            if delete:
+                _request_removal(rows, row, gone(deployment_id=since, now=timestamp()))
+    for deployment_id, reserved in held.items():
+        if deployment_id not in known:
+            _report_row(", ".join(row["RowKey"] for row in reserved), deployment_id, delete)
+            if delete and deployment_id not in still_there:
+                _free(reserved)
+
+
+def _report_row(what: str, deployment_id: str, delete: bool) -> None:
+    left = "" if delete else "; left alone (SWEEP_DELETE_ORPHANS is false)"
+    log.warning("%s in the tables: no record knows its deployment %s%s", what, deployment_id, left)
+
+
+def _request_removal(rows: DesiredTable[Any, Any], before: Any, row: Any) -> None:
+    if row is not before:
+        try:
+            rows.request(row)
+        except ConcurrentUpdate:
+            log.info("%s was changed just now; the next tick looks again", row.row_key)
+
+
+def _free(reserved: list[Any]) -> None:
+    try:
+        SpokesPartition(current_settings()).delete_together(reserved)
+    except ConcurrentUpdate:
+        log.info("Reservations were changed just now; the next tick looks again")
+
+
+def _delete(azure: Arm, orphan: Document) -> None:
+    resource_id = orphan["resource"]
+    try:
+        azure.delete(resource_id, headers=only_over(orphan))
+    except ArmError as error:
+        log.warning("%s could not be removed now: %s", describe(resource_id), error.failure.message)
+    else:
+        log.warning("%s is being removed", describe(resource_id))

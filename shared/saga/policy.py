@@ -1,0 +1,82 @@
+"""How long to wait, how often to try, when to give up: pure, and fixed for a run by what its input carries.
+
+POST reads the limits from the settings and sends them along, so that a changed setting never disturbs a run in flight.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# A write goes out within so many seconds after its run's row was read; otherwise the row is read again first.
+FRESH_SECONDS = 5.0
+# No refusal keeps a writer asleep for longer than so many of its longest waits, whatever Retry-After it names.
+MOST_WAITS_OF_A_WRITER = 20
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The limits of one run, all in seconds. See the settings of the same names in docs/operations.md.
+
+    request_seconds: the longest that one request to ARM takes, connecting included (`ARM_TIMEOUT_SECONDS`).
+    """
+
+    poll_max_seconds: float = 5.0
+    poll_default_seconds: float = 5.0
+    retry_first_seconds: float = 5.0
+    retry_max_seconds: float = 60.0
+    step_deadline_seconds: float = 1800.0
+    vm_deadline_seconds: float = 3600.0
+    shared_deadline_seconds: float = 7200.0
+    request_seconds: float = 70.0
+
+    @property
+    def last_call_seconds(self) -> float:
+        """The longest that a write may still take when its run has been marked as over."""
+        return FRESH_SECONDS + self.request_seconds
+
+    def as_data(self) -> dict[str, float]:
+        return asdict(self)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> "Policy":
+        return cls(**{name: float(value) for name, value in data.items() if name in cls.__dataclass_fields__})
+
+    def poll_wait(self, asked: float | None, spent: float = 0.0) -> float:
+        """Seconds until a running operation is asked after again: its Retry-After, but never longer than our maximum.
+
+        spent: how long the last poll took. Where the pace is ours and not ARM's it counts, so that polls keep their pace.
+        """
+        ours = asked is None or asked > self.poll_max_seconds
+        every = min(self.poll_default_seconds if asked is None else asked, self.poll_max_seconds)
+        return max(every - spent, every / 2) if ours else every
+
+    def refusal_wait(self, deployment_id: str, step: str, attempt: int, asked: float | None) -> float:
+        """Seconds until a refused call is tried again: what ARM asked for in full, else growing and spread."""
+        grown = min(self.retry_first_seconds * float(2 ** min(attempt - 1, 16)), self.retry_max_seconds)
+        spread = grown * (0.5 + 0.5 * jitter(deployment_id, step, attempt))
+        return spread if asked is None else max(asked, 0.0) + 0.1 * spread
+
+
+def retry_wait(given: dict[str, Any], setbacks: int) -> float:
+    """Seconds until a writer looks again at trouble that may pass: growing, to the longest wait of the settings."""
+    grown: float = given["retry_first_seconds"] * float(2 ** min(max(setbacks, 0), 16))
+    return float(max(min(grown, given["retry_max_seconds"]), given["poll_seconds"]))
+
+
+def writer_wait(given: dict[str, Any], seconds: float) -> float:
+    """A writer's wait, cut to what is sane: everybody waits for it, and no deadline of a step ends a writer.
+
+    Azure's longest Retry-After is about twenty minutes (Compute), twenty of the longest waits of the settings.
+    """
+    return min(seconds, MOST_WAITS_OF_A_WRITER * float(given["retry_max_seconds"]))
+
+
+def longest_request(timeout_seconds: float) -> float:
+    """The longest that a request of this timeout can take: connecting, and then reading."""
+    return timeout_seconds + min(10.0, timeout_seconds)
+
+
+def jitter(deployment_id: str, step: str, attempt: int) -> float:
+    """A number in [0, 1) that is the same at every replay: from sha256, because Python's hash() differs by process."""
+    digest = hashlib.sha256(f"{deployment_id}\n{step}\n{attempt}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

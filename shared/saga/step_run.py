@@ -1,0 +1,146 @@
+"""What `run_step` decides after each call of an activity: come to rest, or wait how long and call again. Pure."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.errors import Failure
+from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending
+from shared.saga.policy import Policy
+
+# After so many waits run_step continues as new: its history is replayed from the top at every wait.
+WAITS_A_GENERATION = 10
+
+
+@dataclass(frozen=True)
+class StepRun:
+    """The whole state of one `run_step`; its input at every continue-as-new.
+
+    deadline: moment (ISO 8601) after which a step that isn't at rest has failed, None before the first call.
+    deadline_seconds: None for what keeps trying until it works.
+    """
+
+    call: Call
+    policy: Policy
+    deadline_seconds: float | None
+    deadline: str | None = None
+    waits: int = 0
+    reason: str = ""
+
+    @property
+    def keeps_trying(self) -> bool:
+        return self.deadline_seconds is None
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "call": self.call.as_data(),
+            "policy": self.policy.as_data(),
+            "deadline_seconds": self.deadline_seconds,
+            "deadline": self.deadline,
+            "waits": self.waits,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> "StepRun":
+        return cls(
+            call=Call.from_data(data["call"]),
+            policy=Policy.from_data(data["policy"]),
+            deadline_seconds=data["deadline_seconds"],
+            deadline=data.get("deadline"),
+            waits=data.get("waits", 0),
+            reason=data.get("reason", ""),
+        )
+
+    def begun(self, now: datetime) -> "StepRun":
+        """With its deadline fixed, at the first call."""
+        if self.deadline or self.deadline_seconds is None:
+            return self
+        return replace(self, deadline=(now + timedelta(seconds=self.deadline_seconds)).isoformat())
+
+    def is_overdue(self, now: datetime) -> bool:
+        return self.deadline is not None and now >= datetime.fromisoformat(self.deadline)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The step has come to rest."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Call again after `seconds`, in the state `then`."""
+
+    seconds: float
+    then: StepRun
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """The deadline has passed: record this failure, then rest."""
+
+    failure: Failure
+
+
+def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0) -> Finished | Wait | GiveUp:
+    """What follows from an activity's answer. A wait never reaches beyond the deadline.
+
+    spent: the seconds that the activity took, which the pace of polls counts in; that of an operation begins with its
+    first answer.
+    """
+    match outcome:
+        case Done() | Cancelled():
+            return Finished(outcome)
+        case Failed(failure) if not failure.transient and not run.keeps_trying:
+            return Finished(outcome)
+        case Failed(failure):
+            if run.is_overdue(now):
+                return GiveUp(_overdue(run, failure.message, failure))
+            seconds = run.policy.refusal_wait(
+                run.call.deployment_id, run.call.name, run.call.attempt, failure.retry_after
+            )
+            again = replace(run.call, attempt=run.call.attempt + 1, operation=None, again=failure.message)
+            then = replace(run, call=again, waits=run.waits + 1, reason=failure.message)
+            return Wait(_until(run, now, seconds), then)
+        case Pending():
+            if run.is_overdue(now):
+                return GiveUp(_overdue(run, outcome.reason, None))
+            operation = outcome.operation or (None if outcome.forget_operation else run.call.operation)
+            full = outcome.wait if outcome.wait_in_full else None
+            counted = 0.0 if outcome.operation else spent
+            seconds = full if full is not None else run.policy.poll_wait(outcome.wait, counted)
+            then = replace(run, call=replace(run.call, operation=operation), waits=run.waits + 1, reason=outcome.reason)
+            return Wait(_until(run, now, seconds), then)
+
+
+def broken_call(error: Exception) -> Failed:
+    """An activity that gave no outcome at all: its process died, or it ran into the function timeout."""
+    return Failed(
+        Failure(
+            "DeploymentException",
+            "ActivityBroke",
+            "An activity broke off before it could answer.",
+            details={"reason": str(error)[:300]},
+            transient=True,
+        )
+    )
+
+
+def _until(run: StepRun, now: datetime, seconds: float) -> float:
+    if run.deadline is None:
+        return seconds
+    left = (datetime.fromisoformat(run.deadline) - now).total_seconds()
+    return max(min(seconds, left), 0.0)
+
+
+def _overdue(run: StepRun, last: str, failure: Failure | None) -> Failure:
+    return Failure(
+        failure.error if failure else "AzureResourceException",
+        "DeadlineExceeded",
+        f"{run.call.name} did not come to rest within {run.deadline_seconds:g} seconds. Last seen: {last}",
+        (failure.hint if failure else None)
+        or "See in the Portal what the resource waits for, then retry the deployment.",
+        {**(failure.details if failure else {}), **({"last_code": failure.code} if failure else {})},
+    )

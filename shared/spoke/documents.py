@@ -1,0 +1,151 @@
+"""The ARM documents of a spoke: VNet, subnets, NIC, VM. Pure; the NSG's rules are in `shared.spoke.security_rules`."""
+
+import base64
+from typing import Any
+
+from shared.spoke.plan import SpokePlan, our_tags
+from shared.spoke.resource_ids import ResourceIds
+
+Document = dict[str, Any]
+
+_OS_OF_OFFER = {
+    "0001-com-ubuntu-server-jammy": "Ubuntu 22.04 LTS",
+    "ubuntu-24_04-lts": "Ubuntu 24.04 LTS",
+}
+
+
+def vnet_document(plan: SpokePlan) -> Document:
+    """The VNet without a word about subnets: absent, those that are there stay (quickstart-templates#2786)."""
+    return {
+        "location": plan.location,
+        "tags": our_tags(plan),
+        "properties": {"addressSpace": {"addressPrefixes": [plan.address_prefix]}},
+    }
+
+
+def vnet_with_subnets(plan: SpokePlan, ids: ResourceIds, outbound: str) -> Document:
+    """The whole body of `vnet_document` plus the four subnets: a VNet PUT is a full replacement, tags included.
+
+    outbound: `SPOKE_OUTBOUND`. `defaultOutboundAccess` is always written, because api-versions from 2025-07-01 on take
+    its absence for false.
+    """
+    document = vnet_document(plan)
+    document["properties"]["subnets"] = [
+        {
+            "name": name,
+            "properties": {
+                "addressPrefix": prefix,
+                "networkSecurityGroup": {"id": ids.nsg(plan.nsg_name)},
+                **_outbound(outbound),
+            },
+        }
+        for name, prefix in plan.subnets
+    ]
+    return document
+
+
+def has_subnets(plan: SpokePlan, vnet: Document) -> bool:
+    """Whether a VNet holds the plan's four subnets."""
+    held = {
+        subnet["name"].lower(): (subnet.get("properties") or {}).get("networkSecurityGroup")
+        for subnet in vnet.get("properties", {}).get("subnets") or []
+    }
+    return all(held.get(name.lower()) for name, _ in plan.subnets)
+
+
+def _outbound(outbound: str) -> Document:
+    kind, _, resource_id = outbound.partition(":")
+    match kind:
+        case "default":
+            return {"defaultOutboundAccess": True}
+        case "nat":
+            return {"defaultOutboundAccess": False, "natGateway": {"id": resource_id}}
+        case "route":
+            return {"defaultOutboundAccess": False, "routeTable": {"id": resource_id}}
+        case _:
+            return {"defaultOutboundAccess": False}
+
+
+def nic_document(plan: SpokePlan, ids: ResourceIds) -> Document:
+    """The VM's interface in the web subnet, its address given out by Azure."""
+    return {
+        "location": plan.location,
+        "tags": our_tags(plan),
+        "properties": {
+            "ipConfigurations": [
+                {
+                    "name": "ipconfig1",
+                    "properties": {
+                        "subnet": {"id": ids.subnet(plan.vnet_name, plan.web_subnet_name)},
+                        "privateIPAllocationMethod": "Dynamic",
+                        "primary": True,
+                    },
+                }
+            ]
+        },
+    }
+
+
+def private_ip_of(nic: Document) -> str:
+    """The first private address of a NIC."""
+    configuration: str = nic["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"]
+    return configuration
+
+
+def vm_document(plan: SpokePlan, ids: ResourceIds, image: str, security_type: str) -> Document:
+    """The Ubuntu VM: SSH key only, managed boot diagnostics.
+
+    image: `publisher:offer:sku:version`.  security_type: `TrustedLaunch` or `Standard`, always written out, because an
+    SDK-made VM is Standard without it. Disk and NIC are `Detach`: our undos remove exactly these.
+    """
+    publisher, offer, sku, version = image.split(":")
+    os_profile: Document = {
+        "computerName": plan.vm_name,
+        "adminUsername": plan.admin_username,
+        "linuxConfiguration": {
+            "disablePasswordAuthentication": True,
+            "ssh": {
+                "publicKeys": [
+                    {
+                        "path": f"/home/{plan.admin_username}/.ssh/authorized_keys",
+                        "keyData": plan.ssh_public_key,
+                    }
+                ]
+            },
+        },
+    }
+    if plan.cloud_init:
+        os_profile["customData"] = base64.b64encode(plan.cloud_init.encode()).decode()
+    security: Document = {"securityType": security_type}
+    if security_type == "TrustedLaunch":
+        security["uefiSettings"] = {"secureBootEnabled": True, "vTpmEnabled": True}
+    return {
+        "location": plan.location,
+        "tags": our_tags(plan),
+        "properties": {
+            "hardwareProfile": {"vmSize": plan.vm_size},
+            "storageProfile": {
+                "imageReference": {"publisher": publisher, "offer": offer, "sku": sku, "version": version},
+                "osDisk": {
+                    "name": plan.os_disk_name,
+                    "createOption": "FromImage",
+                    "caching": "ReadWrite",
+                    "managedDisk": {"storageAccountType": "StandardSSD_LRS"},
+                    "deleteOption": "Detach",
+                },
+            },
+            "osProfile": os_profile,
+            "networkProfile": {
+                "networkInterfaces": [
+                    {"id": ids.nic(plan.nic_name), "properties": {"primary": True, "deleteOption": "Detach"}}
+                ]
+            },
+            "securityProfile": security,
+            "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
+        },
+    }
+
+
+def os_of(image: str) -> str:
+    """The operating system of an image `publisher:offer:sku:version`, as a person says it."""
+    return _OS_OF_OFFER.get(image.split(":")[1], image)

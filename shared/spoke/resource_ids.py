@@ -1,0 +1,96 @@
+"""Resource ids, and which of them mean the same."""
+
+from dataclasses import dataclass, replace
+
+from shared.settings import Settings
+from shared.spoke.plan import SpokePlan
+
+
+@dataclass(frozen=True)
+class ResourceIds:
+    """The ids of the hub's and of the spokes' resources."""
+
+    subscription_id: str
+    hub_resource_group: str
+    hub_vnet_name: str
+    hub_agw_name: str
+    spoke_resource_group: str
+
+    def of(self, plan: SpokePlan) -> "ResourceIds":
+        """The ids of one spoke: it stays in the group that it was planned for, whatever the settings say later."""
+        return replace(self, spoke_resource_group=plan.resource_group)
+
+    @property
+    def subscription(self) -> str:
+        return f"/subscriptions/{self.subscription_id}"
+
+    @property
+    def hub_group(self) -> str:
+        return f"{self.subscription}/resourceGroups/{self.hub_resource_group}"
+
+    @property
+    def spoke_group(self) -> str:
+        return f"{self.subscription}/resourceGroups/{self.spoke_resource_group}"
+
+    @property
+    def hub_vnet(self) -> str:
+        return f"{self.hub_group}/providers/Microsoft.Network/virtualNetworks/{self.hub_vnet_name}"
+
+    @property
+    def gateway(self) -> str:
+        return f"{self.hub_group}/providers/Microsoft.Network/applicationGateways/{self.hub_agw_name}"
+
+    def hub_peering(self, name: str) -> str:
+        return f"{self.hub_vnet}/virtualNetworkPeerings/{name}"
+
+    def vnet(self, name: str) -> str:
+        return f"{self.spoke_group}/providers/Microsoft.Network/virtualNetworks/{name}"
+
+    def subnet(self, vnet_name: str, name: str) -> str:
+        return f"{self.vnet(vnet_name)}/subnets/{name}"
+
+    def spoke_peering(self, vnet_name: str, name: str) -> str:
+        return f"{self.vnet(vnet_name)}/virtualNetworkPeerings/{name}"
+
+    def nsg(self, name: str) -> str:
+        return f"{self.spoke_group}/providers/Microsoft.Network/networkSecurityGroups/{name}"
+
+    def nic(self, name: str) -> str:
+        return f"{self.spoke_group}/providers/Microsoft.Network/networkInterfaces/{name}"
+
+    def vm(self, name: str) -> str:
+        return f"{self.spoke_group}/providers/Microsoft.Compute/virtualMachines/{name}"
+
+    def disk(self, name: str) -> str:
+        return f"{self.spoke_group}/providers/Microsoft.Compute/disks/{name}"
+
+
+def ids_of(settings: Settings) -> ResourceIds:
+    """The ids under these settings."""
+    return ResourceIds(
+        settings.subscription_id,
+        settings.hub_resource_group,
+        settings.hub_vnet_name,
+        settings.hub_agw_name,
+        settings.spoke_resource_group,
+    )
+
+
+def same_id(one: str | None, other: str | None) -> bool:
+    """Whether two ids name the same resource: ARM keeps the letter case and compares without it."""
+    return one is not None and other is not None and one.rstrip("/").lower() == other.rstrip("/").lower()
+
+
+def type_of(resource_id: str) -> str:
+    """`Microsoft.Network/virtualNetworks/subnets` of a subnet's id; of an id without provider, what its last pair names."""
+    parts = [part for part in resource_id.split("/") if part]
+    folded = [part.lower() for part in parts]
+    if "providers" in folded:
+        at = len(folded) - 1 - folded[::-1].index("providers")
+        return "/".join([parts[at + 1], *parts[at + 2 :: 2]])
+    return "Microsoft.Resources/" + (parts[-2] if len(parts) > 1 else "")
+
+
+def name_of(resource_id: str) -> str:
+    """The last part of an id."""
+    return resource_id.rstrip("/").rsplit("/", 1)[-1]

@@ -1,0 +1,129 @@
+"""Azure Table Storage: the clients, and what its failures mean.
+
+By connection string (Azurite, or a key) or by the app's identity and `TABLES_ENDPOINT`; nothing else differs.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import Failure
+from shared.settings import current_settings
+from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABLE
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient, TableServiceClient
+
+Write = tuple[Any, ...]
+"""As `TableClient.submit_transaction` takes it: `("create" | "update" | "upsert" | "delete", entity, {keyword: value})`."""
+
+TABLES = (SPOKES_TABLE, GATEWAY_SITES_TABLE, HUB_TURNS_TABLE)
+
+# Short, because run_step and the callers of the API try again: a function should not sleep in retries.
+_CONNECT_SECONDS = 5
+_READ_SECONDS = 20
+
+# What Table Storage answers when a row is there already, isn't there, or isn't the one that was read.
+LOST_RACE = (404, 409, 412)
+
+
+class ConcurrentUpdate(Exception):  # noqa: N818 - an event, not an error: somebody else was faster
+    """The row was changed by somebody else since it was read; read it again and decide anew."""
+
+
+@cache
+def _service() -> "TableServiceClient":
+    from azure.data.tables import TableServiceClient
+
+    settings = current_settings()
+    keywords: Any = {
+        "retry_total": 2,
+        "retry_backoff_factor": 0.2,
+        "retry_backoff_max": 2,
+        "connection_timeout": _CONNECT_SECONDS,
+        "read_timeout": _READ_SECONDS,
+        "raw_response_hook": _read_to_its_end,
+    }
+    if settings.tables_connection_string:
+        return TableServiceClient.from_connection_string(settings.tables_connection_string, **keywords)
+    from azure.identity import DefaultAzureCredential
+
+    endpoint = settings.tables_endpoint
+    assert endpoint is not None  # the settings want one of the two
+    return TableServiceClient(endpoint=endpoint, credential=DefaultAzureCredential(), **keywords)
+
+
+def _read_to_its_end(response: Any) -> None:
+    """Gives the answer's connection back. The SDK takes answers to transactions as streams, and tries again after a
+    refusal without reading it: its connection would stay open until the collector finds it."""
+    response.http_response.read()
+
+
+@cache
+def table(name: str) -> "TableClient":
+    """The client of one of our tables, which is created when it isn't there yet."""
+    if name not in TABLES:
+        raise ValueError(f"{name} is no table of ours")
+    return _service().create_table_if_not_exists(name)
+
+
+def match(etag: str | None) -> dict[str, Any]:
+    """The condition that a row is still the one that was read."""
+    from azure.core import MatchConditions
+
+    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+
+
+def write_together(client: "TableClient", writes: Sequence[Write]) -> list[str | None]:
+    """All of these in one partition, or none; their new ETags. `Changed` when a row isn't as it was read.
+
+    A single one goes by itself: the frame of a transaction costs as much again.
+    """
+    from azure.core.exceptions import HttpResponseError
+    from azure.data.tables import TableTransactionError
+
+    try:
+        if len(writes) == 1:
+            return [_write_one(client, *writes[0])]
+        return [written.get("etag") for written in client.submit_transaction(list(writes))]
+    except (TableTransactionError, HttpResponseError) as error:
+        if error.status_code in LOST_RACE:
+            raise ConcurrentUpdate from error
+        raise
+
+
+def _write_one(client: "TableClient", verb: str, entity: dict[str, Any], more: dict[str, Any] | None = None) -> Any:
+    from azure.data.tables import UpdateMode
+
+    keywords = dict(more or {})
+    if verb in ("update", "upsert"):
+        keywords["mode"] = UpdateMode(keywords.get("mode", "merge"))
+    written = getattr(client, f"{verb}_entity")(entity, **keywords)
+    return written.get("etag") if written else None
+
+
+def storage_failure(exception: Exception) -> Failure | None:
+    """What an exception of the table SDK means, None for one that is not of the SDK.
+
+    A conflict of ours (a row that is there, an ETag that moved) is the business of whoever wrote; it arrives here only
+    when nobody expected it, and then trying again from a fresh read is right.
+    """
+    from azure.core.exceptions import AzureError, HttpResponseError
+
+    if not isinstance(exception, AzureError):
+        return None
+    status = exception.status_code if isinstance(exception, HttpResponseError) else None
+    code = str(getattr(exception, "error_code", None) or f"Http{status}" if status else "NoAnswer")
+    permanent = status in (400, 401, 403) and code not in ("Http400",)
+    return Failure(
+        "StorageException",
+        code.rsplit(".", 1)[-1],
+        "The records could not be read or written just now."
+        if not permanent
+        else f"Azure Table Storage refuses the app ({status}).",
+        "Nothing is lost: try again in a moment."
+        if not permanent
+        else "Grant the app's identity Storage Table Data Contributor on the storage account; see docs/operations.md.",
+        {"status": status} if status else {},
+        transient=not permanent,
+    )

@@ -1,0 +1,1 @@
+"""One writer for each document that spokes share: desired rows, and who may write."""

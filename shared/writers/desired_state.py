@@ -1,0 +1,33 @@
+"""A row that asks a writer for something: what it wants has a version, and so has what was done of it. Pure."""
+
+from dataclasses import replace
+from typing import Any, ClassVar, Self
+
+from shared.errors import Failure
+
+
+class DesiredState:
+    """What sites and turns have in common. Mixed into frozen dataclasses with these fields."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    desired_version: int
+    applied_version: int
+    failed_version: int
+
+    @property
+    def is_applied(self) -> bool:
+        return self.applied_version == self.desired_version
+
+    @property
+    def has_failed(self) -> bool:
+        return self.failed_version == self.desired_version
+
+    @property
+    def is_waiting(self) -> bool:
+        return not self.is_applied and not self.has_failed
+
+    def failed(self, failure: Failure) -> Self:
+        return replace(self, failed_version=self.desired_version, error=failure.permanent())
+
+    def applied(self) -> Self:
+        return replace(self, applied_version=self.desired_version, error=None)

@@ -1,0 +1,179 @@
+"""Tables of wishes with one writer: desired rows, and a `writer` row whose ETag fences everything the writer marks."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from shared.clock import parse_timestamp
+from shared.errors import StorageException
+from shared.tables.client import Write, match, table, write_together
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient
+
+log = logging.getLogger(__name__)
+
+# A transaction holds 100 operations, one of which is always the writer's row.
+ROWS_A_TRANSACTION = 99
+
+
+class WriterRow(Protocol):
+    """The writer's own row."""
+
+    @property
+    def row_key(self) -> str: ...
+    @property
+    def etag(self) -> str | None: ...
+    def as_entity(self, partition: str) -> dict[str, Any]: ...
+
+
+class Row(WriterRow, Protocol):
+    """A row of such a table: a wish with its versions (`shared.writers.desired_state`), in the order of arrival."""
+
+    @property
+    def since(self) -> str: ...
+    @property
+    def desired_version(self) -> int: ...
+    @property
+    def applied_version(self) -> int: ...
+    @property
+    def failed_version(self) -> int: ...
+
+
+R = TypeVar("R", bound=Row)
+W = TypeVar("W", bound=WriterRow)
+
+
+@dataclass(frozen=True)
+class Present(Generic[R, W]):
+    """What a partition holds. writer: None before there ever was one.  unreadable: by row key, why a row is left out."""
+
+    writer: W | None
+    rows: list[R]
+    unreadable: dict[str, StorageException] = field(default_factory=dict)
+
+
+class DesiredTable(Generic[R, W]):
+    """One partition of such a table. Raises azure.core exceptions when it doesn't answer, `Changed` on a lost race."""
+
+    def __init__(self, name: str, partition: str, writer_key: str, row_type: Any, writer_type: Any) -> None:
+        self._name = name
+        self.partition = partition
+        self._writer_key = writer_key
+        self._row_type = row_type
+        self._writer_type = writer_type
+
+    @property
+    def _table(self) -> "TableClient":
+        return table(self._name)
+
+    def everything(self) -> tuple[W, list[R]]:
+        """The writer's row and all others. The writer's is made when it isn't there yet."""
+        present = self.present()
+        return present.writer or self._first_writer(), present.rows
+
+    def present(self) -> Present[R, W]:
+        """What there is now; writes nothing. A row that somebody wrote by hand, and wrong, stops no other one."""
+        writer: W | None = None
+        rows: list[R] = []
+        unreadable: dict[str, StorageException] = {}
+        query = "PartitionKey eq @partition"
+        for entity in self._table.query_entities(query, parameters={"partition": self.partition}):
+            if entity["RowKey"] == self._writer_key:
+                writer = self._writer(entity)
+                continue
+            try:
+                rows.append(self._row(entity))
+            except StorageException as malformed:
+                log.error("%s", malformed)
+                unreadable[entity["RowKey"]] = malformed
+        return Present(writer, rows, unreadable)
+
+    def look(self, row_key: str) -> tuple[R | None, W]:
+        """One row and the writer's, in one request. A `StorageException` when somebody wrote the row by hand, and wrong."""
+        query = "PartitionKey eq @partition and RowKey eq @row or PartitionKey eq @partition and RowKey eq @writer"
+        parameters = {"partition": self.partition, "row": row_key, "writer": self._writer_key}
+        row, writer = None, None
+        for entity in self._table.query_entities(query, parameters=parameters):
+            if entity["RowKey"] == self._writer_key:
+                writer = self._writer(entity)
+            else:
+                row = self._row(entity)
+        return row, writer or self._writer_type()
+
+    def request(self, row: R) -> None:
+        """Writes one row, new or under the ETag that it was read with. `Changed` when somebody else was faster."""
+        entity = row.as_entity(self.partition)
+        write: Write = ("update", entity, {"mode": "replace", **match(row.etag)}) if row.etag else ("create", entity)
+        write_together(self._table, [write])
+
+    def mark(self, writer: W, rows: Iterable[R] = (), gone: Iterable[R] = ()) -> W:
+        """Writes the writer's row and others, each under its ETag: all of them go through the fence.
+
+        At most 99 rows a transaction. A crash between two transactions leaves rows for the next look to mark.
+        """
+        operations: list[Write] = [
+            ("update", row.as_entity(self.partition), {"mode": "replace", **match(row.etag)}) for row in rows
+        ]
+        operations += [("delete", row.as_entity(self.partition), match(row.etag)) for row in gone]
+        entity, etag = writer.as_entity(self.partition), writer.etag
+        for part in _parts(operations):
+            first = ("update", entity, {"mode": "replace", **match(etag)})
+            etag = write_together(self._table, [first, *part])[0]
+        fresh: W = self._writer_type.from_entity(entity, etag)
+        return fresh
+
+    # --- inside ---
+
+    def _writer(self, entity: Any) -> W:
+        try:
+            writer: W = self._writer_type.from_entity(entity, entity.metadata["etag"])
+        except _MALFORMED as reason:
+            raise self._malformed(entity, reason) from reason
+        return writer
+
+    def _row(self, entity: Any) -> R:
+        try:
+            row: R = self._row_type.from_entity(entity, entity.metadata["etag"])
+            _check(row, entity["RowKey"])
+        except _MALFORMED as reason:
+            raise self._malformed(entity, reason) from reason
+        return row
+
+    def _malformed(self, entity: Any, reason: Exception) -> StorageException:
+        key = entity["RowKey"]
+        return StorageException(
+            f"The row {key} of the table {self._name} is not as the app writes it ({reason!r}).",
+            code="MalformedRow",
+            hint="Correct the row; or delete it, and by hand what it stands for in Azure. Then retry.",
+            table=self._name,
+            partition_key=self.partition,
+            row_key=key,
+        )
+
+    def _first_writer(self) -> W:
+        entity = self._writer_type().as_entity(self.partition)
+        etag = write_together(self._table, [("create", entity)])[0]
+        writer: W = self._writer_type.from_entity(entity, etag)
+        return writer
+
+
+def _parts(operations: list[Write]) -> Iterator[list[Write]]:
+    for start in range(0, max(len(operations), 1), ROWS_A_TRANSACTION):
+        yield operations[start : start + ROWS_A_TRANSACTION]
+
+
+# Whatever a reader stumbles over in a row of somebody else's hand.
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
+
+
+def _check(row: Row, row_key: str) -> None:
+    """What reading a row doesn't try, and whoever works with it later would stumble over."""
+    if row.row_key != row_key:
+        raise ValueError(f"its content is that of {row.row_key}")
+    if parse_timestamp(row.since).tzinfo is None:
+        raise ValueError(f"{row.since} has no time zone")
+    for version in (row.desired_version, row.applied_version, row.failed_version):
+        if not isinstance(version, int):
+            raise TypeError(f"a version is {version!r}")

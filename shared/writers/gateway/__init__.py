@@ -1,0 +1,1 @@
+"""The Application Gateway: desired sites, the whole document, and what a failed PUT means."""

@@ -1,0 +1,328 @@
+"""One look at the gateway: which rows it holds, which can't be had, and the one document that it should have. Pure."""
+
+from dataclasses import dataclass, field, replace
+
+from shared.errors import Failure
+from shared.writers.gateway.capacity import no_capacity_left, provisioning_state, site_capacity
+from shared.writers.gateway.document import (
+    Document,
+    Element,
+    differences,
+    edited,
+    element_named,
+    elements_digest,
+    is_whole,
+    present,
+    unmanaged_users,
+)
+from shared.writers.gateway.priorities import (
+    ceiling_for,
+    next_priority,
+    no_priority_beside_others,
+    no_priority_left,
+    priority_of,
+    unmanaged_rules,
+    with_all_numbered,
+)
+from shared.writers.gateway.rows import GatewayWriter, SiteNames, SiteRow, in_order_of_arrival, names_of_ours
+from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, site_elements
+
+# What those who leave in this round or the next one may mend.
+_ROOM = frozenset({"GatewayFull", "NoPriorityLeft"})
+
+
+@dataclass
+class ReconcilePlan:
+    """What a look decides.
+
+    document: what the gateway should have, None when it has it.  batch: the waiting rows that it changes.
+    applied, failed: rows that are decided now.  gone: rows whose farewell is done.  prepared: rows that have to be
+    written before the PUT, with their priority and `owned`.  claimed: those of them, by client, that were not `owned`
+    before.  repaired: sites that were there and have to be put back, which wait from now on as new ones do.  lost: those
+    that can't be put back now, and why.  removed: the elements that the document takes away, by client.  left: how many
+    rows wait after this.
+    """
+
+    places: int
+    document: Document | None = None
+    batch: dict[str, int] = field(default_factory=dict)
+    applied: list[SiteRow] = field(default_factory=list)
+    failed: list[SiteRow] = field(default_factory=list)
+    gone: list[SiteRow] = field(default_factory=list)
+    prepared: list[SiteRow] = field(default_factory=list)
+    claimed: tuple[str, ...] = ()
+    repaired: list[str] = field(default_factory=list)
+    lost: dict[str, Failure] = field(default_factory=dict)
+    removed: dict[str, SiteNames] = field(default_factory=dict)
+    left: int = 0
+
+    @property
+    def marks(self) -> list[SiteRow]:
+        return [*self.applied, *self.failed]
+
+
+def plan_pass(gateway: Document, rows: list[SiteRow], writer: GatewayWriter, most: int | None = None) -> ReconcilePlan:
+    """The round that follows from all rows, applied or not, and from the gateway as it is, which must be at rest."""
+    return _Decision(gateway, rows, writer, most).round()
+
+
+class _Decision:
+    def __init__(self, gateway: Document, rows: list[SiteRow], writer: GatewayWriter, most: int | None) -> None:
+        self.live = gateway
+        self.most = most
+        self.numbered = with_all_numbered(gateway)
+        self.rows = in_order_of_arrival(rows)
+        self.resurrected = resurrected(gateway, writer)
+        self.names = [*names_of_ours(rows), *(names for _, names in self.resurrected)]
+        # What a PUT left `Failed` is in the document, and not in the gateway.
+        self.succeeded = provisioning_state(gateway).lower() == "succeeded"
+        self.limit = writer.limit
+        self.foreign = unmanaged_rules(self.numbered, self.names)
+        self.unmanaged_numbers = {number for rule in self.foreign if (number := priority_of(rule)) is not None}
+        self.taken = self.unmanaged_numbers | {row.priority for row in rows if row.priority is not None}
+        self.result = ReconcilePlan(places=site_capacity(gateway, self.names, most))
+        self.sites = 0
+        self.removal_planned = False
+        self.add: list[dict[str, Element]] = []
+        self.changes: list[SiteRow] = []
+
+    def round(self) -> ReconcilePlan:
+        """What is there comes first, and who goes before who comes: it makes room."""
+        for row in self.rows:
+            if row.site is not None and row.is_applied:
+                self._verify_applied(row)
+        self._remove_what_came_back()
+        for row in self.rows:
+            if row.has_failed and not row.is_applied:
+                self._clean_up_failed(row)
+            elif row.is_waiting and row.site is None:
+                self._plan_removal(row)
+        for row in self.rows:
+            if row.is_waiting and row.site is not None:
+                self._take_up(row)
+        result = self.result
+        if self.add or result.removed or not self.succeeded:
+            document = edited(self.numbered, self.add, result.removed.values())
+            if document != self.live or not self.succeeded:
+                result.document = document
+        result.batch = {row.client: row.desired_version for row in self.changes}
+        unowned = {row.client for row in self.rows if not row.owned}
+        result.claimed = tuple(row.client for row in result.prepared if row.client in unowned)
+        decided = len(result.applied) + len(result.failed) + len(result.gone)
+        result.left = sum(1 for row in self.rows if row.is_waiting or row.client in result.repaired) - decided
+        return result
+
+    # --- each kind of row ---
+
+    def _verify_applied(self, row: SiteRow) -> None:
+        """A site that was there has to be there; somebody who knew an older document may have removed it."""
+        self.sites += 1
+        planned = self._conflict(row) or self._planned(row)
+        if isinstance(planned, Failure):
+            # Its frontend is gone, or somebody else has its host name: what is there is left alone.
+            if not is_whole(self.live, row.names):
+                self.result.lost[row.client] = planned
+            return
+        row, elements = planned
+        if differences(self.live, elements):
+            self.result.repaired.append(row.client)
+            if not self._batch_is_full():
+                self._change(replace(row, applied_version=0), elements)
+
+    def _remove_what_came_back(self) -> None:
+        """A removed site that a stale document of somebody's has put there again."""
+        rows = {row.client: row for row in self.rows}
+        for client, names in self.resurrected:
+            if client not in rows:
+                self.result.repaired.append(client)
+                self._remove(client, names)
+
+    def _clean_up_failed(self, row: SiteRow) -> None:
+        """A site that failed is taken off again; a farewell that failed leaves things as they are."""
+        if not row.owned or not present(self.live, row.names):
+            return
+        if row.site is None:
+            self.sites += 1
+        else:
+            self._remove(row.client, row.names)
+
+    def _plan_removal(self, row: SiteRow) -> None:
+        there = row.owned and bool(present(self.live, row.names))
+        if not there and (self.succeeded or not row.owned):
+            self.result.gone.append(row)
+            self.removal_planned = True
+            return
+        failure = self._unnumbered()
+        if there and (users := unmanaged_users(self.live, row.names, self.names)):
+            failure = _in_use(self.live, row, users)
+        if there and failure:
+            self.sites += 1
+            self.result.failed.append(row.failed(failure))
+            return
+        self.removal_planned = True
+        if self._batch_is_full():
+            if there and not self.succeeded and not row.applied_version:
+                # It never came to be: without it the document is nearer to the last one that worked.
+                self._remove(row.client, row.names)
+            else:
+                self.sites += there
+            return
+        self.changes.append(row)
+        if there:
+            self._remove(row.client, row.names)
+
+    def _take_up(self, row: SiteRow) -> None:
+        if not row.owned and (row.client, row.names) in self.resurrected:
+            row = replace(row, owned=True)
+        failure = self._conflict(row)
+        planned = failure or self._planned(row)
+        if isinstance(planned, Failure):
+            if planned.code in _ROOM and self.removal_planned:
+                return
+            self.result.failed.append(row.failed(planned))
+            self._clean_up_failed(row)
+            return
+        self.sites += 1
+        new, elements = planned
+        if self.succeeded and row.owned and not differences(self.live, elements):
+            self.result.applied.append(new.applied())
+            return
+        if self._batch_is_full():
+            if row.owned and present(self.live, row.names):
+                self._remove(row.client, row.names)
+            return
+        self._change(replace(new, owned=True), elements)
+
+    # --- inside ---
+
+    def _batch_is_full(self) -> bool:
+        return self.limit is not None and len(self.changes) >= self.limit
+
+    def _change(self, row: SiteRow, elements: dict[str, Element]) -> None:
+        self.changes.append(row)
+        self.add.append(elements)
+        if row not in self.rows:
+            self.result.prepared.append(row)
+
+    def _remove(self, client: str, names: SiteNames) -> None:
+        if not unmanaged_users(self.live, names, self.names):
+            self.result.removed[client] = names
+
+    def _conflict(self, row: SiteRow) -> Failure | None:
+        """What forbids a site, apart from numbers: names that are somebody else's, its host name, no room."""
+        if not row.owned and (taken := present(self.live, row.names)):
+            return _names_taken(self.live, taken)
+        if not row.owned and self.sites >= self.result.places:
+            return no_capacity_left(self.live, self.result.places, self.sites, self.most)
+        assert row.site is not None
+        frontend = frontend_of(self.live, row.site)
+        if isinstance(frontend, Frontend):
+            return self._unnumbered() or host_conflict(
+                self.live, row.names, row.site.host_name, frontend, wildcards=False
+            )
+        return frontend
+
+    def _unnumbered(self) -> Failure | None:
+        """ARM refuses every document in which some rules have a priority and others have none."""
+        return no_priority_beside_others(self.live, self.foreign)
+
+    def _planned(self, row: SiteRow) -> tuple[SiteRow, dict[str, Element]] | Failure:
+        """The row with its number, and its elements."""
+        site = row.site
+        assert site is not None
+        frontend = frontend_of(self.live, site)
+        if isinstance(frontend, Failure):
+            return frontend
+        ceiling = ceiling_for(self.numbered, self.foreign, site.host_name, frontend)
+        number = row.priority
+        if number is None or number >= ceiling.number or number in self.unmanaged_numbers:
+            number = next_priority(ceiling, self.taken)
+            if number is None and row.is_applied:
+                number = row.priority
+            if number is None:
+                return no_priority_left(self.live, ceiling)
+            self.taken.add(number)
+            row = replace(row, priority=number)
+        return row, site_elements(self.live, row.names, site, frontend, number)
+
+
+def resurrected(gateway: Document, writer: GatewayWriter) -> list[tuple[str, SiteNames]]:
+    """`(client, names)` of removed sites that the gateway has again, just as they were: a stale document came after ours.
+
+    What differs in the least is somebody else's by now.
+    """
+    return [
+        (client, gone.names)
+        for client, gone in writer.removed.items()
+        if present(gateway, gone.names) and elements_digest(gateway, gone.names) == gone.digest
+    ]
+
+
+def put_was_applied(gateway: Document, rows: list[SiteRow], writer: GatewayWriter) -> bool:
+    """Whether a PUT whose answer was lost is in the document: each site of its batch is as it was to be.
+
+    Not known, and so False, for a batch of nothing and for rows that were changed since.
+    """
+    batch = [row for row in rows if row.client in writer.batch]
+    if not batch or len(batch) < len(writer.batch):
+        return False
+    for row in batch:
+        if row.desired_version != writer.batch[row.client]:
+            return False
+        if row.site is None:
+            if present(gateway, row.names):
+                return False
+            continue
+        frontend = frontend_of(gateway, row.site)
+        if isinstance(frontend, Failure) or row.priority is None:
+            return False
+        if differences(gateway, site_elements(gateway, row.names, row.site, frontend, row.priority)):
+            return False
+    return True
+
+
+def drifted(gateway: Document, rows: list[SiteRow], batch: dict[str, int]) -> list[SiteRow]:
+    """Rows of a batch whose PUT has succeeded, whose elements are all there, and yet not as they were sent.
+
+    Sending the same again would go on for ever: they fail, with what differs.
+    """
+    found = []
+    for row in rows:
+        if batch.get(row.client) != row.desired_version or row.site is None or row.priority is None:
+            continue
+        frontend = frontend_of(gateway, row.site)
+        if isinstance(frontend, Failure):
+            continue
+        wanted = site_elements(gateway, row.names, row.site, frontend, row.priority)
+        differing = differences(gateway, wanted)
+        complete = all(element_named(gateway, kind, each["name"]) for kind, each in wanted.items())
+        if differing and complete:
+            failure = Failure(
+                "AzureResourceException",
+                "GatewayChangedSite",
+                f"The Application Gateway took the site of {row.client}, but holds it otherwise: {', '.join(differing)}.",
+                "The gateway's activity log in the Portal tells who changed them, an Azure Policy perhaps; then retry.",
+                {"elements": differing},
+            )
+            found.append(row.failed(failure))
+    return found
+
+
+def _names_taken(gateway: Document, taken: list[str]) -> Failure:
+    return Failure(
+        "AzureResourceException",
+        "GatewayNameTaken",
+        f"The Application Gateway {gateway.get('name')} already has {', '.join(taken)}, which isn't ours.",
+        "Choose another client_name, backend_pool_name or routing_rule_name, or remove that element.",
+        {"elements": taken},
+    )
+
+
+def _in_use(gateway: Document, row: SiteRow, users: list[str]) -> Failure:
+    return Failure(
+        "AzureResourceException",
+        "SiteInUse",
+        f"{', '.join(users)} on the Application Gateway {gateway.get('name')} still refers to the site of {row.client}.",
+        "Remove that reference, then delete again.",
+        {"elements": users},
+    )

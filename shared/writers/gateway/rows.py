@@ -1,0 +1,279 @@
+"""What each client wants on the gateway, and what the gateway's writer is doing: the rows of `GatewaySites`. Pure.
+
+One partition per gateway: `site:{client}` and `writer`, so that one transaction covers the fence and what it marks.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, TypeVar
+
+from shared.errors import Failure
+from shared.spoke.records import from_json_columns, json_columns
+from shared.writers.desired_state import DesiredState
+
+WRITER_KEY = "writer"
+
+
+T = TypeVar("T", "SiteNames", "Site")
+
+
+def site_key(client: str) -> str:
+    return f"site:{client}"
+
+
+@dataclass(frozen=True)
+class SiteNames:
+    """The names of a site's five elements. Only elements that a row names are ever added, changed or removed."""
+
+    pool: str
+    probe: str
+    settings: str
+    listener: str
+    rule: str
+
+    def by_collection(self) -> dict[str, str]:
+        """The name in each of the gateway's collections, what is referred to before what refers to it."""
+        return {
+            "backendAddressPools": self.pool,
+            "probes": self.probe,
+            "backendHttpSettingsCollection": self.settings,
+            "httpListeners": self.listener,
+            "requestRoutingRules": self.rule,
+        }
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a site is made of, fixed when it was asked for, so that a changed setting moves no site that is there."""
+
+    host_name: str
+    private_ip: str
+    frontend_ip: str = "appGatewayFrontendIP"
+    frontend_port: int = 80
+    ssl_certificate: str | None = None
+    probe_path: str = "/"
+
+
+def _typed(kind: type[T], data: dict[str, Any]) -> T:
+    """Names or a site as a row holds them; a TypeError for what was not written by `as_entity`."""
+    made = kind(**data)
+    for each in fields(made):
+        if not isinstance(getattr(made, each.name), each.type):  # type: ignore[arg-type] # types, not their names
+            raise TypeError(f"{each.name} is {getattr(made, each.name)!r}")
+    return made
+
+
+@dataclass(frozen=True)
+class SiteRow(DesiredState):
+    """One client's wish. Versions count from 1; `site` None means that it is to be gone.
+
+    applied_version: what the gateway was last seen to hold.  failed_version: the wish that can't be had, with `error`.
+    owned: that our writer has put, or was about to put, elements of these names there; before that, elements of the
+    same names are somebody else's.  since: when the wish was made; the order of arrival.
+    """
+
+    client: str
+    made_by: str
+    deployment_id: str
+    names: SiteNames
+    site: Site | None
+    desired_version: int
+    since: str
+    applied_version: int = 0
+    failed_version: int = 0
+    owned: bool = False
+    priority: int | None = None
+    error: Failure | None = None
+    etag: str | None = None
+
+    @property
+    def row_key(self) -> str:
+        return site_key(self.client)
+
+    @property
+    def takes_capacity(self) -> bool:
+        """Whether the gateway has to have room for it."""
+        return self.site is not None and (self.is_applied or not self.has_failed)
+
+    def as_entity(self, partition: str) -> dict[str, Any]:
+        return {
+            "PartitionKey": partition,
+            "RowKey": self.row_key,
+            "client": self.client,
+            "made_by": self.made_by,
+            "deployment_id": self.deployment_id,
+            "desired_version": self.desired_version,
+            "applied_version": self.applied_version,
+            "failed_version": self.failed_version,
+            "owned": self.owned,
+            "priority": self.priority or 0,
+            "since": self.since,
+            **json_columns("names", asdict(self.names)),
+            **json_columns("site", asdict(self.site) if self.site else None),
+            **json_columns("error", self.error.as_data() if self.error else None),
+        }
+
+    @classmethod
+    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "SiteRow":
+        site, error = from_json_columns(entity, "site"), from_json_columns(entity, "error")
+        return cls(
+            client=entity["client"],
+            made_by=entity["made_by"],
+            deployment_id=entity["deployment_id"],
+            names=_typed(SiteNames, from_json_columns(entity, "names")),
+            site=_typed(Site, site) if site else None,
+            desired_version=entity["desired_version"],
+            since=entity["since"],
+            applied_version=entity.get("applied_version", 0),
+            failed_version=entity.get("failed_version", 0),
+            owned=entity.get("owned", False),
+            priority=entity.get("priority") or None,
+            error=Failure.from_data(error) if error else None,
+            etag=etag,
+        )
+
+
+@dataclass(frozen=True)
+class Tombstone:
+    """A site that was taken off the gateway, and a digest of its elements: a stale document may bring them back."""
+
+    names: SiteNames
+    digest: str
+    at: str
+
+
+# What a writer may be in the middle of.
+IDLE = "at_rest"
+SENDING = "sending"
+RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class GatewayWriter:
+    """What the writer is in the middle of; every change of the gateway and every mark goes through this row's ETag.
+
+    phase: `at_rest`; `sending` from just before a PUT until its answer is written; `running` while its operation is.
+    nonce: of the last PUT.  not_after: no PUT of that nonce is sent after this moment.  batch: the waiting sites that
+    the PUT changes, with their versions.  claimed: those of which nothing was ours before it.  limit: how many may go
+    into one PUT while a culprit is looked for.  setbacks: failures in a row that named nobody and may pass.
+    our_failure: that a PUT of ours left the gateway `Failed`.  trouble: why all wait.  setback: why the writer waits,
+    though it may pass.  places: how many sites the gateway had room for at the last look.
+    began, took: when the last PUT was sent, and how many seconds the last one took that succeeded.
+    foreign: a digest of each element that isn't ours, as the last PUT sent it.  removed: the last sites that were taken
+    off, by client.
+    """
+
+    phase: str = IDLE
+    nonce: str = ""
+    not_after: str = ""
+    operation: dict[str, Any] | None = None
+    batch: dict[str, int] = field(default_factory=dict)
+    claimed: tuple[str, ...] = ()
+    limit: int | None = None
+    setbacks: int = 0
+    our_failure: bool = False
+    trouble: Failure | None = None
+    setback: str = ""
+    places: int | None = None
+    began: str = ""
+    took: float | None = None
+    foreign: dict[str, str] = field(default_factory=dict)
+    removed: dict[str, Tombstone] = field(default_factory=dict)
+    etag: str | None = None
+
+    @property
+    def row_key(self) -> str:
+        return WRITER_KEY
+
+    def finished(self) -> "GatewayWriter":
+        """With nothing under way any more."""
+        return replace(self, phase=IDLE, not_after="", operation=None)
+
+    def as_entity(self, partition: str) -> dict[str, Any]:
+        return {
+            "PartitionKey": partition,
+            "RowKey": WRITER_KEY,
+            "phase": self.phase,
+            "nonce": self.nonce,
+            "not_after": self.not_after,
+            "limit": self.limit or 0,
+            "setbacks": self.setbacks,
+            "our_failure": self.our_failure,
+            "places": -1 if self.places is None else self.places,
+            "began": self.began,
+            "took": float(self.took or 0),
+            **json_columns("operation", self.operation),
+            **json_columns("batch", self.batch),
+            **json_columns("claimed", self.claimed),
+            **json_columns("trouble", self.trouble.as_data() if self.trouble else None),
+            **json_columns("setback", self.setback),
+            **json_columns("foreign", self.foreign),
+            **json_columns("removed", {client: asdict(gone) for client, gone in self.removed.items()}),
+        }
+
+    @classmethod
+    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "GatewayWriter":
+        trouble, places = from_json_columns(entity, "trouble"), entity.get("places", -1)
+        return cls(
+            phase=entity.get("phase", IDLE),
+            nonce=entity.get("nonce", ""),
+            not_after=entity.get("not_after", ""),
+            operation=from_json_columns(entity, "operation"),
+            batch=from_json_columns(entity, "batch", {}),
+            claimed=tuple(from_json_columns(entity, "claimed", ())),
+            limit=entity.get("limit") or None,
+            setbacks=entity.get("setbacks", 0),
+            our_failure=entity.get("our_failure", False),
+            trouble=Failure.from_data(trouble) if trouble else None,
+            setback=from_json_columns(entity, "setback", ""),
+            places=None if places < 0 else places,
+            began=entity.get("began", ""),
+            took=entity.get("took") or None,
+            foreign=from_json_columns(entity, "foreign", {}),
+            removed={
+                client: Tombstone(SiteNames(**gone["names"]), gone["digest"], gone["at"])
+                for client, gone in from_json_columns(entity, "removed", {}).items()
+            },
+            etag=etag,
+        )
+
+
+def names_of_ours(rows: Iterable[SiteRow]) -> list[SiteNames]:
+    """The names of the elements that are ours: what a row merely asks for may be somebody else's."""
+    return [row.names for row in rows if row.owned]
+
+
+def in_order_of_arrival(rows: list[SiteRow]) -> list[SiteRow]:
+    return sorted(rows, key=lambda row: (row.since, row.client))
+
+
+def request_site(
+    before: SiteRow | None, *, client: str, made_by: str, deployment_id: str, names: SiteNames, site: Site, now: str
+) -> SiteRow:
+    """The row that asks for a site: the one that is there when it asks for just that, else one of the next version."""
+    if before is None:
+        return SiteRow(client, made_by, deployment_id, names, site, desired_version=1, since=now)
+    if before.site == site and not (before.has_failed and before.deployment_id != deployment_id):
+        return before
+    return replace(
+        before,
+        deployment_id=deployment_id,
+        site=site,
+        desired_version=before.desired_version + 1,
+        since=now,
+        error=None,
+    )
+
+
+def request_removal(before: SiteRow, *, deployment_id: str, now: str) -> SiteRow:
+    """The row that asks for a site to be gone; a farewell that failed in an earlier run is asked for anew."""
+    if before.site is None and not (before.has_failed and before.deployment_id != deployment_id):
+        return before
+    return replace(
+        before,
+        deployment_id=deployment_id,
+        site=None,
+        desired_version=before.desired_version + 1,
+        since=now,
+        error=None,
+    )

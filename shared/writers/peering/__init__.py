@@ -1,0 +1,1 @@
+"""The hub VNet's peerings: desired rows and the documents of both sides."""

@@ -1,0 +1,402 @@
+"""The hub's peerings: what each spoke wants, which call comes next, and whose turn it is. Pure.
+
+The hub's VNet takes one write at a time, and a peering onto a VNet that is being written is refused, from either side. So
+there are turns: hub sides one after the other, spoke sides side by side while the hub is at rest.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import Failure
+from shared.spoke.records import from_json_columns, json_columns
+from shared.writers.desired_state import DesiredState
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
+Document = dict[str, Any]
+
+WRITER_KEY = "writer"
+PUT = "put"
+DELETE = "delete"
+# No call is left alone for longer than so many polls, whatever the last ones took.
+MOST_POLLS_SLEPT = 10
+
+
+def peering_key(spoke_id: int) -> str:
+    return f"turn:{spoke_id}"
+
+
+@dataclass(frozen=True)
+class PeeringRow(DesiredState):
+    """One spoke's wish: to be peered with the hub, or not to be.
+
+    vnet_id: the spoke's VNet; a peering of ours is one of our name whose other side is that VNet, or the hub's.
+    Versions, `since` and `error` are those of a gateway's site.  trouble: why the last try did not work; it is tried again.
+    """
+
+    spoke_id: int
+    made_by: str
+    deployment_id: str
+    vnet_id: str
+    hub_peering: str
+    spoke_peering: str
+    wanted: bool
+    forwarded: bool
+    desired_version: int
+    since: str
+    applied_version: int = 0
+    failed_version: int = 0
+    error: Failure | None = None
+    trouble: str = ""
+    etag: str | None = None
+
+    def applied(self) -> "PeeringRow":
+        return replace(super().applied(), trouble="")
+
+    @property
+    def row_key(self) -> str:
+        return peering_key(self.spoke_id)
+
+    def request_peering(self, wanted: bool, *, deployment_id: str, now: str) -> "PeeringRow":
+        """The row that asks for this: itself when it does already, unless that failed in an earlier run."""
+        if self.wanted == wanted and not (self.has_failed and self.deployment_id != deployment_id):
+            return self
+        version = self.desired_version + 1
+        new = replace(self, wanted=wanted, deployment_id=deployment_id, desired_version=version, since=now)
+        return replace(new, error=None, trouble="")
+
+    def as_entity(self, partition: str) -> dict[str, Any]:
+        return {
+            "PartitionKey": partition,
+            "RowKey": self.row_key,
+            "spoke_id": self.spoke_id,
+            "made_by": self.made_by,
+            "deployment_id": self.deployment_id,
+            "vnet_id": self.vnet_id,
+            "hub_peering": self.hub_peering,
+            "spoke_peering": self.spoke_peering,
+            "wanted": self.wanted,
+            "forwarded": self.forwarded,
+            "desired_version": self.desired_version,
+            "applied_version": self.applied_version,
+            "failed_version": self.failed_version,
+            "since": self.since,
+            **json_columns("trouble", self.trouble),
+            **json_columns("error", self.error.as_data() if self.error else None),
+        }
+
+    @classmethod
+    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "PeeringRow":
+        error, trouble = from_json_columns(entity, "error"), from_json_columns(entity, "trouble", "")
+        known = {name: entity[name] for name in cls.__dataclass_fields__ if name in entity}
+        told = {"error": Failure.from_data(error) if error else None, "trouble": trouble}
+        return cls(**{**known, **told, "etag": etag})
+
+
+@dataclass(frozen=True)
+class HubWriter:
+    """Who writes the hub's peerings, and until when nobody else may: the fence of all marks.
+
+    queue: the spokes whose hub side was still to be written at the last look, in order.  looked_at: when that was.
+    pace: seconds that a hub side takes.  They only tell those who wait how long it may last.  trouble: why the writer
+    itself waits.
+    """
+
+    nonce: str = ""
+    not_after: str = ""
+    etag: str | None = None
+    queue: tuple[int, ...] = ()
+    looked_at: str = ""
+    pace: float = 0.0
+    trouble: str = ""
+
+    @property
+    def row_key(self) -> str:
+        return WRITER_KEY
+
+    def as_entity(self, partition: str) -> dict[str, Any]:
+        return {
+            "PartitionKey": partition,
+            "RowKey": WRITER_KEY,
+            "nonce": self.nonce,
+            "not_after": self.not_after,
+            "looked_at": self.looked_at,
+            "pace": self.pace,
+            **json_columns("queue", self.queue),
+            **json_columns("trouble", self.trouble),
+        }
+
+    @classmethod
+    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "HubWriter":
+        return cls(
+            entity.get("nonce", ""),
+            entity.get("not_after", ""),
+            etag,
+            tuple(from_json_columns(entity, "queue", ())),
+            entity.get("looked_at", ""),
+            entity.get("pace", 0.0),
+            from_json_columns(entity, "trouble", ""),
+        )
+
+    def held_by_another(self, nonce: str, now: datetime) -> float:
+        """Seconds for which another writer may still send something; 0 when it can't, or when it is this one."""
+        if not self.not_after or self.nonce == nonce:
+            return 0.0
+        return max((_moment(self.not_after) - now).total_seconds(), 0.0)
+
+    def seconds_until(self, row: PeeringRow, now: datetime, batch: int) -> float:
+        """About how long until a turn is over; 0 when it may be so any time.
+
+        Its spoke side follows when the hub sides of its batch are written, and takes about as long as one of those. Who
+        came after the last look is looked at when the present batch is over.
+        """
+        if row.spoke_id in self.queue:
+            place = self.queue.index(row.spoke_id)
+        elif self.queue and row.since > self.looked_at:
+            place = 0
+        else:
+            return 0.0
+        before = min((place // batch + 1) * batch, len(self.queue)) + 1
+        return max((_moment(self.looked_at) - now).total_seconds() + before * self.pace, 0.0)
+
+
+@dataclass(frozen=True)
+class PeeringTask:
+    """What the writer's activities are told of a turn. made_by: the run that made the spoke's VNet."""
+
+    key: str
+    version: int
+    wanted: bool
+    hub_vnet_id: str
+    vnet_id: str
+    hub_peering: str
+    spoke_peering: str
+    forwarded: bool
+    hub_has_gateway: bool
+    made_by: str = ""
+
+    @property
+    def hub_side_id(self) -> str:
+        return f"{self.hub_vnet_id}/virtualNetworkPeerings/{self.hub_peering}"
+
+    @property
+    def spoke_side_id(self) -> str:
+        return f"{self.vnet_id}/virtualNetworkPeerings/{self.spoke_peering}"
+
+    def as_data(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> "PeeringTask":
+        return cls(**data)
+
+
+@dataclass
+class PeeringPlan:
+    """What follows from all turns and from the hub's VNet as it is.
+
+    hub_sides: turns whose hub side has to be written or removed, in their order.  spoke_sides: those whose hub side is as
+    it should be.  failed: turns that can't be had.  repaired: turns that were done, and aren't any more.
+    left: how many turns wait.  queue: the spokes whose hub side is to be written, those beyond the batch too.
+    """
+
+    hub_sides: list[PeeringTask] = field(default_factory=list)
+    spoke_sides: list[PeeringTask] = field(default_factory=list)
+    failed: list[PeeringRow] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
+    left: int = 0
+    queue: list[int] = field(default_factory=list)
+
+
+def hub_writer_input(settings: "Settings") -> dict[str, Any]:
+    """What `write_hub` is started with: a changed setting reaches it when it is started the next time."""
+    return {
+        "poll_seconds": settings.writer_poll_seconds,
+        "batch": settings.hub_batch,
+        "retry_first_seconds": settings.policy.retry_first_seconds,
+        "retry_max_seconds": settings.policy.retry_max_seconds,
+    }
+
+
+def plan_pass(
+    hub_vnet: Document, rows: Iterable[PeeringRow], *, batch: int, open_keys: set[str], heal: set[str]
+) -> PeeringPlan:
+    """The next calls, for at most `batch` turns in order of arrival.
+
+    open_keys: turns whose spoke side is under way.  heal: turns whose spoke side has to go before the hub side can be
+    written.
+    """
+    look, gateway = PeeringPlan(), has_gateway(hub_vnet)
+    peerings = {str(each["name"]).lower(): each for each in hub_vnet["properties"].get("virtualNetworkPeerings") or []}
+    for row in sorted(rows, key=lambda row: (row.since, row.spoke_id)):
+        turn = task_of(row, hub_vnet["id"], gateway)
+        side = peerings.get(row.hub_peering.lower())
+        if row.is_applied and row.wanted and not row.has_failed:
+            if _is_connected(side, row.vnet_id):
+                continue
+            look.repaired.append(row.row_key)
+        elif not row.is_waiting:
+            continue
+        look.left += 1
+        if row.row_key in open_keys:
+            continue
+        if row.wanted and side is not None and not leads_to(side, row.vnet_id):
+            look.failed.append(row.failed(unmanaged_peering(row.hub_peering, hub_vnet["id"])))
+            look.left -= 1
+        elif row.row_key in heal or hub_action(turn, side) is None:
+            if len(look.spoke_sides) < batch:
+                look.spoke_sides.append(turn)
+        else:
+            look.queue.append(row.spoke_id)
+            if len(look.hub_sides) < batch:
+                look.hub_sides.append(turn)
+    return look
+
+
+def task_of(row: PeeringRow, hub_vnet_id: str, hub_has_gateway: bool) -> PeeringTask:
+    return PeeringTask(
+        row.row_key,
+        row.desired_version,
+        row.wanted,
+        hub_vnet_id,
+        row.vnet_id,
+        row.hub_peering,
+        row.spoke_peering,
+        row.forwarded,
+        hub_has_gateway,
+        row.made_by,
+    )
+
+
+def hub_action(turn: PeeringTask, side: Document | None) -> str | None:
+    """What the hub's side needs: to be put, to be deleted, or nothing. What leads elsewhere isn't ours to remove."""
+    if not turn.wanted:
+        return DELETE if side is not None and leads_to(side, turn.vnet_id) else None
+    if side is None or _state(side) == "disconnected" or _provisioning(side) == "failed":
+        return PUT
+    return None if _has(side, hub_side_document(turn)) else PUT
+
+
+def spoke_action(turn: PeeringTask, side: Document | None) -> str | None:
+    """What the spoke's side needs. A `Disconnected` one has to go first: it would have the hub's side refused."""
+    if not turn.wanted:
+        return DELETE if side is not None and leads_to(side, turn.hub_vnet_id) else None
+    if side is None:
+        return PUT
+    if _state(side) == "disconnected":
+        return DELETE
+    if _state(side) == "connected" and _provisioning(side) != "failed" and _has(side, spoke_side_document(turn)):
+        return None
+    return PUT
+
+
+def hub_side_document(turn: PeeringTask) -> Document:
+    """The peering from the hub: it lends its gateway when there is one."""
+    return _document(turn.vnet_id, forwarded=turn.forwarded, transit=turn.hub_has_gateway, remote=False)
+
+
+def spoke_side_document(turn: PeeringTask) -> Document:
+    """The peering to the hub: it borrows the hub's gateway when there is one."""
+    return _document(turn.hub_vnet_id, forwarded=turn.forwarded, transit=False, remote=turn.hub_has_gateway)
+
+
+def _document(remote_id: str, *, forwarded: bool, transit: bool, remote: bool) -> Document:
+    return {
+        "properties": {
+            "remoteVirtualNetwork": {"id": remote_id},
+            "allowVirtualNetworkAccess": True,
+            "allowForwardedTraffic": forwarded,
+            "allowGatewayTransit": transit,
+            "useRemoteGateways": remote,
+        }
+    }
+
+
+def has_gateway(hub_vnet: Document) -> bool:
+    """Whether a virtual network gateway lives in the hub: its `GatewaySubnet` has somebody in it."""
+    for subnet in hub_vnet["properties"].get("subnets") or []:
+        if str(subnet.get("name", "")).lower() == "gatewaysubnet":
+            return bool((subnet.get("properties") or {}).get("ipConfigurations"))
+    return False
+
+
+def side_named(vnet: Document | None, name: str) -> Document | None:
+    """The peering of this name that a VNet has."""
+    sides = ((vnet or {}).get("properties") or {}).get("virtualNetworkPeerings") or []
+    return next((side for side in sides if str(side.get("name", "")).lower() == name.lower()), None)
+
+
+def leads_to(side: Document, vnet_id: str) -> bool:
+    """Whether the other side of a peering is this VNet."""
+    remote = (side.get("properties") or {}).get("remoteVirtualNetwork") or {}
+    return str(remote.get("id", "")).rstrip("/").lower() == vnet_id.rstrip("/").lower()
+
+
+def is_being_written(resource: Document) -> bool:
+    """Whether somebody's operation on a peering or VNet is under way."""
+    return _provisioning(resource) not in ("succeeded", "failed", "canceled")
+
+
+def unmanaged_peering(name: str, vnet_id: str) -> Failure:
+    return Failure(
+        "AzureResourceException",
+        "PeeringTaken",
+        f"The VNet {vnet_id.rsplit('/', 1)[-1]} already has a peering {name} that leads elsewhere; it isn't ours.",
+        "Remove that peering, or choose another spoke_id.",
+        {"resource": f"{vnet_id}/virtualNetworkPeerings/{name}"},
+    )
+
+
+def _is_connected(side: Document | None, vnet_id: str) -> bool:
+    return side is not None and leads_to(side, vnet_id) and (_state(side) == "connected" or is_being_written(side))
+
+
+def _state(side: Document) -> str:
+    return str((side.get("properties") or {}).get("peeringState", "")).lower()
+
+
+def _provisioning(resource: Document) -> str:
+    return str((resource.get("properties") or {}).get("provisioningState", "Succeeded")).lower()
+
+
+def _has(side: Document, wanted: Document) -> bool:
+    live = side.get("properties") or {}
+    flags = {name: value for name, value in wanted["properties"].items() if isinstance(value, bool)}
+    return all(bool(live.get(name, False)) == value for name, value in flags.items())
+
+
+# --- time ---
+
+
+def lease_until(now: datetime, call_seconds: float) -> datetime:
+    """Until when the writer may send: renewed long before, so that no other writer waits long for a broken one."""
+    return now + timedelta(seconds=2 * call_seconds + 10)
+
+
+def may_send(not_after: str, now: datetime, call_seconds: float) -> bool:
+    """Whether a call sent now is answered, or given up, before another writer may send one."""
+    return bool(not_after) and (_moment(not_after) - now).total_seconds() > call_seconds
+
+
+def first_wait(poll_seconds: float, took: float | None) -> float:
+    """Seconds until a call just begun is asked after: shortly before the quickest of the last ones ended.
+
+    One that took far longer than any should, because ARM could not be asked after it, says nothing about the next.
+    """
+    return poll_seconds if took is None else max(min(0.85 * took, MOST_POLLS_SLEPT * poll_seconds), poll_seconds / 4)
+
+
+def next_wait(poll_seconds: float, took: float | None) -> float:
+    """Seconds until it is asked again: in short steps, because the hub stands idle from its end on."""
+    return poll_seconds if took is None else min(max(poll_seconds / 4, 0.05 * took), poll_seconds)
+
+
+def quickest(took: float | None, seconds: float) -> float:
+    return seconds if took is None else min(took, seconds)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

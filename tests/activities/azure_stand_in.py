@@ -1,0 +1,150 @@
+"""What tests do at the far side: plant and look at resources, order faults, let time pass; rows of runs and spokes."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from shared.saga.outcomes import Call
+from shared.saga.policy import Policy
+from shared.saga.steps import STEP_NUMBERS
+from shared.spoke.plan import SpokePlan
+from shared.spoke.records import SPOKES_TABLE, RunRow, SpokeRow
+from shared.tables.client import table
+from shared.tables.records import Records
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ2k4mC6v5nAqGmEcnB7MEIVJ0pZfqO9yP0dZ2l2l2V test"
+
+
+@dataclass(frozen=True)
+class LocalAzure:
+    """The stand-in's own endpoints."""
+
+    client: httpx.Client
+    subscription_id: str
+
+    def reset(self) -> None:
+        self._ok(self.client.post("/_local/reset"))
+        self.quota(location="eastus", quotas={})
+        self.client.delete("/_local/requests")
+        self.client.delete("/_local/faults")
+
+    def save(self, name: str) -> None:
+        self._ok(self.client.post("/_local/save", json={"name": name}))
+
+    def restore(self, name: str) -> None:
+        self._ok(self.client.post("/_local/restore", json={"name": name}))
+
+    def plant(self, *documents: dict[str, Any]) -> None:
+        self._ok(self.client.put("/_local/resources", json=list(documents)))
+
+    def remove(self, resource_id: str) -> None:
+        self._ok(self.client.delete("/_local/resources", params={"id": resource_id}))
+
+    def resources(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._ok(self.client.get("/_local/resources"))
+        return found
+
+    def find(self, resource_id: str) -> dict[str, Any] | None:
+        return next((each for each in self.resources() if each["id"].lower() == resource_id.lower()), None)
+
+    def requests(self, method: str | None = None) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._ok(
+            self.client.get("/_local/requests", params={"method": method} if method else {})
+        )
+        return found
+
+    def forget_requests(self) -> None:
+        self.client.delete("/_local/requests")
+
+    def fault(self, **fault: Any) -> None:
+        self._ok(self.client.post("/_local/faults", json=fault))
+
+    def advance(self, seconds: float) -> None:
+        self._ok(self.client.post("/_local/clock", json={"advance": seconds}))
+
+    def quota(self, **change: Any) -> None:
+        self._ok(self.client.post("/_local/quota", json=change))
+
+    def id_of(self, group: str, kind: str, name: str) -> str:
+        return f"/subscriptions/{self.subscription_id}/resourceGroups/{group}/providers/{kind}/{name}"
+
+    def lock(self, scope: str, level: str, name: str = "a-lock") -> None:
+        self.plant(
+            {
+                "id": f"{scope}/providers/Microsoft.Authorization/locks/{name}",
+                "name": name,
+                "type": "Microsoft.Authorization/locks",
+                "properties": {"level": level},
+            }
+        )
+
+    @staticmethod
+    def _ok(answer: httpx.Response) -> Any:
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+def a_plan(spoke_id: int = 1, made_by: str | None = None, **changes: Any) -> SpokePlan:
+    """A plan as POST makes it."""
+    block = f"10.11.{spoke_id}"
+    plan = SpokePlan(
+        spoke_id=spoke_id,
+        client_name=f"Client {spoke_id}",
+        client=f"client-{spoke_id}",
+        made_by=made_by or f"deploy-client-{spoke_id}-1-aaaa",
+        location="eastus",
+        resource_group="hub-rg",
+        vnet_name=f"spoke-vnet-{spoke_id}",
+        address_prefix=f"{block}.0/24",
+        subnet_prefixes=tuple(f"{block}.{start}/26" for start in (0, 64, 128, 192)),
+        vm_name=f"vm-{spoke_id}",
+        vm_size="Standard_B2s",
+        admin_username="azureuser",
+        ssh_public_key=KEY,
+        host_name=f"client-{spoke_id}.spokes.example.com",
+        backend_pool_name=f"client-{spoke_id}-pool",
+        routing_rule_name=f"client-{spoke_id}-route",
+    )
+    return replace(plan, **changes)
+
+
+def a_run(plan: SpokePlan, **changes: Any) -> RunRow:
+    """The run of a plan, in progress."""
+    run = RunRow(
+        deployment_id=plan.made_by,
+        kind="deploy",
+        status="in_progress",
+        spoke_id=plan.spoke_id,
+        client_name=plan.client_name,
+        plan=plan,
+        policy=Policy().as_data(),
+        created_at="2026-01-01T00:00:00.000Z",
+    )
+    return replace(run, **changes)
+
+
+def recorded(run: RunRow, **spoke_changes: Any) -> RunRow:
+    """Writes a run and its spoke into the tables."""
+    records = Records()
+    spoke = SpokeRow(
+        spoke_id=run.spoke_id,
+        client_name=run.client_name,
+        status=run.status,
+        deployment_id=run.deployment_id,
+        plan=run.plan,
+        slot=run.spoke_id,
+        request={},
+        created_at=run.created_at,
+    )
+    client = table(SPOKES_TABLE)
+    client.upsert_entity(run.as_entity(records.hub_key))
+    client.upsert_entity(replace(spoke, **spoke_changes).as_entity(records.hub_key))
+    found = records.run(run.deployment_id)
+    assert found is not None
+    return found
+
+
+def call_of(run: RunRow, name: str, **given: Any) -> dict[str, Any]:
+    """The payload with which `run_step` calls an activity."""
+    return Call(run.deployment_id, run.spoke_id, name, STEP_NUMBERS.get(name), given=given).as_data()

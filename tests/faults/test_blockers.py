@@ -1,0 +1,203 @@
+"""What a client has put into a spoke: a delete finds it before it touches anything, and by force goes on around it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared.errors import DeploymentException, Failure, HubSpokeException
+from tests.faults.catalogue import KINDS, LOOK_BEFORE_A_DELETE, FaultKind
+from tests.faults.simulation import Simulation
+
+Document = dict[str, Any]
+
+
+def a_nic(simulation: Simulation) -> Document:
+    subnet = f"{simulation.resource('virtualNetworks', 'spoke-vnet-1')}/subnets/app-subnet-1"
+    return {
+        "id": simulation.resource("networkInterfaces", "clients-own"),
+        "location": "eastus",
+        "tags": {},
+        "properties": {
+            "provisioningState": "Succeeded",
+            "ipConfigurations": [
+                {
+                    "name": "ipconfig1",
+                    "properties": {
+                        "subnet": {"id": subnet},
+                        "privateIPAddress": "10.11.1.70",
+                        "privateIPAllocationMethod": "Dynamic",
+                    },
+                }
+            ],
+        },
+    }
+
+
+def a_private_endpoint(simulation: Simulation) -> Document:
+    subnet = f"{simulation.resource('virtualNetworks', 'spoke-vnet-1')}/subnets/db-subnet-1"
+    return {
+        "id": simulation.resource("privateEndpoints", "clients-own"),
+        "location": "eastus",
+        "properties": {"provisioningState": "Succeeded", "subnet": {"id": subnet}},
+    }
+
+
+def a_load_balancer(simulation: Simulation) -> Document:
+    subnet = f"{simulation.resource('virtualNetworks', 'spoke-vnet-1')}/subnets/web-subnet-1"
+    frontend = {"name": "front", "properties": {"subnet": {"id": subnet}, "privateIPAllocationMethod": "Dynamic"}}
+    return {
+        "id": simulation.resource("loadBalancers", "clients-own"),
+        "location": "eastus",
+        "properties": {"provisioningState": "Succeeded", "frontendIPConfigurations": [frontend]},
+    }
+
+
+def a_lock(simulation: Simulation) -> Document:
+    name = "providers/Microsoft.Authorization/locks/keep"
+    return {
+        "id": f"{simulation.resource('networkSecurityGroups', 'spoke-nsg-1')}/{name}",
+        "properties": {"level": "CanNotDelete"},
+    }
+
+
+def a_subnet_behind_the_nsg(simulation: Simulation) -> Document:
+    """In a VNet of the client's own, with the spoke's network security group."""
+    return {
+        "id": simulation.resource("virtualNetworks", "clients-own"),
+        "location": "eastus",
+        "properties": {
+            "provisioningState": "Succeeded",
+            "addressSpace": {"addressPrefixes": ["10.77.0.0/16"]},
+            "subnets": [
+                {
+                    "name": "behind",
+                    "properties": {
+                        "addressPrefix": "10.77.1.0/24",
+                        "networkSecurityGroup": {"id": simulation.resource("networkSecurityGroups", "spoke-nsg-1")},
+                    },
+                }
+            ],
+        },
+    }
+
+
+OBSTACLES: dict[str, tuple[Callable[[Simulation], Document], set[str]]] = {
+    "network interface": (a_nic, {"spoke-vnet-1", "spoke-nsg-1", "reservations of spoke 1"}),
+    "private endpoint": (a_private_endpoint, {"spoke-vnet-1", "spoke-nsg-1", "reservations of spoke 1"}),
+    "load balancer": (a_load_balancer, {"spoke-vnet-1", "spoke-nsg-1", "reservations of spoke 1"}),
+    "subnet": (a_subnet_behind_the_nsg, {"spoke-nsg-1", "reservations of spoke 1"}),
+    "lock": (a_lock, {"spoke-nsg-1", "reservations of spoke 1"}),
+}
+
+
+@pytest.mark.parametrize("kind", OBSTACLES)
+def test_a_delete_looks_first_goes_on_by_force_and_finishes_when_it_is_gone(simulation: Simulation, kind: str) -> None:
+    make, kept = OBSTACLES[kind]
+    run = simulation.deploy()
+    simulation.play_out()
+    simulation.check(run, "completed")
+    theirs = make(simulation)
+    simulation.azure.plant(theirs)
+    writes = len(simulation.azure.requests("PUT")) + len(simulation.azure.requests("DELETE"))
+    with pytest.raises(DeploymentException) as refused:
+        simulation.delete()
+    (obstacle,) = refused.value.failure.details["obstacles"]
+    assert obstacle["kind"] == kind
+    assert len(simulation.azure.requests("PUT")) + len(simulation.azure.requests("DELETE")) == writes
+    assert simulation.run_row(run).status == "completed"
+
+    removal = simulation.delete(force=True)
+    simulation.watch(removal)
+    simulation.play_out()
+    row = simulation.run_row(removal)
+    assert row.status == "rollback_failed"
+    assert {left["resource"].rpartition("/")[2] for left in row.left_behind} == kept
+    if kind != "lock":
+        assert simulation.azure.find(theirs["id"]) is not None
+        assert ("behind" if kind == "subnet" else "clients-own") in str(row.left_behind) + str(row.error)
+
+    with pytest.raises(DeploymentException) as refused:  # it is in the way of what is left, too
+        simulation.delete()
+    assert refused.value.failure.details["obstacles"] == [obstacle]
+    simulation.azure.remove(theirs["id"])
+    again = simulation.retry()
+    simulation.play_out()
+    simulation.check(again, "deleted")
+
+
+def test_a_delegated_subnet_is_asked_for_before_it_goes(simulation: Simulation) -> None:
+    """A service of the client's may live in it. Where none does, nothing stops a delete by force."""
+    run = simulation.deploy()
+    simulation.play_out()
+    simulation.check(run, "completed")
+    vnet_id = simulation.resource("virtualNetworks", "spoke-vnet-1")
+    subnet = next(
+        each
+        for each in (simulation.azure.find(vnet_id) or {})["properties"]["subnets"]
+        if each["name"].startswith("app-subnet")
+    )
+    delegation = {"name": "sql", "properties": {"serviceName": "Microsoft.Sql/managedInstances"}}
+    subnet["properties"]["delegations"] = [delegation]
+    simulation.azure.plant(subnet)
+    with pytest.raises(DeploymentException) as refused:
+        simulation.delete()
+    (obstacle,) = refused.value.failure.details["obstacles"]
+    assert obstacle["kind"] == "delegation"
+    assert "Microsoft.Sql/managedInstances" in obstacle["message"]
+    removal = simulation.delete(force=True)
+    simulation.play_out()
+    simulation.check(removal, "deleted")
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind.fault and not kind.writes_only], ids=lambda one: one.name
+)
+@pytest.mark.parametrize("call", sorted(LOOK_BEFORE_A_DELETE))
+def test_a_look_that_goes_wrong_begins_nothing_and_is_said(simulation: Simulation, call: str, kind: FaultKind) -> None:
+    run = simulation.deploy()
+    simulation.play_out()
+    before = simulation.snapshot()
+    fault = kind.at(call)
+    simulation.wire.faults.append(fault)
+    removal, failure = begun(simulation)
+    if failure:
+        assert failure.message
+        assert failure.hint
+        assert simulation.snapshot() == before
+        assert simulation.run_row(run).status == "completed"
+        simulation.mend()
+        removal = simulation.delete()
+    assert fault.struck
+    simulation.play_out()
+    simulation.check(removal, "deleted")
+
+
+def begun(simulation: Simulation) -> tuple[str, Failure | None]:
+    """The removal that a DELETE begins, or what it answers instead."""
+    try:
+        return simulation.delete(), None
+    except HubSpokeException as error:
+        return "", error.failure
+
+
+def test_what_a_vnet_shares_with_others_is_asked_for_before_it_goes(simulation: Simulation) -> None:
+    """A peering with somebody else's VNet ends with ours, and leaves theirs disconnected: only by force."""
+    run = simulation.deploy()
+    simulation.play_out()
+    vnet_id = simulation.resource("virtualNetworks", "spoke-vnet-1")
+    peering = {
+        "id": f"{vnet_id}/virtualNetworkPeerings/to-another",
+        "properties": {
+            "provisioningState": "Succeeded",
+            "peeringState": "Initiated",
+            "remoteVirtualNetwork": {"id": simulation.resource("virtualNetworks", "another")},
+        },
+    }
+    simulation.azure.plant(peering)
+    with pytest.raises(DeploymentException):
+        simulation.delete()
+    assert simulation.run_row(run).status == "completed"
+    removal = simulation.delete(force=True)
+    simulation.play_out()
+    simulation.check(removal, "deleted")

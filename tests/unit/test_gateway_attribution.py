@@ -1,0 +1,152 @@
+"""Whose fault a refusal is, when a PUT may be sent, and how long the writer gathers."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared.errors import Failure
+from shared.saga.policy import longest_request
+from shared.writers.gateway.attribution import attribute_failure
+from shared.writers.gateway.plan_pass import plan_pass
+from shared.writers.gateway.rows import RUNNING, SENDING, GatewayWriter
+from shared.writers.gateway.timing import fence_until, gather_wait, may_send, unanswered_for, waiter_wait
+from tests.unit.gateways import GATEWAY_ID, gateway, site_row
+
+ROWS = [site_row(number) for number in (1, 2, 3, 4, 5)]
+ALL = GatewayWriter(batch={row.client: 1 for row in ROWS})
+
+
+def refusal(message, code="SomeCode", transient=False):
+    return Failure("AzureResourceException", code, message, transient=transient)
+
+
+def judged(message, code="SomeCode", writer=ALL, codes=None, transient=False):
+    return attribute_failure(refusal(message, code, transient), codes or (code,), gateway(), ROWS, writer)
+
+
+def test_a_named_site_fails_alone():
+    verdict = judged(f"Probe '{GATEWAY_ID}/probes/client-3-probe' is not valid.")
+    assert [row.client for row in verdict.failed] == ["client-3"]
+    assert verdict.limit is None
+    verdict = judged(f"Resource {GATEWAY_ID} has two child resources with the same name (client-2-pool).")
+    assert [row.client for row in verdict.failed] == ["client-2"]
+
+
+def test_of_two_named_sites_the_later_one_fails():
+    message = (
+        f"Rules {GATEWAY_ID}/requestRoutingRules/client-4-route and {GATEWAY_ID}/requestRoutingRules/client-2-route"
+    )
+    assert [row.client for row in judged(message).failed] == ["client-4"]
+
+
+def test_names_that_begin_alike_are_not_confused():
+    rows = [site_row(1), site_row(11)]
+    writer = GatewayWriter(batch={"client-1": 1, "client-11": 1})
+    message = f"Probe '{GATEWAY_ID}/probes/client-11-probe' is not valid."
+    verdict = attribute_failure(refusal(message), ("x",), gateway(), rows, writer)
+    assert [row.client for row in verdict.failed] == ["client-11"]
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (f"Resource {GATEWAY_ID}/sslCertificates/wildcard can't be read.", "SomeCode"),
+        ("The vault says no.", "ApplicationGatewayKeyVaultSecretException"),
+        ("Please delegate.", "ApplicationGatewayNetworkIsolationRequiresSubnetDelegation"),
+        ("A policy forbids it.", "RequestDisallowedByPolicy"),
+    ],
+)
+def test_foreign_trouble_lets_all_wait_with_its_reason(message, code):
+    verdict = judged(message, code)
+    assert verdict.failed == []
+    assert verdict.trouble is not None
+    assert verdict.trouble.message == message
+
+
+def test_a_forbidden_put_of_any_code_is_nobodys_fault():
+    failure = Failure("AzureResourceException", "SomethingNew", "No.", details={"status": 403})
+    verdict = attribute_failure(failure, ("SomethingNew",), gateway(), ROWS, ALL)
+    assert verdict.failed == []
+    assert verdict.trouble == failure
+
+
+def test_what_names_nobody_halves_the_batch_until_the_culprit_is_alone():
+    assert judged("No.").limit == 2
+    assert judged("No.", writer=GatewayWriter(batch={"client-1": 1, "client-2": 1})).limit == 1
+    alone = judged("No.", writer=GatewayWriter(batch={"client-5": 1}, limit=1))
+    assert [row.client for row in alone.failed] == ["client-5"]
+    nobody = judged("No.", writer=GatewayWriter())
+    assert nobody.trouble is not None
+
+
+def test_a_superseded_put_is_nobodys_fault():
+    verdict = judged("Operation was canceled.", "CanceledAndSupersededDueToAnotherOperation", transient=True)
+    assert (verdict.failed, verdict.limit, verdict.trouble, verdict.setbacks) == ([], None, None, 0)
+
+
+def test_what_may_pass_is_tried_again_before_somebody_is_blamed():
+    first = judged("Oops.", "InternalServerError", transient=True)
+    assert (first.setbacks, first.limit) == (1, None)
+    third = judged("Oops.", "InternalServerError", GatewayWriter(batch=ALL.batch, setbacks=2), transient=True)
+    assert third.limit == 2
+
+
+MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("timeout", [0.5, 5, 60])
+def test_no_put_is_sent_that_could_outlive_its_fence(timeout):
+    until = fence_until(MIDNIGHT, timeout)
+    assert may_send(until, MIDNIGHT, timeout)
+    late = until - timedelta(seconds=longest_request(timeout))
+    assert not may_send(until, late, timeout)
+
+
+def test_an_unanswered_put_holds_the_next_one_back_until_its_time_is_over():
+    writer = GatewayWriter(phase=SENDING, not_after="2026-01-01T00:00:30.000Z")
+    assert unanswered_for(writer, MIDNIGHT) == 30
+    assert unanswered_for(writer, MIDNIGHT + timedelta(seconds=31)) == 0
+    assert unanswered_for(writer.finished(), MIDNIGHT) == 0
+
+
+def test_a_round_waits_for_arrivals_but_not_for_ever():
+    rows = [site_row(0, since="2026-01-01T00:00:00.000Z"), site_row(1, since="2026-01-01T00:00:03.000Z")]
+
+    def at(seconds: float) -> datetime:
+        return MIDNIGHT + timedelta(seconds=seconds)
+
+    assert gather_wait(rows, 0, at(3), 2) == 2
+    assert gather_wait(rows, 0, at(5), 2) == 0
+    assert gather_wait(rows, 7, at(5), 2) == 5
+    assert gather_wait(rows, 7, at(40), 2) == 0
+    assert gather_wait([], 7, at(0), 2) == 0
+    assert gather_wait([rows[0].applied()], 7, at(0), 2) == 0
+
+
+def test_who_waits_looks_again_when_half_of_what_is_left_has_passed():
+    running = GatewayWriter(phase=RUNNING, batch={"client-1": 1}, began="2026-01-01T00:00:00.000Z", took=60.0)
+    early, late = site_row(1), site_row(2)
+    assert waiter_wait(running, early, MIDNIGHT, 5) == 30
+    assert waiter_wait(running, late, MIDNIGHT, 5) == 60
+    assert waiter_wait(running, early, MIDNIGHT + timedelta(seconds=55), 5) is None
+    assert waiter_wait(running.finished(), early, MIDNIGHT, 5) is None
+
+
+def test_nobody_is_blamed_when_the_culprit_may_have_left_meanwhile():
+    rows = [site_row(1, owned=True, desired_version=2, site=None), site_row(2, owned=True)]
+    sent = GatewayWriter(batch={"client-1": 1, "client-2": 1})
+    verdict = attribute_failure(refusal("No."), ("x",), gateway(), rows, sent)
+    assert (verdict.failed, verdict.limit, verdict.trouble) == ([], 1, None)
+    named = attribute_failure(refusal(f"Bad: {GATEWAY_ID}/probes/client-1-probe"), ("x",), gateway(), rows, sent)
+    assert (named.failed, named.limit, named.trouble) == ([], None, None)
+    alone = attribute_failure(refusal("No."), ("x",), gateway(), rows[:1], GatewayWriter(batch={"client-1": 1}))
+    assert (alone.failed, alone.trouble) == ([], None)
+
+
+def test_a_named_site_that_nobody_is_adding_lets_all_wait_and_hits_nobody():
+    rows = [site_row(1, owned=True, applied_version=1), site_row(2, owned=True)]
+    document = plan_pass(gateway(), rows, GatewayWriter()).document
+    message = f"Probe '{GATEWAY_ID}/probes/client-1-probe' is not valid."
+    verdict = attribute_failure(refusal(message), ("x",), document, rows, GatewayWriter(batch={"client-2": 1}))
+    assert verdict.failed == []
+    assert verdict.trouble is not None

@@ -1,0 +1,327 @@
+"""Rounds: whose names are whose, how many sites there is room for, batches, and what a lost answer means."""
+
+import copy
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from shared.writers.gateway.capacity import capacity_of, limits_of, most_sites, site_capacity, unsuitable
+from shared.writers.gateway.document import element_named, elements_digest, present
+from shared.writers.gateway.plan_pass import drifted, plan_pass, put_was_applied
+from shared.writers.gateway.rows import (
+    SENDING,
+    GatewayWriter,
+    SiteRow,
+    Tombstone,
+    names_of_ours,
+    request_removal,
+    request_site,
+)
+from shared.writers.gateway.sites import Frontend, frontend_of
+from shared.writers.gateway.timing import remembered
+from tests.unit.gateways import (
+    NOW,
+    WRITER,
+    applied_rows,
+    gateway,
+    listener,
+    numbers_of,
+    part,
+    rule,
+    served,
+    site_row,
+)
+
+
+def test_an_element_of_the_same_name_that_is_not_ours_fails_that_row_alone():
+    document = gateway()
+    document["properties"]["probes"].append({"name": "Client-1-Probe", "properties": {}})
+    decided = plan_pass(document, [site_row(1), site_row(2)], WRITER)
+    assert [(row.client, row.error.code) for row in decided.failed] == [("client-1", "GatewayNameTaken")]
+    assert decided.batch == {"client-2": 1}
+    rolled_back = request_removal(replace(decided.failed[0]), deployment_id="x", now=NOW)
+    after = plan_pass(document, [rolled_back], WRITER)
+    assert after.gone == [rolled_back]
+    assert after.document is None
+
+
+def test_there_is_room_for_99_beside_the_hubs_own_and_the_100th_is_refused_with_the_numbers():
+    rows = [site_row(number, since=f"2026-01-01T00:{number:04d}") for number in range(1, 101)]
+    assert site_capacity(gateway(), names_of_ours(rows)) == 99
+    decided = plan_pass(gateway(), rows, WRITER)
+    assert len(decided.batch) == 99
+    [failed] = decided.failed
+    assert failed.client == "client-100"
+    assert failed.error is not None
+    assert failed.error.code == "GatewayFull"
+    assert failed.error.details["places"] == 99
+
+
+def test_an_old_core_rule_set_leaves_room_for_39():
+    for version, most in (("3.1", 40), ("3.0", 40), ("2.2.9", 40), ("3.2", 100)):
+        waf = {"enabled": True, "ruleSetType": "OWASP", "ruleSetVersion": version}
+        document = gateway(webApplicationFirewallConfiguration=waf)
+        assert limits_of(document)["pools"] == most, version
+        assert site_capacity(document, []) == most - 1
+
+
+def test_a_waf_policy_with_an_old_core_rule_set_leaves_room_for_39():
+    def policy(*rule_sets):
+        sets = [{"ruleSetType": kind, "ruleSetVersion": version} for kind, version in rule_sets]
+        return {"properties": {"managedRules": {"managedRuleSets": sets}}}
+
+    assert most_sites(policy(("OWASP", "3.1")), 100) == 40
+    assert most_sites(policy(("OWASP", "3.2"), ("Microsoft_BotManagerRuleSet", "1.0")), 100) == 100
+    assert most_sites(policy(("Microsoft_DefaultRuleSet", "2.1")), 100) == 100
+    assert most_sites(None, 200) == 200
+    assert site_capacity(gateway(), [], 40) == 39
+    assert limits_of(gateway(), 40)["listeners"] == 40
+
+
+def test_capacity_counts_wishes_and_what_is_not_ours():
+    document = gateway()
+    found = frontend_of(document, site_row(1).site)
+    assert isinstance(found, Frontend)
+    counted = capacity_of(document, [site_row(1), site_row(2, site=None)], found, "x.spokes.example.com")
+    assert counted["pools"] == {"used": 2, "limit": 100, "free": 98}
+    assert counted["listeners"] == {"used": 2, "limit": 200, "free": 198}
+    assert counted["active_listeners"] == {"used": 2, "limit": 100, "free": 98}
+    assert counted["rules"] == {"used": 2, "limit": 400, "free": 398}
+    assert counted["priorities"] == {"used": 0, "limit": 1000, "free": 1000}
+
+
+def test_gateways_that_must_not_be_written():
+    def code(**changes):
+        document = gateway(**changes.pop("properties", {}))
+        document |= changes
+        failure = unsuitable(document)
+        return failure.code if failure else None
+
+    assert unsuitable(None).code == "GatewayNotFound"
+    assert code() is None
+    assert code(tags={"Managed-By-k8s-Ingress": "1.2"}) == "GatewayManagedByIngress"
+    assert code(properties={"operationalState": "Stopped"}) == "GatewayStopped"
+    assert code(properties={"sku": {"tier": "Standard"}}) == "GatewayTier"
+    failed = served(gateway(), "Failed")
+    assert unsuitable(failed).code == "GatewayFailed"
+    assert unsuitable(failed, failed_by_us=True) is None
+
+
+def test_a_limited_batch_takes_the_first_and_takes_the_others_off_again():
+    rows = [site_row(number) for number in (1, 2, 3, 4)]
+    first = plan_pass(gateway(), rows, WRITER)
+    assert first.document is not None
+    broken = served(first.document, "Failed")
+    rows = applied_rows(first, rows)
+    half = plan_pass(broken, rows, GatewayWriter(limit=2, our_failure=True))
+    assert half.batch == {"client-1": 1, "client-2": 1}
+    assert half.document is not None
+    assert not half.applied
+    assert [bool(present(half.document, row.names)) for row in rows] == [True, True, False, False]
+    taken = served(half.document)
+    after = plan_pass(taken, rows, GatewayWriter(limit=2))
+    assert [row.client for row in after.applied] == ["client-1", "client-2"]
+    assert after.batch == {"client-3": 1, "client-4": 1}
+
+
+def test_a_site_that_failed_is_taken_off_again():
+    first = plan_pass(gateway(), [site_row(1), site_row(2)], WRITER)
+    assert first.document is not None
+    rows = applied_rows(first, [site_row(1), site_row(2)])
+    failed = rows[0].failed(unsuitable(None))
+    decided = plan_pass(served(first.document, "Failed"), [failed, rows[1]], GatewayWriter(our_failure=True))
+    assert decided.document is not None
+    assert present(decided.document, failed.names) == []
+    assert len(present(decided.document, rows[1].names)) == 5
+
+
+def test_a_lost_answer_is_known_to_have_landed_when_all_of_its_batch_is_there():
+    rows = [site_row(1), site_row(2)]
+    decided = plan_pass(gateway(), rows, WRITER)
+    rows = applied_rows(decided, rows)
+    sent = GatewayWriter(phase=SENDING, batch=decided.batch)
+    assert decided.document is not None
+    assert put_was_applied(served(decided.document), rows, sent)
+    assert not put_was_applied(gateway(), rows, sent)
+    assert not put_was_applied(
+        served(decided.document), [request_removal(rows[0], deployment_id="x", now=NOW), rows[1]], sent
+    )
+    assert not put_was_applied(served(decided.document), rows, GatewayWriter(phase=SENDING))
+
+
+def test_what_the_gateway_holds_otherwise_than_sent_fails_and_what_it_lacks_waits():
+    decided = plan_pass(gateway(), [site_row(1), site_row(2)], WRITER)
+    rows = applied_rows(decided, [site_row(1), site_row(2)])
+    assert decided.document is not None
+    live = served(decided.document)
+    assert drifted(live, rows, decided.batch) == []
+    live["properties"]["probes"][0]["properties"]["interval"] = 31
+    live["properties"]["probes"].pop()
+    [failed] = drifted(live, rows, decided.batch)
+    assert failed.client == "client-1"
+    assert failed.error is not None
+    assert failed.error.details["elements"] == ["probes/client-1-probe"]
+
+
+def test_the_same_wish_is_the_same_version():
+    row = site_row(1)
+
+    def again(before: SiteRow | None, **changes):
+        return request_site(
+            before,
+            **{
+                "client": row.client,
+                "made_by": row.made_by,
+                "deployment_id": row.deployment_id,
+                "names": row.names,
+                "site": row.site,
+                "now": NOW,
+                **changes,
+            },
+        )
+
+    first = again(None)
+    assert first.desired_version == 1
+    assert again(first) is first
+    other = again(first, site=replace(row.site, private_ip="10.11.1.5"))
+    assert other.desired_version == 2
+    gone = request_removal(other, deployment_id="later", now=NOW)
+    assert (gone.desired_version, gone.site) == (3, None)
+    assert request_removal(gone, deployment_id="later", now=NOW) is gone
+    failed = gone.failed(unsuitable(None))
+    assert request_removal(failed, deployment_id="later", now=NOW) is failed
+    assert request_removal(failed, deployment_id="a retry", now=NOW).desired_version == 4
+
+
+def test_rows_survive_the_table():
+    row = site_row(1, priority=7, owned=True).failed(unsuitable(None))
+    assert SiteRow.from_entity(row.as_entity("p")) == row
+    writer = GatewayWriter(
+        "running",
+        "n",
+        NOW,
+        {"url": "u"},
+        {"a": 1},
+        ("a",),
+        3,
+        1,
+        True,
+        unsuitable(None),
+        "Not now.",
+        99,
+        NOW,
+        40.5,
+        {"x": "y"},
+        {"client-1": Tombstone(row.names, "d", NOW)},
+    )
+    assert GatewayWriter.from_entity(writer.as_entity("p")) == writer
+    assert GatewayWriter.from_entity(GatewayWriter().as_entity("p")) == GatewayWriter()
+    assert part("a", "b")["id"].endswith("/a/b")
+
+
+def test_who_goes_makes_room_for_who_comes_in_the_same_document():
+    rows = [site_row(number, since=f"2026-01-01T00:{number:04d}") for number in range(1, 100)]
+    first = plan_pass(gateway(), rows, WRITER)
+    rows = [row.applied() for row in applied_rows(first, rows)]
+    leaving = [request_removal(row, deployment_id="x", now="2026-01-01T01:00") for row in rows[:49]]
+    coming = [site_row(number, since="2026-01-01T00:30") for number in range(101, 150)]
+    decided = plan_pass(served(first.document), [*leaving, *rows[49:], *coming], WRITER)
+    assert not decided.failed
+    assert decided.left == 98
+    assert len(decided.document["properties"]["backendAddressPools"]) == 100
+    part_of = plan_pass(served(first.document), [*leaving, *rows[49:], *coming], GatewayWriter(limit=10))
+    assert not part_of.failed
+    assert len(part_of.document["properties"]["backendAddressPools"]) == 90
+
+
+def test_a_number_that_is_about_to_be_free_is_waited_for():
+    rows = [site_row(number, since=f"2026-01-01T00:{number:04d}") for number in (1, 2, 3)]
+    first = plan_pass(gateway(4), rows, WRITER)
+    rows = [row.applied() for row in applied_rows(first, rows)]
+    leaving = request_removal(rows[0], deployment_id="x", now=NOW)
+    decided = plan_pass(served(first.document), [leaving, *rows[1:], site_row(9)], WRITER)
+    assert (decided.failed, decided.left) == ([], 2)
+    live = served(decided.document)
+    after = plan_pass(live, [leaving, *rows[1:], site_row(9)], WRITER)
+    assert (after.gone, after.failed, after.left) == ([leaving], [], 1)
+    last = plan_pass(live, [*rows[1:], site_row(9)], WRITER)
+    assert numbers_of(last.document)["client-9-route"] == 3
+
+
+def test_a_wish_for_names_that_somebody_else_has_does_not_make_them_ours():
+    greedy = site_row(1, names=replace(site_row(1).names, rule="defaultRoutingRule", pool="defaultPool"))
+    decided = plan_pass(gateway(), [greedy, site_row(2)], WRITER)
+    assert [row.error.code for row in decided.failed] == ["GatewayNameTaken"]
+    assert numbers_of(decided.document) == {"defaultRoutingRule": 1001, "client-2-route": 1000}
+    full = site_capacity(gateway(), names_of_ours([greedy]))
+    assert full == 99
+
+
+def test_a_site_that_can_not_be_put_back_is_reported_and_stops_nobody():
+    first = plan_pass(gateway(), [site_row(1)], WRITER)
+    row = applied_rows(first, [site_row(1)])[0].applied()
+    theirs = gateway(1001, (listener("theirs", "client-1.spokes.example.com"), rule("theirRule", "theirs", 5)))
+    decided = plan_pass(theirs, [row, site_row(2)], WRITER)
+    assert {client: failure.code for client, failure in decided.lost.items()} == {"client-1": "HostNameTaken"}
+    assert decided.batch == {"client-2": 1}
+    assert decided.repaired == []
+    assert "client-1-pool" not in str(decided.document)
+
+
+def test_a_site_that_is_put_back_waits_like_a_new_one_and_can_be_blamed():
+    first = plan_pass(gateway(), [site_row(1)], WRITER)
+    row = applied_rows(first, [site_row(1)])[0].applied()
+    decided = plan_pass(gateway(), [row, site_row(2)], WRITER)
+    assert decided.repaired == ["client-1"]
+    assert decided.batch == {"client-1": 1, "client-2": 1}
+    assert {row.client: row.is_waiting for row in decided.prepared} == {"client-1": True, "client-2": True}
+    assert plan_pass(gateway(), [row, site_row(2)], GatewayWriter(limit=1)).batch == {"client-1": 1}
+
+
+def test_a_removed_site_that_a_stale_document_brings_back_is_removed_again():
+    first = plan_pass(gateway(), [site_row(1)], WRITER)
+    stale, names = served(first.document), site_row(1).names
+    known = GatewayWriter(removed={"client-1": Tombstone(names, elements_digest(stale, names), NOW)})
+    again = plan_pass(stale, [], known)
+    assert again.repaired == ["client-1"]
+    assert present(again.document, names) == []
+    assert plan_pass(gateway(), [], known).document is None
+    new = plan_pass(stale, [site_row(1, site=replace(site_row(1).site, private_ip="10.11.1.9"))], known)
+    assert not new.failed
+    assert "10.11.1.9" in str(new.document)
+    assert "10.11.1.4" not in str(new.document)
+    others = copy.deepcopy(stale)
+    element_named(others, "backendAddressPools", "client-1-pool")["properties"]["backendAddresses"] = []
+    assert plan_pass(others, [], known).document is None, "what differs is somebody else's by now"
+
+
+def test_removed_sites_are_forgotten_in_time():
+    names, now = site_row(1).names, datetime(2026, 1, 2, 12, tzinfo=UTC)
+    kept = {f"client-{hour}": Tombstone(names, "d", f"2026-01-02T{hour:02d}:00:00.000Z") for hour in range(12)}
+    old = {"old": Tombstone(names, "d", "2026-01-01T11:00:00.000Z")}
+    assert remembered({**kept, **old}, now) == kept
+    many = {
+        f"c{number}": Tombstone(names, "d", f"2026-01-02T10:{number // 60:02d}:{number % 60:02d}Z")
+        for number in range(300)
+    }
+    assert list(remembered(many, now)) == [f"c{number}" for number in range(200, 300)]
+
+
+def test_one_rule_without_priority_beside_others_fails_who_waits_with_the_command_that_mends_it():
+    odd = gateway(1001, (listener("a", "a.example.com"), rule("aRule", "a", None)))
+    decided = plan_pass(odd, [site_row(1)], WRITER)
+    [failed] = decided.failed
+    assert failed.error.code == "RuleWithoutPriority"
+    assert "--name aRule --priority" in failed.error.hint
+    assert decided.document is None
+
+
+def test_a_cancelled_site_that_never_came_to_be_leaves_a_failed_gateway_whatever_the_limit():
+    """Else the culprit of a failed change would stay in every document, and innocent sites would be blamed for it."""
+    first = plan_pass(gateway(), [site_row(1), site_row(2), site_row(3)], WRITER)
+    rows = applied_rows(first, [site_row(1), site_row(2), site_row(3)])
+    gone = [request_removal(row, deployment_id="x", now=NOW) for row in rows]
+    kept = replace(gone[0], applied_version=1)
+    broken = served(first.document, "Failed")
+    decided = plan_pass(broken, [kept, *gone[1:]], GatewayWriter(limit=1, our_failure=True))
+    assert decided.batch == {"client-1": 2}
+    assert [bool(present(decided.document, row.names)) for row in rows] == [False, False, False]

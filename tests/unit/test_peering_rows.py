@@ -1,0 +1,209 @@
+"""The hub's turns: what each side needs, whose turn it is, and how the writer spaces its looks."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import Failure
+from shared.writers.peering.rows import (
+    DELETE,
+    PUT,
+    HubWriter,
+    PeeringRow,
+    PeeringTask,
+    first_wait,
+    has_gateway,
+    hub_action,
+    hub_side_document,
+    lease_until,
+    may_send,
+    next_wait,
+    plan_pass,
+    quickest,
+    spoke_action,
+    spoke_side_document,
+    task_of,
+)
+
+HUB = "/subscriptions/s/resourceGroups/hub-rg/providers/Microsoft.Network/virtualNetworks/hub-vnet"
+MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def vnet_id(number: int) -> str:
+    return f"/subscriptions/s/resourceGroups/hub-rg/providers/Microsoft.Network/virtualNetworks/spoke-vnet-{number}"
+
+
+def row(number: int, **changes: Any) -> PeeringRow:
+    made = PeeringRow(
+        number,
+        f"deploy-{number}",
+        f"deploy-{number}",
+        vnet_id(number),
+        f"hub-to-spoke-{number}",
+        f"spoke-{number}-to-hub",
+        wanted=True,
+        forwarded=False,
+        desired_version=1,
+        since=f"2026-01-01T00:00:{number:02d}.000Z",
+    )
+    return replace(made, **changes)
+
+
+def side(turn: PeeringTask, state: str = "Initiated", *, hub: bool = True, **changes: Any) -> dict[str, Any]:
+    document = hub_side_document(turn) if hub else spoke_side_document(turn)
+    properties = {**document["properties"], "peeringState": state, "provisioningState": "Succeeded", **changes}
+    return {"name": turn.hub_peering if hub else turn.spoke_peering, "properties": properties}
+
+
+def hub(*sides: dict[str, Any], gateway: bool = False) -> dict[str, Any]:
+    subnets = [{"name": "GatewaySubnet", "properties": {"ipConfigurations": [{"id": "x"}] if gateway else []}}]
+    return {"id": HUB, "name": "hub-vnet", "properties": {"virtualNetworkPeerings": list(sides), "subnets": subnets}}
+
+
+def look(vnet: dict[str, Any], *rows: PeeringRow, **more: Any) -> Any:
+    return plan_pass(vnet, rows, **{"batch": 25, "open_keys": set(), "heal": set(), **more})
+
+
+def keys(turns: list[PeeringTask]) -> list[str]:
+    return [turn.key for turn in turns]
+
+
+@given(st.lists(st.integers(1, 60), unique=True), st.integers(1, 25))
+def test_turns_are_taken_in_order_of_arrival_and_no_more_than_a_batch(numbers: list[int], batch: int) -> None:
+    rows = [row(number, since=f"2026-01-01T00:00:{number:02d}") for number in numbers]
+    decided = look(hub(), *rows, batch=batch)
+    assert keys(decided.hub_sides) == [f"turn:{number}" for number in sorted(numbers)][:batch]
+    assert decided.left == len(numbers)
+
+
+def test_each_state_of_the_hubs_side_has_its_next_call() -> None:
+    turn = task_of(row(1), HUB, False)
+    gone = replace(turn, wanted=False)
+    elsewhere = side(turn, remoteVirtualNetwork={"id": vnet_id(9)})
+    assert hub_action(turn, None) == PUT
+    assert hub_action(turn, side(turn)) is None
+    assert hub_action(turn, side(turn, "Connected")) is None
+    assert hub_action(turn, side(turn, "Disconnected")) == PUT
+    assert hub_action(turn, side(turn, provisioningState="Failed")) == PUT
+    assert hub_action(turn, side(turn, allowForwardedTraffic=True)) == PUT
+    assert hub_action(gone, None) is None
+    assert hub_action(gone, side(turn, "Connected")) == DELETE
+    assert hub_action(gone, elsewhere) is None
+
+
+def test_each_state_of_the_spokes_side_has_its_next_call() -> None:
+    turn = task_of(row(1), HUB, False)
+    gone = replace(turn, wanted=False)
+    assert spoke_action(turn, None) == PUT
+    assert spoke_action(turn, side(turn, "Initiated", hub=False)) == PUT
+    assert spoke_action(turn, side(turn, "Connected", hub=False)) is None
+    assert spoke_action(turn, side(turn, "Disconnected", hub=False)) == DELETE
+    assert spoke_action(gone, None) is None
+    assert spoke_action(gone, side(turn, "Disconnected", hub=False)) == DELETE
+    assert spoke_action(gone, side(turn, hub=False, remoteVirtualNetwork={"id": vnet_id(9)})) is None
+
+
+def test_ids_are_compared_without_letter_case() -> None:
+    turn = task_of(row(1), HUB, False)
+    assert hub_action(turn, side(turn, remoteVirtualNetwork={"id": vnet_id(1).upper()})) is None
+
+
+def test_a_peering_of_our_name_that_leads_elsewhere_fails_its_turn_alone() -> None:
+    turn = task_of(row(1), HUB, False)
+    decided = look(hub(side(turn, remoteVirtualNetwork={"id": vnet_id(9)})), row(1), row(2))
+    assert [(each.spoke_id, each.error.code) for each in decided.failed] == [(1, "PeeringTaken")]
+    assert keys(decided.hub_sides) == ["turn:2"]
+
+
+def test_what_was_done_and_is_gone_or_disconnected_is_made_anew() -> None:
+    rows = [row(number).applied() for number in (1, 2, 3)]
+    turns = [task_of(each, HUB, False) for each in rows]
+    decided = look(hub(side(turns[0], "Connected"), side(turns[1], "Disconnected")), *rows)
+    assert decided.repaired == ["turn:2", "turn:3"]
+    assert keys(decided.hub_sides) == ["turn:2", "turn:3"]
+    assert look(hub(side(turns[0], "Connected")), rows[0]).left == 0
+
+
+def test_what_is_under_way_is_left_alone_and_a_disconnected_spoke_side_goes_first() -> None:
+    decided = look(hub(), row(1), row(2), row(3), open_keys={"turn:1"}, heal={"turn:2"})
+    assert keys(decided.spoke_sides) == ["turn:2"]
+    assert keys(decided.hub_sides) == ["turn:3"]
+    assert decided.left == 3
+
+
+def test_the_hubs_gateway_is_lent_and_borrowed_only_when_there_is_one() -> None:
+    assert not has_gateway(hub())
+    assert has_gateway(hub(gateway=True))
+    [with_one] = look(hub(gateway=True), row(1, forwarded=True)).hub_sides
+    [without] = look(hub(), row(1)).hub_sides
+    assert hub_side_document(with_one)["properties"]["allowGatewayTransit"] is True
+    assert spoke_side_document(with_one)["properties"]["useRemoteGateways"] is True
+    assert spoke_side_document(with_one)["properties"]["allowForwardedTraffic"] is True
+    for document in (hub_side_document(without), spoke_side_document(without)):
+        flags = {name: value for name, value in document["properties"].items() if isinstance(value, bool)}
+        assert flags == {
+            "allowVirtualNetworkAccess": True,
+            "allowForwardedTraffic": False,
+            "allowGatewayTransit": False,
+            "useRemoteGateways": False,
+        }
+
+
+def test_the_same_wish_is_the_same_version() -> None:
+    first = row(1)
+    assert first.request_peering(True, deployment_id="x", now="t") is first
+    gone = first.request_peering(False, deployment_id="x", now="t")
+    assert (gone.desired_version, gone.wanted) == (2, False)
+    failed = gone.failed(Failure("AzureResourceException", "Odd", "No."))
+    assert failed.request_peering(False, deployment_id="x", now="t") is failed
+    assert failed.request_peering(False, deployment_id="a retry", now="t").desired_version == 3
+
+
+def test_rows_survive_the_table() -> None:
+    failed = row(1).failed(Failure("AzureResourceException", "Odd", "No."))
+    assert PeeringRow.from_entity(failed.as_entity("p")) == failed
+    assert HubWriter.from_entity(HubWriter("n", "t").as_entity("p")) == HubWriter("n", "t")
+    queued = HubWriter("n", "t", None, (3, 1), "2026-01-01T00:00:00.000Z", 5.5)
+    assert HubWriter.from_entity(queued.as_entity("p")) == queued
+
+
+def test_who_waits_learns_how_long_it_may_last() -> None:
+    since, looked_at, later = "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.000Z", "2026-01-01T00:00:02.000Z"
+    writer = HubWriter("n", "t", None, (1, 2, 3), looked_at, 5.0)
+    now = MIDNIGHT + timedelta(seconds=1)
+    assert [writer.seconds_until(row(n, since=since), now, 2) for n in (1, 2, 3)] == [15, 15, 20]
+    assert writer.seconds_until(row(3, since=since), now + timedelta(seconds=60), 2) == 0
+    # After the last look, and so looked at when the present batch is over; and one whose hub side is there.
+    assert writer.seconds_until(row(4, since=later), now, 2) == 15
+    assert writer.seconds_until(row(4, since=since), now, 2) == 0
+    assert HubWriter().seconds_until(row(1), now, 2) == 0
+
+
+def test_the_queue_holds_those_beyond_the_batch_too() -> None:
+    hub = {"id": HUB, "properties": {}}
+    look = plan_pass(hub, [row(n) for n in (1, 2, 3)], batch=2, open_keys=set(), heal=set())
+    assert (len(look.hub_sides), look.queue) == (2, [1, 2, 3])
+
+
+@pytest.mark.parametrize("seconds", [1, 70])
+def test_another_writer_waits_until_nothing_of_the_first_can_arrive(seconds: float) -> None:
+    until = lease_until(MIDNIGHT, seconds)
+    text = until.isoformat()
+    assert may_send(text, MIDNIGHT, seconds)
+    assert not may_send(text, until - timedelta(seconds=seconds), seconds)
+    writer = HubWriter("mine", text)
+    assert writer.held_by_another("mine", MIDNIGHT) == 0
+    assert writer.held_by_another(None, MIDNIGHT) > 0
+    assert writer.held_by_another(None, until) == 0
+    assert HubWriter("mine", "").held_by_another(None, MIDNIGHT) == 0
+
+
+def test_looks_come_close_to_the_end_once_it_is_known() -> None:
+    assert first_wait(1, None) == next_wait(1, None) == 1
+    assert first_wait(1, 5) == 4.25
+    assert next_wait(1, 5) == 0.25
+    assert quickest(None, 5) == quickest(6, 5) == quickest(5, 6) == 5

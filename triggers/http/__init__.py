@@ -1,0 +1,1 @@
+"""HTTP: wiring, requests, responses and the OpenAPI document."""

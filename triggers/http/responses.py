@@ -1,0 +1,62 @@
+"""What callers get back. The only place that chooses HTTP status codes."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.clock import timestamp
+from shared.errors import Failure, HubSpokeException
+
+JSON = "application/json"
+RETRY_AFTER_SECONDS = 5
+
+# A code's status goes before its class's.
+_STATUS_OF_CODE = {
+    "SpokeNotFound": 404,
+    "DeploymentNotFound": 404,
+    "BodyTooLarge": 413,
+    "NotJson": 415,
+    "IdempotencyKeyReused": 422,
+}
+_STATUS_OF_ERROR = {
+    "ValidationException": 400,
+    "ConfigurationException": 500,
+    "AzureResourceException": 502,
+    "DeploymentException": 409,
+    "StorageException": 503,
+    "HubSpokeException": 500,
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, JSON body and headers of an answer."""
+
+    status: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def text(self) -> str:
+        return json.dumps(self.body, ensure_ascii=True, separators=(",", ":"), default=str)
+
+
+def status_of(failure: Failure) -> int:
+    """The HTTP status of a failure."""
+    return _STATUS_OF_CODE.get(failure.code) or _STATUS_OF_ERROR.get(failure.error, 500)
+
+
+def failure_answer(failure: Failure) -> Answer:
+    """`{"error", "message", "details", "timestamp"}` with its status; `Retry-After` with what passes by itself."""
+    status = status_of(failure)
+    headers = {}
+    if status == 503 or (status == 502 and failure.transient):
+        headers["Retry-After"] = str(math.ceil(failure.retry_after or RETRY_AFTER_SECONDS))
+    return Answer(status, {**failure.public(), "timestamp": timestamp()}, headers)
+
+
+def error_answer(error: Exception) -> Answer:
+    """The answer to anything that was raised. What nobody foresaw is logged by `failure_of`, with its traceback."""
+    from activities.decorators import failure_of
+
+    return failure_answer(error.failure if isinstance(error, HubSpokeException) else failure_of(error))

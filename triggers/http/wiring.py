@@ -1,0 +1,129 @@
+"""Turns a handler into an HTTP function: registered, logged, and never answering anything but our own shapes.
+
+A handler takes a `Call` and returns an `Answer` or raises. Every function here is `async`; blocking work goes into a
+thread. Only those that start or name orchestrations get a Durable client: reading needs none, and liveness asks nobody.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import azure.functions as func
+
+from shared import logs
+from triggers.http.queries import subject
+from triggers.http.responses import JSON, Answer, error_answer
+
+if TYPE_CHECKING:
+    from azure.durable_functions import Blueprint, DurableOrchestrationClient
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One HTTP request, with the Durable client of a function that has one."""
+
+    request: func.HttpRequest
+    client: "DurableOrchestrationClient | None" = None
+
+    @property
+    def durable(self) -> "DurableOrchestrationClient":
+        if self.client is None:
+            raise RuntimeError("this function is registered without a Durable client")
+        return self.client
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The query, its names in lower case: `?Mode=plan` is no deployment. What stands twice is joined, as the host does."""
+        params: dict[str, str] = {}
+        for name, value in self.request.params.items():
+            folded = name.lower()
+            params[folded] = f"{params[folded]},{value}" if folded in params else value
+        return params
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+def http_function(
+    blueprint: "Blueprint",
+    method: str,
+    route: str,
+    *,
+    auth_level: func.AuthLevel = func.AuthLevel.FUNCTION,
+    durable: bool = False,
+) -> Callable[[Handler], Handler]:
+    """Registers a handler under its own name. durable: it gets a Durable client."""
+
+    def register(handler: Handler) -> Handler:
+        # The worker reads the parameters and annotations of what it calls, so both are written out.
+        async def with_client(req: func.HttpRequest, client: Any) -> func.HttpResponse:
+            return _response(await answered(handler, Call(req, client)))
+
+        async def without_client(req: func.HttpRequest) -> func.HttpResponse:
+            return _response(await answered(handler, Call(req)))
+
+        name = getattr(handler, "__name__", route)
+        function: Any = _named_like(with_client if durable else without_client, handler, name)
+        if durable:
+            function = blueprint.durable_client_input(client_name="client")(function)
+        blueprint.function_name(name)(blueprint.route(route=route, methods=[method], auth_level=auth_level)(function))
+        return handler
+
+    return register
+
+
+def _named_like(function: Any, handler: Any, name: str) -> Any:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = handler.__doc__
+    function.__module__ = handler.__module__
+    return function
+
+
+async def answered(handler: Handler, call: Call) -> Answer:
+    """The handler's answer, or what its exception means to the caller."""
+    with logs.context(**subject(call.request.route_params)):
+        try:
+            answer = await handler(call)
+        except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes an answer of ours
+            answer = error_answer(error)
+            log.log(
+                logging.ERROR if answer.status >= 500 else logging.INFO,
+                "%s %s: %s %s",
+                call.request.method,
+                call.request.url.partition("?")[0],
+                answer.status,
+                answer.body["message"],
+            )
+        return answer
+
+
+def _response(answer: Answer) -> func.HttpResponse:
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **answer.headers}
+    return func.HttpResponse(answer.text(), status_code=answer.status, headers=headers, mimetype=JSON)
+
+
+TimerHandler = Callable[["DurableOrchestrationClient"], Awaitable[None]]
+
+
+def timer_function(blueprint: "Blueprint", schedule: str) -> Callable[[TimerHandler], TimerHandler]:
+    """Registers a handler that runs on a schedule (NCRONTAB with seconds, in UTC). It may fail: the next time comes."""
+
+    def register(handler: TimerHandler) -> TimerHandler:
+        name = getattr(handler, "__name__", schedule)
+
+        async def function(timer: func.TimerRequest, client: Any) -> None:
+            with logs.context(step=name):
+                try:
+                    await handler(client)
+                except Exception as error:  # noqa: BLE001 - the boundary: told in the log, tried again at the next time
+                    log.error("%s: %s", name, error_answer(error).body["message"])
+
+        with_client = blueprint.durable_client_input(client_name="client")(_named_like(function, handler, name))
+        timed = blueprint.timer_trigger(schedule=schedule, arg_name="timer", run_on_startup=False)(with_client)
+        blueprint.function_name(name)(timed)
+        return handler
+
+    return register

@@ -1,0 +1,83 @@
+"""Starts the orchestration of a run, and says so to the caller."""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from shared import logs
+from shared.saga.instances import ORCHESTRATOR_OF_KIND, run_input
+from shared.settings import current_settings
+from triggers.http.links import api_base, deployment_url, progress_url
+from triggers.http.responses import RETRY_AFTER_SECONDS, Answer
+from triggers.http.wiring import Call
+from triggers.use_cases import RunHandle
+
+if TYPE_CHECKING:
+    from azure.durable_functions import DurableOrchestrationClient
+
+log = logging.getLogger(__name__)
+
+
+async def start_run(
+    client: "DurableOrchestrationClient",
+    *,
+    deployment_id: str,
+    spoke_id: int,
+    client_name: str,
+    kind: str,
+    policy: dict[str, float],
+) -> bool:
+    """Starts a run's orchestration; whether that worked. If not, the run's row is `accepted`, and a timer tries again."""
+    given = run_input(deployment_id=deployment_id, spoke_id=spoke_id, client_name=client_name, kind=kind, policy=policy)
+    with logs.context(deployment_id=deployment_id, spoke_id=spoke_id):
+        try:
+            await client.start_new(ORCHESTRATOR_OF_KIND[kind], instance_id=deployment_id, client_input=given)
+        except Exception as error:  # noqa: BLE001 - the SDK raises bare Exceptions; the run is kept and started again
+            log.error("%s could not be started and will be tried again: %s", deployment_id, error)
+            return False
+        log.info("%s started", deployment_id)
+        return True
+
+
+async def accepted(call: Call, handle: RunHandle) -> Answer:
+    """202, after the story has been started. It is kept in the records, so a failing start changes nothing."""
+    settings = current_settings()
+    if handle.start and handle.deployment_id:
+        await start_run(
+            call.durable,
+            deployment_id=handle.deployment_id,
+            spoke_id=handle.spoke_id,
+            client_name=handle.client_name,
+            kind=handle.kind,
+            policy=settings.policy.as_data(),
+        )
+    base = api_base(call.request.url)
+    body: dict[str, Any] = {
+        "deployment_id": handle.deployment_id,
+        "spoke_id": handle.spoke_id,
+        "status": handle.status,
+        "message": handle.message,
+    }
+    if handle.deployment_id is None:
+        return Answer(202, body)
+    ours = deployment_url(base, handle.deployment_id)
+    body["progress_url"] = progress_url(base, handle.spoke_id)
+    durable = durable_urls(call, handle.deployment_id, settings.durable_urls)
+    headers = {
+        "Location": durable.get("statusQueryGetUri", ours),
+        "Operation-Location": ours,
+        "Retry-After": str(RETRY_AFTER_SECONDS),
+    }
+    return Answer(202, {**body, **durable}, headers)
+
+
+def durable_urls(call: Call, deployment_id: str, how_much: str) -> dict[str, str]:
+    """The Durable management payload. Each URL carries the key that opens all of them: `DURABLE_URLS` limits it."""
+    if how_much == "none":
+        return {}
+    try:
+        payload: dict[str, str] = call.durable.get_client_response_links(call.request, deployment_id)
+    except ValueError:  # a Host header that makes no URL
+        payload = call.durable.create_http_management_payload(deployment_id)
+    if how_much == "status":
+        return {name: payload[name] for name in ("id", "statusQueryGetUri")}
+    return payload

@@ -1,0 +1,218 @@
+"""What a caller wants done, decided on the records alone: no call to Azure but for the look before a delete.
+
+Each answers with the `Story` to start (or to join); the triggers start it. Blocking: call in a thread.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import DeploymentException, StorageException, so_many
+from shared.settings import current_settings
+from shared.spoke.names import sanitize_name
+from shared.spoke.plan import SpokePlan
+from shared.spoke.records import TERMINAL, RunRow, SpokeRow
+from shared.tables.client import ConcurrentUpdate
+from shared.tables.records import Records
+from shared.tables.removals import begin_removal
+from shared.tables.reservations import Reservation, ReservationRequest, forget_spoke, reserve
+from triggers.http.queries import unknown_spoke
+from triggers.http.requests import idempotency_key
+
+if TYPE_CHECKING:
+    from shared.spoke.request import SpokeRequest
+
+log = logging.getLogger(__name__)
+
+_TRIES = 8
+
+
+@dataclass(frozen=True)
+class RunHandle:
+    """A run to start in Durable Functions, or to join. deployment_id: None when there is nothing to run.
+
+    status and message: what the caller is told.  start: it has no instance yet.
+    """
+
+    deployment_id: str | None
+    spoke_id: int
+    client_name: str
+    kind: str
+    status: str
+    message: str
+    start: bool
+
+
+def deploy(body: dict[str, Any], key_header: str | None, *, v1: bool = False) -> RunHandle:
+    """Checks a request and reserves what its spoke needs."""
+    requested = replace(parse_request(body, v1), key=idempotency_key(key_header, body))
+    return _deployment_of(reserve(requested, current_settings()))
+
+
+def plan(body: dict[str, Any], *, v1: bool = False) -> dict[str, Any]:
+    """What a deployment of this request would find and make. Reads Azure; changes nothing."""
+    from shared.checks.preflight import plan_report
+    from shared.tables.reservations import preview
+
+    settings = current_settings()
+    would_be, conflicts = preview(parse_request(body, v1), settings)
+    report = plan_report(would_be, settings)
+    return {**report, "conflicts": conflicts, "would_succeed": report["would_succeed"] and not conflicts}
+
+
+def parse_request(body: dict[str, Any], v1: bool = False) -> ReservationRequest:
+    from shared.spoke.request import check_against_settings, spoke_request, v1_spoke_request
+
+    request = check_against_settings((v1_spoke_request if v1 else spoke_request)(body), current_settings())
+    return ReservationRequest(
+        client=sanitize_name(request.client_name),
+        client_name=request.client_name,
+        request=request.as_body(),
+        plan_for=partial(_planned, request),
+        spoke_id=request.spoke_id,
+    )
+
+
+def retry(spoke_id: int) -> RunHandle:
+    """Deploys a `failed` spoke's request anew, or finishes the rollback or delete that could not finish."""
+    settings = current_settings()
+    for _ in range(_TRIES):
+        spoke, run = spoke_and_run(spoke_id)
+        if spoke.status not in ("failed", "rollback_failed"):
+            raise DeploymentException(
+                f"Spoke {spoke_id} is {spoke.status}: only a failed deployment or an unfinished rollback can be retried.",
+                code="NothingToRetry",
+                hint="GET …/progress shows what is under way. DELETE cancels a deployment, and takes a completed spoke down.",
+                field="spoke_id",
+                value=spoke_id,
+                status=spoke.status,
+                deployment_id=spoke.deployment_id,
+            )
+        kind = "delete" if run is not None and run.kind == "delete" else "rollback"
+        try:
+            if spoke.status == "failed":
+                again = replace(parse_request(spoke.request), request=spoke.request, spoke_id=spoke_id, retry_of=spoke)
+                return _deployment_of(reserve(again, settings))
+            return _removal_of(begin_removal(spoke, kind, settings, force=run.force if run else False))
+        except ConcurrentUpdate:
+            continue
+    raise _busy(spoke_id)
+
+
+def remove(spoke_id: int, *, force: bool) -> RunHandle:
+    """Deletes a spoke: cancels a running deployment, joins a running removal, else looks first and begins one."""
+    settings = current_settings()
+    has_looked = False
+    for _ in range(_TRIES):
+        spoke, run = spoke_and_run(spoke_id)
+        try:
+            if run is not None and run.status not in TERMINAL:
+                return _joined(_cancelled(run) if run.kind == "deploy" else run)
+            if spoke.status == "failed":
+                forget_spoke(spoke)
+                return _forgotten(spoke)
+            if not has_looked:
+                _look_first(spoke, force)
+                has_looked = True
+            return _removal_of(begin_removal(spoke, "delete", settings, force=force))
+        except ConcurrentUpdate:
+            continue
+    raise _busy(spoke_id)
+
+
+def spoke_and_run(spoke_id: int) -> tuple[SpokeRow, RunRow | None]:
+    """A spoke and its newest run; 404 when there is no such spoke."""
+    records = Records()
+    spoke = records.spoke(spoke_id)
+    if spoke is None:
+        raise unknown_spoke(spoke_id)
+    return spoke, records.run(spoke.deployment_id)
+
+
+def _planned(request: "SpokeRequest", spoke_id: int, deployment_id: str) -> SpokePlan:
+    from shared.spoke.request import plan_from
+
+    return plan_from(request, current_settings(), spoke_id, deployment_id)
+
+
+def _cancelled(run: RunRow) -> RunRow:
+    """The deployment with the wish to end it on its row: its next step finds it there."""
+    if run.cancel_requested or run.status == "rolling_back":
+        return run
+    log.warning("Spoke %d: the deployment %s is cancelled", run.spoke_id, run.deployment_id)
+    return Records().change_run(run, cancel_requested=True)
+
+
+def _look_first(spoke: SpokeRow, force: bool) -> None:
+    """409 with the list, when somebody uses the spoke: a NIC of the client's, a private endpoint, a lock."""
+    from shared.recovery.blockers import blockers_of_delete
+
+    blockers = blockers_of_delete(spoke.plan)
+    if not blockers:
+        return
+    if force:
+        log.warning("Spoke %d is deleted by force in spite of %s", spoke.spoke_id, so_many(len(blockers), "obstacle"))
+        return
+    raise DeploymentException(
+        f"Spoke {spoke.spoke_id} is in use: its delete would meet {so_many(len(blockers), 'thing')} that the app did not make.",
+        code="SpokeInUse",
+        hint="Remove them, or delete with ?force=true, which goes on and reports what it had to leave.",
+        field="spoke_id",
+        value=spoke.spoke_id,
+        blockers=blockers,
+    )
+
+
+def _deployment_of(made: Reservation) -> RunHandle:
+    status, message = "in_progress", "Spoke deployment initiated"
+    if made.repeated:
+        status, message = _as_it_is_now(*made.repeated)
+    return RunHandle(
+        made.deployment_id, made.spoke_id, made.client_name, "deploy", status, message, start=made.repeated is None
+    )
+
+
+def _as_it_is_now(run: str, spoke: str) -> tuple[str, str]:
+    """Status and message of a deployment that the same Idempotency-Key began before, from the states of run and spoke."""
+    if run in ("accepted", "in_progress"):
+        return "in_progress", "Spoke deployment initiated"
+    message = f"This request was made before: its deployment is {run.replace('_', ' ')}"
+    return run, message if run == spoke else f"{message}, and its spoke is {spoke.replace('_', ' ')} now"
+
+
+def _removal_of(run: RunRow) -> RunHandle:
+    message = "Spoke deletion initiated" if run.kind == "delete" else "The rollback is taken up again"
+    return RunHandle(run.deployment_id, run.spoke_id, run.client_name, run.kind, "in_progress", message, start=True)
+
+
+def _joined(run: RunRow) -> RunHandle:
+    message = {
+        "deploy": "The deployment is cancelled at its next step and rolled back"
+        if run.status != "rolling_back"
+        else "The deployment is being rolled back already",
+        "delete": "The spoke is being deleted already",
+        "rollback": "The spoke is being rolled back already",
+    }[run.kind]
+    return RunHandle(run.deployment_id, run.spoke_id, run.client_name, run.kind, "in_progress", message, start=False)
+
+
+def _forgotten(spoke: SpokeRow) -> RunHandle:
+    return RunHandle(
+        None,
+        spoke.spoke_id,
+        spoke.client_name,
+        "delete",
+        "deleted",
+        "Nothing was left of this failed deployment; its record is removed and the id is free",
+        start=False,
+    )
+
+
+def _busy(spoke_id: int) -> StorageException:
+    return StorageException(
+        f"The record of spoke {spoke_id} changes all the time just now.",
+        code="RowChanged",
+        hint="Nothing is lost: try again in a moment.",
+        transient=True,
+    )
