@@ -8,7 +8,9 @@ from shared.arm.client import Arm, arm
 from shared.clock import timestamp
 from shared.errors import Failure, so_many
 from shared.recovery.leftovers import leftovers, named_by
+from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome
+from shared.saga.saga import NOT_OF_THIS_KIND
 from shared.saga.steps import STEP_NUMBERS
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow, StepRow
@@ -26,15 +28,26 @@ _BEGUN = {"deploy": "in_progress", "delete": "deleting", "rollback": "rolling_ba
 
 @record
 def begin_run(call: Call, run: RunRow) -> Outcome:
-    """Moves a run from `accepted` on, its spoke with it; `{"begun": False, "status"}` when the run is over, the spoke
-    another's, or another execution of the story has begun it. `call.given`: `begun_by`, the id of the execution that asks.
+    """Moves a run from `accepted` on, its spoke with it, and answers what the orchestration needs of the row.
 
+    `{"begun": False, "status"}` when the run is over, the spoke another's, another execution of the orchestration has begun
+    it, or the orchestrator carries out runs of another kind. `call.given`: `begun_by`, the id of the
+    execution that asks, and its `orchestrator`.
     Repeatable: a run that this execution has begun already goes on.
     """
+    if ORCHESTRATOR_OF_KIND[run.kind] != call.given.get("orchestrator"):
+        return Done(f"this is a {run.kind}", {"begun": False, "status": NOT_OF_THIS_KIND})
     records = Records()
+    going_on = {
+        "begun": True,
+        "spoke_id": run.spoke_id,
+        "kind": run.kind,
+        "policy": run.policy,
+        "execution": run.execution,
+    }
     status, begun_by = _BEGUN[run.kind], call.given.get("begun_by")
     if run.status == status and run.begun_by == begun_by:
-        return Done("begun before", {"begun": True})
+        return Done("begun before", going_on)
     if run.status != "accepted":
         return Done(f"the run is {run.status}", {"begun": False, "status": run.status})
     spoke = _own_spoke(records, run)
@@ -43,7 +56,7 @@ def begin_run(call: Call, run: RunRow) -> Outcome:
         return Done("the spoke belongs to another run", {"begun": False, "status": "failed"})
     begun = {"status": status, "started_at": timestamp(), "begun_by": begun_by}
     records.change_together(run, spoke, run_changes=begun, spoke_changes={"status": status})
-    return Done(status, {"begun": True})
+    return Done(status, going_on)
 
 
 @record

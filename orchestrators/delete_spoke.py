@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from shared.saga.instances import DELETE_SPOKE
 from shared.saga.saga import DeploymentFailed, Saga
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ _STATUS_WHEN_GONE = {"delete": "deleted", "rollback": "failed"}
 
 def delete_spoke(context: "DurableOrchestrationContext") -> Generator[Any, Any, dict[str, Any]]:
     """Runs every undo in the order of a rollback. Can be repeated until it is done."""
-    saga = Saga(context)
+    saga = Saga(context, DELETE_SPOKE)
     if not (yield from saga.begin()):
         return {"deployment_id": saga.deployment_id, "status": "not_started"}
     left_behind = yield from saga.undo_everything(_STATUS_WHEN_GONE[saga.kind])

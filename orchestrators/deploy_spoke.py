@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from shared.saga.instances import DEPLOY_SPOKE
 from shared.saga.saga import DeploymentFailed, Saga, StepsFailed
 from shared.saga.steps import (
     CREATE_NIC,
@@ -26,7 +27,7 @@ def deploy_spoke(context: "DurableOrchestrationContext") -> Generator[Any, Any, 
     When a step fails for good, everything that was begun is undone and recorded; then the story raises, so that
     Durable's status and the Portal say `Failed`.
     """
-    saga = Saga(context)
+    saga = Saga(context, DEPLOY_SPOKE)
     if not (yield from saga.begin()):
         return {"deployment_id": saga.deployment_id, "status": "not_started"}
     try:

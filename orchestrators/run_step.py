@@ -4,22 +4,38 @@ from collections.abc import Generator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.saga.outcomes import Call, Failed, Outcome, outcome_as_data, outcome_from_data
-from shared.saga.step_run import WAITS_A_GENERATION, Finished, GiveUp, StepRun, Wait, broken_call, next_move
+from shared.saga.outcomes import Call, Cancelled, Failed, Outcome, outcome_as_data, outcome_from_data
+from shared.saga.step_run import (
+    WAITS_A_GENERATION,
+    Finished,
+    GiveUp,
+    StepRun,
+    Wait,
+    broken_call,
+    is_a_step_of,
+    next_move,
+)
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext
 
 GIVE_UP_STEP = "give_up_step"
+_NO_STEP = Cancelled("This is no step of a run.")
 
 
 def run_step(context: "DurableOrchestrationContext") -> Generator[Any, Any, dict[str, Any] | None]:
     """One step, from its first call to its last. Answers `{"outcome", …, "attempts", "at"}`.
 
     Continues as new after every tenth wait, with its whole state as the input, so that an hour of polling stays cheap.
+    Its input is read only when a run has started it as its child: others end at once, whatever they were started with.
     """
+    parent = context.parent_instance_id
+    if not parent:
+        return outcome_as_data(_NO_STEP)
     given: Any = context.get_input()
     run = StepRun.from_data(given).begun(context.current_utc_datetime)
+    if not is_a_step_of(parent, context.instance_id, run.call):
+        return outcome_as_data(_NO_STEP)
     waits = 0
     while True:
         asked_at = context.current_utc_datetime

@@ -4,7 +4,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from shared import logs
-from shared.saga.instances import ORCHESTRATOR_OF_KIND, run_input
+from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.settings import current_settings
 from triggers.http.links import api_base, deployment_url, progress_url
 from triggers.http.responses import RETRY_AFTER_SECONDS, Answer
@@ -17,20 +17,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-async def start_run(
-    client: "DurableOrchestrationClient",
-    *,
-    deployment_id: str,
-    spoke_id: int,
-    client_name: str,
-    kind: str,
-    policy: dict[str, float],
-) -> bool:
+async def start_run(client: "DurableOrchestrationClient", *, deployment_id: str, spoke_id: int, kind: str) -> bool:
     """Starts a run's orchestration; whether that worked. If not, the run's row is `accepted`, and a timer tries again."""
-    given = run_input(deployment_id=deployment_id, spoke_id=spoke_id, client_name=client_name, kind=kind, policy=policy)
     with logs.context(deployment_id=deployment_id, spoke_id=spoke_id):
         try:
-            await client.start_new(ORCHESTRATOR_OF_KIND[kind], instance_id=deployment_id, client_input=given)
+            await client.start_new(ORCHESTRATOR_OF_KIND[kind], instance_id=deployment_id)
         except Exception as error:  # noqa: BLE001 - the SDK raises bare Exceptions; the run is kept and started again
             log.error("%s could not be started and will be tried again: %s", deployment_id, error)
             return False
@@ -42,14 +33,7 @@ async def accepted(call: Call, handle: RunHandle) -> Answer:
     """202, after the story has been started. It is kept in the records, so a failing start changes nothing."""
     settings = current_settings()
     if handle.start and handle.deployment_id:
-        await start_run(
-            call.durable,
-            deployment_id=handle.deployment_id,
-            spoke_id=handle.spoke_id,
-            client_name=handle.client_name,
-            kind=handle.kind,
-            policy=settings.policy.as_data(),
-        )
+        await start_run(call.durable, deployment_id=handle.deployment_id, spoke_id=handle.spoke_id, kind=handle.kind)
     base = api_base(call.request.url)
     body: dict[str, Any] = {
         "deployment_id": handle.deployment_id,

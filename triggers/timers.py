@@ -46,14 +46,7 @@ async def start_accepted_runs(client: "DurableOrchestrationClient") -> None:
         if getattr(status, "runtime_status", None) is not None:
             continue
         log.warning("%s was accepted at %s and has no instance; it is started now", run.deployment_id, run.created_at)
-        await start_run(
-            client,
-            deployment_id=run.deployment_id,
-            spoke_id=run.spoke_id,
-            client_name=run.client_name,
-            kind=run.kind,
-            policy=run.policy,
-        )
+        await start_run(client, deployment_id=run.deployment_id, spoke_id=run.spoke_id, kind=run.kind)
 
 
 def _forgotten_runs() -> list[RunRow]:

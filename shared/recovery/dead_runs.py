@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 from shared import logs
 from shared.clock import parse_timestamp, timestamp, utc_now
 from shared.errors import Failure
-from shared.saga.instances import ORCHESTRATOR_OF_KIND, run_input, step_instance_id
+from shared.saga.instances import ORCHESTRATOR_OF_KIND, step_instance_id
 from shared.saga.policy import Policy
-from shared.saga.saga import BEGIN_ROLLBACK, BEGIN_RUN, LIST_LEFT_BEHIND, RECORD_OUTCOME
-from shared.saga.steps import STEP_NUMBERS
+from shared.saga.steps import CHILDREN
 from shared.settings import current_settings
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
@@ -33,9 +32,6 @@ log = logging.getLogger(__name__)
 
 NOTE = "The orchestration was terminated; rolled back by the sweeper"
 CODE = "OrchestrationTerminated"
-
-# Every child that a story can have.
-CHILDREN = (*STEP_NUMBERS, BEGIN_RUN, BEGIN_ROLLBACK, LIST_LEFT_BEHIND, RECORD_OUTCOME)
 
 # An act that had asked for its run's row before the mark may still be at its one write, which ends with ARM's timeout.
 LAST_CALLS = timedelta(seconds=Policy().last_call_seconds)
@@ -221,17 +217,7 @@ def _hand_over(run: RunRow, spoke: SpokeRow, move: HandOver) -> RunRow:
 
 async def _start(client: "DurableOrchestrationClient", run: RunRow) -> None:
     """Starts the successor. If this is cut off, the timer that looks after `accepted` runs does it."""
-    await client.start_new(
-        ORCHESTRATOR_OF_KIND[run.kind],
-        instance_id=run.deployment_id,
-        client_input=run_input(
-            deployment_id=run.deployment_id,
-            spoke_id=run.spoke_id,
-            client_name=run.client_name,
-            kind=run.kind,
-            policy=run.policy,
-        ),
-    )
+    await client.start_new(ORCHESTRATOR_OF_KIND[run.kind], instance_id=run.deployment_id)
     log.warning("What the dead run left is taken away by %s", run.deployment_id)
 
 

@@ -1,6 +1,7 @@
-"""Names by which the stories, their children and the writers find each other in Durable Functions. Pure."""
+"""Names by which orchestrations find each other in Durable Functions, and the one place that makes instance ids. Pure."""
 
-from typing import Any
+import hashlib
+import re
 
 DEPLOY_SPOKE = "deploy_spoke"
 DELETE_SPOKE = "delete_spoke"
@@ -10,30 +11,64 @@ WRITE_HUB = "write_hub"
 
 ORCHESTRATOR_OF_KIND = {"deploy": DEPLOY_SPOKE, "delete": DELETE_SPOKE, "rollback": DELETE_SPOKE}
 
+# Durable Task Scheduler and the MSSQL backend take no longer ids (durabletask-mssql#187); Azure Storage takes any.
+LONGEST_INSTANCE_ID = 100
+# What may follow a run's id: `:`, the longest name of a step, `:` and a number.
+_LONGEST_SUFFIX = 28
+_LONGEST_RUN_ID = LONGEST_INSTANCE_ID - _LONGEST_SUFFIX
+_DIGEST = 8
 
-def run_input(
-    *, deployment_id: str, spoke_id: int, client_name: str, kind: str, policy: dict[str, float]
-) -> dict[str, Any]:
-    """What a story is started with: all that it needs to decide, nothing that is secret."""
-    return {
-        "deployment_id": deployment_id,
-        "spoke_id": spoke_id,
-        "client_name": client_name,
-        "kind": kind,
-        "policy": policy,
-    }
+_RUN_ID = re.compile(r"(?:deploy|delete|rollback)-[a-z0-9][a-z0-9-]*-[0-9]+-[0-9a-f]{4}")
+_WRITER_ID = re.compile(r"(?:gateway|hub)-[a-z0-9][a-z0-9._-]*(?::[1-9][0-9]*)?")
 
 
-def step_instance_id(deployment_id: str, step: str) -> str:
-    """The sub-orchestration that carries one step to rest."""
-    return f"{deployment_id}:{step}"
+def deployment_id(kind: str, client: str, epoch_seconds: int, hex_digits: str) -> str:
+    """The id of a run (`deploy`, `delete` or `rollback`), and of its Durable instance: `deploy-acme-corp-1733888400-1f3a`."""
+    return _instance_id(f"{kind}-", client, f"-{epoch_seconds}-{hex_digits}", _LONGEST_RUN_ID)
 
 
-def gateway_writer_id(hub_agw_name: str) -> str:
-    """The one instance that writes a gateway."""
-    return f"gateway-{hub_agw_name.lower()}"
+def step_instance_id(run_id: str, step: str, number: int = 1) -> str:
+    """The sub-orchestration that carries one step of a run. number: counts the instances of a step that broke off."""
+    return _instance_id("", run_id, f":{step}" + (f":{number}" if number > 1 else ""))
 
 
-def hub_writer_id(hub_vnet_name: str) -> str:
-    """The one instance that writes the hub's peerings."""
-    return f"hub-{hub_vnet_name.lower()}"
+def gateway_writer_id(hub_agw_name: str, generation: int = 1) -> str:
+    """The instance that writes a gateway. generation: counts the writers that stood still and were replaced."""
+    return _writer_id("gateway-", hub_agw_name, generation)
+
+
+def hub_writer_id(hub_vnet_name: str, generation: int = 1) -> str:
+    """The instance that writes the hub's peerings. generation: as for a gateway."""
+    return _writer_id("hub-", hub_vnet_name, generation)
+
+
+def is_run_id(instance_id: str) -> bool:
+    """Whether an id has the form of a run's; whether there is such a run, its row tells."""
+    return len(instance_id) <= LONGEST_INSTANCE_ID and _RUN_ID.fullmatch(instance_id) is not None
+
+
+def is_writer_id(instance_id: str) -> bool:
+    """Whether an id has the form of a writer's; whether it is the present one, its row tells."""
+    return len(instance_id) <= LONGEST_INSTANCE_ID and _WRITER_ID.fullmatch(instance_id) is not None
+
+
+def is_step_of(run_id: str, step: str, instance_id: str) -> bool:
+    """Whether an instance is the one, or a later one, that carries this step of this run."""
+    number = instance_id.rpartition(":")[2]
+    if instance_id == step_instance_id(run_id, step):
+        return True
+    return number.isascii() and number.isdecimal() and instance_id == step_instance_id(run_id, step, int(number))
+
+
+def _writer_id(prefix: str, name: str, generation: int) -> str:
+    room = LONGEST_INSTANCE_ID - _DIGEST
+    return _instance_id(prefix, name.lower(), "", room) + (f":{generation}" if generation > 1 else "")
+
+
+def _instance_id(prefix: str, name: str, suffix: str, longest: int = LONGEST_INSTANCE_ID) -> str:
+    """The name between what must not be cut; one that is too long is cut, and ends in a digest of the whole."""
+    room = longest - len(prefix) - len(suffix)
+    if len(name) > room:
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
+        name = f"{name[: room - _DIGEST - 1].rstrip('-')}-{digest}"
+    return f"{prefix}{name}{suffix}"

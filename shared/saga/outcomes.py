@@ -118,15 +118,15 @@ def outcome_from_data(data: dict[str, Any]) -> Outcome:
 class Call:
     """What an activity is asked.
 
-    deployment_id: the run.  name: the step, undo or record activity.  number: its place in the run's list of steps,
-    None for activities that are no step of their own.  given: results of earlier steps.  attempt: 1 for the first try.
-    operation: the long operation that an earlier call of this attempt started.  again: why the attempt before did not
-    work; it may not have come to say so in the step's row.  execution: of the run's row; one of an earlier execution does
-    nothing any more.
+    deployment_id: the run.  spoke_id: None before the run's row was read.  name: the step, undo or record activity.
+    number: its place in the run's list of steps, None for activities that are no step of their own.  given: results of
+    earlier steps.  attempt: 1 for the first try.  operation: the long operation that an earlier call of this attempt
+    started.  again: why the attempt before did not work; it may not have come to say so in the step's row.
+    execution: of the run's row; one of an earlier execution does nothing any more.
     """
 
     deployment_id: str
-    spoke_id: int
+    spoke_id: int | None
     name: str
     number: int | None = None
     given: dict[str, Any] = field(default_factory=dict)

@@ -65,7 +65,7 @@ def progress_of(run: RunRow, rows: list[StepRow]) -> dict[str, Any]:
 
 
 def custom_status(
-    *, deployment_id: str, spoke_id: int, kind: str, status: str, rows: dict[str, dict[str, Any]]
+    *, deployment_id: str, spoke_id: int | None, kind: str, status: str, rows: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """The same for Durable's custom status, each message cut: 16 KB is the limit, and exceeding it kills an instance."""
     cut = {name: {**row, "message": row["message"][:CUSTOM_STATUS_MESSAGE]} for name, row in rows.items()}

@@ -9,24 +9,22 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import Failure
-from shared.saga.instances import RUN_STEP, step_instance_id
+from shared.saga.instances import RUN_STEP, is_run_id, step_instance_id
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, outcome_from_data
 from shared.saga.policy import Policy
 from shared.saga.progress import custom_status
 from shared.saga.step_run import StepRun
-from shared.saga.steps import STEP_NUMBERS, UNDOS, Step
+from shared.saga.steps import BEGIN_ROLLBACK, BEGIN_RUN, LIST_LEFT_BEHIND, RECORD_OUTCOME, STEP_NUMBERS, UNDOS, Step
 from shared.spoke.records import WELL
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext
 
-# Activities that move the run's own rows. They are no steps: they keep trying until the table answers.
-BEGIN_RUN = "begin_run"
-BEGIN_ROLLBACK = "begin_rollback"
-LIST_LEFT_BEHIND = "list_left_behind"
-RECORD_OUTCOME = "record_outcome"
-
 STEP_BROKE = "StepBroke"
+# What `begin_run` answers, as the status, to an orchestrator that doesn't carry out runs of this kind.
+NOT_OF_THIS_KIND = "of another kind"
+# How the row is asked for; from then on the run's own limits hold.
+BEFORE_THE_ROW = Policy(retry_first_seconds=1.0)
 
 _LOOK_SECONDS = 600.0
 # So often the run's own records are begun when somebody terminates their sub-orchestrations.
@@ -47,16 +45,20 @@ class DeploymentFailed(Exception):  # noqa: N818 - what Durable's status shows
 
 
 class Saga:
-    """One run of a story."""
+    """One run of an orchestration.
 
-    def __init__(self, context: "DurableOrchestrationContext") -> None:
+    Only its instance id is taken from the start: whoever holds the Durable system key can start anything under any id, with
+    any input. The id names the run; kind, spoke and limits are read from the run's row by the first activity.
+    """
+
+    def __init__(self, context: "DurableOrchestrationContext", orchestrator: str) -> None:
         self._context = context
-        given: Any = context.get_input()
-        self.deployment_id: str = given["deployment_id"]
-        self.spoke_id: int = given["spoke_id"]
-        self.kind: str = given["kind"]
-        self.policy = Policy.from_data(given["policy"])
-        self.status = "in_progress" if self.kind == "deploy" else "deleting"
+        self._orchestrator = orchestrator
+        self.deployment_id: str = context.instance_id
+        self.spoke_id: int | None = None
+        self.kind = ""
+        self.policy = BEFORE_THE_ROW
+        self.status = ""
         self.results: dict[str, Any] = {}
         self._rows: dict[str, dict[str, Any]] = {}
         self._noted: set[str] = set()
@@ -67,16 +69,24 @@ class Saga:
     # --- the forward way ---
 
     def begin(self) -> Generator[Any, Any, bool]:
-        """Moves the run from `accepted` on; False when it has ended well before, and the story ends quietly.
+        """Moves the run from `accepted` on; False when there is none of this id and kind, or when it has ended well before:
+        then the orchestration ends quietly.
 
         A run is carried out once: one that has failed before, or that another execution has begun, raises. Who restarts
         an orchestration in Durable Functions has a new execution of it, and the children of the old one may still run.
         """
-        begun = yield from self._record(BEGIN_RUN, begun_by=self._context.new_uuid())
-        if not begun.get("begun") and begun.get("status") not in WELL:
-            raise DeploymentFailed(f"This run is not begun again: it is {begun.get('status', 'gone')}.")
-        self._show()
-        return bool(begun.get("begun"))
+        if not is_run_id(self.deployment_id):
+            return False
+        begun = yield from self._record(BEGIN_RUN, begun_by=self._context.new_uuid(), orchestrator=self._orchestrator)
+        if begun.get("begun"):
+            self.spoke_id, self.kind = begun["spoke_id"], begun["kind"]
+            self.policy = Policy.from_data(begun["policy"])
+            self.status = "in_progress" if self.kind == "deploy" else "deleting"
+            self._show()
+            return True
+        if begun.get("status") in {*WELL, NOT_OF_THIS_KIND}:
+            return False
+        raise DeploymentFailed(f"This run is not begun again: it is {begun.get('status', 'gone')}.")
 
     def run(self, step: Step) -> Generator[Any, Any, None]:
         """One step; `StepsFailed` when it came to rest without being done."""

@@ -5,8 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.errors import Failure
+from shared.saga.instances import is_step_of
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending
 from shared.saga.policy import Policy
+from shared.saga.steps import CHILDREN
 
 # After so many waits run_step continues as new: its history is replayed from the top at every wait.
 WAITS_A_GENERATION = 10
@@ -113,6 +115,11 @@ def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0)
             seconds = full if full is not None else run.policy.poll_wait(outcome.wait, counted)
             then = replace(run, call=replace(run.call, operation=operation), waits=run.waits + 1, reason=outcome.reason)
             return Wait(_until(run, now, seconds), then)
+
+
+def is_a_step_of(run_id: str, instance_id: str, call: Call) -> bool:
+    """Whether an instance may carry out this call: one of the run's own, for an activity that runs have."""
+    return call.deployment_id == run_id and call.name in CHILDREN and is_step_of(run_id, call.name, instance_id)
 
 
 def broken_call(error: Exception) -> Failed:

@@ -81,4 +81,13 @@ STEP_NUMBERS: dict[str, int] = {
     **{undo.name: number for number, undo in enumerate(UNDOS, start=21)},
 }
 
+# Activities that move the run's own rows. They are no steps: they keep trying until the table answers.
+BEGIN_RUN = "begin_run"
+BEGIN_ROLLBACK = "begin_rollback"
+LIST_LEFT_BEHIND = "list_left_behind"
+RECORD_OUTCOME = "record_outcome"
+
+# Every child that an orchestration of a run can have.
+CHILDREN: tuple[str, ...] = (*STEP_NUMBERS, BEGIN_RUN, BEGIN_ROLLBACK, LIST_LEFT_BEHIND, RECORD_OUTCOME)
+
 UNDO_NAMES: frozenset[str] = frozenset(undo.name for undo in UNDOS)

@@ -37,8 +37,3 @@ def backend_pool_name(client: str) -> str:
 
 def routing_rule_name(client: str) -> str:
     return f"{client}-route"
-
-
-def deployment_id(kind: str, client: str, epoch_seconds: int, hex_digits: str) -> str:
-    """The id of a run (`deploy`, `delete` or `rollback`), and of its Durable instance: `deploy-acme-corp-1733888400-1f3a`."""
-    return f"{kind}-{client}-{epoch_seconds}-{hex_digits}"

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from shared.clock import epoch_seconds, nonce, timestamp
+from shared.saga import instances as protocol
 from shared.settings import Settings
-from shared.spoke import names as naming
 from shared.spoke.records import RunRow, SpokeRow, run_key
 from shared.tables.client import ConcurrentUpdate, match
 from shared.tables.partition import SpokesPartition
@@ -20,7 +20,7 @@ def begin_removal(spoke: SpokeRow, kind: str, settings: Settings, *, force: bool
     it has to be. `Changed` when the spoke's row moved since it was read; then nothing is written.
     """
     run = RunRow(
-        deployment_id=naming.deployment_id(kind, spoke.plan.client, epoch_seconds(), nonce(4)),
+        deployment_id=protocol.deployment_id(kind, spoke.plan.client, epoch_seconds(), nonce(4)),
         kind=kind,
         status="accepted",
         spoke_id=spoke.spoke_id,

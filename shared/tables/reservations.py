@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from shared import logs
 from shared.clock import epoch_seconds, nonce, parse_timestamp, timestamp, utc_now
 from shared.errors import DeploymentException, ValidationException
+from shared.saga import instances as protocol
 from shared.settings import Settings, current_settings
 from shared.spoke import names as naming
 from shared.spoke.addresses import highest_spoke_id
@@ -231,7 +232,7 @@ class _Reserving:
                 return None
         slot = self._free_slot(attempt)
         token = nonce()
-        deployment_id = naming.deployment_id("deploy", self.request.client, epoch_seconds(), nonce(4))
+        deployment_id = protocol.deployment_id("deploy", self.request.client, epoch_seconds(), nonce(4))
         plan = self.request.plan_for(spoke_id, deployment_id)
         operations = self._operations(plan, slot, token, replaced)
         made = Reservation(deployment_id, spoke_id, self.request.client_name)

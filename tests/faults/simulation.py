@@ -21,9 +21,8 @@ from local.functions.app import Function
 from local.functions.durable.clock import VirtualClock
 from local.functions.durable.stage import CrashedError, Stage
 from local.functions.durable.store import Task
-from shared.saga.instances import ORCHESTRATOR_OF_KIND, run_input
+from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.saga.progress import progress_of
-from shared.settings import current_settings
 from shared.spoke.records import TERMINAL, RunRow
 from shared.tables import client as store_of_rows
 from shared.tables.records import Records
@@ -210,14 +209,7 @@ class Simulation:
         self.wire.faults.extend(faults)
         deployment_id = story.deployment_id or ""
         if story.start:
-            given = run_input(
-                deployment_id=deployment_id,
-                spoke_id=story.spoke_id,
-                client_name=story.client_name,
-                kind=story.kind,
-                policy=current_settings().policy.as_data(),
-            )
-            self.stage.start(ORCHESTRATOR_OF_KIND[story.kind], given, deployment_id)
+            self.stage.start(ORCHESTRATOR_OF_KIND[story.kind], None, deployment_id)
         return deployment_id
 
     def meanwhile(self, *documents: Document) -> None:

@@ -17,7 +17,7 @@ from local.functions.durable.clock import VirtualClock
 from local.functions.durable.stage import Stage, Status
 from local.functions.durable.store import Task
 from shared.errors import Failure
-from shared.saga.instances import DELETE_SPOKE, DEPLOY_SPOKE, run_input
+from shared.saga.instances import DELETE_SPOKE, DEPLOY_SPOKE
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending, outcome_as_data
 from shared.saga.policy import Policy
 from shared.saga.steps import STEP_NUMBERS
@@ -45,7 +45,9 @@ class ScriptedActivities:
     fails: frozenset[str] = frozenset()
     cancels: frozenset[str] = frozenset()
     hangs: frozenset[str] = frozenset()
-    begun: Document = field(default_factory=lambda: {"begun": True})
+    kind: str = "deploy"
+    refusal: Document | None = None
+    """What `begin_run` answers instead of the run's row."""
     performed: list[str] = field(default_factory=list)
     recorded: dict[str, Document] = field(default_factory=dict)
 
@@ -70,7 +72,8 @@ class ScriptedActivities:
         if name in self.hangs:
             return Pending(f"{name} is under way")
         if name == "begin_run":
-            return Done("begun", self.begun)
+            row = {"begun": True, "spoke_id": 1, "kind": self.kind, "policy": POLICY.as_data()}
+            return Done("begun", self.refusal or row)
         if name == "list_left_behind":
             left = [
                 {"step": step, "resource": f"of {step}", "reason": why} for step, why in call.given["undos"].items()
@@ -96,8 +99,8 @@ class SagaHarness:
         return self.stage.run_to_end(RUN)
 
     def begin(self, kind: str) -> None:
-        given = run_input(deployment_id=RUN, spoke_id=1, client_name="Acme", kind=kind, policy=POLICY.as_data())
-        self.stage.start(DEPLOY_SPOKE if kind == "deploy" else DELETE_SPOKE, given, RUN)
+        self.script.kind = kind
+        self.stage.start(DEPLOY_SPOKE if kind == "deploy" else DELETE_SPOKE, None, RUN)
 
     def until(self, happened: Callable[[], bool]) -> None:
         """Goes on step by step until this is so."""

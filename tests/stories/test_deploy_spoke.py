@@ -120,7 +120,7 @@ def test_the_finished_record_is_tried_until_it_is_written(new_harness: NewHarnes
 def test_a_run_is_begun_once_and_durable_says_how_it_is(new_harness: NewHarness, run: str, durable: str) -> None:
     """Whether it is over, or another execution of it has begun it: nothing is done."""
     harness = new_harness(script())
-    harness.script.begun = {"begun": False, "status": run}
+    harness.script.refusal = {"begun": False, "status": run}
     assert harness.deploy().runtime_status == durable
     assert harness.script.performed == []
 

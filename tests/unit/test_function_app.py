@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from shared.saga import instances as protocol
-from shared.saga import saga
+from shared.saga import steps
 from shared.saga.steps import STEPS, UNDOS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,7 @@ def test_the_app_registers_what_the_saga_names_and_imports_no_sdk() -> None:
     assert {step.name for step in STEPS} <= activities
     assert {undo.name for undo in UNDOS} <= activities
     assert {undo for step in STEPS for undo in step.undos} == {undo.name for undo in UNDOS}
-    records = {saga.BEGIN_RUN, saga.BEGIN_ROLLBACK, saga.LIST_LEFT_BEHIND, saga.RECORD_OUTCOME, "give_up_step"}
+    records = {steps.BEGIN_RUN, steps.BEGIN_ROLLBACK, steps.LIST_LEFT_BEHIND, steps.RECORD_OUTCOME, "give_up_step"}
     assert records <= activities
     stories = {name for name, kind in kinds.items() if kind == "orchestrationTrigger"}
     assert stories == {

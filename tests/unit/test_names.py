@@ -59,8 +59,3 @@ def test_names_of_gateway_elements_are_legal(name: str) -> None:
     client = sanitize_name(name)
     for element in (naming.backend_pool_name(client), naming.routing_rule_name(client), f"{client}-http-settings"):
         assert re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,78}[a-z0-9_]", element)
-
-
-@pytest.mark.parametrize("kind", ["deploy", "delete", "rollback"])
-def test_a_deployment_id_tells_kind_client_and_time(kind: str) -> None:
-    assert naming.deployment_id(kind, "acme-corp", 1733888400, "1f3a") == f"{kind}-acme-corp-1733888400-1f3a"
