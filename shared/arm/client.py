@@ -4,6 +4,7 @@ The documents stay as ARM sent them, because a model that doesn't know a propert
 api-versions are ours; the SDK's own retries are off, because it would sleep out any Retry-After inside an activity.
 """
 
+import logging
 import math
 import threading
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.arm.api_versions import api_version_of
 from shared.arm.failures import PASSES, ArmError, error_object, error_of_exception, failure_of_error
+from shared.arm.targets import RefusedTargetError, is_absolute, url_of
 from shared.clock import utc_now
 from shared.errors import Failure
 from shared.saga.outcomes import Operation
@@ -23,6 +25,8 @@ from shared.spoke.resource_ids import ResourceIds, ids_of, name_of, type_of
 
 if TYPE_CHECKING:
     from azure.core.rest import HttpResponse
+
+log = logging.getLogger(__name__)
 
 _RUNNING = frozenset({"inprogress", "running", "accepted", "creating", "updating", "deleting", "started", "pending"})
 
@@ -162,14 +166,18 @@ class Arm:
         from azure.core.exceptions import AzureError
         from azure.core.rest import HttpRequest
 
-        absolute = target.startswith("https://")
+        try:
+            url = url_of(target, self.settings.arm_endpoint)
+        except RefusedTargetError as reason:
+            raise _refused(target, reason) from None
+        absolute = is_absolute(target)
         path = target.split("?")[0]
         query = dict(params or {})
         if not absolute:
             query["api-version"] = api_version or api_version_of(type_of(path))
         request = HttpRequest(
             method,
-            target if absolute else f"{self.settings.arm_endpoint}{target}",
+            url,
             params=query or None,
             json=body,
             headers={"Accept": "application/json", **(headers or {})},
@@ -207,7 +215,8 @@ class Arm:
             from azure.identity import DefaultAzureCredential
 
             self._credential = DefaultAzureCredential()
-        keywords: Any = {"base_url": self.settings.arm_endpoint, "retry_total": 0}
+        # ARM redirects nobody; a redirect would take the request where its target was not checked.
+        keywords: Any = {"base_url": self.settings.arm_endpoint, "retry_total": 0, "permit_redirects": False}
         if kind == "compute":
             from azure.mgmt.compute import ComputeManagementClient
 
@@ -242,6 +251,19 @@ class Arm:
             target=target,
         )
         return ArmError(failure, response.status_code, codes)
+
+
+def _refused(target: str, reason: RefusedTargetError) -> ArmError:
+    """Nothing was sent: the target is one to which the app's token must not go, or an id that names something else."""
+    log.error("A request to %r was refused: %s", target[:300], reason)
+    failure = Failure(
+        "AzureResourceException",
+        "TargetRefused",
+        f"The app sends no request to {target.split('?')[0][:200]!r}: {reason}.",
+        "Correct the id if a setting or a row holds it. Nobody writes such ids by accident: see who has the Durable system key.",
+        {"resource": target.split("?")[0][:300]},
+    )
+    return ArmError(failure, 400)
 
 
 def _unreadable(response: "HttpResponse", target: str) -> ArmError:
