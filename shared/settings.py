@@ -83,6 +83,7 @@ class Settings:
     task_hub: TaskHub
     task_hubs_retired: tuple[TaskHub, ...]
     keep_runs_days: int
+    accept_empty_records: bool
 
     @property
     def hub_key(self) -> str:
@@ -280,6 +281,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         sweep_delete_orphans=read.flag("SWEEP_DELETE_ORPHANS", False),
         task_hub=task_hub,
         task_hubs_retired=read.task_hubs("TASK_HUBS_RETIRED", task_hub),
+        accept_empty_records=read.flag("ACCEPT_EMPTY_RECORDS", False),
         keep_runs_days=read.integer("KEEP_RUNS_DAYS", 90, 1, 3650),
     )
     if read.problems:

@@ -53,10 +53,34 @@ async def _checked(check: Callable[[], str]) -> dict[str, Any]:
 
 
 def _tables() -> str:
+    """Reads every table. A completed spoke that has no row there is said, too: its site or peering is not repaired."""
+    from shared.recovery.record_loss import raise_for_lost_rows
+    from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
     from shared.tables.records import Records
+    from shared.writers.gateway.rows import site_key
+    from shared.writers.gateway.table import gateway_sites
+    from shared.writers.peering.rows import turn_key
+    from shared.writers.peering.table import hub_peerings
 
-    Records().spoke(0)
+    # The spokes first: a row is there before its spoke is completed.
+    completed = [spoke for spoke in Records().spokes() if spoke.status == "completed"]
+    sites, turns = gateway_sites().keys(), hub_peerings().keys()
+    raise_for_lost_rows(
+        GATEWAY_SITES_TABLE, [spoke.client_name for spoke in completed if site_key(spoke.plan.client) not in sites]
+    )
+    raise_for_lost_rows(
+        HUB_TURNS_TABLE, [spoke.client_name for spoke in completed if turn_key(spoke.spoke_id) not in turns]
+    )
     return "The records can be read."
+
+
+def _records() -> str:
+    """Asks Azure only as long as the records are new: from then on their marker tells."""
+    from shared.recovery.orphans import doubt_about_records
+
+    if (in_doubt := doubt_about_records()) is not None:
+        raise ConfigurationException(in_doubt.message, code=in_doubt.code, hint=in_doubt.hint, **in_doubt.details)
+    return "The records know everything with our tags."
 
 
 def _credential() -> str:
@@ -132,6 +156,7 @@ def _settings() -> str:
 CHECKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "tables": _tables,
+    "records": _records,
     "credential": _credential,
     "arm": _arm,
     "hub": _hub,

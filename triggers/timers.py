@@ -95,6 +95,6 @@ async def forget_old_keys(client: "DurableOrchestrationClient") -> None:
 @timer_function(blueprint, SIX_TIMES_A_NIGHT)
 async def forget_old_runs(client: "DurableOrchestrationClient") -> None:
     """Deletes runs that ended more than `KEEP_RUNS_DAYS` days ago, with their Durable history, and idle secrets."""
-    from shared.retention import forget_ended_runs
+    from shared.recovery.retention import forget_ended_runs
 
     await forget_ended_runs(client)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from shared import logs
 from shared.clock import parse_timestamp, timestamp, utc_now
 from shared.errors import Failure
+from shared.recovery.orphans import doubt_about_records
 from shared.saga.instances import ORCHESTRATOR_OF_KIND, step_instance_id
 from shared.saga.policy import Policy
 from shared.saga.steps import CHILDREN
@@ -157,6 +158,9 @@ async def sweep(client: "DurableOrchestrationClient", now: datetime | None = Non
     """One tick. Answers what was done for which dead run."""
     now = now or utc_now()
     done: dict[str, Move] = {}
+    if (in_doubt := await asyncio.to_thread(doubt_about_records)) is not None:
+        log.warning("%s", in_doubt.message)
+        return done
     for run in await asyncio.to_thread(Records().runs_looked_after):
         with logs.context(deployment_id=run.deployment_id, spoke_id=run.spoke_id):
             try:

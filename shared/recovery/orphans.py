@@ -12,6 +12,8 @@ from shared.arm.client import Arm, arm, describe
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import only_over
 from shared.clock import timestamp
+from shared.errors import Failure
+from shared.recovery.record_loss import doubt
 from shared.settings import current_settings
 from shared.spoke.records import SPOKES_TABLE, TERMINAL, from_json_columns
 from shared.spoke.resource_ids import name_of, type_of
@@ -89,6 +91,18 @@ def orphans() -> list[Document]:
     return orphans_among((document for document in found if document is not None), known)
 
 
+def doubt_about_records() -> Failure | None:
+    """Why no timer may delete anything on the word of the records, None when it may. Raises when Azure can't be asked."""
+    return doubt(lambda: _unknown(orphans()))
+
+
+def _unknown(found: list[Document]) -> list[str]:
+    """What is there and no record knows: resources, and rows of sites and peerings."""
+    known = _made_by()
+    rows: list[Any] = [*gateway_sites().present().rows, *hub_peerings().present().rows]
+    return [str(orphan["resource"]) for orphan in found] + [row.row_key for row in rows if row.made_by not in known]
+
+
 def _made_by() -> set[str]:
     """The runs that made the spokes there are, and those that still go on, of every hub with records in this table."""
     known: set[str] = set()
@@ -107,9 +121,14 @@ def sweep_orphans() -> list[Document]:
     and nothing holds them: what is refused or still held goes at a later tick."""
     found = orphans()
     azure, delete = arm(), current_settings().sweep_delete_orphans
+    in_doubt = doubt(lambda: _unknown(found))
+    if in_doubt is not None:
+        log.warning("%s", in_doubt.message)
+        delete = False
     for orphan in found:
         removed = delete and orphan["is_part_of_a_spoke"]
         why = "SWEEP_DELETE_ORPHANS is false" if not delete else "it is no part of a spoke"
+        why = "the records may have been lost" if in_doubt else why
         log.warning(
             "%s has our tags, but no record knows its deployment %s%s",
             orphan["resource"],

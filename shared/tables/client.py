@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shared.errors import Failure
 from shared.settings import current_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABLE
+from shared.tables.missing import raise_if_missing
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient, TableServiceClient
@@ -55,8 +56,10 @@ def _service() -> "TableServiceClient":
 
 def _read_to_its_end(response: Any) -> None:
     """Gives the answer's connection back. The SDK takes answers to transactions as streams, and tries again after a
-    refusal without reading it: its connection would stay open until the collector finds it."""
+    refusal without reading it: its connection would stay open until the collector finds it. Raises when a table is missing.
+    """
     response.http_response.read()
+    raise_if_missing(response.http_request, response.http_response)
 
 
 @cache

@@ -43,6 +43,13 @@ class SpokesPartition:
         selected = list(select) if select else None
         return list(self._table.query_entities(query, parameters=values, select=selected))
 
+    def has_any(self, prefix: str) -> bool:
+        """Whether there is a row whose key begins with `prefix`, which ends in `:`."""
+        query = "PartitionKey eq @partition and RowKey ge @low and RowKey lt @high"
+        values = {"partition": self.hub_key, "low": prefix, "high": prefix[:-1] + ";"}
+        found = self._table.query_entities(query, parameters=values, select=["RowKey"], results_per_page=1)
+        return next(iter(found), None) is not None
+
     def submit(self, operations: list[Write], won: Callable[[], bool]) -> bool:
         """Sends one transaction; whether it is written. `won` looks whether ours is there, when its reply was lost."""
         from azure.core.exceptions import AzureError, HttpResponseError

@@ -37,6 +37,7 @@ from shared.spoke.records import (
     vnet_key,
 )
 from shared.tables.client import ConcurrentUpdate, match
+from shared.tables.marker import ensure_marker
 from shared.tables.partition import SpokesPartition
 
 T = TypeVar("T")
@@ -184,6 +185,7 @@ class _Reserving:
         self._expired_key: Any = None
 
     def reserve(self) -> Reservation:
+        ensure_marker(self.rows)
         try:
             for attempt in range(TRIES):
                 if (before := self._repeated()) is not None:

@@ -90,6 +90,12 @@ class DesiredTable(Generic[R, W]):
                 unreadable[entity["RowKey"]] = malformed
         return Present(writer, rows, unreadable)
 
+    def keys(self) -> set[str]:
+        """The keys of all rows, readable or not, and of the writer's."""
+        query = "PartitionKey eq @partition"
+        found = self._table.query_entities(query, parameters={"partition": self.partition}, select=["RowKey"])
+        return {entity["RowKey"] for entity in found}
+
     def look(self, row_key: str) -> tuple[R | None, W]:
         """One row and the writer's, in one request. A `StorageException` when somebody wrote the row by hand, and wrong."""
         query = "PartitionKey eq @partition and RowKey eq @row or PartitionKey eq @partition and RowKey eq @writer"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.retention import runs_to_forget
+from shared.recovery.retention import runs_to_forget
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.spoke.request import plan_from, spoke_request
