@@ -5,6 +5,7 @@ from shared.arm.client import arm
 from shared.checks.findings import failure_from, warnings_in
 from shared.checks.preflight import check
 from shared.checks.sizes import security_type, size_named
+from shared.recovery.orphans import confirm_new_records
 from shared.saga.outcomes import Call, Done, Failed, Outcome
 from shared.spoke.records import RunRow
 
@@ -13,11 +14,13 @@ from shared.spoke.records import RunRow
 def validate_config(call: Call, run: RunRow) -> Outcome:
     """Fails with all findings together; answers `{"security_type", "warnings"}` for the steps that follow.
 
-    Repeatable: it reads only. Trouble of ARM that passes is raised, and `run_step` looks again.
+    Repeatable: it reads only, and marks new records as complete. Trouble of ARM that passes is raised, and `run_step` looks again.
     """
     found, snapshot = check(run.plan, arm())
     if failure := failure_from(found):
         return Failed(failure)
+    if snapshot.was_read("resources"):
+        confirm_new_records(snapshot.resources)
     warnings = warnings_in(found)
     result = {
         "security_type": security_type(size_named(run.plan.vm_size, snapshot.sizes)),

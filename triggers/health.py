@@ -59,7 +59,7 @@ def _tables() -> str:
     from shared.tables.records import Records
     from shared.writers.gateway.rows import site_key
     from shared.writers.gateway.table import gateway_sites
-    from shared.writers.peering.rows import turn_key
+    from shared.writers.peering.rows import peering_key
     from shared.writers.peering.table import hub_peerings
 
     # The spokes first: a row is there before its spoke is completed.
@@ -69,7 +69,7 @@ def _tables() -> str:
         GATEWAY_SITES_TABLE, [spoke.client_name for spoke in completed if site_key(spoke.plan.client) not in sites]
     )
     raise_for_lost_rows(
-        HUB_TURNS_TABLE, [spoke.client_name for spoke in completed if turn_key(spoke.spoke_id) not in turns]
+        HUB_TURNS_TABLE, [spoke.client_name for spoke in completed if peering_key(spoke.spoke_id) not in turns]
     )
     return "The records can be read."
 

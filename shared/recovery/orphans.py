@@ -96,6 +96,11 @@ def doubt_about_records() -> Failure | None:
     return doubt(lambda: _unknown(orphans()))
 
 
+def confirm_new_records(resources: Iterable[Document]) -> None:
+    """Has a new installation rely on its records from its first deployment on. resources: those of the spoke group."""
+    doubt(lambda: _unknown(orphans_among(resources, _made_by())))
+
+
 def _unknown(found: list[Document]) -> list[str]:
     """What is there and no record knows: resources, and rows of sites and peerings."""
     known = _made_by()

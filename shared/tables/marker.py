@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from shared.clock import parse_timestamp, timestamp
+from shared.clock import parse_timestamp
 from shared.spoke.records import SPOKES_TABLE
 from shared.tables.client import ConcurrentUpdate, match, table, write_together
 from shared.tables.partition import SpokesPartition
 
 MARKER_KEY = "marker"
-# Table Storage writes the time of the last write itself. In a row that was copied it is much later than ours.
-_CLOCKS_DIFFER = timedelta(minutes=20)
+# Table Storage itself writes when a row was last written; in a confirmed marker that is right after `confirmed_at`, in a
+# copy of it when it was copied.
+_AT_ONCE = timedelta(minutes=20)
 
 
 @dataclass(frozen=True)
@@ -38,36 +39,39 @@ def read_marker(rows: SpokesPartition) -> Marker | None:
     entity = rows.get(MARKER_KEY)
     if entity is None:
         return None
-    moved = entity.metadata["timestamp"] - parse_timestamp(entity["written_at"])
-    return Marker(entity["confirmed"], moved > _CLOCKS_DIFFER, entity.metadata["etag"])
+    etag, confirmed_at = entity.metadata["etag"], entity["confirmed_at"]
+    if not confirmed_at:
+        return Marker(confirmed=False, etag=etag)
+    return Marker(True, entity.metadata["timestamp"] - parse_timestamp(confirmed_at) > _AT_ONCE, etag)
 
 
 def ensure_marker(rows: SpokesPartition) -> Marker:
-    """The marker; it is made when there is none: confirmed beside rows of a version before it, else not confirmed."""
+    """The marker; it is made when there is none, and confirmed at once beside rows of a version before it."""
     marker = read_marker(rows)
     if marker is not None:
         return marker
-    older = any(rows.has_any(prefix) for prefix in ("run:", "spoke:"))
+    has_older_rows = any(rows.has_any(prefix) for prefix in ("run:", "spoke:"))
     try:
-        etag = write_together(table(SPOKES_TABLE), [("create", _entity(rows, confirmed=older))])[0]
+        marker = Marker(confirmed=False, etag=_write(rows, None))
     except ConcurrentUpdate:
         return read_marker(rows) or Marker(confirmed=False)
-    return Marker(confirmed=older, etag=etag)
+    return confirm_marker(rows, marker) if has_older_rows else marker
 
 
-def confirm_marker(rows: SpokesPartition, marker: Marker) -> None:
-    """Confirms it as it was read; somebody else who was faster decided the same or decides anew."""
-    write = ("update", _entity(rows, confirmed=True), {"mode": "replace", **match(marker.etag)})
+def confirm_marker(rows: SpokesPartition, marker: Marker) -> Marker:
+    """Confirms the marker as it was read, at the time of Table Storage. Another one that was faster is left as it is."""
     try:
-        write_together(table(SPOKES_TABLE), [write])
+        etag = _write(rows, marker)
+        now = rows.get(MARKER_KEY)
+        if now is None or now.metadata["etag"] != etag:
+            return marker
+        at = now.metadata["timestamp"].isoformat()
+        return Marker(confirmed=True, etag=_write(rows, Marker(confirmed=False, etag=etag), at))
     except ConcurrentUpdate:
-        return
+        return marker
 
 
-def _entity(rows: SpokesPartition, *, confirmed: bool) -> dict[str, Any]:
-    return {
-        "PartitionKey": rows.hub_key,
-        "RowKey": MARKER_KEY,
-        "confirmed": confirmed,
-        "written_at": timestamp(),
-    }
+def _write(rows: SpokesPartition, over: Marker | None, confirmed_at: str = "") -> str | None:
+    entity: dict[str, Any] = {"PartitionKey": rows.hub_key, "RowKey": MARKER_KEY, "confirmed_at": confirmed_at}
+    write = ("update", entity, {"mode": "replace", **match(over.etag)}) if over else ("create", entity)
+    return write_together(table(SPOKES_TABLE), [write])[0]

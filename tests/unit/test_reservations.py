@@ -116,7 +116,7 @@ def rows(settings: Settings, *, but: tuple[str, ...] = ()) -> list[str]:
     query = store.table("Spokes").query_entities(
         "PartitionKey eq @hub", parameters={"hub": settings.hub_key}, select=["RowKey"]
     )
-    return sorted(row["RowKey"] for row in query if row["RowKey"].partition(":")[0] not in but)
+    return sorted(row["RowKey"] for row in query if row["RowKey"].partition(":")[0] not in ("marker", *but))
 
 
 def kinds(settings: Settings) -> Counter[str]:
