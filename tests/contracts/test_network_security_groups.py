@@ -53,6 +53,23 @@ def test_a_put_replaces_the_rules(azure: Azure) -> None:
             "SecurityRuleParameterContainsUnsupportedValue",
         ),
         ({"sourceAddressPrefix": "10.0.0.0/33"}, "SecurityRuleInvalidAddressPrefix"),
+        ({"sourceAddressPrefix": "50.206.209.68/27"}, "SecurityRuleInvalidAddressPrefix"),
+        (
+            {"sourceAddressPrefix": None, "sourceAddressPrefixes": ["10.0.0.0/8", "10.0.5.0/24"]},
+            "OverlappingSubnetsNotPermittedInSecurityRule",
+        ),
+        (
+            {"destinationAddressPrefix": None, "destinationAddressPrefixes": ["10.0.0.0/24", "10.0.0.0/24"]},
+            "OverlappingSubnetsNotPermittedInSecurityRule",
+        ),
+        (
+            {"sourceAddressPrefix": None, "sourceAddressPrefixes": ["10.0.2.0/24", "fd12:3456:789a:2::/64"]},
+            "ResourceCannotContainAddressPrefixesFromDifferentAddressFamilies",
+        ),
+        (
+            {"destinationAddressPrefix": "fd12:3456:789a:2::/64"},
+            "ResourceCannotContainAddressPrefixesFromDifferentAddressFamilies",
+        ),
         ({"priority": 99}, "SecurityRuleInvalidPriority"),
         ({"priority": 4097}, "SecurityRuleInvalidPriority"),
         ({"destinationPortRange": "80-70"}, "SecurityRuleInvalidPortRange"),
@@ -64,6 +81,11 @@ def test_a_rule_is_checked(azure: Azure, change: dict[str, object], code: str) -
     with pytest.raises(HttpResponseError) as caught:
         _put(azure, _rule(**change))
     assert codes(caught.value) == (400, code)
+
+
+def test_a_rule_of_ipv6_alone_is_taken(azure: Azure) -> None:
+    _put(azure, _rule(sourceAddressPrefix="fd00::/8", destinationAddressPrefix="fd00::/8"))
+    _put(azure, _rule(sourceAddressPrefix="fd00::/8", destinationAddressPrefix="*"))
 
 
 def test_two_rules_of_one_direction_have_two_priorities(azure: Azure) -> None:

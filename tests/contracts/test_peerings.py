@@ -191,21 +191,71 @@ def test_a_peered_vnet_can_not_grow_into_another_spokes_space(azure: Azure, spok
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, code)
 
 
-def test_a_changed_address_space_has_to_be_synchronised(azure: Azure, spoke: str, hub: str) -> None:
-    azure.peer("hub-vnet", "hub-to-spoke", spoke)
-    azure.peer("spoke", "spoke-to-hub", hub)
-    body = azure.send("GET", spoke).json()
-    body["properties"]["addressSpace"]["addressPrefixes"].append("10.14.0.0/24")
-    azure.send("PUT", spoke, body)
+def _grow(azure: Azure, vnet: str, prefix: str) -> None:
+    body = azure.send("GET", vnet).json()
+    body["properties"]["addressSpace"]["addressPrefixes"].append(prefix)
+    assert azure.send("PUT", vnet, body).status_code == 200
     azure.advance(4)
-    assert _state(azure, "spoke", "spoke-to-hub") == ("Connected", "LocalNotInSync")
-    assert _state(azure, "hub-vnet", "hub-to-spoke") == ("Connected", "RemoteNotInSync")
+
+
+def _sync(azure: Azure, vnet: str, name: str, remote: str, sync: str | None = "true") -> None:
     azure.network.virtual_network_peerings.begin_create_or_update(
         RG,
-        "hub-vnet",
-        "hub-to-spoke",
-        {"properties": {"remoteVirtualNetwork": {"id": spoke}}},
-        sync_remote_address_space="true",
+        vnet,
+        name,
+        {"properties": {"remoteVirtualNetwork": {"id": remote}}},
+        sync_remote_address_space=sync,
         polling=azure.done,
     ).result()
+
+
+def test_a_changed_address_space_has_to_be_synchronised_by_the_side_that_does_not_know_it(
+    azure: Azure, spoke: str, hub: str
+) -> None:
+    azure.peer("hub-vnet", "hub-to-spoke", spoke)
+    azure.peer("spoke", "spoke-to-hub", hub)
+    _grow(azure, hub, "10.14.0.0/24")
+    assert _state(azure, "hub-vnet", "hub-to-spoke") == ("Connected", "RemoteNotInSync")
+    assert _state(azure, "spoke", "spoke-to-hub") == ("Connected", "LocalNotInSync")
+    known = azure.network.virtual_network_peerings.get(RG, "spoke", "spoke-to-hub")
+    assert known.remote_address_space.address_prefixes == ["10.0.0.0/16"]
+    assert known.remote_virtual_network_address_space.address_prefixes == ["10.0.0.0/16", "10.14.0.0/24"]
+    _sync(azure, "hub-vnet", "hub-to-spoke", spoke)
+    _sync(azure, "spoke", "spoke-to-hub", hub, sync=None)
+    assert _state(azure, "spoke", "spoke-to-hub") == ("Connected", "LocalNotInSync"), "neither of these is a sync"
+    _sync(azure, "spoke", "spoke-to-hub", hub)
     assert _state(azure, "spoke", "spoke-to-hub") == ("Connected", "FullyInSync")
+    assert _state(azure, "hub-vnet", "hub-to-spoke") == ("Connected", "FullyInSync")
+
+
+def test_two_vnets_that_both_grow_are_synchronised_from_both_sides(azure: Azure, spoke: str, hub: str) -> None:
+    azure.peer("hub-vnet", "hub-to-spoke", spoke)
+    azure.peer("spoke", "spoke-to-hub", hub)
+    _grow(azure, hub, "10.14.0.0/24")
+    _grow(azure, spoke, "10.15.0.0/24")
+    assert _state(azure, "hub-vnet", "hub-to-spoke") == ("Connected", "LocalAndRemoteNotInSync")
+    _sync(azure, "hub-vnet", "hub-to-spoke", spoke)
+    assert _state(azure, "spoke", "spoke-to-hub") == ("Connected", "LocalNotInSync")
+    _sync(azure, "spoke", "spoke-to-hub", hub)
+    assert _state(azure, "hub-vnet", "hub-to-spoke") == ("Connected", "FullyInSync")
+
+
+def test_a_gateway_that_is_still_being_made_does_not_count(azure: Azure, spoke: str, hub: str) -> None:
+    azure.peer("hub-vnet", "hub-to-spoke", spoke, allowGatewayTransit=True)
+    gateway = _gateway(azure)
+    gateway["properties"] |= {"gatewayType": "ExpressRoute", "provisioningState": "Updating"}
+    azure.plant(gateway)
+    error = _refused(azure, "spoke", "spoke-to-hub", hub, useRemoteGateways=True)
+    assert codes(error) == (400, "RemoteVnetHasNoGateways")
+    gateway["properties"] |= {"provisioningState": "Succeeded"}
+    azure.plant(gateway)
+    assert azure.peer("spoke", "spoke-to-hub", hub, useRemoteGateways=True).peering_state == "Connected"
+
+
+def test_the_hub_can_not_grow_into_a_spoke(azure: Azure, spoke: str, hub: str) -> None:
+    azure.peer("hub-vnet", "hub-to-spoke", spoke)
+    azure.peer("spoke", "spoke-to-hub", hub)
+    body = azure.send("GET", hub).json()
+    body["properties"]["addressSpace"]["addressPrefixes"].append("10.11.0.0/16")
+    refused = azure.send("PUT", hub, body)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "VnetAddressSpacesOverlap")

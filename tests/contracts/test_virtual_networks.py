@@ -62,6 +62,23 @@ def test_a_vnet_put_replaces_tags_and_subnets(azure: Azure) -> None:
     assert not none.subnets
 
 
+def test_a_vnet_and_its_subnets_have_prefixes_of_both_families(azure: Azure) -> None:
+    dual = {"name": "web", "properties": {"addressPrefixes": ["10.11.1.0/26", "fd12:3456:789a:1::/64"]}}
+    only_v6 = {"name": "six", "properties": {"addressPrefix": "fd12:3456:789a:6::/64"}}
+    path = azure.id("virtualNetworks", "v1")
+    both = ("10.11.1.0/24", "fd12:3456:789a::/48")
+    assert azure.send("PUT", path, _body(*both, subnets=[dual, only_v6])).status_code == 201
+    azure.advance(4)
+    shown = azure.send("GET", path).json()["properties"]["subnets"]
+    assert [each["properties"].get("addressPrefixes") for each in shown] == [
+        dual["properties"]["addressPrefixes"],
+        None,
+    ]
+    too_wide = {"name": "web", "properties": {"addressPrefixes": ["10.11.1.0/26", "fd12:3456:789a::/56"]}}
+    refused = azure.send("PUT", path, _body(*both, subnets=[too_wide]))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "NetcfgInvalidSubnet")
+
+
 def test_before_2023_09_01_subnets_left_out_are_deleted(azure: Azure) -> None:
     azure.vnet("v1", "10.11.1.0/24", web="10.11.1.0/26")
     azure.send("PUT", azure.id("virtualNetworks", "v1"), _body("10.11.1.0/24"), version="2022-01-01")

@@ -38,7 +38,8 @@ class Peering(Kind):
 
     def store(self, arm: Arm, call: Call, target: ResourceId, existing: Resource | None) -> Resource:
         """And the other side may become Connected."""
-        return peering_rules.store(arm, self.written_id(target), call.body)
+        sync = call.query.get("syncremoteaddressspace", "").lower() == "true"
+        return peering_rules.store(arm, self.written_id(target), call.body, sync=sync)
 
     def provisioned(self, arm: Arm, resource: Resource, operation: Operation) -> None:
         """The VNet's etag changes again."""

@@ -2,6 +2,11 @@
 
 The first side is Initiated; the second one's PUT makes both Connected at once; deleting one leaves the other
 Disconnected, and only writing that other one again brings it back to Initiated.
+
+`remoteAddressSpace` is what a side knows of the other VNet, `remoteVirtualNetworkAddressSpace` what that VNet has. Once
+connected, only a PUT with `?syncRemoteAddressSpace=true` brings the first up to the second (bicep#18379). A side that
+doesn't know the other VNet's present space is LocalNotInSync; its other side is RemoteNotInSync meanwhile, and a PUT of
+that one changes nothing (azure-powershell: TestVirtualNetworkPeeringSync; ansible-collections/azure#1025).
 """
 
 from __future__ import annotations
@@ -24,6 +29,20 @@ _FLAGS = {
     "doNotVerifyRemoteGateways": False,
     "peerCompleteVnets": True,
 }
+# Of one side: whether it, and whether its other side, knows the present address space over there.
+_SYNC_LEVELS = {
+    (True, True): "FullyInSync",
+    (True, False): "RemoteNotInSync",
+    (False, True): "LocalNotInSync",
+    (False, False): "LocalAndRemoteNotInSync",
+}
+_READ_ONLY = (
+    "provisioningState",
+    "peeringState",
+    "peeringSyncLevel",
+    "remoteAddressSpace",
+    "remoteVirtualNetworkAddressSpace",
+)
 
 
 def vnet_of(peering: Resource) -> str:
@@ -133,8 +152,12 @@ def check_spaces(arm: Arm, vnet_id: str, space: list[str], remote: Resource, pee
 
 
 def gateways_of(arm: Arm, vnet_id: str) -> list[Resource]:
-    """The virtual network gateways in a VNet's GatewaySubnet."""
-    return arm.store.referrers(f"{vnet_id}/subnets/GatewaySubnet", "Microsoft.Network/virtualNetworkGateways")
+    """The virtual network gateways in a VNet's GatewaySubnet, VPN and ExpressRoute alike, that are ready.
+
+    One that is still being made doesn't count: the property doNotVerifyRemoteGateways is about just this [D].
+    """
+    found = arm.store.referrers(f"{vnet_id}/subnets/GatewaySubnet", "Microsoft.Network/virtualNetworkGateways")
+    return [each for each in found if arm.state_of(each) == "Succeeded"]
 
 
 def _check_gateways(arm: Arm, vnet_id: str, remote: Resource, peering_id: str, properties: Json) -> None:
@@ -157,42 +180,59 @@ def _check_gateways(arm: Arm, vnet_id: str, remote: Resource, peering_id: str, p
             )
 
 
-def store(arm: Arm, peering_id: str, body: Json) -> Resource:
-    """Write down one side; when the other side leads back, both are Connected at once."""
+def store(arm: Arm, peering_id: str, body: Json, *, sync: bool = False) -> Resource:
+    """Write down one side; when the other side leads back, both are Connected at once.
+
+    sync: what `syncRemoteAddressSpace=true` asks for.
+    """
     vnet_id = peering_id.rsplit("/", 2)[0]
     existing = arm.store.get(peering_id)
     given = body.get("properties") or {}
     remote_id = remote_of(given)
-    remote, own = arm.store.get(remote_id), arm.store.get(vnet_id)
     properties = {name: given.get(name, default) for name, default in _FLAGS.items()}
     for name, value in given.items():
-        if name not in properties and name not in ("provisioningState", "peeringState", "peeringSyncLevel"):
+        if name not in properties and name not in _READ_ONLY:
             properties[name] = copy.deepcopy(value)
     properties["remoteVirtualNetwork"] = {"id": remote_id}
     properties["provisioningState"] = "Succeeded"
-    properties["resourceGuid"] = (existing.properties.get("resourceGuid") if existing else None) or arm.new_guid()
-    space = {"addressPrefixes": addresses.of_space(remote.properties if remote else {})}
-    properties["remoteAddressSpace"] = space
-    properties["remoteVirtualNetworkAddressSpace"] = space
+    before = existing.properties if existing else {}
+    properties["resourceGuid"] = before.get("resourceGuid") or arm.new_guid()
+    was_connected = before.get("peeringState") == "Connected"
+    known = before.get("remoteAddressSpace") if was_connected and not sync else None
+    properties["remoteAddressSpace"] = known or _space_of(arm, remote_id)
     properties["routeServiceVips"] = {}
     if properties["useRemoteGateways"]:
         properties["remoteGateways"] = [{"id": each.id} for each in gateways_of(arm, remote_id)]
     back = other_side(arm, vnet_id, remote_id)
-    if back is None:
-        properties |= {"peeringState": "Initiated", "peeringSyncLevel": "RemoteNotInSync"}
-    else:
-        properties |= {"peeringState": "Connected", "peeringSyncLevel": "FullyInSync"}
-        own_space = {"addressPrefixes": addresses.of_space(own.properties if own else {})}
-        flipped = {
-            "peeringState": "Connected",
-            "peeringSyncLevel": "FullyInSync",
-            "remoteAddressSpace": own_space,
-            "remoteVirtualNetworkAddressSpace": own_space,
-        }
-        arm.store.change(back, properties=back.properties | flipped)
+    properties["peeringState"] = "Initiated" if back is None else "Connected"
+    if back is not None and back.properties.get("peeringState") != "Connected":
+        newly = {"peeringState": "Connected", "remoteAddressSpace": _space_of(arm, vnet_id)}
+        arm.store.change(back, properties=back.properties | newly)
+    stored = arm.store.put(Resource(existing.id if existing else peering_id, TYPE, {"properties": properties}))
+    if back is not None:
         touch(arm, remote_id)
     touch(arm, vnet_id)
-    return arm.store.put(Resource(existing.id if existing else peering_id, TYPE, {"properties": properties}))
+    _refresh_sync_levels(arm, stored)
+    return arm.store.get(stored.id) or stored
+
+
+def _space_of(arm: Arm, vnet_id: str) -> Json:
+    vnet = arm.store.get(vnet_id)
+    return {"addressPrefixes": addresses.of_space(vnet.properties if vnet else {})}
+
+
+def _refresh_sync_levels(arm: Arm, peering: Resource) -> None:
+    """Both sides: which of them knows the other VNet's present address space."""
+    back = other_side(arm, vnet_of(peering), remote_of(peering.properties))
+    sides = [peering] if back is None else [peering, back]
+    present = [_space_of(arm, remote_of(side.properties)) for side in sides]
+    knows = [side.properties.get("remoteAddressSpace") == space for side, space in zip(sides, present, strict=True)]
+    if back is None:
+        knows.append(False)
+    for number, side in enumerate(sides):
+        level = _SYNC_LEVELS[knows[number], knows[1 - number]]
+        more = {"peeringSyncLevel": level, "remoteVirtualNetworkAddressSpace": present[number]}
+        arm.store.change(side, properties=side.properties | more)
 
 
 def remove(arm: Arm, peering: Resource) -> None:
@@ -212,16 +252,11 @@ def disconnect(arm: Arm, peering: Resource) -> None:
 
 
 def address_space_changed(arm: Arm, vnet: Resource) -> None:
-    """Both sides have to be synchronised again [D]."""
+    """The other sides of its peerings have to be synchronised."""
     for peering in peerings_of(arm, vnet.id):
-        back = other_side(arm, vnet.id, remote_of(peering.properties))
-        if back is None:
-            continue
-        arm.store.change(peering, properties=peering.properties | {"peeringSyncLevel": "LocalNotInSync"})
-        space = {"addressPrefixes": addresses.of_space(vnet.properties)}
-        flags = {"peeringSyncLevel": "RemoteNotInSync", "remoteVirtualNetworkAddressSpace": space}
-        arm.store.change(back, properties=back.properties | flags)
-        touch(arm, vnet_of(back))
+        _refresh_sync_levels(arm, peering)
+        if other_side(arm, vnet.id, remote_of(peering.properties)) is not None:
+            touch(arm, remote_of(peering.properties))
 
 
 def touch(arm: Arm, vnet_id: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from local.azure import errors
 from local.azure.store import Json
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 TYPE = "Microsoft.Network/networkSecurityGroups/securityRules"
 _TAG = re.compile(r"^[A-Za-z][A-Za-z0-9]*(\.[A-Za-z0-9]+)?$")
 _PROTOCOLS = {"tcp", "udp", "icmp", "esp", "ah", "*"}
@@ -94,12 +96,25 @@ def _check(rule_id: str, properties: Json) -> None:
     ):
         if str(properties[name]).lower() not in allowed:
             raise errors.cannot_parse("InvalidJson", f"Value '{properties[name]}' is not valid for '{name}'.")
+    ranges: list[Network] = []
     for side in ("source", "destination"):
-        _check_prefixes(rule_id, properties, side)
+        ranges += _check_prefixes(rule_id, properties, side)
         _check_ports(properties, side)
+    _check_families(rule_id, ranges)
 
 
-def _check_prefixes(rule_id: str, properties: Json, side: str) -> None:
+def _check_families(rule_id: str, ranges: list[Network]) -> None:
+    """All prefixes of a rule, of both sides, are IPv4 or all are IPv6 (gardener-extension-provider-azure#397)."""
+    if len({each.version for each in ranges}) > 1:
+        raise errors.by_network(
+            "ResourceCannotContainAddressPrefixesFromDifferentAddressFamilies",
+            f"Resource {rule_id} contains IP addresses or prefixes that belong to different address families. All IP "
+            "addresses or prefixes in the resource should belong to the same address family.",
+        )
+
+
+def _check_prefixes(rule_id: str, properties: Json, side: str) -> list[Network]:
+    """The ranges of one side; tags and `*` are none."""
     one, many = properties.get(f"{side}AddressPrefix"), properties.get(f"{side}AddressPrefixes") or []
     groups = properties.get(f"{side}ApplicationSecurityGroups") or []
     if not one and not many and not groups:
@@ -114,25 +129,40 @@ def _check_prefixes(rule_id: str, properties: Json, side: str) -> None:
             "SecurityRuleParameterContainsConflictingValues",
             f"Security rule {rule_id} cannot specify both {side}AddressPrefix and {side}AddressPrefixes.",
         )
-    if one and one != "*" and not _TAG.match(str(one)) and not _is_range(one):
-        raise errors.by_network(
-            "SecurityRuleInvalidAddressPrefix", f"Security rule has invalid Address prefix. Value provided: {one}"
-        )
-    for each in many:
-        if not _is_range(each):
-            raise errors.by_network(
-                "SecurityRuleParameterContainsUnsupportedValue",
-                f"Security rule parameter {side.capitalize()}AddressPrefixes for rule with Id {rule_id} contains an "
-                f"unsupported value: {each}. Only IP addresses and CIDR ranges are supported in this property.",
-            )
+    if one:
+        return [] if one == "*" or _TAG.match(str(one)) else [_range(rule_id, side, one, "")]
+    ranges = [_range(rule_id, side, each, "es") for each in many]
+    _check_overlaps(rule_id, side, ranges)
+    return ranges
 
 
-def _is_range(text: Any) -> bool:
+def _range(rule_id: str, side: str, text: Any, plural: str) -> Network:
+    """A range without host bits (azure-powershell#4557); the plural property takes no tags."""
     try:
-        ipaddress.ip_network(str(text), strict=False)
+        return ipaddress.ip_network(str(text), strict=True)
     except ValueError:
-        return False
-    return True
+        pass
+    if plural and "/" not in str(text):
+        raise errors.by_network(
+            "SecurityRuleParameterContainsUnsupportedValue",
+            f"Security rule parameter {side.capitalize()}AddressPrefixes for rule with Id {rule_id} contains an "
+            f"unsupported value: {text}. Only IP addresses and CIDR ranges are supported in this property.",
+        )
+    raise errors.by_network(
+        "SecurityRuleInvalidAddressPrefix", f"Security rule has invalid Address prefix. Value provided: {text}"
+    )
+
+
+def _check_overlaps(rule_id: str, side: str, ranges: list[Network]) -> None:
+    """No two ranges of one side overlap, nor is one repeated (cloud-provider-azure#6775)."""
+    for index, one in enumerate(ranges):
+        for other in ranges[:index]:
+            if one.version == other.version and one.overlaps(other):
+                raise errors.by_network(
+                    "OverlappingSubnetsNotPermittedInSecurityRule",
+                    f"Security rule parameter {side.capitalize()}AddressPrefix for rule with Id {rule_id} contains "
+                    f"overlapping subnets [{other}, {one}], which is not permitted.",
+                )
 
 
 def _check_ports(properties: Json, side: str) -> None:

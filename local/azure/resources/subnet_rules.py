@@ -66,7 +66,7 @@ def check_all(arm: Arm, vnet_id: str, outer: list[addresses.Network], subnets: l
                     f"Subnet '{name}' is not valid because its IP address range is outside the IP address range of "
                     f"virtual network '{vnet_name}'.",
                 )
-            if network.version == 4 and network.prefixlen > 29:
+            if not _is_of_a_subnets_size(network):
                 raise errors.by_network(
                     "NetcfgInvalidSubnet", f"Subnet '{name}' is not valid in virtual network '{vnet_name}'."
                 )
@@ -87,6 +87,11 @@ def check_all(arm: Arm, vnet_id: str, outer: list[addresses.Network], subnets: l
             other = references.found(arm, other_id, kind, at, subnet_id, location)
             if existing is None or other.key not in mentioned(existing.doc):
                 references.refuse_unsettled(arm, other, subnet_id)
+
+
+def _is_of_a_subnets_size(network: addresses.Network) -> bool:
+    """IPv4: /29 or wider. IPv6: exactly /64 (azure-docs#35668)."""
+    return network.prefixlen <= 29 if network.version == 4 else network.prefixlen == 64
 
 
 def _refuse_range_that_loses_addresses(arm: Arm, subnet_id: str, networks: list[addresses.Network]) -> None:
