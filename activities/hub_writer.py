@@ -17,6 +17,7 @@ from shared.arm.reconcile import in_the_way, made_by
 from shared.checks.hub import FIND_HUB
 from shared.clock import timestamp, utc_now
 from shared.errors import ConfigurationException, Failure
+from shared.peerings import HubGateway, gateway_ids, hub_gateway, is_being_written, leads_to, side_named
 from shared.saga.outcomes import Operation
 from shared.saga.policy import retry_wait
 from shared.settings import current_settings
@@ -28,12 +29,9 @@ from shared.writers.peering.rows import (
     PeeringTask,
     hub_action,
     hub_side_document,
-    is_being_written,
-    leads_to,
     lease_until,
     may_send,
     plan_pass,
-    side_named,
     spoke_action,
     spoke_side_document,
     unmanaged_peering,
@@ -49,6 +47,11 @@ FAILED = "failed"
 RUNNING = "running"
 AGAIN = "again"
 HEAL = "heal"
+
+# The other VNet's present address space is taken with every write: a plain one would leave a grown hub out of sync.
+SYNC = {"syncRemoteAddressSpace": "true"}
+# Polls between two looks at a virtual network gateway that isn't ready: making one takes half an hour.
+POLLS_FOR_THE_GATEWAY = 15
 
 # No answer, or a refusal of everything that would be sent now; other refusals are about the one call.
 _NOT_ABOUT_ONE = frozenset({None, 429, 503})
@@ -101,11 +104,13 @@ def _look(payload: dict[str, Any]) -> Answer:
         batch=payload["batch"],
         open_keys=set(payload.get("open") or ()),
         heal=set(payload.get("heal") or ()),
+        now=now,
+        gateway=_gateway_of(hub),
     )
     if look.repaired:
-        log.warning("Peerings of the hub are gone or disconnected, making them anew: %s", look.repaired)
-    if look.failed:
-        writer = turns.mark(writer, look.failed)
+        log.warning("Peerings of the hub are not as they should be, they are repaired: %s", look.repaired)
+    if look.marks:
+        writer = turns.mark(writer, look.marks.values())
     if not look.left:
         turns.mark(HubWriter(mine.nonce, "", writer.etag))
         return {"end": True}
@@ -119,8 +124,20 @@ def _look(payload: dict[str, Any]) -> Answer:
         "not_after": mine.not_after,
         "hub_sides": [turn.as_data() for turn in look.hub_sides],
         "spoke_sides": [turn.as_data() for turn in look.spoke_sides],
-        "wait": 0.0,
+        "wait": POLLS_FOR_THE_GATEWAY * payload["poll_seconds"] if look.held == look.left else 0.0,
     }
+
+
+def _gateway_of(hub: dict[str, Any]) -> HubGateway:
+    """The hub's virtual network gateway, read when its subnet names one."""
+    try:
+        found = [arm().get(gateway_id) for gateway_id in gateway_ids(hub)]
+    except ArmError as error:
+        if error.failure.transient:
+            raise
+        log.warning("The hub's virtual network gateway can't be read, it is taken for ready: %s", error.failure.message)
+        return hub_gateway(hub)
+    return hub_gateway(hub, [gateway for gateway in found if gateway is not None] if found else None)
 
 
 def _marks(rows: list[PeeringRow], results: list[dict[str, Any]]) -> tuple[list[PeeringRow], list[PeeringRow]]:
@@ -134,9 +151,11 @@ def _marks(rows: list[PeeringRow], results: list[dict[str, Any]]) -> tuple[list[
         if result["state"] == FAILED:
             failure = Failure.from_data(result["failure"])
             log.error("The peering of spoke %d can't be had: %s", row.spoke_id, failure.message)
-            marks.append(row.failed(failure))
+            marks.append(row.repair_failed(failure, timestamp()) if row.repairing else row.failed(failure))
         elif row.wanted:
-            marks.append(row.applied())
+            if row.repairing:
+                log.warning("The peering of spoke %d is repaired", row.spoke_id)
+            marks.append(row.applied(timestamp()))
         else:
             gone.append(row)
     return marks, gone
@@ -174,7 +193,8 @@ def _begin_hub_side(payload: dict[str, Any]) -> Answer:
         if hub_action(turn, side) is None:
             return {"state": DONE}
     if turn.wanted:
-        return _begun(arm().put(turn.hub_side_id, hub_side_document(turn), timeout=_timeout()), payload)
+        side = arm().get(turn.hub_side_id) if turn.hub_has_gateway is None else None
+        return _begun(_put(turn.hub_side_id, hub_side_document(turn, side)), payload)
     return _begun(arm().delete(turn.hub_side_id), payload)
 
 
@@ -203,7 +223,7 @@ def _write_spoke_side(payload: dict[str, Any]) -> Answer:
         answer = _begun(arm().delete(turn.spoke_side_id), payload)
         # A Disconnected side that is wanted has to be made anew, after the hub's.
         return {**answer, "then": AGAIN} if turn.wanted else answer
-    return _begun(arm().put(turn.spoke_side_id, spoke_side_document(turn), timeout=_timeout()), payload)
+    return _begun(_put(turn.spoke_side_id, spoke_side_document(turn, side)), payload)
 
 
 def settle_spoke_sides(payload: dict) -> dict:  # type: ignore[type-arg]
@@ -236,6 +256,10 @@ def settle_spoke_sides(payload: dict) -> dict:  # type: ignore[type-arg]
 
 
 # --- inside ---
+
+
+def _put(side_id: str, document: dict[str, Any]) -> Accepted:
+    return arm().put(side_id, document, params=SYNC, timeout=_timeout())
 
 
 def _name(each: dict[str, Any]) -> dict[str, Any]:
@@ -273,7 +297,8 @@ def _guarded(payload: dict[str, Any], begin: Callable[[dict[str, Any]], Answer])
     if failure.transient:
         log.warning("A peering was refused for now: %s (%s)", failure.message, failure.code)
         _tell(failure, payload.get("next") or payload.get("turn"))
-        wait = payload["poll_seconds"] if failure.retry_after is None else failure.retry_after
+        polls = POLLS_FOR_THE_GATEWAY if failure.code == "RemoteVnetHasNoGateways" else 1
+        wait = polls * payload["poll_seconds"] if failure.retry_after is None else failure.retry_after
         return {"state": AGAIN, "wait": wait, "alone": failure.details.get("status") not in _NOT_ABOUT_ONE}
     return _failed(failure)
 

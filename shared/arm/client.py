@@ -100,10 +100,11 @@ class Arm:
         body: dict[str, Any],
         *,
         headers: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
         timeout: float | None = None,
     ) -> Accepted:
         """Starts writing a resource whole. The reply can be lost: GET before trying again."""
-        response = self._send("PUT", resource_id, body=body, headers=headers, timeout=timeout)
+        response = self._send("PUT", resource_id, body=body, headers=headers, params=params, timeout=timeout)
         document = self._document(response, resource_id, statuses=(200, 201, 202))
         return Accepted(_operation(response), retry_after(response.headers, utc_now()), document)
 

@@ -105,7 +105,8 @@ RULES: dict[str, Rule] = {
     "VnetAddressSpaceOverlapsWithAlreadyPeeredVnet": Rule(
         False, "Use another spoke_id or address_prefix: a VNet that is peered with the hub uses this block."
     ),
-    "RemoteVnetHasNoGateways": Rule(False, "The hub's virtual network gateway is gone or not ready."),
+    # The hub's gateway is asked for only while its subnet names one: it is still being made, or just gone.
+    "RemoteVnetHasNoGateways": Rule(True, "The hub's virtual network gateway is not ready; the peering waits for it."),
     "RemotePeeringIsDisconnected": Rule(False, "Delete both sides of the peering, then retry."),
     "AnotherPeeringAlreadyReferencesRemoteVnet": Rule(
         False, "Delete the peering that references the spoke's VNet under another name."

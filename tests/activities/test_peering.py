@@ -14,7 +14,7 @@ from shared.tables.client import table
 from shared.writers.peering.rows import hub_writer_input
 from shared.writers.peering.table import hub_peerings
 from tests.activities.azure_stand_in import a_plan
-from tests.activities.writers import WriterHarness, code_of, kill_at
+from tests.activities.writers import WriterHarness, as_sent, code_of, kill_at
 
 PEERING = "/virtualNetworkPeerings/"
 
@@ -252,6 +252,133 @@ def test_a_disconnected_peering_is_healed_on_both_sides(harness: WriterHarness, 
         harness.pass_time(10)
     harness.write_hub()
     assert states(harness, 1) == ("Connected", "Connected")
+
+
+def sync_levels(harness: WriterHarness, number: int) -> list[str]:
+    sides = [arm().get(side_id(harness, number)) for side_id in (hub_side, spoke_side)]
+    return [str(side["properties"]["peeringSyncLevel"]) for side in sides if side]
+
+
+def grow(harness: WriterHarness, vnet_id: str, prefix: str) -> None:
+    """An operator adds a prefix to a VNet."""
+    vnet = arm().get(vnet_id)
+    assert vnet is not None
+    vnet["properties"]["addressSpace"]["addressPrefixes"].append(prefix)
+    arm().put(vnet_id, as_sent(vnet))
+    harness.pass_time(10)
+
+
+@pytest.mark.parametrize("who", [("hub",), ("spoke",), ("hub", "spoke")], ids="+".join)
+def test_a_vnet_that_grows_is_synchronised_at_the_next_tick(
+    harness: WriterHarness, who: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = ready(harness, 1, 2)
+    harness.write_hub()
+    if "hub" in who:
+        grow(harness, arm().ids.hub_vnet, "10.99.0.0/16")
+    if "spoke" in who:
+        grow(harness, arm().ids.vnet("spoke-vnet-1"), "10.98.0.0/16")
+    assert sync_levels(harness, 1) != ["FullyInSync", "FullyInSync"]
+    harness.azure.forget_requests()
+    harness.write_hub()
+    assert [sync_levels(harness, number) for number in (1, 2)] == [["FullyInSync", "FullyInSync"]] * 2
+    assert "turn:1" in caplog.text
+    assert "The peering of spoke 1 is repaired" in caplog.text
+    assert [each["method"] for each in writes(harness)] == ["PUT"] * len(writes(harness))
+    turn = harness.turn(1)
+    assert turn is not None
+    assert (turn.peering_status, turn.repairing) == ("Connected", False)
+    assert all(isinstance(harness.step(run, "create_peering"), Done) for run in runs)
+    harness.azure.forget_requests()
+    harness.write_hub()
+    assert writes(harness) == [], "nothing is left to be done"
+
+
+def test_a_hub_that_azure_goes_on_calling_out_of_sync_is_left_alone_until_the_next_tick(harness: WriterHarness) -> None:
+    ready(harness, 1)
+    harness.write_hub()
+    grow(harness, arm().ids.hub_vnet, "10.99.0.0/16")
+    harness.azure.fault(method="PUT", path="spoke-1-to-hub$", mode="refuse", status=400, code="Odd", message="Never.")
+    harness.write_hub()
+    turn = harness.turn(1)
+    assert turn is not None
+    assert (turn.peering_status, turn.trouble) == ("RemoteNotInSync", "Never.")
+    harness.pass_time(300)
+    harness.write_hub()
+    assert sync_levels(harness, 1) == ["FullyInSync", "FullyInSync"]
+    turn = harness.turn(1)
+    assert turn is not None
+    assert (turn.peering_status, turn.trouble, turn.error) == ("Connected", "", None)
+
+
+def plant_gateway(harness: WriterHarness, state: str, kind: str = "Vpn") -> None:
+    """A virtual network gateway in the hub's GatewaySubnet."""
+    subnet_id = arm().ids.subnet("hub-vnet", "GatewaySubnet").replace(arm().ids.spoke_group, arm().ids.hub_group)
+    network = "Microsoft.Network/virtualNetworks/subnets"
+    subnet = {"addressPrefix": "10.0.9.0/24", "provisioningState": "Succeeded"}
+    used = [{"name": "default", "properties": {"subnet": {"id": subnet_id}}}]
+    harness.azure.plant(
+        {"id": subnet_id, "name": "GatewaySubnet", "type": network, "properties": subnet},
+        {
+            "id": harness.azure.id_of("hub-rg", "Microsoft.Network/virtualNetworkGateways", "vpn"),
+            "name": "vpn",
+            "type": "Microsoft.Network/virtualNetworkGateways",
+            "location": "eastus",
+            "properties": {"gatewayType": kind, "ipConfigurations": used, "provisioningState": state},
+        },
+    )
+
+
+def flags(harness: WriterHarness, number: int) -> tuple[bool, bool]:
+    hub, spoke = arm().get(hub_side(harness, number)), arm().get(spoke_side(harness, number))
+    assert hub is not None
+    assert spoke is not None
+    return hub["properties"]["allowGatewayTransit"], spoke["properties"]["useRemoteGateways"]
+
+
+@pytest.mark.parametrize("kind", ["Vpn", "ExpressRoute"])
+def test_a_gateway_that_is_still_being_made_is_waited_for(harness: WriterHarness, kind: str) -> None:
+    plant_gateway(harness, "Updating", kind)
+    [run] = ready(harness, 1)
+    reasons: list[str] = []
+
+    def look(name: str) -> None:
+        outcome = harness.step(run, "create_peering")
+        reasons.append(outcome.reason if isinstance(outcome, Pending) else "")
+        if len(reasons) == 4:
+            plant_gateway(harness, "Succeeded", kind)
+
+    harness.before_call = look
+    harness.write_hub()
+    assert "The hub's virtual network gateway vpn is Updating" in reasons[1]
+    assert isinstance(harness.step(run, "create_peering"), Done)
+    assert flags(harness, 1) == (True, True)
+    assert all(each["status"] < 400 for each in writes(harness))
+
+
+def test_a_gateway_that_azure_does_not_find_ready_yet_is_not_the_end(harness: WriterHarness) -> None:
+    plant_gateway(harness, "Succeeded")
+    [run] = ready(harness, 1)
+    harness.azure.fault(
+        method="PUT", path="spoke-1-to-hub$", mode="refuse", status=400, code="RemoteVnetHasNoGateways", times=2
+    )
+    harness.write_hub()
+    assert isinstance(harness.step(run, "create_peering"), Done)
+    assert flags(harness, 1) == (True, True)
+
+
+def test_old_peerings_use_a_gateway_that_comes_later_and_none_that_has_failed(harness: WriterHarness) -> None:
+    plant_gateway(harness, "Failed")
+    ready(harness, 1)
+    harness.write_hub()
+    assert flags(harness, 1) == (False, False)
+    plant_gateway(harness, "Succeeded")
+    harness.write_hub()
+    assert flags(harness, 1) == (True, True)
+    plant_gateway(harness, "Failed")
+    harness.azure.forget_requests()
+    harness.write_hub()
+    assert writes(harness) == [], "what is there stays as it is"
 
 
 def test_a_spoke_side_left_disconnected_by_an_earlier_life_is_made_anew(harness: WriterHarness) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Failure
+from shared.peerings import HubGateway, gateway_ids, has_gateway, hub_gateway, peering_status
 from shared.writers.peering.rows import (
     DELETE,
     PUT,
@@ -16,7 +17,6 @@ from shared.writers.peering.rows import (
     PeeringRow,
     PeeringTask,
     first_wait,
-    has_gateway,
     hub_action,
     hub_side_document,
     lease_until,
@@ -65,7 +65,7 @@ def hub(*sides: dict[str, Any], gateway: bool = False) -> dict[str, Any]:
 
 
 def look(vnet: dict[str, Any], *rows: PeeringRow, **more: Any) -> Any:
-    return plan_pass(vnet, rows, **{"batch": 25, "open_keys": set(), "heal": set(), **more})
+    return plan_pass(vnet, rows, **{"batch": 25, "open_keys": set(), "heal": set(), "now": MIDNIGHT, **more})
 
 
 def keys(turns: list[PeeringTask]) -> list[str]:
@@ -115,7 +115,7 @@ def test_ids_are_compared_without_letter_case() -> None:
 def test_a_peering_of_our_name_that_leads_elsewhere_fails_its_turn_alone() -> None:
     turn = task_of(row(1), HUB, False)
     decided = look(hub(side(turn, remoteVirtualNetwork={"id": vnet_id(9)})), row(1), row(2))
-    assert [(each.spoke_id, each.error.code) for each in decided.failed] == [(1, "PeeringTaken")]
+    assert [(each.spoke_id, each.error.code) for each in decided.marks.values()] == [(1, "PeeringTaken")]
     assert keys(decided.hub_sides) == ["turn:2"]
 
 
@@ -123,7 +123,11 @@ def test_what_was_done_and_is_gone_or_disconnected_is_made_anew() -> None:
     rows = [row(number).applied() for number in (1, 2, 3)]
     turns = [task_of(each, HUB, False) for each in rows]
     decided = look(hub(side(turns[0], "Connected"), side(turns[1], "Disconnected")), *rows)
-    assert decided.repaired == ["turn:2", "turn:3"]
+    assert decided.repaired == {"turn:2": "Disconnected", "turn:3": "Missing"}
+    assert [(mark.peering_status, mark.repairing) for mark in decided.marks.values()] == [
+        ("Disconnected", True),
+        ("Missing", True),
+    ]
     assert keys(decided.hub_sides) == ["turn:2", "turn:3"]
     assert look(hub(side(turns[0], "Connected")), rows[0]).left == 0
 
@@ -151,6 +155,111 @@ def test_the_hubs_gateway_is_lent_and_borrowed_only_when_there_is_one() -> None:
             "allowGatewayTransit": False,
             "useRemoteGateways": False,
         }
+
+
+VPN = "/subscriptions/s/resourceGroups/hub-rg/providers/Microsoft.Network/virtualNetworkGateways/vpn"
+
+
+def lent(*sides: dict[str, Any], **gateways: str) -> tuple[dict[str, Any], HubGateway]:
+    """A hub whose GatewaySubnet holds these gateways, by name with their provisioning states."""
+    vnet = hub(*sides)
+    ids = [VPN.replace("vpn", name) for name in gateways]
+    used = [{"id": f"{each}/ipConfigurations/default"} for each in ids]
+    vnet["properties"]["subnets"][0]["properties"]["ipConfigurations"] = used
+    documents = [
+        {"id": each, "properties": {"provisioningState": state}}
+        for each, state in zip(ids, gateways.values(), strict=True)
+    ]
+    return vnet, hub_gateway(vnet, documents)
+
+
+@pytest.mark.parametrize(
+    ("states", "state", "lends"),
+    [
+        ({}, "none", False),
+        ({"vpn": "Succeeded"}, "ready", True),
+        ({"vpn": "Updating"}, "not_ready", None),
+        ({"vpn": "Failed"}, "failed", None),
+        ({"vpn": "Failed", "expressroute": "Succeeded"}, "ready", True),
+        ({"vpn": "Failed", "expressroute": "Updating"}, "not_ready", None),
+    ],
+)
+def test_the_hubs_gateway_counts_when_it_is_ready(states: dict[str, str], state: str, lends: bool | None) -> None:
+    vnet, gateway = lent(**states)
+    assert (gateway.state, gateway.lends) == (state, lends)
+    assert gateway_ids(vnet) == tuple(VPN.replace("vpn", name) for name in states)
+    assert hub_gateway(vnet).state == ("ready" if states else "none"), "one that can't be read is taken for ready"
+
+
+def test_a_new_spoke_waits_for_a_gateway_that_is_being_made_and_says_so() -> None:
+    vnet, gateway = lent(vpn="Updating")
+    gone = replace(row(3), wanted=False)
+    decided = look(vnet, row(1), row(2), gone, gateway=gateway)
+    assert (decided.left, decided.held, keys(decided.hub_sides)) == (3, 2, [])
+    assert keys(decided.spoke_sides) == ["turn:3"], "a removal needs no gateway"
+    assert decided.marks["turn:1"].trouble == "The hub's virtual network gateway vpn is Updating"
+    assert look(vnet, decided.marks["turn:1"], gateway=gateway).marks == {}, "it is told once"
+
+
+def test_without_a_gateway_that_works_a_spoke_is_peered_and_what_is_there_stays() -> None:
+    vnet, gateway = lent(vpn="Failed")
+    [turn] = look(vnet, row(1), gateway=gateway).hub_sides
+    assert hub_side_document(turn)["properties"]["allowGatewayTransit"] is False
+    borrowed = side(replace(turn, hub_has_gateway=True), "Connected", hub=False)
+    assert spoke_action(turn, borrowed) is None
+    assert spoke_side_document(turn, borrowed)["properties"]["useRemoteGateways"] is True
+
+
+def test_old_peerings_learn_of_a_gateway_and_lose_one() -> None:
+    done = row(1).applied()
+    plain = side(task_of(done, HUB, False), "Connected")
+    vnet, gateway = lent(plain, vpn="Succeeded")
+    decided = look(vnet, done, gateway=gateway)
+    assert keys(decided.hub_sides) == ["turn:1"]
+    lending = side(task_of(done, HUB, True), "Connected")
+    vnet, _ = lent(lending, vpn="Succeeded")
+    again = look(vnet, decided.marks["turn:1"], gateway=gateway)
+    assert keys(again.spoke_sides) == ["turn:1"], "the spoke's side follows, though the hub's is in order"
+    assert look(vnet, again.marks.get("turn:1", done).applied(), gateway=gateway).left == 0
+    assert keys(look(hub(lending), done).hub_sides) == ["turn:1"]
+
+
+@pytest.mark.parametrize(
+    ("level", "hub_first"),
+    [("LocalNotInSync", True), ("LocalAndRemoteNotInSync", True), ("RemoteNotInSync", False)],
+)
+def test_a_peering_out_of_sync_is_repaired_on_the_side_that_can(level: str, hub_first: bool) -> None:
+    done = row(1).applied()
+    turn = task_of(done, HUB, False)
+    decided = look(hub(side(turn, "Connected", peeringSyncLevel=level)), done)
+    assert decided.repaired == {"turn:1": level}
+    assert keys(decided.hub_sides if hub_first else decided.spoke_sides) == ["turn:1"]
+    assert spoke_action(turn, side(turn, "Connected", hub=False, peeringSyncLevel=level)) == (
+        PUT if hub_first else None
+    )
+    assert look(hub(side(turn, "Connected", peeringSyncLevel="FullyInSync")), done).left == 0
+
+
+def test_a_repair_that_changes_nothing_is_tried_at_every_tick_only() -> None:
+    out = side(task_of(row(1), HUB, False), "Connected", peeringSyncLevel="RemoteNotInSync")
+    begun = look(hub(out), row(1).applied()).marks["turn:1"]
+    over = begun.applied(MIDNIGHT.isoformat())
+    assert (over.peering_status, over.repairing) == ("Connected", False)
+    soon = look(hub(out), over, now=MIDNIGHT + timedelta(seconds=10))
+    assert soon.left == 0
+    assert soon.marks["turn:1"].peering_status == "RemoteNotInSync", "the record doesn't say Connected"
+    assert look(hub(out), over, now=MIDNIGHT + timedelta(seconds=300)).left == 1
+    refused = begun.repair_failed(Failure("AzureResourceException", "Odd", "No."), MIDNIGHT.isoformat())
+    assert look(hub(out), refused, now=MIDNIGHT + timedelta(seconds=10)).left == 0
+    assert look(hub(out), refused, now=MIDNIGHT + timedelta(seconds=300)).left == 1
+
+
+def test_the_status_of_a_peering_is_azures_word() -> None:
+    turn = task_of(row(1), HUB, False)
+    assert peering_status(None, vnet_id(1)) == "Missing"
+    assert peering_status(side(turn), vnet_id(1)) == "Initiated"
+    assert peering_status(side(turn, "Connected"), vnet_id(9)) == "Missing"
+    assert peering_status(side(turn, "Connected"), vnet_id(1)) == "Connected"
 
 
 def test_the_same_wish_is_the_same_version() -> None:
@@ -185,7 +294,7 @@ def test_who_waits_learns_how_long_it_may_last() -> None:
 
 def test_the_queue_holds_those_beyond_the_batch_too() -> None:
     hub = {"id": HUB, "properties": {}}
-    look = plan_pass(hub, [row(n) for n in (1, 2, 3)], batch=2, open_keys=set(), heal=set())
+    look = plan_pass(hub, [row(n) for n in (1, 2, 3)], batch=2, open_keys=set(), heal=set(), now=MIDNIGHT)
     assert (len(look.hub_sides), look.queue) == (2, [1, 2, 3])
 
 

@@ -10,6 +10,18 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import Failure
+from shared.peerings import (
+    CONNECTED,
+    HubGateway,
+    has_failed,
+    hub_gateway,
+    is_being_written,
+    knows_the_other_side,
+    leads_to,
+    peering_state,
+    peering_status,
+    side_named,
+)
 from shared.spoke.records import from_json_columns, json_columns
 from shared.writers.desired_state import DesiredState
 
@@ -23,6 +35,8 @@ PUT = "put"
 DELETE = "delete"
 # No call is left alone for longer than so many polls, whatever the last ones took.
 MOST_POLLS_SLEPT = 10
+# A repair begins so long after the last one of the same peering: less than the timer's five minutes.
+REPAIR_AGAIN_SECONDS = 240
 
 
 def peering_key(spoke_id: int) -> str:
@@ -35,6 +49,8 @@ class PeeringRow(DesiredState):
 
     vnet_id: the spoke's VNet; a peering of ours is one of our name whose other side is that VNet, or the hub's.
     Versions, `since` and `error` are those of a gateway's site.  trouble: why the last try did not work; it is tried again.
+    peering_status: of an applied row, as the hub's side was seen last (`peerings.peering_status`).  repairing: an applied
+    row whose two sides are looked at again.  repaired_at: when that was last over.
     """
 
     spoke_id: int
@@ -51,10 +67,21 @@ class PeeringRow(DesiredState):
     failed_version: int = 0
     error: Failure | None = None
     trouble: str = ""
+    peering_status: str = ""
+    repairing: bool = False
+    repaired_at: str = ""
     etag: str | None = None
 
-    def applied(self) -> "PeeringRow":
-        return replace(super().applied(), trouble="")
+    def applied(self, now: str = "") -> "PeeringRow":
+        """now: the end of a repair, if it was one."""
+        repaired_at = now if self.repairing else self.repaired_at
+        return replace(
+            super().applied(), trouble="", peering_status=CONNECTED, repairing=False, repaired_at=repaired_at
+        )
+
+    def repair_failed(self, failure: Failure, now: str) -> "PeeringRow":
+        """The repair of an applied row did not work; it is tried again after `REPAIR_AGAIN_SECONDS`."""
+        return replace(self, error=failure, trouble=failure.message, repairing=False, repaired_at=now)
 
     @property
     def row_key(self) -> str:
@@ -84,6 +111,9 @@ class PeeringRow(DesiredState):
             "applied_version": self.applied_version,
             "failed_version": self.failed_version,
             "since": self.since,
+            "peering_status": self.peering_status,
+            "repairing": self.repairing,
+            "repaired_at": self.repaired_at,
             **json_columns("trouble", self.trouble),
             **json_columns("error", self.error.as_data() if self.error else None),
         }
@@ -165,7 +195,8 @@ class HubWriter:
 
 @dataclass(frozen=True)
 class PeeringTask:
-    """What the writer's activities are told of a turn. made_by: the run that made the spoke's VNet."""
+    """What the writer's activities are told of a turn. made_by: the run that made the spoke's VNet.  hub_has_gateway:
+    `HubGateway.lends`."""
 
     key: str
     version: int
@@ -175,7 +206,7 @@ class PeeringTask:
     hub_peering: str
     spoke_peering: str
     forwarded: bool
-    hub_has_gateway: bool
+    hub_has_gateway: bool | None
     made_by: str = ""
 
     @property
@@ -199,16 +230,19 @@ class PeeringPlan:
     """What follows from all turns and from the hub's VNet as it is.
 
     hub_sides: turns whose hub side has to be written or removed, in their order.  spoke_sides: those whose hub side is as
-    it should be.  failed: turns that can't be had.  repaired: turns that were done, and aren't any more.
+    it should be.  marks: rows to be written, by key: turns that can't be had, what was seen of others.
+    repaired: turns that were done and aren't any more, with the state of the hub's side.
     left: how many turns wait.  queue: the spokes whose hub side is to be written, those beyond the batch too.
+    held: how many of those that wait do so for the hub's gateway.
     """
 
     hub_sides: list[PeeringTask] = field(default_factory=list)
     spoke_sides: list[PeeringTask] = field(default_factory=list)
-    failed: list[PeeringRow] = field(default_factory=list)
-    repaired: list[str] = field(default_factory=list)
+    marks: dict[str, PeeringRow] = field(default_factory=dict)
+    repaired: dict[str, str] = field(default_factory=dict)
     left: int = 0
     queue: list[int] = field(default_factory=list)
+    held: int = 0
 
 
 def hub_writer_input(settings: "Settings") -> dict[str, Any]:
@@ -222,30 +256,40 @@ def hub_writer_input(settings: "Settings") -> dict[str, Any]:
 
 
 def plan_pass(
-    hub_vnet: Document, rows: Iterable[PeeringRow], *, batch: int, open_keys: set[str], heal: set[str]
+    hub_vnet: Document,
+    rows: Iterable[PeeringRow],
+    *,
+    batch: int,
+    open_keys: set[str],
+    heal: set[str],
+    now: datetime,
+    gateway: HubGateway | None = None,
 ) -> PeeringPlan:
     """The next calls, for at most `batch` turns in order of arrival.
 
     open_keys: turns whose spoke side is under way.  heal: turns whose spoke side has to go before the hub side can be
-    written.
+    written.  gateway: the hub's, when more of it was read than the VNet.
     """
-    look, gateway = PeeringPlan(), has_gateway(hub_vnet)
-    peerings = {str(each["name"]).lower(): each for each in hub_vnet["properties"].get("virtualNetworkPeerings") or []}
+    look, gateway = PeeringPlan(), gateway or hub_gateway(hub_vnet)
     for row in sorted(rows, key=lambda row: (row.since, row.spoke_id)):
-        turn = task_of(row, hub_vnet["id"], gateway)
-        side = peerings.get(row.hub_peering.lower())
-        if row.is_applied and row.wanted and not row.has_failed:
-            if _is_connected(side, row.vnet_id):
+        turn, side = task_of(row, hub_vnet["id"], gateway.lends), side_named(hub_vnet, row.hub_peering)
+        if row.is_applied and row.wanted:
+            row = _observed(look, row, turn, side, now)
+            if not row.repairing:
                 continue
-            look.repaired.append(row.row_key)
         elif not row.is_waiting:
             continue
         look.left += 1
         if row.row_key in open_keys:
             continue
         if row.wanted and side is not None and not leads_to(side, row.vnet_id):
-            look.failed.append(row.failed(unmanaged_peering(row.hub_peering, hub_vnet["id"])))
+            failure = unmanaged_peering(row.hub_peering, hub_vnet["id"])
+            look.marks[row.row_key] = _without(row, failure, now)
             look.left -= 1
+        elif row.wanted and gateway.state == "not_ready" and not row.is_applied:
+            look.held += 1
+            if row.trouble != gateway.sentence:
+                look.marks[row.row_key] = replace(row, trouble=gateway.sentence)
         elif row.row_key in heal or hub_action(turn, side) is None:
             if len(look.spoke_sides) < batch:
                 look.spoke_sides.append(turn)
@@ -256,7 +300,36 @@ def plan_pass(
     return look
 
 
-def task_of(row: PeeringRow, hub_vnet_id: str, hub_has_gateway: bool) -> PeeringTask:
+def _observed(
+    look: PeeringPlan, row: PeeringRow, turn: PeeringTask, side: Document | None, now: datetime
+) -> PeeringRow:
+    """An applied row with what its hub side looks like now, and whether its two sides have to be looked at again.
+
+    A repair that changed nothing is not tried again at once: ARM can go on calling a side out of sync
+    (azure-powershell#24168).
+    """
+    if side is not None and is_being_written(side) and leads_to(side, row.vnet_id):
+        return row
+    status = peering_status(side, row.vnet_id)
+    wrong = status != CONNECTED or (side is not None and not _fits_the_gateway(turn, side))
+    due = not row.repaired_at or (now - _moment(row.repaired_at)).total_seconds() >= REPAIR_AGAIN_SECONDS
+    seen = replace(row, peering_status=status, repairing=row.repairing or (wrong and due))
+    if seen.repairing and not row.repairing:
+        look.repaired[row.row_key] = status if status != CONNECTED else "its gateway flags don't fit"
+    if seen != row:
+        look.marks[row.row_key] = seen
+    return seen
+
+
+def _fits_the_gateway(turn: PeeringTask, side: Document) -> bool:
+    return turn.hub_has_gateway in (None, _flag(side, "allowGatewayTransit"))
+
+
+def _without(row: PeeringRow, failure: Failure, now: datetime) -> PeeringRow:
+    return row.repair_failed(failure, now.isoformat()) if row.is_applied else row.failed(failure)
+
+
+def task_of(row: PeeringRow, hub_vnet_id: str, hub_has_gateway: bool | None) -> PeeringTask:
     return PeeringTask(
         row.row_key,
         row.desired_version,
@@ -275,9 +348,9 @@ def hub_action(turn: PeeringTask, side: Document | None) -> str | None:
     """What the hub's side needs: to be put, to be deleted, or nothing. What leads elsewhere isn't ours to remove."""
     if not turn.wanted:
         return DELETE if side is not None and leads_to(side, turn.vnet_id) else None
-    if side is None or _state(side) == "disconnected" or _provisioning(side) == "failed":
+    if side is None or peering_state(side) == "disconnected" or has_failed(side) or not knows_the_other_side(side):
         return PUT
-    return None if _has(side, hub_side_document(turn)) else PUT
+    return None if _has(side, hub_side_document(turn, side)) else PUT
 
 
 def spoke_action(turn: PeeringTask, side: Document | None) -> str | None:
@@ -286,21 +359,22 @@ def spoke_action(turn: PeeringTask, side: Document | None) -> str | None:
         return DELETE if side is not None and leads_to(side, turn.hub_vnet_id) else None
     if side is None:
         return PUT
-    if _state(side) == "disconnected":
+    if peering_state(side) == "disconnected":
         return DELETE
-    if _state(side) == "connected" and _provisioning(side) != "failed" and _has(side, spoke_side_document(turn)):
-        return None
-    return PUT
+    is_well = peering_state(side) == "connected" and not has_failed(side) and knows_the_other_side(side)
+    return None if is_well and _has(side, spoke_side_document(turn, side)) else PUT
 
 
-def hub_side_document(turn: PeeringTask) -> Document:
-    """The peering from the hub: it lends its gateway when there is one."""
-    return _document(turn.vnet_id, forwarded=turn.forwarded, transit=turn.hub_has_gateway, remote=False)
+def hub_side_document(turn: PeeringTask, side: Document | None = None) -> Document:
+    """The peering from the hub: it lends its gateway when there is one. side: as it is now."""
+    transit = _flag(side, "allowGatewayTransit") if turn.hub_has_gateway is None else turn.hub_has_gateway
+    return _document(turn.vnet_id, forwarded=turn.forwarded, transit=transit, remote=False)
 
 
-def spoke_side_document(turn: PeeringTask) -> Document:
-    """The peering to the hub: it borrows the hub's gateway when there is one."""
-    return _document(turn.hub_vnet_id, forwarded=turn.forwarded, transit=False, remote=turn.hub_has_gateway)
+def spoke_side_document(turn: PeeringTask, side: Document | None = None) -> Document:
+    """The peering to the hub: it borrows the hub's gateway when there is one. side: as it is now."""
+    remote = _flag(side, "useRemoteGateways") if turn.hub_has_gateway is None else turn.hub_has_gateway
+    return _document(turn.hub_vnet_id, forwarded=turn.forwarded, transit=False, remote=remote)
 
 
 def _document(remote_id: str, *, forwarded: bool, transit: bool, remote: bool) -> Document:
@@ -315,29 +389,8 @@ def _document(remote_id: str, *, forwarded: bool, transit: bool, remote: bool) -
     }
 
 
-def has_gateway(hub_vnet: Document) -> bool:
-    """Whether a virtual network gateway lives in the hub: its `GatewaySubnet` has somebody in it."""
-    for subnet in hub_vnet["properties"].get("subnets") or []:
-        if str(subnet.get("name", "")).lower() == "gatewaysubnet":
-            return bool((subnet.get("properties") or {}).get("ipConfigurations"))
-    return False
-
-
-def side_named(vnet: Document | None, name: str) -> Document | None:
-    """The peering of this name that a VNet has."""
-    sides = ((vnet or {}).get("properties") or {}).get("virtualNetworkPeerings") or []
-    return next((side for side in sides if str(side.get("name", "")).lower() == name.lower()), None)
-
-
-def leads_to(side: Document, vnet_id: str) -> bool:
-    """Whether the other side of a peering is this VNet."""
-    remote = (side.get("properties") or {}).get("remoteVirtualNetwork") or {}
-    return str(remote.get("id", "")).rstrip("/").lower() == vnet_id.rstrip("/").lower()
-
-
-def is_being_written(resource: Document) -> bool:
-    """Whether somebody's operation on a peering or VNet is under way."""
-    return _provisioning(resource) not in ("succeeded", "failed", "canceled")
+def _flag(side: Document | None, name: str) -> bool:
+    return bool(((side or {}).get("properties") or {}).get(name, False))
 
 
 def unmanaged_peering(name: str, vnet_id: str) -> Failure:
@@ -350,22 +403,9 @@ def unmanaged_peering(name: str, vnet_id: str) -> Failure:
     )
 
 
-def _is_connected(side: Document | None, vnet_id: str) -> bool:
-    return side is not None and leads_to(side, vnet_id) and (_state(side) == "connected" or is_being_written(side))
-
-
-def _state(side: Document) -> str:
-    return str((side.get("properties") or {}).get("peeringState", "")).lower()
-
-
-def _provisioning(resource: Document) -> str:
-    return str((resource.get("properties") or {}).get("provisioningState", "Succeeded")).lower()
-
-
 def _has(side: Document, wanted: Document) -> bool:
-    live = side.get("properties") or {}
     flags = {name: value for name, value in wanted["properties"].items() if isinstance(value, bool)}
-    return all(bool(live.get(name, False)) == value for name, value in flags.items())
+    return all(_flag(side, name) == value for name, value in flags.items())
 
 
 # --- time ---

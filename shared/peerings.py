@@ -1,0 +1,121 @@
+"""One side of a peering, and the hub's virtual network gateway, as Azure's documents tell of them. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+Document = dict[str, Any]
+
+CONNECTED = "Connected"
+MISSING = "Missing"
+# A side that doesn't know the other VNet's present address space; only a write of this side helps.
+_LOCAL_NOT_IN_SYNC = frozenset({"localnotinsync", "localandremotenotinsync"})
+_GATEWAYS = "/providers/microsoft.network/virtualnetworkgateways/"
+
+
+@dataclass(frozen=True)
+class HubGateway:
+    """The virtual network gateways (VPN, ExpressRoute) in the hub's `GatewaySubnet`.
+
+    state: `none`, `ready`, `not_ready` (still being made or changed) or `failed`.  name: of the one that `state` is about.
+    """
+
+    state: str = "none"
+    name: str = ""
+    provisioning: str = ""
+
+    @property
+    def lends(self) -> bool | None:
+        """Whether peerings use it. None: those that are there stay as they are, new ones don't."""
+        return {"ready": True, "none": False}.get(self.state)
+
+    @property
+    def sentence(self) -> str:
+        return f"The hub's virtual network gateway {self.name} is {self.provisioning}"
+
+
+def gateway_ids(hub_vnet: Document | None) -> tuple[str, ...]:
+    """The ids of the virtual network gateways that the hub's `GatewaySubnet` names."""
+    found: dict[str, None] = {}
+    for configuration in _gateway_configurations(hub_vnet):
+        text = str(configuration.get("id", ""))
+        at = text.lower().find(_GATEWAYS)
+        if at >= 0:
+            name = text[at + len(_GATEWAYS) :].split("/")[0]
+            found[text[: at + len(_GATEWAYS)] + name] = None
+    return tuple(found)
+
+
+def has_gateway(hub_vnet: Document | None) -> bool:
+    """Whether anything at all is in the hub's `GatewaySubnet`."""
+    return bool(_gateway_configurations(hub_vnet))
+
+
+def hub_gateway(hub_vnet: Document, gateways: Iterable[Document] | None = None) -> HubGateway:
+    """The hub's gateway. gateways: the documents of `gateway_ids`, None when they could not be read: what is in the
+    subnet then counts as ready. One that is ready is enough: Azure asks for any (lz-vending#396)."""
+    if not has_gateway(hub_vnet):
+        return HubGateway()
+    if gateways is None:
+        return HubGateway("ready")
+    by_state: dict[str, HubGateway] = {}
+    for gateway in gateways:
+        provisioning = _provisioning(gateway)
+        state = {"succeeded": "ready", "failed": "failed"}.get(provisioning, "not_ready")
+        name = str(gateway.get("name") or str(gateway.get("id", "")).rsplit("/", 1)[-1])
+        by_state.setdefault(state, HubGateway(state, name, provisioning.capitalize()))
+    return next((by_state[state] for state in ("ready", "not_ready", "failed") if state in by_state), HubGateway())
+
+
+def _gateway_configurations(hub_vnet: Document | None) -> list[Document]:
+    for subnet in ((hub_vnet or {}).get("properties") or {}).get("subnets") or []:
+        if str(subnet.get("name", "")).lower() == "gatewaysubnet":
+            return (subnet.get("properties") or {}).get("ipConfigurations") or []
+    return []
+
+
+def peering_status(side: Document | None, vnet_id: str) -> str:
+    """`Connected`, or in Azure's words what is wrong with a side that should lead to this VNet; `Missing` when none does."""
+    if side is None or not leads_to(side, vnet_id):
+        return MISSING
+    properties = side.get("properties") or {}
+    if peering_state(side) != "connected":
+        return str(properties.get("peeringState") or MISSING)
+    level = str(properties.get("peeringSyncLevel") or "FullyInSync")
+    return CONNECTED if level.lower() == "fullyinsync" else level
+
+
+def knows_the_other_side(side: Document) -> bool:
+    """Whether a side knows the present address space of the VNet that it leads to."""
+    level = str((side.get("properties") or {}).get("peeringSyncLevel") or "")
+    return level.lower() not in _LOCAL_NOT_IN_SYNC or peering_state(side) != "connected"
+
+
+def side_named(vnet: Document | None, name: str) -> Document | None:
+    """The peering of this name that a VNet has."""
+    sides = ((vnet or {}).get("properties") or {}).get("virtualNetworkPeerings") or []
+    return next((side for side in sides if str(side.get("name", "")).lower() == name.lower()), None)
+
+
+def leads_to(side: Document, vnet_id: str) -> bool:
+    """Whether the other side of a peering is this VNet."""
+    remote = (side.get("properties") or {}).get("remoteVirtualNetwork") or {}
+    return str(remote.get("id", "")).rstrip("/").lower() == vnet_id.rstrip("/").lower()
+
+
+def is_being_written(resource: Document) -> bool:
+    """Whether an operation on a peering or VNet is under way."""
+    return _provisioning(resource) not in ("succeeded", "failed", "canceled")
+
+
+def has_failed(resource: Document) -> bool:
+    return _provisioning(resource) == "failed"
+
+
+def peering_state(side: Document) -> str:
+    """`initiated`, `connected` or `disconnected`."""
+    return str((side.get("properties") or {}).get("peeringState", "")).lower()
+
+
+def _provisioning(resource: Document) -> str:
+    return str((resource.get("properties") or {}).get("provisioningState", "Succeeded")).lower()
