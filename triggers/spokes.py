@@ -9,6 +9,7 @@ import azure.durable_functions as df
 from shared.saga.progress import progress_of
 from shared.settings import current_settings
 from shared.tables.records import Records
+from shared.writers.peering.table import peering_statuses
 from triggers import use_cases as intents
 from triggers.http.queries import (
     SPOKE_STATES,
@@ -76,7 +77,10 @@ def _page(filters: tuple[str | None, str | None], after: int, most: int) -> dict
     removals = [spoke.deployment_id for spoke in page if not spoke.is_of_its_deployment]
     with ThreadPoolExecutor(READERS) as readers:
         runs = dict(zip(removals, readers.map(records.run, removals), strict=True))
-    views = [spoke_view(spoke, runs.get(spoke.deployment_id, spoke), settings) for spoke in page]
+    seen = peering_statuses()
+    views = [
+        spoke_view(spoke, runs.get(spoke.deployment_id, spoke), settings, seen.get(spoke.spoke_id)) for spoke in page
+    ]
     more = continuation_token(page[-1].spoke_id, filters) if len(rest) > len(page) else None
     return {"spokes": views, "total": len(found), "continuation": more}
 
@@ -85,8 +89,12 @@ def _page(filters: tuple[str | None, str | None], after: int, most: int) -> dict
 async def get_spoke(call: Call) -> Answer:
     """One spoke with its newest run."""
     number = spoke_id(call.request.route_params)
-    spoke, run = await asyncio.to_thread(intents.spoke_and_run, number)
-    return Answer(200, spoke_view(spoke, run, current_settings()))
+    return Answer(200, await asyncio.to_thread(_view, number))
+
+
+def _view(number: int) -> dict[str, Any]:
+    spoke, run = intents.spoke_and_run(number)
+    return spoke_view(spoke, run, current_settings(), peering_statuses(number).get(number))
 
 
 @http_function(blueprint, "GET", "spokes/{spoke_id}/progress")

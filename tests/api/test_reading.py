@@ -1,10 +1,14 @@
 """What is shown of spokes and runs, by id and in pages."""
 
+from dataclasses import replace
+
 import httpx
 import pytest
 
 from shared.spoke.records import StepRow
 from shared.tables.records import Records
+from shared.writers.peering.rows import PeeringRow
+from shared.writers.peering.table import hub_peerings
 from tests.api.calls import Body, made, refused
 from tests.api.conftest import Moves
 from triggers.http import schemas as documents
@@ -22,6 +26,30 @@ def test_a_spoke_is_shown(http: httpx.Client, moves: Moves, body: Body) -> None:
     spoke = http.get("/spokes/3").json()
     assert (spoke["status"], spoke["agw"]["configured"], spoke["error"]) == ("completed", True, None)
     assert spoke["deployment"]["duration_seconds"] == 0
+
+
+def test_the_peering_of_a_spoke_is_shown_as_it_was_seen_last(http: httpx.Client, moves: Moves, body: Body) -> None:
+    deployment_id = made(http, body | {"spoke_id": 3})["deployment_id"]
+    moves.to(3, "completed", result={"peering_status": "Connected"})
+    assert http.get("/spokes/3").json()["vnet"]["peering_status"] == "Connected"
+    since = "2026-01-01T00:00:00.000Z"
+    row = PeeringRow(
+        3,
+        deployment_id,
+        deployment_id,
+        "v",
+        "h",
+        "s",
+        wanted=True,
+        forwarded=False,
+        desired_version=1,
+        since=since,
+        applied_version=1,
+    )
+    hub_peerings().request(replace(row, peering_status="RemoteNotInSync"))
+    assert http.get("/spokes/3").json()["vnet"]["peering_status"] == "RemoteNotInSync"
+    (listed,) = http.get("/spokes").json()["spokes"]
+    assert listed["vnet"]["peering_status"] == "RemoteNotInSync"
 
 
 @pytest.mark.parametrize(

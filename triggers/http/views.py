@@ -9,13 +9,17 @@ from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow, SpokeRow
 
 
-def spoke_view(spoke: SpokeRow, run: RunRow | SpokeRow | None, settings: Settings) -> dict[str, Any]:
+def spoke_view(
+    spoke: SpokeRow, run: RunRow | SpokeRow | None, settings: Settings, peering_status: str | None = None
+) -> dict[str, Any]:
     """A spoke with its newest run. What isn't known yet is null.
 
-    run: the spoke itself will do as long as its newest run is its deployment.
+    run: the spoke itself will do as long as its newest run is its deployment.  peering_status: of a completed spoke, as
+    the hub's writer has seen it since.
     """
     plan, result = spoke.plan, spoke.result
     completed = spoke.status == "completed"
+    seen = peering_status if completed else None
     return {
         "spoke_id": spoke.spoke_id,
         "client_name": spoke.client_name,
@@ -24,7 +28,7 @@ def spoke_view(spoke: SpokeRow, run: RunRow | SpokeRow | None, settings: Setting
             "name": plan.vnet_name,
             "address_space": plan.address_prefix,
             "subnets": [{"name": name, "address_prefix": prefix} for name, prefix in plan.subnets],
-            "peering_status": result.get("peering_status") or ("Connected" if completed else None),
+            "peering_status": seen or result.get("peering_status") or ("Connected" if completed else None),
         },
         "vm": {
             "name": plan.vm_name,
