@@ -9,8 +9,9 @@ from shared.checks.hub import FIND_HUB
 from shared.errors import ConfigurationException, Failure
 from shared.recovery.blockers import unmanaged_behind
 from shared.saga.outcomes import Call, Failed, Outcome
+from shared.settings import Settings
 from shared.spoke.records import RunRow
-from shared.spoke.security_rules import HubNetwork, hub_network, nsg_document
+from shared.spoke.security_rules import HubNetwork, OutboundRules, hub_network, nsg_document
 
 
 @act
@@ -19,7 +20,7 @@ def create_nsg(call: Call, run: RunRow) -> Outcome:
     azure, plan = arm(), run.plan
 
     def document() -> dict[str, Any]:
-        return nsg_document(plan, read_hub_network(azure), azure.settings.spoke_allowed_destinations)
+        return nsg_document(plan, read_hub_network(azure), outbound_rules(azure.settings))
 
     return ensure(azure, call, azure.ids.of(plan).nsg(plan.nsg_name), document, owned=made_by(plan.made_by))
 
@@ -50,6 +51,12 @@ def _in_use(nsg_id: str, users: list[str]) -> Failure:
         "Take it off there, then retry.",
         {"resource": nsg_id, "used_by": users},
     )
+
+
+def outbound_rules(settings: Settings) -> OutboundRules:
+    """What the settings say of a new spoke's way out."""
+    routed = settings.spoke_outbound.startswith("route:")
+    return OutboundRules(settings.spoke_allowed_destinations, settings.spoke_denied_destinations, routed)
 
 
 def read_hub_network(azure: Arm) -> HubNetwork:

@@ -14,6 +14,7 @@ from functools import cache
 from typing import TypeVar
 
 from shared.errors import ConfigurationException
+from shared.prefixes import collapsed_ipv4, cover_all_ipv4
 from shared.saga.policy import Policy, longest_request
 from shared.task_hub import TaskHub, account_of
 
@@ -64,6 +65,7 @@ class Settings:
     spoke_domains: tuple[str, ...]
     spoke_outbound: str
     spoke_allowed_destinations: tuple[str, ...]
+    spoke_denied_destinations: tuple[str, ...]
     management_source_prefixes: tuple[str, ...] | None
     peering_allow_forwarded_traffic: bool
     vm_image: str
@@ -164,17 +166,18 @@ class _Reader:
         return words
 
     def prefixes(self, name: str) -> tuple[str, ...]:
+        """A list that becomes a security rule: IPv4, without overlaps."""
         prefixes = []
         for word in self.words(name):
             try:
-                prefix = ipaddress.IPv4Network(word, strict=True)
+                prefixes.append(str(ipaddress.IPv4Network(word, strict=True)))
             except ValueError:
-                self.problems[name] = f"must be IPv4 prefixes without host bits, separated by commas ({word} is none)"
-                continue
-            if prefix.prefixlen == 0:
-                self.problems[name] = f"must not open everything ({word})"
-            prefixes.append(str(prefix))
-        return tuple(prefixes)
+                problem = f"must be IPv4 prefixes without host bits, separated by commas ({word} is none)"
+                self.problems[name] = f"{problem}: spokes have no IPv6" if ":" in word else problem
+        collapsed = collapsed_ipv4(prefixes)
+        if cover_all_ipv4(collapsed):
+            self.problems[name] = f"must not hold all of IPv4 ({', '.join(prefixes)} together do)"
+        return collapsed
 
     def task_hubs(self, name: str, own: TaskHub) -> tuple[TaskHub, ...]:
         words = self.words(name)
@@ -250,8 +253,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         strict_addresses=read.flag("STRICT_ADDRESSES", False),
         spoke_domain=spoke_domain,
         spoke_domains=read.domains("SPOKE_DOMAINS") or (spoke_domain,),
-        spoke_outbound=read.matching("SPOKE_OUTBOUND", _OUTBOUND, outbound, "default"),
+        spoke_outbound=_with_plain_kind(read.matching("SPOKE_OUTBOUND", _OUTBOUND, outbound, "default")),
         spoke_allowed_destinations=read.prefixes("SPOKE_ALLOWED_DESTINATIONS"),
+        spoke_denied_destinations=read.prefixes("SPOKE_DENIED_DESTINATIONS"),
         management_source_prefixes=read.prefixes("MANAGEMENT_SOURCE_PREFIXES") or None,
         peering_allow_forwarded_traffic=read.flag("PEERING_ALLOW_FORWARDED_TRAFFIC", False),
         vm_image=read.matching("VM_IMAGE", _IMAGE, "publisher:offer:sku:version", jammy),
@@ -293,6 +297,12 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
             settings=dict(sorted(read.problems.items())),
         )
     return settings
+
+
+def _with_plain_kind(outbound: str) -> str:
+    """`ROUTE:<id>` as `route:<id>`."""
+    kind, colon, resource_id = outbound.partition(":")
+    return kind.lower() + colon + resource_id
 
 
 def _can_connect(connection_string: str) -> bool:

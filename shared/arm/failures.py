@@ -98,6 +98,9 @@ RULES: dict[str, Rule] = {
     "NetcfgSubnetRangesOverlap": Rule(False),
     "PrivateIPAddressNotInAnySubnet": Rule(False),
     "SecurityRuleParameterContainsUnsupportedValue": Rule(False),
+    "OverlappingSubnetsNotPermittedInSecurityRule": Rule(False),
+    "ResourceCannotContainAddressPrefixesFromDifferentAddressFamilies": Rule(False),
+    "SecurityRuleConflict": Rule(False),
     # --- for good: peerings ---
     "VnetAddressSpacesOverlap": Rule(
         False, "Use another spoke_id or address_prefix: this block overlaps with the hub's."

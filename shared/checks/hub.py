@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.arm.reconcile import provisioning_state
-from shared.checks.findings import ERROR, Finding
+from shared.checks.findings import ERROR, WARNING, Finding
 from shared.checks.precedence import earlier_deployments
+from shared.peerings import hub_gateway
 from shared.settings import Settings
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds, name_of
+from shared.spoke.security_rules import hub_network
 
 Document = dict[str, Any]
 
@@ -76,18 +78,81 @@ def peering_findings(
     ]
 
 
-def outbound_findings(settings: Settings, resource: Document | None) -> list[Finding]:
-    """The NAT gateway or route table that `SPOKE_OUTBOUND` names is there."""
-    kind, _, resource_id = settings.spoke_outbound.partition(":")
-    if kind not in ("nat", "route") or resource is not None:
-        return []
+def network_findings(hub_vnet: Document, gateway: Document, settings: Settings) -> list[Finding]:
+    """Every rule of a spoke's network security group can be written: the gateway's subnet is in the hub, with IPv4."""
+    gaps = hub_network(hub_vnet, gateway, settings.management_source_prefixes).gaps
     return [
         Finding(
-            "settings",
-            ERROR,
-            "OutboundNotFound",
-            f"{name_of(resource_id)}, which SPOKE_OUTBOUND names, isn't there",
-            "Correct SPOKE_OUTBOUND, or create it.",
-            resource=resource_id,
+            "gateway" if gap.stops else "hub_vnet",
+            ERROR if gap.stops else WARNING,
+            gap.code,
+            gap.message,
+            gap.hint,
+            resource=str((gateway if gap.stops else hub_vnet).get("id", "")) or None,
         )
+        for gap in gaps
     ]
+
+
+def hub_gateway_findings(hub_vnet: Document, gateways: Iterable[Document]) -> list[Finding]:
+    """The hub's virtual network gateway, if there is one, is ready; otherwise what that means for the peering."""
+    gateways = tuple(gateways)
+    gateway = hub_gateway(hub_vnet, gateways or None)
+    consequences = {
+        "not_ready": (
+            "HubGatewayNotReady",
+            "the peering waits until it is ready",
+            "Wait for it, or cancel its change.",
+        ),
+        "failed": (
+            "HubGatewayFailed",
+            "the spoke is peered without it, and uses it once it works",
+            "See in the Portal what failed, and repair or delete the gateway.",
+        ),
+    }
+    if gateway.state not in consequences:
+        return []
+    code, consequence, hint = consequences[gateway.state]
+    resource = next((str(each["id"]) for each in gateways if name_of(str(each["id"])) == gateway.name), None)
+    return [Finding("hub_vnet", WARNING, code, f"{gateway.sentence}: {consequence}", hint, resource=resource)]
+
+
+def outbound_is_elsewhere(settings: Settings) -> bool:
+    """Whether `SPOKE_OUTBOUND` names something of another subscription: a subnet can't use it, so it isn't read."""
+    resource_id = settings.spoke_outbound.partition(":")[2].lower()
+    return bool(resource_id) and not resource_id.startswith(f"/subscriptions/{settings.subscription_id.lower()}/")
+
+
+def outbound_findings(plan: SpokePlan, settings: Settings, resource: Document | None) -> list[Finding]:
+    """The NAT gateway or route table that `SPOKE_OUTBOUND` names is there and can be used by the spoke's subnets: they
+    have to be in its region and subscription (azure-docs#32363)."""
+    kind, _, resource_id = settings.spoke_outbound.partition(":")
+    if kind not in ("nat", "route"):
+        return []
+    named = f"{name_of(resource_id)}, which SPOKE_OUTBOUND names,"
+    noun = "NAT gateway" if kind == "nat" else "route table"
+
+    def found(code: str, what: str, hint: str, severity: str = ERROR) -> Finding:
+        return Finding("settings", severity, code, f"{named} {what}", hint, resource=resource_id)
+
+    if outbound_is_elsewhere(settings):
+        hint = f"Set SPOKE_OUTBOUND to a {noun} of the subscription of AZURE_SUBSCRIPTION_ID."
+        return [found("OutboundInAnotherSubscription", "is in another subscription than the spokes", hint)]
+    if resource is None:
+        return [found("OutboundNotFound", "isn't there", "Correct SPOKE_OUTBOUND, or create it.")]
+    region = str(resource.get("location", "")).replace(" ", "").lower()
+    if region and region != plan.location:
+        hint = f"Use location {region}, or set SPOKE_OUTBOUND to a {noun} in {plan.location}."
+        return [found("OutboundInAnotherRegion", f"is in {region}, and the spoke would be in {plan.location}", hint)]
+    state = provisioning_state(resource)
+    if state.lower() not in _AT_WORK:
+        return [found("OutboundNotReady", f"is {state}", "See in the Portal what failed, and repair it.")]
+    if kind == "nat" and not _has_public_address(resource):
+        hint = "Give the NAT gateway a public IP address or prefix."
+        return [found("OutboundHasNoAddress", "has no public address: VMs will have no way out", hint, WARNING)]
+    return []
+
+
+def _has_public_address(nat_gateway: Document) -> bool:
+    properties = nat_gateway.get("properties") or {}
+    return any(properties.get(name) for name in ("publicIpAddresses", "publicIpPrefixes"))

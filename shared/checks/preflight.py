@@ -6,7 +6,13 @@ from shared.arm.client import Arm, arm, describe
 from shared.checks.addresses import address_findings
 from shared.checks.findings import ERROR, WARNING, Finding, results_of
 from shared.checks.gateway import gateway_findings
-from shared.checks.hub import hub_vnet_findings, outbound_findings, peering_findings
+from shared.checks.hub import (
+    hub_gateway_findings,
+    hub_vnet_findings,
+    network_findings,
+    outbound_findings,
+    peering_findings,
+)
 from shared.checks.locks import lock_findings
 from shared.checks.names import name_findings
 from shared.checks.sizes import quota_findings, size_findings
@@ -52,6 +58,7 @@ def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) ->
         found += hub_vnet_findings(ids, snapshot.hub_vnet)
         if snapshot.hub_vnet is not None:
             found += peering_findings(plan, ids, snapshot.hub_vnet, snapshot.runs)
+            found += hub_gateway_findings(snapshot.hub_vnet, snapshot.hub_gateways)
     if read("gateway"):
         found += gateway_findings(
             plan,
@@ -63,8 +70,10 @@ def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) ->
             failed_by_us=snapshot.gateway_failed_by_us,
             most=snapshot.gateway_limit,
         )
+    if snapshot.hub_vnet is not None and snapshot.gateway is not None:
+        found += network_findings(snapshot.hub_vnet, snapshot.gateway, settings)
     if read("outbound"):
-        found += outbound_findings(settings, snapshot.outbound)
+        found += outbound_findings(plan, settings, snapshot.outbound)
     found += lock_findings(ids, snapshot.locks)
     found += address_findings(plan, ids, snapshot.hub_vnet, snapshot.vnets, strict=settings.strict_addresses)
     found += name_findings(plan, ids, snapshot.in_the_way, snapshot.hub_vnet)

@@ -6,7 +6,7 @@ sharing, their checks alone would use them up.
 
 import contextvars
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,11 +16,13 @@ from weakref import WeakKeyDictionary
 
 from shared.arm.client import Arm
 from shared.arm.failures import ArmError
+from shared.checks.hub import outbound_is_elsewhere
 from shared.checks.names import perhaps_in_the_way
 from shared.checks.sizes import Size, size_findings, sizes_in
 from shared.checks.surroundings import AzureSnapshot
 from shared.clock import utc_now
 from shared.errors import Failure
+from shared.peerings import gateway_ids
 from shared.spoke.plan import SpokePlan
 from shared.tables.records import Records
 from shared.writers.desired_table import Present
@@ -124,7 +126,7 @@ def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Azure
         "on_gateway": common("on_gateway", lambda: gateway_sites().present()),
     }
     outbound = azure.settings.spoke_outbound.partition(":")[2]
-    if outbound:
+    if outbound and not outbound_is_elsewhere(azure.settings):
         reads["outbound"] = common("outbound", lambda: azure.get(outbound))
     answers, unread = _side_by_side(reads)
     on_gateway: Present[SiteRow, GatewayWriter] = answers.pop("on_gateway")
@@ -137,12 +139,19 @@ def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Azure
     in_the_way, more_unread = _side_by_side(
         {
             "gateway_limit": common("gateway_limit", lambda: sites_at_most(azure, snapshot.gateway)),
+            **{each: common(each, partial(azure.get, each)) for each in gateway_ids(snapshot.hub_vnet)},
             **{needed: partial(azure.get, needed) for needed in perhaps_in_the_way(plan, ids, snapshot.resources)},
         }
     )
     limit = in_the_way.pop("gateway_limit", None)
-    found = tuple(document for document in in_the_way.values() if document is not None)
-    return replace(snapshot, in_the_way=found, gateway_limit=limit, unread={**unread, **more_unread})
+    hub_gateways = _present(in_the_way.pop(each, None) for each in gateway_ids(snapshot.hub_vnet))
+    found = _present(in_the_way.values())
+    unread = {**unread, **more_unread}
+    return replace(snapshot, in_the_way=found, gateway_limit=limit, hub_gateways=hub_gateways, unread=unread)
+
+
+def _present(documents: Iterable[Document | None]) -> tuple[Document, ...]:
+    return tuple(document for document in documents if document is not None)
 
 
 def _side_by_side(reads: dict[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, Failure]]:

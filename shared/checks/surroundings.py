@@ -19,6 +19,7 @@ class AzureSnapshot:
     outbound: the NAT gateway or route table of `SPOKE_OUTBOUND`.  resources: what the spoke group holds, as ARM lists
     it (`id`, `type`, `tags`).  in_the_way: documents of names that this spoke needs, each looked up by itself.
     runs: ours that have not ended, this one included.  sites: what our spokes have, or want, on the gateway.
+    hub_gateways: the virtual network gateways that the hub's `GatewaySubnet` names.
     gateway_limit: how many pools it holds at most, where its WAF policy was read for it.
     """
 
@@ -27,6 +28,7 @@ class AzureSnapshot:
     gateway: Document | None = None
     spoke_group: Document | None = None
     outbound: Document | None = None
+    hub_gateways: tuple[Document, ...] = ()
     locks: tuple[Document, ...] = ()
     vnets: tuple[Document, ...] = ()
     resources: tuple[Document, ...] = ()

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from shared.checks.addresses import address_findings
 from shared.checks.findings import CHECKS, Finding, failure_from, in_order, results_of, warnings_in
 from shared.checks.hub import (
+    hub_gateway_findings,
     hub_vnet_findings,
+    network_findings,
     outbound_findings,
     peering_findings,
 )
@@ -99,18 +101,61 @@ def test_the_hub_holds_five_hundred_peerings() -> None:
     assert peering_findings(earlier.plan, IDS, hub(*others), [earlier, a_run(PLAN)]) == []
 
 
+OUT = NETWORK.replace("/s/", f"/{ENVIRONMENT['AZURE_SUBSCRIPTION_ID']}/")
+HERE = {"location": "East US", "properties": {"publicIpAddresses": [{"id": "ip"}]}}
+
+
 @pytest.mark.parametrize(
     ("outbound", "resource", "found"),
     [
         ("default", None, []),
         ("none", None, []),
-        (f"nat:{NETWORK}/natGateways/x", None, ["OutboundNotFound"]),
-        (f"route:{NETWORK}/routeTables/x", {}, []),
+        (f"nat:{OUT}/natGateways/x", None, ["OutboundNotFound"]),
+        (f"route:{OUT}/routeTables/x", HERE, []),
+        (f"nat:{OUT}/natGateways/x", HERE, []),
+        (f"nat:{OUT.upper()}/natGateways/x", HERE, []),
+        (f"route:{OUT}/routeTables/x", HERE | {"location": "westeurope"}, ["OutboundInAnotherRegion"]),
+        (f"nat:{OUT}/natGateways/x", HERE | {"location": "westeurope"}, ["OutboundInAnotherRegion"]),
+        (f"nat:{NETWORK}/natGateways/x", HERE, ["OutboundInAnotherSubscription"]),
+        (f"route:{OUT}/routeTables/x", HERE | {"properties": {"provisioningState": "Failed"}}, ["OutboundNotReady"]),
+        (f"nat:{OUT}/natGateways/x", HERE | {"properties": {}}, ["OutboundHasNoAddress"]),
+        (f"nat:{OUT}/natGateways/x", HERE | {"properties": {"publicIpPrefixes": [{"id": "p"}]}}, []),
     ],
 )
-def test_the_way_out_has_to_be_there(outbound: str, resource: dict[str, Any] | None, found: list[str]) -> None:
+def test_the_way_out_has_to_be_there_and_here(outbound: str, resource: dict[str, Any] | None, found: list[str]) -> None:
     settings = settings_from({**ENVIRONMENT, "SPOKE_OUTBOUND": outbound})
-    assert codes(outbound_findings(settings, resource)) == found
+    findings = outbound_findings(PLAN, settings, resource)
+    assert codes(findings) == found
+    assert all(each.hint and each.resource for each in findings)
+    assert [each.severity for each in findings] == [
+        "warning" if each == "OutboundHasNoAddress" else "error" for each in found
+    ]
+
+
+def test_a_gateway_in_another_vnet_is_an_error_and_a_hub_without_operators_a_warning() -> None:
+    agw = f"{IDS.hub_group}/providers/Microsoft.Network/virtualNetworks/ingress-vnet/subnets/agw"
+    gateway = {"id": IDS.gateway, "properties": {"gatewayIPConfigurations": [{"properties": {"subnet": {"id": agw}}}]}}
+    found = network_findings(hub(), gateway, settings_from(ENVIRONMENT))
+    assert [(each.check, each.severity, each.code) for each in found] == [
+        ("gateway", "error", "GatewayOutsideHub"),
+        ("hub_vnet", "warning", "NoOperatorPrefixes"),
+    ]
+    assert "ingress-vnet" in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("state", "found"),
+    [("Succeeded", []), ("Updating", ["HubGatewayNotReady"]), ("Failed", ["HubGatewayFailed"])],
+)
+def test_a_hub_gateway_that_is_not_ready_is_told(state: str, found: list[str]) -> None:
+    vpn = f"{IDS.hub_group}/providers/Microsoft.Network/virtualNetworkGateways/vpn"
+    subnet = {"name": "GatewaySubnet", "properties": {"ipConfigurations": [{"id": f"{vpn}/ipConfigurations/default"}]}}
+    documents = [{"id": vpn, "name": "vpn", "properties": {"provisioningState": state}}]
+    findings = hub_gateway_findings(vnet(IDS.hub_vnet, "10.0.0.0/16", subnets=[subnet]), documents)
+    assert [(each.code, each.severity, each.resource) for each in findings] == [
+        (code, "warning", vpn) for code in found
+    ]
+    assert hub_gateway_findings(hub(), []) == []
 
 
 # --- locks ---

@@ -1,16 +1,20 @@
 """The ARM documents of a spoke, as decided before anything is sent."""
 
 import base64
+import ipaddress
+import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.errors import ConfigurationException
 from shared.spoke.documents import has_subnets, nic_document, os_of, vm_document, vnet_document, vnet_with_subnets
 from shared.spoke.plan import SpokePlan, our_tags
 from shared.spoke.resource_ids import ResourceIds, name_of, same_id, type_of
-from shared.spoke.security_rules import HubNetwork, hub_network, nsg_document
+from shared.spoke.security_rules import HubNetwork, OutboundRules, hub_network, nsg_document, security_rules
 
 IDS = ResourceIds("sub", "hub-rg", "hub-vnet", "hub-agw", "spoke-rg")
 HUB = HubNetwork(("10.0.2.0/24",), ("10.0.1.0/24",), ("10.0.0.0/16",))
@@ -111,7 +115,7 @@ def test_the_nic_lies_in_the_web_subnet() -> None:
 
 
 def test_the_groups_rules_are_the_contracts() -> None:
-    rules = nsg_document(a_plan(), HUB, ("10.0.1.10/32",))["properties"]["securityRules"]
+    rules = security_rules(a_plan(), HUB, OutboundRules(allowed=("10.0.1.10/32",)))
     seen = [(rule["properties"]["direction"], rule["properties"]["priority"], rule["name"]) for rule in rules]
     assert seen == [
         ("Inbound", 100, "AllowGatewayToWeb"),
@@ -128,16 +132,39 @@ def test_the_groups_rules_are_the_contracts() -> None:
         ("Outbound", 100, "AllowSpokeOut"),
         ("Outbound", 110, "AllowToHub"),
         ("Outbound", 4000, "AllowPlatform"),
+        ("Outbound", 4095, "DenyConnectedOut"),
         ("Outbound", 4096, "DenyPrivateOut"),
     ]
     by_name = {rule["name"]: rule["properties"] for rule in rules}
     assert by_name["AllowGatewayToWeb"]["sourceAddressPrefixes"] == ["10.0.2.0/24"]
     assert by_name["AllowGatewayToWeb"]["destinationPortRanges"] == ["80", "443"]
     assert by_name["DenyVirtualNetworkIn"]["sourceAddressPrefix"] == "VirtualNetwork"
+    assert by_name["DenyConnectedOut"]["destinationAddressPrefix"] == "VirtualNetwork"
+    assert {name for name, each in by_name.items() if each["access"] == "Deny"} == {
+        "DenyVirtualNetworkIn",
+        "DenyConnectedOut",
+        "DenyPrivateOut",
+    }
+    for name, ports in {
+        "AllowSshFromManagement": ["22"],
+        "AllowSshFromOperators": ["22"],
+        "AllowWebToApp": ["*"],
+    }.items():
+        each = by_name[name]
+        assert (each.get("destinationPortRanges") or [each["destinationPortRange"]]) == ports
+        assert each["protocol"] == ("Tcp" if ports == ["22"] else "*")
+    assert nsg_document(a_plan(), HUB, OutboundRules())["tags"]["managed_by"] == "hub-spoke-automation"
+
+
+def test_behind_a_route_table_the_tag_of_connected_networks_is_not_denied() -> None:
+    """The tag holds the routes, too: with a default route to a firewall it would deny everything."""
+    names = [rule["name"] for rule in security_rules(a_plan(), HUB, OutboundRules(routed=True))]
+    assert "DenyConnectedOut" not in names
+    assert "DenyPrivateOut" in names
 
 
 def test_tags_and_stars_never_stand_in_a_plural_property() -> None:
-    for rule in nsg_document(a_plan(), HUB, ())["properties"]["securityRules"]:
+    for rule in security_rules(a_plan(), HUB, OutboundRules()):
         for side in ("source", "destination"):
             plural = rule["properties"].get(f"{side}AddressPrefixes", [])
             assert all(prefix[0].isdigit() for prefix in plural)
@@ -145,21 +172,98 @@ def test_tags_and_stars_never_stand_in_a_plural_property() -> None:
 
 
 def test_without_allowed_destinations_there_is_no_rule_to_the_hub() -> None:
-    names = {rule["name"] for rule in nsg_document(a_plan(), HUB, ())["properties"]["securityRules"]}
+    names = {rule["name"] for rule in security_rules(a_plan(), HUB, OutboundRules())}
     assert "AllowToHub" not in names
 
 
-def test_the_private_ranges_are_denied_once_each_even_where_the_hub_lies_in_one() -> None:
-    hub = replace(HUB, address_spaces=("10.0.0.0/16", "100.64.0.0/16"))
+def denied(hub: HubNetwork, *destinations: str) -> list[str]:
     rules = {
-        rule["name"]: rule["properties"] for rule in nsg_document(a_plan(), hub, ())["properties"]["securityRules"]
+        each["name"]: each["properties"] for each in security_rules(a_plan(), hub, OutboundRules((), destinations))
     }
-    assert rules["DenyPrivateOut"]["destinationAddressPrefixes"] == [
-        "100.64.0.0/16",
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
+    found: list[str] = rules["DenyPrivateOut"]["destinationAddressPrefixes"]
+    return found
+
+
+def test_the_private_ranges_are_denied_once_each_even_where_the_hub_lies_in_one() -> None:
+    private = ["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"]
+    assert denied(replace(HUB, address_spaces=("10.0.0.0/16", "100.64.0.0/16"))) == private
+    assert denied(replace(HUB, address_spaces=("10.0.0.0/16",)), "20.1.0.0/16", "10.4.0.0/16") == sorted(
+        [*private, "20.1.0.0/16"], key=lambda prefix: ipaddress.ip_network(prefix)
+    )
+
+
+SIX = "fd12:3456:789a"
+
+
+def a_hub(*, subnets: dict[str, list[str]], spaces: tuple[str, ...] = ("10.0.0.0/16", f"{SIX}::/48")) -> dict[str, Any]:
+    made = [
+        {"name": name, "id": f"{IDS.hub_vnet}/subnets/{name}", "properties": {"addressPrefixes": prefixes}}
+        for name, prefixes in subnets.items()
     ]
+    return {"id": IDS.hub_vnet, "properties": {"addressSpace": {"addressPrefixes": list(spaces)}, "subnets": made}}
+
+
+def a_gateway(*subnet_ids: str) -> dict[str, Any]:
+    used = [{"properties": {"subnet": {"id": each}}} for each in subnet_ids]
+    return {"id": IDS.gateway, "name": "hub-agw", "properties": {"gatewayIPConfigurations": used}}
+
+
+DUAL = {
+    "hub-subnet": ["10.0.1.0/24", f"{SIX}:1::/64"],
+    "agw-subnet": [f"{SIX}:2::/64", "10.0.2.0/24"],
+    "AzureBastionSubnet": ["10.0.3.0/26", f"{SIX}:3::/64"],
+}
+
+
+def test_rules_hold_ipv4_only_beside_a_dual_stack_hub() -> None:
+    hub = hub_network(a_hub(subnets=DUAL), a_gateway(f"{IDS.hub_vnet}/subnets/agw-subnet"), None)
+    assert hub == HubNetwork(("10.0.2.0/24",), ("10.0.1.0/24", "10.0.3.0/26"), ("10.0.0.0/16",))
+    assert SIX not in str([rule["properties"] for rule in security_rules(a_plan(), hub, OutboundRules())])
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(8, 32)), min_size=1, max_size=8))
+def test_what_is_read_from_azure_never_overlaps_in_a_rule(prefixes: list[tuple[int, int]]) -> None:
+    own = [str(ipaddress.ip_network(each, strict=False)) for each in prefixes]
+    vnet = a_hub(subnets={**DUAL, "hub-subnet": own, "agw-subnet": own}, spaces=tuple(own))
+    hub = hub_network(vnet, a_gateway(f"{IDS.hub_vnet}/subnets/agw-subnet"), None)
+    for rule in security_rules(a_plan(), hub, OutboundRules(denied=tuple(own))):
+        for side in ("source", "destination"):
+            networks = [ipaddress.ip_network(each) for each in rule["properties"].get(f"{side}AddressPrefixes", [])]
+            assert not any(one.overlaps(other) for one, other in itertools.combinations(networks, 2))
+
+
+OUTSIDE = f"{IDS.hub_group}/providers/Microsoft.Network/virtualNetworks/ingress-vnet/subnets/agw"
+
+
+@pytest.mark.parametrize(
+    ("subnets", "gateway", "gap"),
+    [
+        (DUAL, a_gateway(OUTSIDE), "GatewayOutsideHub"),
+        (DUAL, a_gateway(f"{IDS.hub_vnet}/subnets/agw-subnet", OUTSIDE), "GatewayOutsideHub"),
+        (DUAL, a_gateway(f"{IDS.hub_vnet}/subnets/gone"), "GatewaySubnetNotFound"),
+        (DUAL, a_gateway(), "GatewaySubnetNotFound"),
+        ({"agw-subnet": [f"{SIX}:2::/64"]}, a_gateway(f"{IDS.hub_vnet}/subnets/agw-subnet"), "GatewaySubnetHasNoIPv4"),
+        ({"agw-subnet": []}, a_gateway(f"{IDS.hub_vnet}/subnets/agw-subnet"), "GatewaySubnetHasNoIPv4"),
+    ],
+)
+def test_without_the_gateways_prefix_no_group_is_written(
+    subnets: dict[str, list[str]], gateway: dict[str, Any], gap: str
+) -> None:
+    hub = hub_network(a_hub(subnets=subnets), gateway, ("192.0.2.0/24",))
+    assert [(each.code, each.stops) for each in hub.gaps] == [(gap, True)]
+    with pytest.raises(ConfigurationException) as refused:
+        security_rules(a_plan(), hub, OutboundRules())
+    assert refused.value.failure.code == gap
+
+
+@pytest.mark.parametrize("subnets", [{}, {"hub-subnet": [f"{SIX}:1::/64"]}, {"hub-subnet": []}])
+def test_a_hub_without_operators_is_told_and_has_no_rule_for_them(subnets: dict[str, list[str]]) -> None:
+    vnet = a_hub(subnets={"agw-subnet": ["10.0.2.0/24"], **subnets})
+    gateway = a_gateway(f"{IDS.hub_vnet}/subnets/agw-subnet")
+    hub = hub_network(vnet, gateway, None)
+    assert [(each.code, each.stops) for each in hub.gaps] == [("NoOperatorPrefixes", False)]
+    assert "AllowSshFromOperators" not in {each["name"] for each in security_rules(a_plan(), hub, OutboundRules())}
+    assert hub_network(vnet, gateway, ("192.0.2.0/24",)).gaps == ()
 
 
 @pytest.mark.parametrize("form", ["addressPrefix", "addressPrefixes"])

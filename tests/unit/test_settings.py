@@ -113,6 +113,15 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ("SPOKE_DOMAIN", "Spokes.Example.com/"),
         ("MANAGEMENT_SOURCE_PREFIXES", "10.0.0.0/8,0.0.0.0/0"),
         ("MANAGEMENT_SOURCE_PREFIXES", "Internet"),
+        ("MANAGEMENT_SOURCE_PREFIXES", "0.0.0.0/1,128.0.0.0/1"),
+        ("MANAGEMENT_SOURCE_PREFIXES", "0.0.0.0/2, 64.0.0.0/2, 128.0.0.0/3, 160.0.0.0/3, 192.0.0.0/3"),
+        ("MANAGEMENT_SOURCE_PREFIXES", "10.0.0.0/8, ::/0"),
+        ("SPOKE_ALLOWED_DESTINATIONS", "128.0.0.0/1,0.0.0.0/1"),
+        ("SPOKE_ALLOWED_DESTINATIONS", "10.0.1.4, fd12:3456:789a::4"),
+        ("SPOKE_DENIED_DESTINATIONS", "0.0.0.0/0"),
+        ("SPOKE_DENIED_DESTINATIONS", "0.0.0.0/1,128.0.0.0/1"),
+        ("SPOKE_DENIED_DESTINATIONS", "2001:db8::/32"),
+        ("SPOKE_DENIED_DESTINATIONS", "Internet"),
         ("SPOKE_ALLOWED_DESTINATIONS", "10.0.0.1/8"),
         ("SPOKE_OUTBOUND", "sometimes"),
         ("ARM_ENDPOINT", "http://management.azure.com"),
@@ -186,6 +195,24 @@ def test_a_bad_setting_is_named(name: str, value: str) -> None:
 )
 def test_a_good_setting_is_taken(name: str, value: str) -> None:
     settings_from(NEEDED | {name: value})
+
+
+@pytest.mark.parametrize(
+    "name", ["MANAGEMENT_SOURCE_PREFIXES", "SPOKE_ALLOWED_DESTINATIONS", "SPOKE_DENIED_DESTINATIONS"]
+)
+def test_lists_of_prefixes_are_collapsed(name: str) -> None:
+    settings = settings_from(NEEDED | {name: "10.0.5.0/24, 10.0.0.0/8, 192.0.2.0/25, 192.0.2.128/25, 10.0.0.0/8"})
+    assert getattr(settings, name.lower()) == ("10.0.0.0/8", "192.0.2.0/24")
+
+
+def test_a_prefix_of_ipv6_is_named_as_such() -> None:
+    assert "spokes have no IPv6" in problems(SPOKE_DENIED_DESTINATIONS="fd00::/8")["SPOKE_DENIED_DESTINATIONS"]
+
+
+def test_the_kind_of_outbound_is_taken_in_any_letter_case() -> None:
+    assert settings_from(NEEDED | {"SPOKE_OUTBOUND": f"ROUTE:{NETWORK}/routeTables/out"}).spoke_outbound.startswith(
+        "route:"
+    )
 
 
 def test_no_secret_is_shown_by_the_settings_object() -> None:
