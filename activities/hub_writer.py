@@ -17,11 +17,18 @@ from shared.arm.reconcile import in_the_way, made_by
 from shared.checks.hub import FIND_HUB
 from shared.clock import timestamp, utc_now
 from shared.errors import ConfigurationException, Failure
-from shared.peerings import HubGateway, gateway_ids, hub_gateway, is_being_written, leads_to, side_named
 from shared.saga.outcomes import Operation
 from shared.saga.policy import retry_wait
 from shared.settings import current_settings
 from shared.tables.client import ConcurrentUpdate
+from shared.writers.peering.documents import (
+    HubGateway,
+    gateway_ids,
+    hub_gateway,
+    is_being_written,
+    leads_to,
+    side_named,
+)
 from shared.writers.peering.rows import (
     DELETE,
     HubWriter,

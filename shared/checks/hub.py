@@ -6,12 +6,12 @@ from typing import Any
 from shared.arm.reconcile import provisioning_state
 from shared.checks.findings import ERROR, WARNING, Finding
 from shared.checks.precedence import earlier_deployments
-from shared.peerings import hub_gateway
 from shared.settings import Settings
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds, name_of
 from shared.spoke.security_rules import hub_network
+from shared.writers.peering.documents import hub_gateway
 
 Document = dict[str, Any]
 

@@ -22,13 +22,13 @@ from shared.checks.sizes import Size, size_findings, sizes_in
 from shared.checks.surroundings import AzureSnapshot
 from shared.clock import utc_now
 from shared.errors import Failure
-from shared.peerings import gateway_ids
 from shared.spoke.plan import SpokePlan
 from shared.tables.records import Records
 from shared.writers.desired_table import Present
 from shared.writers.gateway.firewall import sites_at_most
 from shared.writers.gateway.rows import GatewayWriter, SiteRow, site_key
 from shared.writers.gateway.table import gateway_sites
+from shared.writers.peering.documents import gateway_ids
 
 T = TypeVar("T")
 Document = dict[str, Any]

@@ -5,13 +5,13 @@ from functools import partial
 from shared.arm.client import Arm
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import Owner, made_by
-from shared.peerings import leads_to
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
 from shared.spoke.resource_ids import ResourceIds
 from shared.writers.gateway.document import element_id, element_named
 from shared.writers.gateway.rows import site_key
 from shared.writers.gateway.sites import names_of
+from shared.writers.peering.documents import leads_to
 from shared.writers.peering.rows import peering_key
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Failure
-from shared.peerings import HubGateway, gateway_ids, has_gateway, hub_gateway, peering_status
+from shared.writers.peering.documents import HubGateway, gateway_ids, has_gateway, hub_gateway, peering_status
 from shared.writers.peering.rows import (
     DELETE,
     PUT,

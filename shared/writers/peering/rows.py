@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import Failure
-from shared.peerings import (
+from shared.spoke.records import from_json_columns, json_columns
+from shared.writers.desired_state import DesiredState
+from shared.writers.peering.documents import (
     CONNECTED,
     HubGateway,
     has_failed,
@@ -22,8 +24,6 @@ from shared.peerings import (
     peering_status,
     side_named,
 )
-from shared.spoke.records import from_json_columns, json_columns
-from shared.writers.desired_state import DesiredState
 
 if TYPE_CHECKING:
     from shared.settings import Settings
