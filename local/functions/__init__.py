@@ -11,10 +11,13 @@ The way of a request, and where to look:
     invoke.py       calls a function: threads or an event loop of its own, context, durable client
     logs.py         log lines with function and invocation id
     web.py          the ASGI application: which part answers which path, keys
-    connection.py   a connection that can be closed without an answer
+    connection.py   HTTP on the wire: limits, what can't be read, a connection closed without an answer
+    paths.py        paths and queries as ASP.NET Core reads them
+    keys.py         the host's keys, and what each opens
     routes.py       route templates and constraints
     http_trigger.py requests into functions, results into responses
     admin.py        GET /, /admin/...
+    options.py      what GET /admin/host/config shows
     timers.py       timer triggers
     durable/        the Durable engine, its store and its management API; begin with durable/__init__.py
 

@@ -70,6 +70,11 @@ class Function:
         return str(self.trigger["type"])
 
     @property
+    def user_call(self) -> Callable[..., Any]:
+        """The app's own function: the SDK wraps orchestrators and entities."""
+        return _own(self.call)
+
+    @property
     def trigger_name(self) -> str:
         return str(self.trigger["name"])
 
@@ -183,9 +188,13 @@ def _plain(document: dict[str, Any]) -> dict[str, Any]:
     return {key: plain(value) for key, value in document.items() if value is not None}
 
 
-def _place(call: Callable[..., Any]) -> str:
+def _own(call: Callable[..., Any]) -> Callable[..., Any]:
     own = getattr(call, "orchestrator_function", None) or getattr(call, "entity_function", None) or call
-    code = getattr(inspect.unwrap(own), "__code__", None)
+    return inspect.unwrap(own)
+
+
+def _place(call: Callable[..., Any]) -> str:
+    code = getattr(_own(call), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}: " if code else ""
 
 

@@ -85,7 +85,7 @@ class Host:
         web = Web(
             functions,
             disabled,
-            settings.route_prefix,
+            settings,
             keys,
             self._invoker,
             Management(self._engine, addresses),
@@ -100,7 +100,9 @@ class Host:
                 lifespan="off",
                 interface="asgi3",
                 http=Protocol,
+                ws="none",
                 server_header=False,
+                headers=[("Server", "Kestrel")],
                 timeout_keep_alive=SECONDS_TO_KEEP_CONNECTIONS,
                 timeout_graceful_shutdown=SECONDS_FOR_OPEN_REQUESTS,
             )

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from local.functions.app import Function, LoadError
+from local.functions.paths import url_of
 from local.functions.routes import Route, RouteError, parse
 
 log = logging.getLogger("host")
@@ -67,15 +68,17 @@ def find(functions: list[HttpFunction], method: str, path: str) -> tuple[HttpFun
     return None
 
 
-async def request_for(function: HttpFunction, request: Request, values: dict[str, str]) -> HttpRequest:
+async def request_for(request: Request, values: dict[str, str]) -> HttpRequest:
+    """A body that comes in chunks doesn't reach the function (azure-functions-host#4926)."""
+    body = await request.body()
     return HttpRequest(
         method=request.method,
-        url=str(request.url),
+        url=url_of(request),
         headers=_together(request.headers),
         params={name: value for name, value in _together(request.query_params).items() if value},
         route_params=values,
         body_type="bytes",
-        body=await request.body(),
+        body=b"" if "transfer-encoding" in request.headers else body,
     )
 
 
@@ -88,9 +91,15 @@ def _together(pairs: Headers | QueryParams) -> dict[str, str]:
 
 
 def response_for(result: Any) -> Response:
-    """What the function returned. None is 204, as in Azure; what the library can't encode raises."""
+    """What the function returned; raises for what is no response, None among it. Without Content-Length: in chunks."""
+    response = _response_for(result)
+    del response.headers["content-length"]
+    return response
+
+
+def _response_for(result: Any) -> Response:
     if result is None:
-        return Response(status_code=204)
+        raise TypeError("the function returned None")
     datum = HttpResponseConverter.encode(result, expected_type=None)
     if datum.type == "string":
         return Response(datum.value, media_type="text/plain")

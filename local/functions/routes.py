@@ -3,10 +3,8 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 _PART = re.compile(r"\{(\*{0,2})([^*?:=/{}]+)((?::[^:{}=?(]+(?:\((?:[^()]|\([^()]*\))*\))?)*)(=[^}?]*)?(\?)?\}")
-_SLASH_IN_A_SEGMENT = re.compile("(%2f)", re.IGNORECASE)
 
 
 class RouteError(Exception):
@@ -97,7 +95,8 @@ class Route:
     """The lower, the more is said: literals, then constrained parameters, parameters, catch-alls."""
 
     def match(self, path: str) -> dict[str, str] | None:
-        found = self.pattern.fullmatch(_decoded(path))
+        """The values of the parameters in a decoded path, None when it is another's."""
+        found = self.pattern.fullmatch(path)
         if not found:
             return None
         values = {name: value for name, value in zip(self.names, found.groups(), strict=True) if value}
@@ -110,11 +109,6 @@ class Route:
     def example(self) -> str:
         """A path that the route would take if its parameters had no constraints."""
         return "/" + _PART.sub(lambda part: part[2], self.template)
-
-
-def _decoded(path: str) -> str:
-    """As ASP.NET Core has it: a slash that came escaped stays so, it separates nothing."""
-    return "".join(part if place % 2 else unquote(part) for place, part in enumerate(_SLASH_IN_A_SEGMENT.split(path)))
 
 
 def parse(template: str) -> Route:

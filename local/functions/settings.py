@@ -4,9 +4,11 @@ import json
 import os
 import re
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from local.functions.options import options
 
 
 class SettingsError(Exception):
@@ -20,6 +22,8 @@ class HostSettings:
     most_activities: int = 10
     most_orchestrators: int = 10
     default_version: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    """What GET /admin/host/config shows."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -39,14 +43,16 @@ def host_settings(script_root: Path, environment: Mapping[str, str]) -> HostSett
     document = read_json(file)
     extensions = _section(file, document, "extensions")
     durable = _section(file, extensions, "durableTask")
+    hub_name = resolved(
+        str(durable.get("hubName") or environment.get("WEBSITE_SITE_NAME") or "TestHubName"), environment
+    )
     return HostSettings(
         route_prefix=str(_section(file, extensions, "http").get("routePrefix", "api")).strip("/"),
-        hub_name=resolved(
-            str(durable.get("hubName") or environment.get("WEBSITE_SITE_NAME") or "TestHubName"), environment
-        ),
+        hub_name=hub_name,
         most_activities=_at_once(file, durable, "maxConcurrentActivityFunctions"),
         most_orchestrators=_at_once(file, durable, "maxConcurrentOrchestratorFunctions"),
         default_version=str(durable.get("defaultVersion") or ""),
+        options=options(document, hub_name),
     )
 
 

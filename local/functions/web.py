@@ -1,6 +1,5 @@
 """The host's ASGI application: which part answers which path, and which key opens it."""
 
-import hmac
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,17 +10,21 @@ from starlette.types import Receive, Scope, Send
 
 from local.functions.admin import Admin
 from local.functions.app import HTTP, Function
-from local.functions.durable.client import WEBHOOK_PATH
 from local.functions.durable.faults import faults_api
 from local.functions.durable.management import Management
 from local.functions.http_trigger import HttpFunction, find, in_order, request_for, response_for
 from local.functions.invoke import Invoker
-from local.functions.keys import Keys
+from local.functions.keys import ADMIN, ANONYMOUS, FUNCTION, SYSTEM, Keys, same
+from local.functions.paths import path_of
+from local.functions.settings import HostSettings
 
 log = logging.getLogger("host")
 
 RPC_PATH = "/runtime/rpc"
 FAULTS_PATH = "/_local/faults"
+WEBHOOKS = ["runtime", "webhooks"]
+WEBHOOK_METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS")
+DURABLE = "durabletask"
 LARGEST_BODY = 100 * 1024 * 1024
 
 
@@ -30,7 +33,7 @@ class Web:
         self,
         functions: list[Function],
         disabled: set[str],
-        prefix: str,
+        settings: HostSettings,
         keys: Keys,
         invoker: Invoker,
         management: Management,
@@ -40,50 +43,62 @@ class Web:
         self._keys = keys
         self._invoker = invoker
         self._management = management
-        http = [HttpFunction(one, prefix) for one in functions if one.kind == HTTP]
+        http = [HttpFunction(one, settings.route_prefix) for one in functions if one.kind == HTTP]
         self._http = in_order([one for one in http if one.function.name not in disabled])
-        self._admin = Admin(functions, disabled, {one.function.name: one.path for one in http}, base_url, run_by_hand)
+        paths = {one.function.name: one.path for one in http}
+        self._admin = Admin(functions, disabled, paths, keys, settings.options, base_url, run_by_hand)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        response = await self._answer(request, scope)
+        response = await self._answer(request)
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request, scope: Scope) -> Response:
-        path = scope["raw_path"].decode("latin-1").partition("?")[0]
-        lower = path.lower()
+    async def _answer(self, request: Request) -> Response:
+        """As the host's pipeline: its home page, its own routes, and what they don't take is the functions'."""
+        path = path_of(request)
+        parts = path.strip("/").split("/")
         if path == FAULTS_PATH:
             return await faults_api(request, self._management.engine.faults)
         if path == "/" and request.method in ("GET", "HEAD") and not find(self._http, request.method, path):
             return self._admin.home()
-        if lower.startswith(f"{RPC_PATH}/"):
+        if path.startswith(f"{RPC_PATH}/"):
             token, _, rest = path[len(RPC_PATH) + 1 :].partition("/")
-            if same(token, self._keys.rpc):
-                return await self._management.answer(request, rest)
-            return Response(status_code=401)
-        if lower.startswith(WEBHOOK_PATH):
-            if not self._opens(request, self._keys.system):
-                return Response(status_code=401)
-            return await self._management.answer(request, path[len(WEBHOOK_PATH) :])
-        if lower.startswith("/admin/"):
-            if key_of(request) and not self._opens(request):
-                return Response(status_code=401)
-            return await self._admin.answer(request, path)
+            return await self._management.answer(request, rest) if same(token, self._keys.rpc) else refused(ANONYMOUS)
+        if [part.lower() for part in parts[:2]] == WEBHOOKS and len(parts) > 2 and request.method in WEBHOOK_METHODS:
+            return await self._web_hook(request, parts[2].lower(), path)
+        if parts[0].lower() == "admin":
+            answer = self._admin.find(request.method, parts[1:])
+            if answer:
+                level = self._keys.level_of(request)
+                return await answer(request) if answer.is_open or level == ADMIN else refused(level)
         return await self._call(request, path)
+
+    async def _web_hook(self, request: Request, extension: str, path: str) -> Response:
+        """Each extension has a system key of its own."""
+        level = self._keys.level_of(request)
+        if level != ADMIN and not (level == SYSTEM and extension == DURABLE):
+            return refused(level)
+        if extension != DURABLE:
+            return Response(status_code=404)
+        answer = await self._management.answer(request, path.strip("/").split("/", 2)[2][len(DURABLE) :])
+        for name in [name for name, value in answer.headers.items() if not value]:
+            del answer.headers[name]  # as the host does with what its extensions answer
+        return answer
 
     async def _call(self, request: Request, path: str) -> Response:
         found = find(self._http, request.method, path)
         if found is None:
             return Response(status_code=404)
         function, values = found
-        allowed = {"anonymous": True, "function": self._opens(request, self._keys.function)}
-        if not allowed.get(function.auth_level, self._opens(request)):
-            return Response(status_code=401)
+        if function.auth_level != ANONYMOUS:
+            level = self._keys.level_of(request, function.function.name)
+            if level != ADMIN and not level == function.auth_level == FUNCTION:
+                return Response(status_code=401)
         if int(request.headers.get("content-length") or 0) > LARGEST_BODY:
             return Response(status_code=413)
-        given = await request_for(function, request, values)
+        given = await request_for(request, values)
         try:
             result = await self._invoker.call(function.function, given, request.headers)
         except Exception:  # noqa: BLE001 - the invoker has logged it; the caller learns nothing of it
@@ -94,14 +109,9 @@ class Web:
             log.exception("Functions.%s returned what is no HTTP response: %r", function.function.name, type(result))
             return Response(status_code=500)
 
-    def _opens(self, request: Request, *keys: str) -> bool:
-        given = key_of(request)
-        return bool(given) and any(same(given, key) for key in (*keys, self._keys.master))
 
-
-def key_of(request: Request) -> str:
-    return request.headers.get("x-functions-key") or request.query_params.get("code") or ""
-
-
-def same(given: str, key: str) -> bool:
-    return hmac.compare_digest(given.encode(), key.encode())
+def refused(level: str) -> Response:
+    """What the host's own routes say to a key that isn't enough: 403 if it is one of the host's, 401 if not."""
+    if level == ANONYMOUS:
+        return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
+    return Response(status_code=403)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.functions.app import LoadError, functions_of, load_app
+from local.functions.paths import decoded
 from local.functions.routes import RouteError, parse
 from local.functions.settings import SettingsError, apply_local_settings, host_settings, resolved, threads_for_functions
 from local.functions.timers import Schedule, ScheduleError
@@ -239,7 +240,7 @@ def test_schedules_that_cannot_be_read(expression: str) -> None:
     ],
 )
 def test_route_templates(template: str, path: str, values: dict[str, str] | None) -> None:
-    assert parse(template).match(path) == values
+    assert parse(template).match(decoded(path)) == values
 
 
 @pytest.mark.parametrize("template", ["{a:unknown}", "{a", "{a}/{a}", "{a:regex([)}"])

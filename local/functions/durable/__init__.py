@@ -17,6 +17,7 @@
     queries.py      status, lists and histories as the management API shows them
     management.py   the HTTP API, for people and for the SDK's client
     service_loop.py async functions and the SDK's client in tests
+    newtonsoft.py   JSON as the extension reads it, with its complaints
     client.py       what a durable client binding is given
 
 An instance goes through episodes. Messages (a start, an activity's result, a fired timer, a raised event) gather in

@@ -3,10 +3,16 @@
 import json
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote_plus
 
 ID = "INSTANCEID"
 WEBHOOK_PATH = "/runtime/webhooks/durabletask"
+CONNECTION = "Storage"
+
+
+def url_encoded(text: str) -> str:
+    """As .NET's WebUtility.UrlEncode writes it: a blank is `+`, which the API reads as one."""
+    return quote_plus(text, safe="!*()").replace("~", "%7E")
 
 
 @dataclass(frozen=True)
@@ -17,15 +23,18 @@ class Addresses:
     hub_name: str
     system_key: str
     rpc_base_url: str
-    connection: str = "Storage"
 
     @property
     def webhook(self) -> str:
         return f"{self.base_url}{WEBHOOK_PATH}"
 
-    def management_urls(self, instance_id: str, hub: str | None = None, origin: str | None = None) -> dict[str, str]:
-        query = f"taskHub={quote(hub or self.hub_name)}&connection={self.connection}&code={quote(self.system_key)}"
-        one = f"{origin or self.base_url}{WEBHOOK_PATH}/instances/{quote(instance_id, safe='')}"
+    def management_urls(
+        self, instance_id: str, hub: str | None = None, connection: str | None = None, origin: str | None = None
+    ) -> dict[str, str]:
+        """The system key stands in them as it is, with its `==`: as in Azure, where only the rest is escaped."""
+        place = f"taskHub={url_encoded(hub or self.hub_name)}&connection={url_encoded(connection or CONNECTION)}"
+        query = f"{place}&code={self.system_key}"
+        one = f"{origin or self.base_url}{WEBHOOK_PATH}/instances/{url_encoded(instance_id)}"
         return {
             "id": instance_id,
             "statusQueryGetUri": f"{one}?{query}",
@@ -40,7 +49,7 @@ class Addresses:
 
     def binding(self, binding: dict[str, Any]) -> str:
         start = f"{self.webhook}/orchestrators/{{functionName}}[/{{instanceId}}]"
-        code = f"code={quote(self.system_key)}"
+        code = f"code={self.system_key}"
         return json.dumps(
             {
                 "taskHubName": binding.get("taskHub") or self.hub_name,

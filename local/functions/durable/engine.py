@@ -10,6 +10,7 @@ All methods may be called from any thread.
 
 import json
 import logging
+import re
 import threading
 import uuid
 from collections import OrderedDict
@@ -48,11 +49,17 @@ from local.functions.durable.store import Instance, Message, Store, Task, Timer
 log = logging.getLogger("durable")
 
 HISTORIES_IN_MEMORY = 256
-LONGEST_INSTANCE_ID = 100
+# Ids are keys of Azure's tables, in which some characters are written as `^` and two digits.
+LONGEST_KEY = 512
+ESCAPED_IN_KEYS = re.compile(r"[/\\#?^\x00-\x1f\x7f-\x9f]")
 
 
 class RefusedError(Exception):
     """A request that can't be met, in the extension's words; the management API answers 400."""
+
+
+class StorageError(Exception):
+    """What Azure's storage would not take; the management API answers 500."""
 
 
 class AlreadyExistsError(RefusedError):
@@ -99,23 +106,19 @@ class Engine:
     # --- what clients ask for -----------------------------------------------------------------------------------------
 
     def start(self, name: str, given: str | None = None, instance_id: str | None = None, version: str = "") -> str:
-        """Starts an orchestration. `given` is its input as JSON text, as it came in a request's body."""
-        if name.lower() not in self.catalogue.orchestrators:
-            raise RefusedError(missing_function("orchestrator", name, self.catalogue.orchestrator_names))
+        """Starts an orchestration. `given` is its input as JSON text, as it came in a request's body.
+
+        Neither name nor id are checked: as in Azure, an orchestration without a function fails when it runs.
+        """
         instance_id = instance_id or uuid.uuid4().hex
-        if instance_id.startswith("@"):
-            raise RefusedError("Orchestration instance ids must not start with @.")
-        if any(char in "/\\#?" or ord(char) < 32 or 127 <= ord(char) < 160 for char in instance_id):
-            raise RefusedError("Orchestration instance ids must not contain /, \\, #, ?, or control characters.")
-        if len(instance_id) > LONGEST_INSTANCE_ID:
-            raise RefusedError(f"Instance ID lengths must not exceed {LONGEST_INSTANCE_ID} characters.")
-        registered, _ = self.catalogue.orchestrators[name.lower()]
+        if len(ESCAPED_IN_KEYS.sub("^00", instance_id)) > LONGEST_KEY:
+            raise StorageError(f"The instance ID is longer than the {LONGEST_KEY} characters that a key may have.")
         with self._lock:
             present = self.store.instance(instance_id)
             if present and present.status not in ev.FINISHED:
                 raise AlreadyExistsError(f"An Orchestration instance with the status {present.status} already exists.")
             with self.store.transition():
-                instance = self._begin(registered, given, instance_id, version or self.catalogue.default_version)
+                instance = self._begin(name, given, instance_id, version or self.catalogue.default_version)
             self._changed(instance)
         return instance_id
 
@@ -163,7 +166,7 @@ class Engine:
         """Starts the same orchestration with the same input again."""
         instance = self.store.instance(instance_id)
         if instance is None:
-            raise RefusedError(f"An orchestrastion with the instanceId {instance_id} was not found.")
+            raise RefusedError(f"No instance with ID '{instance_id}' was found. (Parameter 'instanceId')")
         return self.start(instance.name, instance.input, None if under_new_id else instance_id, instance.version)
 
     def rewind(self, instance_id: str, reason: str | None) -> None:
@@ -182,7 +185,7 @@ class Engine:
         self.store.clear_history(instance.id)
         self.store.append_history(instance.id, 0, texts)
         self._forget_in_memory(instance.id)
-        instance.status, instance.output, instance.updated = ev.RUNNING, None, self.clock.now()
+        instance.status, instance.updated = ev.PENDING, self.clock.now()
         self.store.put_instance(instance)
         self._agenda.begins(instance)
         self._send(instance.id, event(ev.GENERIC, self.clock.now(), Data=reason), instance.execution)
@@ -192,11 +195,6 @@ class Engine:
             if child and child.status == ev.FAILED:
                 rewound += self._rewind(child, reason)
         return rewound
-
-    def can_resume(self, instance: Instance) -> bool:
-        """Suspended, or about to be."""
-        waiting = (message.event["EventType"] for message in self.store.inbox(instance.id))
-        return instance.status == ev.SUSPENDED or ev.EXECUTION_SUSPENDED in waiting
 
     def _message(self, instance_id: str, message: Event) -> None:
         with self._lock:
@@ -227,7 +225,7 @@ class Engine:
         with self._lock:
             while chosen := self._agenda.take_instance(instance_id):
                 try:
-                    episode = self._batch_of(chosen) if is_entity(chosen) else self._episode_of(chosen)
+                    episode = self._batch_of(chosen) if self._is_entity(chosen) else self._episode_of(chosen)
                 except Exception:
                     self._agenda.done_with(chosen)
                     self._agenda.has_message(chosen)
@@ -236,6 +234,10 @@ class Engine:
                     return episode
                 self._agenda.done_with(chosen)
             return None
+
+    def _is_entity(self, instance_id: str) -> bool:
+        """An orchestration may have an id that begins like an entity's."""
+        return is_entity(instance_id) and self.store.instance(instance_id) is None
 
     def _episode_of(self, instance_id: str) -> Episode | None:
         instance = self.store.instance(instance_id)
@@ -393,6 +395,9 @@ class Engine:
             self._send(decision.instance_id, event(ev.EVENT_RAISED, now, Name=decision.name, Input=decision.input))
 
     def _settle(self, instance: Instance, outcome: Outcome, now: float, new: list[Event]) -> None:
+        for told in new:
+            if told["EventType"] in (ev.EXECUTION_SUSPENDED, ev.EXECUTION_RESUMED):
+                instance.output = told["Reason"]
         if outcome.status is None:
             instance.status = ev.SUSPENDED if outcome.suspended else ev.RUNNING
             new.append(event(ev.ORCHESTRATOR_COMPLETED, now))

@@ -11,6 +11,9 @@ from local.functions.durable.events import text
 from local.functions.durable.store import Task
 from local.functions.logs import stack_of
 
+EXCEPTION = "System.Exception"
+RPC_EXCEPTION = "Microsoft.Azure.WebJobs.Script.Workers.Rpc.RpcException"
+
 
 def given_to(task: Task) -> Any:
     """The history keeps an array of one; the SDK has put JSON text into it, which the worker's converter reads."""
@@ -32,5 +35,31 @@ def result_of(task: Task, returned: Any) -> Success | Failure:
 
 
 def failure_of(name: str, error: BaseException) -> Failure:
+    """The reason in the extension's words; the details are the .NET exceptions around the worker's, as JSON."""
     message = f"{type(error).__name__}: {error}"
-    return Failure(f"Activity function '{name}' failed: {message}", stack_of(error))
+    told = f"Result: Failure\nException: {message}\nStack: {stack_of(error)}"
+    return Failure(f"Activity function '{name}' failed: {message}", text(_as_dotnet(message, told)))
+
+
+def _as_dotnet(message: str, told_by_worker: str) -> dict[str, Any]:
+    inner = _exception(RPC_EXCEPTION, "Microsoft.Azure.WebJobs.Script.Grpc", told_by_worker, None)
+    return _exception(EXCEPTION, "System.Private.CoreLib", message, inner)
+
+
+def _exception(name: str, assembly: str, message: str, inner: dict[str, Any] | None) -> dict[str, Any]:
+    """As Newtonsoft.Json writes an exception."""
+    return {
+        "$type": f"{name}, {assembly}",
+        "ClassName": name,
+        "Message": message,
+        "Data": None,
+        "InnerException": inner,
+        "HelpURL": None,
+        "StackTraceString": None,
+        "RemoteStackTraceString": None,
+        "RemoteStackIndex": 0,
+        "ExceptionMethod": None,
+        "HResult": -2146233088,
+        "Source": None,
+        "WatsonBuckets": None,
+    }

@@ -41,6 +41,7 @@ def status_document(
     document = {
         "name": instance.name,
         "instanceId": instance.id,
+        **({"parentInstanceId": instance.parent} if instance.parent else {}),
         "runtimeStatus": instance.status,
         "input": as_json(instance.input) if show_input else None,
         "customStatus": as_json(instance.custom_status),
@@ -53,8 +54,28 @@ def status_document(
     return document
 
 
+# What the framework keeps of an event beside what the SDK reads, tracing for the most part.
+BESIDE: dict[int, Event] = {
+    ev.EXECUTION_STARTED: {
+        "Correlation": None,
+        "ParentTraceContext": None,
+        "ScheduledStartTime": None,
+        "Generation": 0,
+        "GenerateNewTrace": False,
+    },
+    ev.TASK_SCHEDULED: {"ParentTraceContext": None, "Tags": None},
+    ev.TASK_FAILED: {"FailureDetails": None},
+    ev.SUB_CREATED: {"ClientSpanId": None, "Tags": None},
+    ev.SUB_FAILED: {"FailureDetails": None},
+    ev.EVENT_RAISED: {"ParentTraceContext": None},
+}
+
+
 def history_document(texts: Iterable[str], *, show_output: bool, show_input: bool) -> list[Event]:
-    """The history for readers: completions carry what was scheduled, what only says "scheduled" is left out."""
+    """The history for readers: completions carry what was scheduled, what only says "scheduled" is left out.
+
+    Inputs of activities and sub-orchestrations aren't kept (host.json's `storeInputsInOrchestrationHistory`).
+    """
     shown: list[Event | None] = []
     scheduled: dict[int, int] = {}
     scheduling: dict[int, Event] = {}
@@ -63,18 +84,20 @@ def history_document(texts: Iterable[str], *, show_output: bool, show_input: boo
         kind = event.pop("EventType")
         number = event.pop("EventId")
         event.pop("IsPlayed")
-        shown.append({"EventType": ev.NAMES.get(kind, str(kind)), **event})
-        row = shown[-1]
-        assert row is not None
+        row = {"EventType": ev.NAMES.get(kind, str(kind)), **BESIDE.get(kind, {}), **event}
+        shown.append(row)
         if kind in (ev.TASK_SCHEDULED, ev.SUB_CREATED):
             row.pop("Version", None)
+            row["Input"] = None
             scheduled[number], scheduling[number] = place, dict(event)
         elif kind in (ev.TASK_COMPLETED, ev.TASK_FAILED, ev.SUB_COMPLETED, ev.SUB_FAILED):
             number = row.pop("TaskScheduledId")
             if number in scheduled:
                 row["ScheduledTime"] = scheduling[number]["Timestamp"]
                 row["FunctionName"] = scheduling[number]["Name"]
-                row["Input"] = scheduling[number].get("Input")
+                row["Input"] = None
+                if "InstanceId" in scheduling[number]:
+                    row["InstanceId"] = scheduling[number]["InstanceId"]
                 shown[scheduled[number]] = None
             _show_result(row, show_output and kind in (ev.TASK_COMPLETED, ev.SUB_COMPLETED))
         elif kind == ev.EXECUTION_STARTED:
@@ -124,17 +147,20 @@ class Filter:
 
 
 def page(store: Store, wanted: Filter, size: int, token: str | None) -> tuple[list[Instance], str | None]:
-    """A page of instances, oldest first, and the token for the next one if there is more."""
+    """A page of instances, in the order of their ids as in Azure's tables, and the token for the next one if there is
+    more. A token that can't be read begins anew."""
     where, values = wanted.sql()
-    if token:
-        try:
-            created, last = json.loads(base64.urlsafe_b64decode(token))
-        except (TypeError, ValueError):
-            raise ValueError("the continuation token can't be read") from None
-        where += " AND (created, id) > (?, ?)"
-        values += [created, last]
-    found = store.instances(where, values, size + 1)
+    if after := _read(token or ""):
+        where += " AND id > ?"
+        values.append(after)
+    found = store.instances(where, values, size + 1, order="id")
     if len(found) <= size:
         return found, None
-    last_one = found[size - 1]
-    return found[:size], base64.urlsafe_b64encode(json.dumps([last_one.created, last_one.id]).encode()).decode()
+    return found[:size], base64.urlsafe_b64encode(found[size - 1].id.encode()).decode()
+
+
+def _read(token: str) -> str | None:
+    try:
+        return base64.b64decode(token, b"-_", validate=True).decode()
+    except ValueError:
+        return None

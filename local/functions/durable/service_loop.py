@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from local.functions.connection import Protocol
 from local.functions.durable.management import Management
+from local.functions.paths import path_of
 
 LOOPBACK = "127.0.0.1"
 # Longer than the SDK's client keeps a connection: a server that closes first could cut a request off.
@@ -82,13 +83,13 @@ class ServiceLoop:
         self._management.pop(token, None)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["raw_path"].decode("latin-1").partition("?")[0]
-        token, _, rest = path.lstrip("/").partition("/")
+        request = Request(scope, receive)
+        token, _, rest = path_of(request).lstrip("/").partition("/")
         management = self._management.get(token)
         response = Response(status_code=404)
         if management:
             inner = rest.partition("rpc/")[2] or rest.partition("runtime/webhooks/durabletask/")[2]
-            response = await management().answer(Request(scope, receive), inner)
+            response = await management().answer(request, inner)
         await response(scope, receive, send)
 
 

@@ -158,8 +158,10 @@ class Store:
         rows = self._read(f"{READ_INSTANCE} WHERE id = ?", (instance_id,))
         return Instance(*rows[0]) if rows else None
 
-    def instances(self, where: str = "1", values: Sequence[Any] = (), limit: int = -1) -> list[Instance]:
-        rows = self._read(f"{READ_INSTANCE} WHERE {where} ORDER BY created, id LIMIT ?", (*values, limit))
+    def instances(
+        self, where: str = "1", values: Sequence[Any] = (), limit: int = -1, order: str = "created, id"
+    ) -> list[Instance]:
+        rows = self._read(f"{READ_INSTANCE} WHERE {where} ORDER BY {order} LIMIT ?", (*values, limit))
         return [Instance(*row) for row in rows]
 
     def names_of_unfinished(self) -> dict[str, str]:
