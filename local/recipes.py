@@ -160,7 +160,8 @@ def core_tools_recipe(port: int, script_root: Path, settings: Mapping[str, str],
             return None
         if status.status_code != 200 or status.json().get("state") != "Running":
             return None
-        return {"api": f"http://{LOOPBACK}:{port}/api", "function_key": "none-needed", "system_key": "none-needed"}
+        keys = dict.fromkeys(("function_key", "system_key", "master_key"), "none-needed")
+        return {"api": f"http://{LOOPBACK}:{port}/api", **keys}
 
     return Recipe(
         name="functions",

@@ -342,7 +342,7 @@ class Stack:
         if running == self.endpoints.get("pids"):
             return
         azure, host = self._services["azure"].announced, self._services["functions"].announced
-        endpoints: Endpoints = {key: host[key] for key in ("api", "function_key", "system_key")}
+        endpoints: Endpoints = {key: host[key] for key in ("api", "function_key", "system_key", "master_key")}
         endpoints |= {
             key: azure[key] for key in ("arm", "ca", "identity_endpoint", "identity_header", "subscription_id")
         }

@@ -26,9 +26,9 @@ def api(tmp_path: Path) -> Iterator[Api]:
 def tick(api: Api) -> None:
     """Lets the timer fire now."""
     root = str(api.http.base_url).rstrip("/").removesuffix("/api")
-    answer = httpx.post(
-        f"{root}/admin/functions/sweep_terminated_runs", json={"input": ""}, trust_env=False, timeout=60
-    )
+    key = {"x-functions-key": api.stack.endpoints["master_key"]}
+    url = f"{root}/admin/functions/sweep_terminated_runs"
+    answer = httpx.post(url, json={"input": ""}, headers=key, trust_env=False, timeout=60)
     assert answer.status_code == 202, answer.text
 
 

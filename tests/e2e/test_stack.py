@@ -37,6 +37,7 @@ KEYS = {
     "api",
     "function_key",
     "system_key",
+    "master_key",
     "arm",
     "ca",
     "identity_endpoint",

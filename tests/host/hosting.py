@@ -90,6 +90,10 @@ class RunningHost:
         params = {"code": self.endpoints["system_key"]} | dict(kwargs.pop("params", {}))
         return self.http.request(method, f"{self.base}/runtime/webhooks/durabletask/{path}", params=params, **kwargs)
 
+    def admin(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        headers = {"x-functions-key": self.endpoints["master_key"]}
+        return self.http.request(method, f"{self.base}/admin/{path}", headers=headers, **kwargs)
+
     def begin(self, name: str, given: Any = None, instance_id: str | None = None) -> str:
         """Starts an orchestration through the app, that is through the SDK's client."""
         params = {"id": instance_id} if instance_id else {}

@@ -10,7 +10,7 @@ import pytest
 
 from local.functions.app import ORCHESTRATION, Function
 from local.functions.durable.clock import VirtualClock
-from local.functions.durable.engine import AlreadyExistsError, Engine, RefusedError
+from local.functions.durable.engine import AlreadyExistsError, Engine, RefusedError, StorageError
 from local.functions.durable.episode import Episode
 from local.functions.durable.stage import CrashedError, Stage, StuckError
 from local.functions.durable.store import Store
@@ -327,17 +327,43 @@ def test_an_id_is_refused_while_its_instance_runs_and_replaced_when_it_has_finis
     assert stage.run_to_end("one").output == "hello again"
 
 
-@pytest.mark.parametrize("wrong", ["@entity", "a/b", "a#b", "a?b", "a\\b", "tab\t", "x" * 101])
-def test_an_id_that_azure_refuses_is_refused(stage: Stage, wrong: str) -> None:
-    with pytest.raises(RefusedError):
-        stage.start("hello", None, wrong)
+@pytest.mark.parametrize("instance_id", ["@entity", "a/b", "a#b", "a?b", "a\\b", "tab\t", "x" * 300])
+def test_starting_takes_any_id(stage: Stage, instance_id: str) -> None:
+    stage.start("hello", "you", instance_id)
+    assert stage.run_to_end(instance_id).output == "hello you"
 
 
-def test_an_unknown_orchestrator_is_refused_with_the_known_ones(stage: Stage) -> None:
-    with pytest.raises(
-        RefusedError, match=r"The function 'nobody' doesn't exist.*known orchestrator functions: 'hello', "
-    ):
-        stage.start("nobody")
+@pytest.mark.parametrize("instance_id", ["x" * 513, "#" * 171])
+def test_an_id_that_is_too_long_for_a_key_of_the_storage_is_refused(stage: Stage, instance_id: str) -> None:
+    with pytest.raises(StorageError):
+        stage.start("hello", None, instance_id)
+
+
+def test_an_unknown_orchestrator_fails_when_it_runs_and_names_the_known_ones(stage: Stage) -> None:
+    status = stage.run_to_end(stage.start("absent"))
+    assert status.runtime_status == "Failed"
+    assert status.output.startswith("Orchestrator function 'absent' failed: The function 'absent' doesn't exist")
+    assert "The following are the known orchestrator functions: 'hello', " in status.output
+
+
+def test_suspending_and_resuming_leave_their_reasons_as_output_until_the_end(stage: Stage) -> None:
+    run = stage.start("events", 1)
+    stage.play()
+    stage.suspend(run, "lunch")
+    stage.play()
+    assert (stage.status(run).runtime_status, stage.status(run).output) == ("Suspended", "lunch")
+    stage.resume(run, "back")
+    stage.play()
+    assert (stage.status(run).runtime_status, stage.status(run).output) == ("Running", "back")
+    stage.raise_event(run, "news")
+    assert stage.run_to_end(run).output == ["null"]
+
+
+def test_a_rewound_instance_is_pending_and_keeps_its_output_until_it_runs(stage: Stage) -> None:
+    run = stage.start("raises")
+    failed = stage.run_to_end(run)
+    stage.engine.rewind(run, "again")
+    assert (stage.status(run).runtime_status, stage.status(run).output) == ("Pending", failed.output)
 
 
 def test_a_result_that_comes_too_late_changes_nothing(stage: Stage) -> None:
