@@ -1,6 +1,7 @@
 """The Durable management API, by HTTP and by the SDK's client within functions; what must survive, through a kill."""
 
 import datetime as dt
+import json
 import uuid
 
 import pytest
@@ -298,3 +299,114 @@ def test_entities(host: RunningHost) -> None:
     assert host.management("POST", "entities/nobody/1", params={"op": "add"}).status_code == 400
     assert host.management("DELETE", path).status_code == 202
     assert host.result("counts", key)[2] == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [("a%20b", "a+b"), ("a+b", "a+b"), ("%40x~", "%40x%7E"), ("p%3Aq", "p%3Aq")]
+)
+def test_ids_are_escaped_as_by_dotnet(host: RunningHost, given: str, shown: str) -> None:
+    one = f"{name()}{given}"
+    answer = host.management("POST", f"orchestrators/hello/{one}", json="you")
+    assert answer.headers["location"].split("?")[0].endswith(f"/instances/{one[:32]}{shown}")
+    assert host.http.get(answer.json()["statusQueryGetUri"]).json()["instanceId"] == answer.json()["id"]
+
+
+def test_another_task_hub_knows_nothing_of_this_one(host: RunningHost) -> None:
+    one = host.begin("hello", "you")
+    host.until(one)
+    elsewhere = {"TaskHub": "Elsewhere"}
+    for method, path, status in (
+        ("GET", f"instances/{one}", 404),
+        ("DELETE", f"instances/{one}", 404),
+        ("POST", f"instances/{one}/terminate", 404),
+        ("POST", f"instances/{one}/rewind", 404),
+        ("POST", f"instances/{one}/restart", 400),
+        ("GET", "instances", 200),
+    ):
+        answer = host.management(method, path, params=elsewhere)
+        assert answer.status_code == status, path
+    assert answer.json() == []
+    started = host.management("POST", f"orchestrators/hello/{one}", params=elsewhere)
+    assert "taskHub=Elsewhere&" in started.json()["statusQueryGetUri"]
+    assert host.http.get(started.json()["statusQueryGetUri"]).json()["runtimeStatus"] == "Pending"
+    assert host.status(one, taskHub="testhub", connection="storage")["output"] == "hello you"
+
+
+def test_a_connection_is_the_name_of_app_settings(host: RunningHost) -> None:
+    one = host.begin("hello", "you")
+    assert host.management("GET", f"instances/{one}", params={"connection": "JOURNAL"}).status_code in (200, 202)
+    refused = host.management("POST", f"instances/{one}/terminate", params={"connection": "Absent"})
+    assert refused.status_code == 500
+    assert refused.json()["ExceptionMessage"] == "Unable to resolve the Azure Storage connection named 'Absent'."
+    assert host.management("GET", "nowhere", params={"connection": "Absent"}).status_code == 404
+
+
+def test_restarting_and_waiting_in_the_wrong_order(host: RunningHost) -> None:
+    """One check, two wordings: each operation catches the exception in its own way."""
+    one = host.begin("hello", "you")
+    host.until(one)
+    waiting = {"timeout": "1", "pollingInterval": "2"}
+    words = "Total timeout 1 should be bigger than retry timeout 2"
+    started = host.management("POST", "orchestrators/hello", params=waiting)
+    assert (started.status_code, started.json()) == (400, {"Message": words})
+    restarted = host.management("POST", f"instances/{one}/restart", params=waiting)
+    assert (restarted.status_code, restarted.json()["ExceptionMessage"]) == (400, words)
+    assert restarted.json()["Message"] == "InstanceId does not match a valid orchestration instance."
+
+
+def test_ids_that_begin_like_an_entitys_are_purged_unseen(host: RunningHost) -> None:
+    one = f"@{name()}"
+    path = f"instances/%40{one[1:]}"
+    assert host.management("DELETE", path).json() == {"instancesDeleted": 0}
+    host.management("POST", f"orchestrators/hello/%40{one[1:]}", json="you")
+    host.until(path.removeprefix("instances/"))
+    assert host.management("DELETE", path).json() == {"instancesDeleted": 1}
+
+
+def test_a_page_that_is_the_last_has_an_empty_token_for_the_client_alone(host: RunningHost) -> None:
+    """The host drops empty headers of what its extensions answer; the SDK asks past the host."""
+    path = "instances?instanceIdPrefix=no-such"
+    assert "x-ms-continuation-token" not in host.management("GET", path).headers
+    keys = json.loads((host.state / "keys.json").read_text())
+    assert host.http.get(f"{host.base}/runtime/rpc/{keys['rpc']}/{path}").headers["x-ms-continuation-token"] == ""
+
+
+def test_a_body_in_chunks_reaches_the_web_hook(host: RunningHost) -> None:
+    answer = host.management("POST", "orchestrators/hello", content=iter([b'"', b'you"']))
+    assert host.until(answer.json()["id"])["input"] == "you"
+
+
+def test_lists_are_in_the_order_of_ids_and_take_a_broken_token_for_none(host: RunningHost) -> None:
+    prefix = name()
+    for each in ("b", "a", "c"):
+        host.until(host.begin("hello", each, prefix + each))
+
+    def page(token: str) -> tuple[list[str], str]:
+        headers = {"x-ms-continuation-token": token}
+        answer = host.management("GET", "instances", params={"instanceIdPrefix": prefix, "top": "2"}, headers=headers)
+        return [one["instanceId"][32:] for one in answer.json()], answer.headers.get("x-ms-continuation-token", "")
+
+    first, token = page("")
+    assert (first, page("!!")[0], page(token)) == (["a", "b"], ["a", "b"], (["c"], ""))
+    by_number = host.management("GET", "instances", params={"instanceIdPrefix": prefix, "runtimeStatus": "1"})
+    assert len(by_number.json()) == 3
+
+
+def test_histories_show_what_is_under_way_and_what_failed(host: RunningHost) -> None:
+    one = host.begin("events", 1)
+    host.until(one, "Running")
+    for path, params in (("suspend", {"reason": "tea"}), ("resume", {"reason": "done"})):
+        assert host.management("POST", f"instances/{one}/{path}", params=params).status_code == 202
+        host.until(one, "Suspended" if path == "suspend" else "Running")
+    host.management("POST", f"instances/{one}/raiseEvent/news", json=1)
+    host.until(one)
+    rows = {row["EventType"]: row for row in host.status(one, showHistory="true")["historyEvents"]}
+    assert (rows["ExecutionSuspended"]["Reason"], rows["ExecutionResumed"]["Reason"]) == ("tea", "done")
+    assert {"Name": "news", "ParentTraceContext": None}.items() <= rows["EventRaised"].items()
+    failed = host.begin("outcome_of", "fail")
+    host.until(failed)
+    [row] = [
+        row for row in host.status(failed, showHistory="true")["historyEvents"] if row["EventType"] == "TaskFailed"
+    ]
+    assert (row["FailureDetails"], row["Input"]) == (None, None)
+    assert json.loads(row["Details"])["InnerException"]["Message"].startswith("Result: Failure\nException: ")
