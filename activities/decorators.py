@@ -5,18 +5,22 @@ turns whatever is raised into a `Failed` outcome, because exception types do not
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from shared import logs
 from shared.arm.cancellation import RunCancelledError, cancellation_guard
+from shared.blocking import in_tables_thread
 from shared.clock import timestamp
-from shared.errors import Failure, HubSpokeException
+from shared.deadline import ACTIVITY_SECONDS, CALL_SECONDS, Deadline, within
+from shared.errors import UNEXPECTED, Failure, HubSpokeException
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending, outcome_as_data
 from shared.spoke.records import MAY_ACT, MAY_UNDO, RunRow, StepRow
 from shared.tables.client import ConcurrentUpdate, storage_failure
 from shared.tables.records import Records
+from shared.writers.instances import ensure_writer_runs
 
 Typed = Callable[[Call, RunRow], Outcome]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,11 +65,12 @@ def _without_client(function: Typed, allowed_in: frozenset[str] | None) -> Calla
 
 def _with_client(function: Typed, allowed_in: frozenset[str] | None) -> Callable[..., Any]:
     async def activity(payload: dict, client: Any) -> dict:  # type: ignore[type-arg]
-        outcome = await asyncio.to_thread(_perform, function, allowed_in, Call.from_data(payload))
-        if isinstance(outcome, Pending) and outcome.wakes:
-            from shared.writers.instances import ensure_writer_runs
-
-            await ensure_writer_runs(client, outcome.wakes)
+        outcome: Outcome = Failed(Deadline(CALL_SECONDS).failure())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CALL_SECONDS):
+                outcome = await in_tables_thread(_perform, function, allowed_in, Call.from_data(payload))
+                if isinstance(outcome, Pending) and outcome.wakes:
+                    await ensure_writer_runs(client, outcome.wakes)
         return outcome_as_data(outcome)
 
     return _named_like(activity, function)
@@ -79,7 +84,7 @@ def _named_like(wrapper: F, function: Typed) -> F:
 
 
 def _perform(function: Typed, allowed_in: frozenset[str] | None, call: Call) -> Outcome:
-    with logs.context(deployment_id=call.deployment_id, spoke_id=call.spoke_id, step=call.name):
+    with logs.context(deployment_id=call.deployment_id, spoke_id=call.spoke_id, step=call.name), within(CALL_SECONDS):
         try:
             outcome = _perform_and_record(function, allowed_in, call)
         except Exception as error:  # noqa: BLE001 - the boundary: nothing may leave an activity but data
@@ -103,7 +108,10 @@ def _perform_and_record(function: Typed, allowed_in: frozenset[str] | None, call
         why = call.again or (before.message if before else "")
         before = _write_step(records, call, before, "in_progress", why) or before
     try:
-        with cancellation_guard(lambda: _why_cancelled(records.run(call.deployment_id), allowed_in)):
+        with (
+            cancellation_guard(lambda: _why_cancelled(records.run(call.deployment_id), allowed_in)),
+            within(ACTIVITY_SECONDS),
+        ):
             outcome = function(call, run)
     except RunCancelledError as no_longer:
         outcome = Cancelled(str(no_longer))
@@ -180,7 +188,7 @@ def _says_as_much(row: StepRow | None, status: str, attempt: int, message: str) 
 
 
 def failure_of(error: Exception) -> Failure:
-    """What an exception means, as data. One that nobody foresaw is logged with its traceback and never tried again."""
+    """What an exception means, as data. An unexpected one is logged with its traceback; a step tries it again a few times."""
     if isinstance(error, HubSpokeException):
         return error.failure
     if isinstance(error, ConcurrentUpdate):
@@ -193,12 +201,13 @@ def failure_of(error: Exception) -> Failure:
         )
     if failure := storage_failure(error):
         return failure
-    log.error("An error that nobody foresaw", exc_info=error)
+    log.error("An unexpected error", exc_info=error)
     return Failure(
         "HubSpokeException",
-        "InternalError",
-        f"The app met an error that nobody foresaw ({type(error).__name__}).",
+        UNEXPECTED,
+        f"The app met an unexpected error ({type(error).__name__}).",
         "The log has its traceback; please report it.",
+        transient=True,
     )
 
 

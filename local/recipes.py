@@ -61,7 +61,7 @@ def app_settings(azure: Mapping[str, Any], tables: str, time_scale: float) -> di
 
     return {
         "FUNCTIONS_WORKER_RUNTIME": "python",
-        "PYTHON_THREADPOOL_THREAD_COUNT": "16",
+        "PYTHON_THREADPOOL_THREAD_COUNT": "32",
         "TASK_HUB": "HubSpokeLocal",
         "ARM_ENDPOINT": azure["arm"],
         "REQUESTS_CA_BUNDLE": azure["ca"],

@@ -14,6 +14,9 @@ sentence and a hint. HTTP status codes are chosen in `triggers.http.responses` o
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+# The code of an exception that none of our rules knows.
+UNEXPECTED = "InternalError"
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -79,7 +82,7 @@ def so_many(number: int, noun: str) -> str:
 class HubSpokeException(Exception):  # noqa: N818 - the public name of the API
     """The root of the tree. `code`, `hint` and `details` are those of `Failure`."""
 
-    default_code = "InternalError"
+    default_code = UNEXPECTED
 
     def __init__(
         self,

@@ -1,7 +1,9 @@
 """One JSON object a line, with the deployment, spoke and step that the line is about, and without secrets.
 
 `context(...)` says what the lines within it are about; triggers and activities enter it, nobody passes ids to a logger.
-Contextvars go along into threads that `asyncio.to_thread` starts.
+Contextvars go along into the threads of `shared.blocking`, whose lines are handed on by the function that waits for them
+(`HeldLines`): the host drops a record that comes without an invocation, and an invocation belongs to a function's own
+thread or task.
 
 Who writes the lines depends on where the app runs, and `configure` fits itself in:
 
@@ -22,23 +24,30 @@ import json
 import logging
 import re
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import Any
 
 from shared.clock import timestamp
+from shared.deadline import CALL_SECONDS, within
 from shared.errors import ConfigurationException
-
-if TYPE_CHECKING:
-    from shared.settings import Settings
+from shared.once import importing
+from shared.settings import Settings, current_settings
 
 FIELDS = ("deployment_id", "spoke_id", "step")
 OUR_LOGGERS = ("shared", "triggers", "activities", "orchestrators")
-# The SDKs tell every request and header at INFO.
-QUIET_LOGGERS = ("azure", "urllib3", "msal", "opentelemetry")
+# The SDKs tell every request and header at INFO, and the worker every invocation.
+QUIET_LOGGERS = ("azure", "azure_functions_worker", "azure_functions_runtime", "urllib3", "msal", "opentelemetry")
 
 _HIDDEN = "(hidden)"
+# Lines of threads that outlived those who waited for them: handed on by the next function that runs.
+MOST_LATE_LINES = 1000
+
 _about: ContextVar[dict[str, Any]] = ContextVar("about")
+_held: ContextVar["HeldLines | None"] = ContextVar("held", default=None)
 _configured = False
 
 # Each leaves what names the secret and hides the secret. Order matters: keys in PEM form span lines.
@@ -78,6 +87,8 @@ def redacted(text: str) -> str:
 def context(**about: Any) -> Iterator[None]:
     """Lines within it carry these fields (`deployment_id`, `spoke_id`, `step`) beside those of the contexts around it."""
     configure_once()
+    if LATE.waits and _held.get() is None:
+        LATE.hand_on()
     token = _about.set({**_about.get({}), **{name: value for name, value in about.items() if value is not None}})
     try:
         yield
@@ -86,18 +97,106 @@ def context(**about: Any) -> Iterator[None]:
 
 
 def in_step(activity: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The activity, with its name as the `step` of its lines."""
+    """The activity, with its name as the `step` of its lines, and with an activity's deadline."""
 
     @functools.wraps(activity)
-    def within(payload: Any) -> Any:
-        with context(step=activity.__name__):
+    def inside(payload: Any) -> Any:
+        with context(step=activity.__name__), within(CALL_SECONDS):
             return activity(payload)
 
-    return within
+    return inside
+
+
+Line = tuple[logging.Handler, logging.LogRecord]
+
+
+class HeldLines:
+    """The lines of a thread, kept for the function that it works for, which hands them on from its own thread or task.
+
+    There the host finds the invocation and the exporters the operation that they belong to. After `close` what still
+    comes is late. arrived: called, in any thread, when there is something to hand on.
+    """
+
+    def __init__(self, arrived: Callable[[], None] = lambda: None) -> None:
+        self._lines: deque[Line] = deque()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._arrived = arrived
+
+    def keep(self, line: Line) -> None:
+        with self._lock:
+            if not self._closed:
+                self._lines.append(line)
+                self._arrived()
+                return
+        LATE.keep(line)
+
+    def hand_on(self) -> None:
+        """What has come by now, to the handlers that it was meant for."""
+        while self._lines:
+            handler, record = self._lines.popleft()
+            handler.handle(record)
+
+    def close(self) -> None:
+        """Nobody waits for the thread any more."""
+        with self._lock:
+            self._closed = True
+        self.hand_on()
+
+
+class LateLines:
+    """What threads said when nobody waited for them any more: a hung request that ended, a renewed token."""
+
+    def __init__(self) -> None:
+        self._lines: deque[Line] = deque()
+        self._dropped = 0
+
+    @property
+    def waits(self) -> bool:
+        return bool(self._lines)
+
+    def keep(self, line: Line) -> None:
+        if len(self._lines) < MOST_LATE_LINES:
+            self._lines.append(line)
+        else:
+            self._dropped += 1
+
+    def hand_on(self) -> None:
+        """Under the function that runs now; each line has the fields of the one that it came from."""
+        dropped, self._dropped = self._dropped, 0
+        with contextlib.suppress(IndexError):  # two functions can be at it
+            while self._lines:
+                handler, record = self._lines.popleft()
+                handler.handle(record)
+        if dropped:
+            logging.getLogger(__name__).warning("%d lines of threads that hung were left out", dropped)
+
+
+LATE = LateLines()
+
+
+def hold_lines(held: HeldLines | None) -> None:
+    """For the rest of this context, of a copy that a thread is about to run in, lines are kept there; None: as late."""
+    if held is None:
+        held = HeldLines()
+        held.close()
+    _held.set(held)
+
+
+def held_lines() -> HeldLines | None:
+    """Where the lines of this thread are kept; None in a function's own thread or task."""
+    return _held.get()
 
 
 class AboutFilter(logging.Filter):
-    """Puts the fields on the record and takes the secrets out of it, for every handler that follows."""
+    """Puts the fields on the record and takes the secrets out of it, for every handler that follows.
+
+    handler: whose lines it keeps in a thread whose lines are held.
+    """
+
+    def __init__(self, handler: logging.Handler | None = None) -> None:
+        super().__init__()
+        self._handler = handler
 
     def filter(self, record: logging.LogRecord) -> bool:
         about = _about.get({})
@@ -109,7 +208,11 @@ class AboutFilter(logging.Filter):
         except (TypeError, ValueError):
             message = f"{record.msg} {record.args}"
         record.msg, record.args = redacted(message), None
-        return True
+        held = _held.get()
+        if held is None or self._handler is None:
+            return True
+        held.keep((self._handler, record))
+        return False
 
 
 class JsonLine(logging.Formatter):
@@ -117,7 +220,7 @@ class JsonLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": timestamp(),
+            "time": timestamp(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname,
             "logger": record.name,
             "message": redacted(record.getMessage()),
@@ -128,7 +231,7 @@ class JsonLine(logging.Formatter):
         return json.dumps(line, ensure_ascii=True, default=str)
 
 
-def configure(settings: "Settings | None") -> None:
+def configure(settings: Settings | None) -> None:
     """Fits our format and our levels into the logging that is there. Can be repeated. None: there are no good settings."""
     for name in OUR_LOGGERS:
         logging.getLogger(name).setLevel(settings.log_level if settings else logging.INFO)
@@ -139,33 +242,45 @@ def configure(settings: "Settings | None") -> None:
         root.addHandler(logging.StreamHandler(sys.stderr))
     if settings and settings.application_insights:
         _export_to_application_insights()
-    for handler in root.handlers:
-        if not any(isinstance(one, AboutFilter) for one in handler.filters):
-            handler.addFilter(AboutFilter())
-        if not _is_exporter(handler) and (handler.formatter is None or type(handler.formatter) is logging.Formatter):
-            handler.setFormatter(JsonLine())
+    _fit_handlers()
+
+
+def _fit_handlers() -> None:
+    """Each handler that our lines reach gets our filter, and our formatter where it has none of its own."""
+    for name in (None, *OUR_LOGGERS):
+        for handler in logging.getLogger(name).handlers:
+            if any(isinstance(one, AboutFilter) for one in handler.filters):
+                continue
+            handler.addFilter(AboutFilter(handler))
+            if not _is_exporter(handler) and (
+                handler.formatter is None or type(handler.formatter) is logging.Formatter
+            ):
+                handler.setFormatter(JsonLine())
 
 
 def configure_once() -> None:
     """`configure` with this process's settings, at the first line that could need it."""
     global _configured
     if _configured:
+        _fit_handlers()  # a worker can add its exporter later
         return
-    from shared.settings import current_settings
-
-    settings = None
-    with contextlib.suppress(ConfigurationException):  # the call that needs them answers with all that is wrong
-        settings = current_settings()
-    _configured = True
-    configure(settings)
+    with importing:
+        if _configured:
+            return
+        settings = None
+        with contextlib.suppress(ConfigurationException):  # the call that needs them answers with all that is wrong
+            settings = current_settings()
+        configure(settings)
+        _configured = True
 
 
 def _export_to_application_insights() -> None:
     if any(_is_exporter(handler) for handler in logging.getLogger().handlers):
         return
-    from azure.monitor.opentelemetry import configure_azure_monitor
+    with importing:
+        from azure.monitor.opentelemetry import configure_azure_monitor
 
-    configure_azure_monitor()
+        configure_azure_monitor()
 
 
 def _is_exporter(handler: logging.Handler) -> bool:

@@ -20,6 +20,9 @@ from shared.task_hub import TaskHub, account_of
 
 T = TypeVar("T")
 
+# A call of an activity has two minutes, of which its write may need this and the connecting.
+MOST_ARM_TIMEOUT_SECONDS = 90.0
+
 _DNS_NAME = re.compile(r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _GROUP_NAME = re.compile(r"[\w().-]{0,89}[\w()-]")
@@ -56,6 +59,10 @@ class Settings:
     spoke_resource_group: str
     arm_endpoint: str
     arm_timeout_seconds: float
+    arm_look_seconds: float
+    arm_threads: int
+    tables_threads: int
+    health_fresh_seconds: float
     tables_connection_string: str | None = field(repr=False)
     tables_endpoint: str | None
     spoke_address_pool: ipaddress.IPv4Network
@@ -127,14 +134,15 @@ class _Reader:
             self.problems[name] = f"must be {rule}"
             return fallback
 
-    def seconds(self, name: str, default: float, least: float = 0) -> float:
+    def seconds(self, name: str, default: float, least: float = 0, most: float | None = None) -> float:
         def parse(text: str) -> float:
             value = float(text)
-            if not least <= value < 1e7:
+            if not least <= value < 1e7 or (most is not None and value > most):
                 raise ValueError(text)
             return value
 
-        return self.parsed(name, str(default), parse, f"a number of seconds, {least:g} or more", default)
+        limits = f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
+        return self.parsed(name, str(default), parse, f"a number of seconds, {limits}", default)
 
     def flag(self, name: str, default: bool) -> bool:
         words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -224,7 +232,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     task_hub = TaskHub(
         read.matching("TASK_HUB", _TASK_HUB, "3 to 45 letters and digits, a letter first"), account_of(environment)
     )
-    arm_timeout_seconds = read.seconds("ARM_TIMEOUT_SECONDS", 60, least=1)
+    arm_timeout_seconds = read.seconds("ARM_TIMEOUT_SECONDS", 60, least=1, most=MOST_ARM_TIMEOUT_SECONDS)
     policy = Policy(
         poll_max_seconds=read.seconds("POLL_MAX_SECONDS", 5),
         poll_default_seconds=read.seconds("POLL_DEFAULT_SECONDS", 5),
@@ -246,6 +254,10 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         spoke_resource_group=read.matching("SPOKE_RESOURCE_GROUP", _GROUP_NAME, group, "") or hub_resource_group,
         arm_endpoint=read.matching("ARM_ENDPOINT", _URL, "an https:// URL", "https://management.azure.com").rstrip("/"),
         arm_timeout_seconds=arm_timeout_seconds,
+        arm_look_seconds=read.seconds("ARM_LOOK_SECONDS", 20, least=1, most=120),
+        arm_threads=read.integer("ARM_THREADS", 32, 4, 256),
+        tables_threads=read.integer("TABLES_THREADS", 32, 4, 256),
+        health_fresh_seconds=read.seconds("HEALTH_FRESH_SECONDS", 10),
         tables_connection_string=connection_string,
         tables_endpoint=tables_endpoint,
         spoke_address_pool=pool,

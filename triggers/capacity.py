@@ -7,13 +7,18 @@ from typing import Any
 import azure.durable_functions as df
 
 from shared.arm.client import arm
-from shared.arm.failures import ArmError
+from shared.blocking import in_arm_thread, in_tables_thread
 from shared.checks.hub import PEERINGS_PER_VNET
+from shared.errors import AzureResourceException
 from shared.settings import current_settings
 from shared.spoke.addresses import highest_spoke_id
 from shared.tables.partition import SpokesPartition
 from shared.tables.reservations import places
+from shared.writers.gateway.capacity import capacity_of
 from shared.writers.gateway.firewall import sites_at_most
+from shared.writers.gateway.rows import Site
+from shared.writers.gateway.sites import Frontend, frontend_of
+from shared.writers.gateway.table import gateway_sites
 from triggers.http.responses import Answer
 from triggers.http.wiring import Call, http_function
 
@@ -23,9 +28,7 @@ blueprint = df.Blueprint()
 @http_function(blueprint, "GET", "capacity")
 async def get_capacity(call: Call) -> Answer:
     """Used, limit and free of everything that a spoke takes. What Azure doesn't tell just now is named in `unknown`."""
-    ours, hub, gateway = await asyncio.gather(
-        asyncio.to_thread(_ours), asyncio.to_thread(_told, _peerings), asyncio.to_thread(_told, _gateway)
-    )
+    ours, hub, gateway = await asyncio.gather(in_tables_thread(_ours), _told(_peerings), _told(_gateway))
     unknown = [{"of": of, **failure} for of, _, failure in (("hub", *hub), ("gateway", *gateway)) if failure]
     return Answer(200, {**ours, **hub[0], **gateway[0], "unknown": unknown})
 
@@ -54,11 +57,6 @@ def _peerings() -> dict[str, Any]:
 
 def _gateway() -> dict[str, Any]:
     """Counted on the live document; priorities are those below the ceiling of a host name of ours."""
-    from shared.writers.gateway.capacity import capacity_of
-    from shared.writers.gateway.rows import Site
-    from shared.writers.gateway.sites import Frontend, frontend_of
-    from shared.writers.gateway.table import gateway_sites
-
     settings = current_settings()
     gateway = arm().get(arm().ids.gateway)
     if gateway is None:
@@ -78,9 +76,9 @@ def _gateway() -> dict[str, Any]:
     return capacity_of(gateway, rows, known, host_name, most=sites_at_most(arm(), gateway))
 
 
-def _told(ask: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+async def _told(ask: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """What Azure says, or why it says nothing."""
     try:
-        return ask(), None
-    except ArmError as error:
+        return await in_arm_thread(current_settings().arm_look_seconds, ask), None
+    except AzureResourceException as error:
         return {}, error.failure.public()

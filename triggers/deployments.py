@@ -1,10 +1,10 @@
 """/deployments: a single run, also long after it ended."""
 
-import asyncio
 from typing import Any
 
 import azure.durable_functions as df
 
+from shared.blocking import in_tables_thread
 from shared.saga.progress import progress_of
 from shared.tables.records import Records
 from triggers.http.queries import deployment_id, unknown_deployment
@@ -18,7 +18,7 @@ blueprint = df.Blueprint()
 async def get_deployment(call: Call) -> Answer:
     """How far a run is, or how it ended."""
     wanted = deployment_id(call.request.route_params)
-    return Answer(200, await asyncio.to_thread(_run, wanted))
+    return Answer(200, await in_tables_thread(_run, wanted))
 
 
 def _run(wanted: str) -> dict[str, Any]:

@@ -1,25 +1,38 @@
 """/health: is the app there, and does it reach what it needs?"""
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import azure.durable_functions as df
 import azure.functions as func
+from azure.core.exceptions import ClientAuthenticationError
 
+from shared.arm.client import arm
+from shared.blocking import in_arm_thread, in_tables_thread
 from shared.checks.hub import FIND_HUB
 from shared.errors import ConfigurationException
+from shared.identity import identity
+from shared.once import once
+from shared.recovery.orphans import doubt_about_records
+from shared.recovery.record_loss import raise_for_lost_rows
 from shared.settings import current_settings
+from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
+from shared.tables.records import Records
+from shared.writers.gateway.rows import site_key
+from shared.writers.gateway.table import gateway_sites
+from shared.writers.peering.rows import peering_key
+from shared.writers.peering.table import hub_peerings
 from triggers.http.responses import Answer, error_answer
 from triggers.http.wiring import Call, http_function
 
-log = logging.getLogger(__name__)
 blueprint = df.Blueprint()
 
-SECONDS_FOR_EACH = 10.0
+SECONDS_FOR_EACH = 5.0
+# Until the settings can be read, and say something else.
+FRESH_SECONDS = 10.0
 ARM_SCOPE = "https://management.azure.com/.default"
 
 
@@ -31,7 +44,14 @@ async def get_liveness(call: Call) -> Answer:
 
 @http_function(blueprint, "GET", "health")
 async def get_health(call: Call) -> Answer:
-    """Asks every dependency, side by side and within a bounded time: 200 when all are well, else 503."""
+    """Asks every dependency, side by side and within a bounded time: 200 when all are well, else 503.
+
+    Probes that come together, and within `HEALTH_FRESH_SECONDS`, share one answer.
+    """
+    return await _shared().get(_asked)
+
+
+async def _asked() -> Answer:
     names = list(CHECKS)
     findings = await asyncio.gather(*(_checked(CHECKS[name]) for name in names))
     well = all(finding["status"] == "ok" for finding in findings)
@@ -39,10 +59,38 @@ async def get_health(call: Call) -> Answer:
     return Answer(200 if well else 503, body, {} if well else {"Retry-After": "5"})
 
 
-async def _checked(check: Callable[[], str]) -> dict[str, Any]:
+class SharedAnswer:
+    """One answer for all who ask while it is being found, and for some time after that began."""
+
+    def __init__(self) -> None:
+        self._begun = 0.0
+        self._answer: asyncio.Future[Answer] | None = None
+
+    async def get(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Runs on one event loop, as all async functions of a process do."""
+        shared, now = self._answer, time.monotonic()
+        if shared is None or (shared.done() and (now - self._begun >= fresh_seconds() or shared.cancelled())):
+            self._begun = now
+            shared = self._answer = asyncio.ensure_future(ask())
+        return await asyncio.shield(shared)  # one probe's end is not the others'
+
+
+@once
+def _shared() -> SharedAnswer:
+    return SharedAnswer()
+
+
+def fresh_seconds() -> float:
+    try:
+        return current_settings().health_fresh_seconds
+    except ConfigurationException:
+        return FRESH_SECONDS
+
+
+async def _checked(check: Callable[[], Awaitable[str]]) -> dict[str, Any]:
     begun = time.monotonic()
     try:
-        said = await asyncio.wait_for(asyncio.to_thread(check), SECONDS_FOR_EACH)
+        said = await check()
         finding: dict[str, Any] = {"status": "ok", "message": said}
     except TimeoutError:
         finding = {"status": "failing", "message": f"No answer within {SECONDS_FOR_EACH:g} seconds."}
@@ -54,14 +102,6 @@ async def _checked(check: Callable[[], str]) -> dict[str, Any]:
 
 def _tables() -> str:
     """Reads every table. A completed spoke that has no row there is said, too: its site or peering is not repaired."""
-    from shared.recovery.record_loss import raise_for_lost_rows
-    from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
-    from shared.tables.records import Records
-    from shared.writers.gateway.rows import site_key
-    from shared.writers.gateway.table import gateway_sites
-    from shared.writers.peering.rows import peering_key
-    from shared.writers.peering.table import hub_peerings
-
     # The spokes first: a row is there before its spoke is completed.
     completed = [spoke for spoke in Records().spokes() if spoke.status == "completed"]
     sites, turns = gateway_sites().keys(), hub_peerings().keys()
@@ -76,18 +116,14 @@ def _tables() -> str:
 
 def _records() -> str:
     """Asks Azure only as long as the records are new: from then on their marker tells."""
-    from shared.recovery.orphans import doubt_about_records
-
     if (in_doubt := doubt_about_records()) is not None:
         raise ConfigurationException(in_doubt.message, code=in_doubt.code, hint=in_doubt.hint, **in_doubt.details)
     return "The records know everything with our tags."
 
 
 def _credential() -> str:
-    from azure.core.exceptions import ClientAuthenticationError
-
     try:
-        _identity().get_token(ARM_SCOPE)
+        identity().get_token(ARM_SCOPE)
     except ClientAuthenticationError as error:
         raise ConfigurationException(
             "The app gets no token for Azure Resource Manager.",
@@ -96,13 +132,6 @@ def _credential() -> str:
             reason=str(error).splitlines()[0][:300],
         ) from error
     return "The app's identity gets tokens."
-
-
-@cache
-def _identity() -> Any:
-    from azure.identity import DefaultAzureCredential
-
-    return DefaultAzureCredential()
 
 
 def _arm() -> str:
@@ -122,8 +151,6 @@ def _gateway() -> str:
 
 def _found(*, arm_id: str, what: str) -> str:
     """The provisioning state of one of the hub's resources; raises when it isn't there or has failed."""
-    from shared.arm.client import arm
-
     ids = arm().ids
     resource_id = {"group": ids.hub_group, "hub_vnet": ids.hub_vnet, "gateway": ids.gateway}[arm_id]
     document = arm().get(resource_id)
@@ -153,12 +180,24 @@ def _settings() -> str:
     return "All settings are there."
 
 
-CHECKS: dict[str, Callable[[], str]] = {
-    "settings": _settings,
-    "tables": _tables,
-    "records": _records,
-    "credential": _credential,
-    "arm": _arm,
-    "hub": _hub,
-    "gateway": _gateway,
+def _of_tables(check: Callable[[], str]) -> Callable[[], Awaitable[str]]:
+    async def within_time() -> str:
+        async with asyncio.timeout(SECONDS_FOR_EACH):
+            return await in_tables_thread(check)
+
+    return within_time
+
+
+def _of_arm(check: Callable[[], str]) -> Callable[[], Awaitable[str]]:
+    return partial(in_arm_thread, SECONDS_FOR_EACH, check)
+
+
+CHECKS: dict[str, Callable[[], Awaitable[str]]] = {
+    "settings": _of_tables(_settings),
+    "tables": _of_tables(_tables),
+    "records": _of_arm(_records),
+    "credential": _of_arm(_credential),
+    "arm": _of_arm(_arm),
+    "hub": _of_arm(_hub),
+    "gateway": _of_arm(_gateway),
 }

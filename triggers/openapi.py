@@ -1,9 +1,11 @@
 """/openapi.json: the API's own description."""
 
-import asyncio
+from urllib.parse import urlsplit
 
 import azure.durable_functions as df
 
+from shared.blocking import in_tables_thread
+from shared.once import importing
 from triggers.http.responses import Answer
 from triggers.http.wiring import Call, http_function
 
@@ -13,10 +15,12 @@ blueprint = df.Blueprint()
 @http_function(blueprint, "GET", "openapi.json")
 async def get_openapi(call: Call) -> Answer:
     """The OpenAPI document, generated from the models."""
+    document = await in_tables_thread(_generated)
+    return Answer(200, {**document, "servers": [{"url": urlsplit(call.base).path or "/"}]})
 
-    def generated() -> dict[str, object]:
+
+def _generated() -> dict[str, object]:
+    with importing:
         from triggers.http.openapi import openapi_document
 
-        return openapi_document()
-
-    return Answer(200, await asyncio.to_thread(generated))
+    return openapi_document()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from shared import logs
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.settings import current_settings
-from triggers.http.links import api_base, deployment_url, progress_url
+from triggers.http.links import deployment_url, progress_url
 from triggers.http.responses import RETRY_AFTER_SECONDS, Answer
 from triggers.http.wiring import Call
 from triggers.use_cases import RunHandle
@@ -34,7 +34,7 @@ async def accepted(call: Call, handle: RunHandle) -> Answer:
     settings = current_settings()
     if handle.start and handle.deployment_id:
         await start_run(call.durable, deployment_id=handle.deployment_id, spoke_id=handle.spoke_id, kind=handle.kind)
-    base = api_base(call.request.url)
+    base = call.base
     body: dict[str, Any] = {
         "deployment_id": handle.deployment_id,
         "spoke_id": handle.spoke_id,

@@ -1,13 +1,14 @@
 """/spokes: create, list, show, delete, retry."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import azure.durable_functions as df
 
+from shared.blocking import TABLES, in_arm_thread, in_tables_thread, side_by_side
 from shared.saga.progress import progress_of
 from shared.settings import current_settings
+from shared.spoke.records import SpokeRow
 from shared.tables.records import Records
 from shared.writers.peering.table import peering_statuses
 from triggers import use_cases as intents
@@ -21,7 +22,7 @@ from triggers.http.queries import (
     spoke_id,
     unknown_spoke,
 )
-from triggers.http.requests import json_body
+from triggers.http.requests import body_of
 from triggers.http.responses import Answer
 from triggers.http.views import run_view, spoke_view
 from triggers.http.wiring import Call, http_function
@@ -31,6 +32,8 @@ blueprint = df.Blueprint()
 
 # The removals of a page are read side by side.
 READERS = 8
+# A spoke that was deployed anew under the look before its delete is looked at again.
+LOOKS = 3
 
 
 @http_function(blueprint, "POST", "spokes", durable=True)
@@ -48,10 +51,11 @@ async def create_spoke_v1(call: Call) -> Answer:
 async def _create(call: Call, *, v1: bool) -> Answer:
     headers, params = call.request.headers, call.params
     mode = one_of(params, "mode", ("plan", "deploy"))
-    body = json_body(call.request.get_body(), headers.get("Content-Type"), headers.get("Content-Encoding"))
+    body = await in_tables_thread(body_of, call.request.get_body(), headers)
     if mode == "plan":
-        return Answer(200, await asyncio.to_thread(intents.plan, body, v1=v1))
-    handle = await asyncio.to_thread(intents.deploy, body, headers.get("Idempotency-Key"), v1=v1)
+        seconds = current_settings().arm_look_seconds
+        return Answer(200, await in_arm_thread(seconds, intents.plan, body, v1=v1))
+    handle = await in_tables_thread(intents.deploy, body, headers.get("Idempotency-Key"), v1=v1)
     return await accepted(call, handle)
 
 
@@ -61,7 +65,7 @@ async def list_spokes(call: Call) -> Answer:
     params = call.params
     filters = (one_of(params, "status", SPOKE_STATES), params.get("client_name"))
     after, most = continuation_after(params, filters), limit(params)
-    return Answer(200, await asyncio.to_thread(_page, filters, after, most))
+    return Answer(200, await in_tables_thread(_page, filters, after, most))
 
 
 def _page(filters: tuple[str | None, str | None], after: int, most: int) -> dict[str, Any]:
@@ -75,8 +79,8 @@ def _page(filters: tuple[str | None, str | None], after: int, most: int) -> dict
     rest = [spoke for spoke in found if spoke.spoke_id > after]
     page = rest[:most]
     removals = [spoke.deployment_id for spoke in page if not spoke.is_of_its_deployment]
-    with ThreadPoolExecutor(READERS) as readers:
-        runs = dict(zip(removals, readers.map(records.run, removals), strict=True))
+    read = side_by_side(TABLES, [partial(records.run, removal) for removal in removals], READERS)
+    runs = {removal: run.result() for removal, run in zip(removals, read, strict=True)}
     seen = peering_statuses()
     views = [
         spoke_view(spoke, runs.get(spoke.deployment_id, spoke), settings, seen.get(spoke.spoke_id)) for spoke in page
@@ -89,7 +93,7 @@ def _page(filters: tuple[str | None, str | None], after: int, most: int) -> dict
 async def get_spoke(call: Call) -> Answer:
     """One spoke with its newest run."""
     number = spoke_id(call.request.route_params)
-    return Answer(200, await asyncio.to_thread(_view, number))
+    return Answer(200, await in_tables_thread(_view, number))
 
 
 def _view(number: int) -> dict[str, Any]:
@@ -101,7 +105,7 @@ def _view(number: int) -> dict[str, Any]:
 async def get_progress(call: Call) -> Answer:
     """How far the newest run of a spoke is."""
     number = spoke_id(call.request.route_params)
-    return Answer(200, await asyncio.to_thread(_progress, number))
+    return Answer(200, await in_tables_thread(_progress, number))
 
 
 def _progress(number: int) -> dict[str, Any]:
@@ -116,21 +120,27 @@ async def remove_spoke(call: Call) -> Answer:
     """Takes a spoke down, or cancels its deployment, or joins the removal that is under way."""
     number = spoke_id(call.request.route_params)
     force = flag(call.params, "force")
-    return await accepted(call, await asyncio.to_thread(intents.remove, number, force=force))
+    removal = await in_tables_thread(intents.remove, number, force=force)
+    for _ in range(LOOKS):
+        if not isinstance(removal, SpokeRow):
+            return await accepted(call, removal)
+        await in_arm_thread(current_settings().arm_look_seconds, intents.look_first, removal, force)
+        removal = await in_tables_thread(intents.remove, number, force=force, looked_at=removal)
+    raise intents.busy(number)
 
 
 @http_function(blueprint, "POST", "spokes/{spoke_id}/retry", durable=True)
 async def retry_spoke(call: Call) -> Answer:
     """Deploys a failed spoke again, or finishes a rollback that could not finish."""
     number = spoke_id(call.request.route_params)
-    return await accepted(call, await asyncio.to_thread(intents.retry, number))
+    return await accepted(call, await in_tables_thread(intents.retry, number))
 
 
 @http_function(blueprint, "GET", "spokes/{spoke_id}/deployments")
 async def list_deployments(call: Call) -> Answer:
     """Every run of a spoke's id, newest first, also of spokes that are gone."""
     number = spoke_id(call.request.route_params)
-    runs = await asyncio.to_thread(_runs, number)
+    runs = await in_tables_thread(_runs, number)
     return Answer(200, {"spoke_id": number, "deployments": [run_view(run) for run in runs], "total": len(runs)})
 
 

@@ -1,12 +1,12 @@
 """What mends itself on a schedule: runs that were reserved and never started, the gateway, old idempotency keys."""
 
-import asyncio
 import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 
+from shared.blocking import in_tables_thread
 from shared.clock import parse_timestamp, utc_now
 from shared.settings import current_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
@@ -41,7 +41,7 @@ async def start_accepted_runs(client: "DurableOrchestrationClient") -> None:
 
     Can be repeated: an instance of that id is looked for first, and Durable refuses a second one while it runs.
     """
-    for run in await asyncio.to_thread(_forgotten_runs):
+    for run in await in_tables_thread(_forgotten_runs):
         status: Any = await client.get_status(run.deployment_id)
         if getattr(status, "runtime_status", None) is not None:
             continue
@@ -61,14 +61,14 @@ def _forgotten_runs() -> list[RunRow]:
 @timer_function(blueprint, EVERY_FIVE_MINUTES)
 async def repair_gateway(client: "DurableOrchestrationClient") -> None:
     """Lets the gateway's writer compare the gateway with all rows: a stale PUT may have undone what was applied."""
-    if await asyncio.to_thread(_knows_sites):
+    if await in_tables_thread(_knows_sites):
         await ensure_writer_runs(client, "gateway")
 
 
 @timer_function(blueprint, EVERY_FIVE_MINUTES)
 async def repair_hub(client: "DurableOrchestrationClient") -> None:
     """Lets the hub's writer look at all peerings: it makes those anew that are gone or `Disconnected`."""
-    if await asyncio.to_thread(_has_rows, HUB_TURNS_TABLE, current_settings().hub_key, "turn"):
+    if await in_tables_thread(_has_rows, HUB_TURNS_TABLE, current_settings().hub_key, "turn"):
         await ensure_writer_runs(client, "hub")
 
 
@@ -89,7 +89,7 @@ def _has_rows(name: str, partition: str, kind: str) -> bool:
 @timer_function(blueprint, EVERY_HOUR)
 async def forget_old_keys(client: "DurableOrchestrationClient") -> None:
     """Removes the rows of Idempotency-Keys that are older than 24 hours."""
-    await asyncio.to_thread(forget_expired_keys)
+    await in_tables_thread(forget_expired_keys)
 
 
 @timer_function(blueprint, SIX_TIMES_A_NIGHT)

@@ -1,6 +1,6 @@
 """What a caller wants done, decided on the records alone: no call to Azure but for the look before a delete.
 
-Each answers with the `Story` to start (or to join); the triggers start it. Blocking: call in a thread.
+Each answers with the `Story` to start (or to join); the triggers start it. Blocking: run it in a thread of `shared.blocking`.
 """
 
 import logging
@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from shared.checks.preflight import plan_report
 from shared.errors import DeploymentException, StorageException, so_many
+from shared.once import importing
+from shared.recovery.blockers import blockers_of_delete
 from shared.settings import current_settings
 from shared.spoke.names import sanitize_name
 from shared.spoke.plan import SpokePlan
@@ -16,7 +19,7 @@ from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.records import Records
 from shared.tables.removals import begin_removal
-from shared.tables.reservations import Reservation, ReservationRequest, forget_spoke, reserve
+from shared.tables.reservations import Reservation, ReservationRequest, forget_spoke, preview, reserve
 from triggers.http.queries import unknown_spoke
 from triggers.http.requests import idempotency_key
 
@@ -52,9 +55,6 @@ def deploy(body: dict[str, Any], key_header: str | None, *, v1: bool = False) ->
 
 def plan(body: dict[str, Any], *, v1: bool = False) -> dict[str, Any]:
     """What a deployment of this request would find and make. Reads Azure; changes nothing."""
-    from shared.checks.preflight import plan_report
-    from shared.tables.reservations import preview
-
     settings = current_settings()
     would_be, conflicts = preview(parse_request(body, v1), settings)
     report = plan_report(would_be, settings)
@@ -62,7 +62,8 @@ def plan(body: dict[str, Any], *, v1: bool = False) -> dict[str, Any]:
 
 
 def parse_request(body: dict[str, Any], v1: bool = False) -> ReservationRequest:
-    from shared.spoke.request import check_against_settings, spoke_request, v1_spoke_request
+    with importing:
+        from shared.spoke.request import check_against_settings, spoke_request, v1_spoke_request
 
     request = check_against_settings((v1_spoke_request if v1 else spoke_request)(body), current_settings())
     return ReservationRequest(
@@ -97,13 +98,15 @@ def retry(spoke_id: int) -> RunHandle:
             return _removal_of(begin_removal(spoke, kind, settings, force=run.force if run else False))
         except ConcurrentUpdate:
             continue
-    raise _busy(spoke_id)
+    raise busy(spoke_id)
 
 
-def remove(spoke_id: int, *, force: bool) -> RunHandle:
-    """Deletes a spoke: cancels a running deployment, joins a running removal, else looks first and begins one."""
+def remove(spoke_id: int, *, force: bool, looked_at: SpokeRow | None = None) -> RunHandle | SpokeRow:
+    """Deletes a spoke: cancels a running deployment, joins a running removal, or begins one.
+
+    looked_at: the spoke after `look_first`; without it, one that needs that look is answered and left as it is.
+    """
     settings = current_settings()
-    has_looked = False
     for _ in range(_TRIES):
         spoke, run = spoke_and_run(spoke_id)
         try:
@@ -112,13 +115,12 @@ def remove(spoke_id: int, *, force: bool) -> RunHandle:
             if spoke.status == "failed":
                 forget_spoke(spoke)
                 return _forgotten(spoke)
-            if not has_looked:
-                _look_first(spoke, force)
-                has_looked = True
+            if looked_at is None or looked_at.deployment_id != spoke.deployment_id:
+                return spoke
             return _removal_of(begin_removal(spoke, "delete", settings, force=force))
         except ConcurrentUpdate:
             continue
-    raise _busy(spoke_id)
+    raise busy(spoke_id)
 
 
 def spoke_and_run(spoke_id: int) -> tuple[SpokeRow, RunRow | None]:
@@ -131,7 +133,8 @@ def spoke_and_run(spoke_id: int) -> tuple[SpokeRow, RunRow | None]:
 
 
 def _planned(request: "SpokeRequest", spoke_id: int, deployment_id: str) -> SpokePlan:
-    from shared.spoke.request import plan_from
+    with importing:
+        from shared.spoke.request import plan_from
 
     return plan_from(request, current_settings(), spoke_id, deployment_id)
 
@@ -144,10 +147,8 @@ def _cancelled(run: RunRow) -> RunRow:
     return Records().change_run(run, cancel_requested=True)
 
 
-def _look_first(spoke: SpokeRow, force: bool) -> None:
-    """409 with the list, when somebody uses the spoke: a NIC of the client's, a private endpoint, a lock."""
-    from shared.recovery.blockers import blockers_of_delete
-
+def look_first(spoke: SpokeRow, force: bool) -> None:
+    """Reads Azure: 409 with the list, when somebody uses the spoke: a NIC of the client's, a private endpoint, a lock."""
     blockers = blockers_of_delete(spoke.plan)
     if not blockers:
         return
@@ -209,7 +210,7 @@ def _forgotten(spoke: SpokeRow) -> RunHandle:
     )
 
 
-def _busy(spoke_id: int) -> StorageException:
+def busy(spoke_id: int) -> StorageException:
     return StorageException(
         f"The record of spoke {spoke_id} changes all the time just now.",
         code="RowChanged",

@@ -75,6 +75,11 @@ async def _read(receive: Receive, most: int = MOST_BYTES) -> bytes | None:
             return b"".join(chunks)
 
 
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
 def _echoed(given: dict[str, str]) -> dict[str, str]:
     """The ids that a client chose for its request, for it to find the answer by."""
     echoed = {}
@@ -112,6 +117,8 @@ class _Endpoint:
     async def identity(self, request: Request) -> Response:
         """The managed identity's endpoint."""
         headers = {name.lower(): value for name, value in request.headers.items()}
+        if not await self._held(request.scope, request.receive):
+            return Response(status_code=499)
         with self._state.store.transaction():
             fault = self._state.faults.striking(request.method, request.url.path, ("refuse",))
         if fault is not None:
@@ -134,19 +141,31 @@ class _Endpoint:
             body = await _read(receive)
         except TooLargeError:
             too_large = True
-        if body is None:
+        if body is None or not await self._held(scope, receive):
             return
         outcome = self._authority(scope, body) or self._outcome(scope, body, too_large)
         if outcome.delay:
             await asyncio.sleep(outcome.delay)
         if outcome.drop:
             scope["state"]["transport"].abort()
-            while (await receive())["type"] != "http.disconnect":
-                continue
+            await _disconnected(receive)
             return
         if too_large:
             outcome.headers["Connection"] = "close"
         await Response(outcome.body, outcome.status, outcome.headers)(scope, receive, send)
+
+    async def _held(self, scope: Scope, receive: Receive) -> bool:
+        """Waits while a fault holds the request; whether its client still waits, too."""
+        if not self._state.faults.may_hold:
+            return True
+        held = asyncio.ensure_future(self._state.faults.hold(scope["method"], scope["path"]))
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait({held, gone}, return_when=asyncio.FIRST_COMPLETED)
+            return held.done()
+        finally:
+            held.cancel()
+            gone.cancel()
 
     def _authority(self, scope: Scope, body: bytes) -> _Outcome | None:
         path = scope["path"]

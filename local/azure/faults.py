@@ -13,6 +13,8 @@ ever, `probability` (1) whether it strikes when it could.
 - `drop_reply`: the effect happens, then the connection is closed without an answer.
 - `slow`: the operation takes `seconds` (60, Azure's) longer; a request that starts none is answered that much later.
 - `never_end`: the operation stays InProgress.
+- `hold`: the request, to ARM or to the identity endpoint, gets no answer and has no effect before the faults are removed;
+  then it is served, if its client still waits. `GET /_local/held` lists those that are held now.
 
 `fail_operation`, `never_end` and `slow` take hold at once of an operation that runs and that a request with this method
 and path has started. `refuse` and `drop_reply` reach an operation in flight through the address it is polled at.
@@ -20,6 +22,7 @@ and path has started. `refuse` and `drop_reply` reach an operation in flight thr
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
@@ -31,7 +34,7 @@ from local.azure.errors import ArmError
 from local.azure.operations import Operation
 from local.azure.store import Json, Store
 
-MODES = ("refuse", "fail_operation", "drop_reply", "slow", "never_end")
+MODES = ("refuse", "fail_operation", "drop_reply", "slow", "never_end", "hold")
 _ON_OPERATIONS = ("fail_operation", "slow", "never_end")
 _CODES = {
     400: ("BadRequest", "The request was refused."),
@@ -159,6 +162,8 @@ class Faults:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._released = asyncio.Event()
+        self.held: list[tuple[str, str]] = []
         self.load()
 
     def load(self) -> None:
@@ -184,6 +189,8 @@ class Faults:
         before = list(self._waiting)
         self._store.on_undo(lambda: self._waiting.__setitem__(slice(None), before))
         self._waiting.clear()
+        self._released.set()
+        self._released = asyncio.Event()
         self._store.db.execute("DELETE FROM faults")
 
     def listed(self) -> list[Json]:
@@ -196,6 +203,22 @@ class Faults:
             if fault.mode in modes and fault.fits(method, path) and self._strikes(fault):
                 return fault
         return None
+
+    @property
+    def may_hold(self) -> bool:
+        return any(fault.mode == "hold" for fault in self._waiting)
+
+    async def hold(self, method: str, path: str) -> None:
+        """Comes back when the faults are removed; at once when none of them holds this request."""
+        with self._store.transaction():
+            fault = self.striking(method, path, ("hold",))
+        if fault is None:
+            return
+        self.held.append((method, path))
+        try:
+            await self._released.wait()
+        finally:
+            self.held.remove((method, path))
 
     def _strikes(self, fault: Fault) -> bool:
         if fault not in self._waiting or (fault.probability < 1 and random.random() >= fault.probability):

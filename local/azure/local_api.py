@@ -6,6 +6,7 @@
   or a list), unchecked and as they are; missing groups are made. `DELETE ?id=` takes one away with its children.
 - `GET /_local/operations`: those that run.
 - `GET`, `POST`, `DELETE /_local/faults`: lists, adds (one or a list), removes faults; see `local.azure.faults`.
+- `GET /_local/held`: the requests that a fault of mode `hold` keeps waiting.
 - `GET`, `POST /_local/clock`: `{"now", "time_scale"}`; `{"advance": seconds}` lets so many of Azure's seconds pass, at
   any time scale.
 - `POST /_local/quota`: `{"location", "quotas": {name: limit}, "restrictions": [{"size", "location", "type", "reason",
@@ -137,6 +138,10 @@ def _add_faults(state: State, _: dict[str, str], body: Any) -> Reply:
             state.arm.operations.save(operation)
             held.append(operation.id)
     return Reply(200, {"added": len(wanted), "operations": held})
+
+
+def _list_held(state: State, _: dict[str, str], __: Any) -> Reply:
+    return Reply(200, [{"method": method, "path": path} for method, path in state.faults.held])
 
 
 def _clear_faults(state: State, _: dict[str, str], __: Any) -> Reply:
@@ -274,6 +279,7 @@ _CALLS = {
     ("GET", "operations"): _operations,
     ("GET", "faults"): _list_faults,
     ("POST", "faults"): _add_faults,
+    ("GET", "held"): _list_held,
     ("DELETE", "faults"): _clear_faults,
     ("GET", "clock"): _clock,
     ("POST", "clock"): _advance,

@@ -6,25 +6,32 @@ api-versions are ours; the SDK's own retries are off, because it would sleep out
 
 import logging
 import math
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from azure.core.exceptions import AzureError
+from azure.core.rest import HttpRequest
 
 from shared.arm.api_versions import api_version_of
 from shared.arm.failures import PASSES, ArmError, error_object, error_of_exception, failure_of_error
 from shared.arm.targets import RefusedTargetError, is_absolute, url_of
 from shared.clock import utc_now
+from shared.deadline import current_deadline, waiting_for
 from shared.errors import Failure
+from shared.identity import identity
+from shared.once import import_what_requests_import, importing, once
 from shared.saga.outcomes import Operation
+from shared.saga.policy import longest_request
 from shared.settings import Settings, current_settings
 from shared.spoke.resource_ids import ResourceIds, ids_of, name_of, type_of
 
 if TYPE_CHECKING:
     from azure.core.rest import HttpResponse
+
+    from shared.transport import Transport
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +66,8 @@ class Arm:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.ids: ResourceIds = ids_of(settings)
-        self._lock = threading.Lock()
-        self._credential: Any = None
         self._clients: dict[str, Any] = {}
+        self._transport: Transport | None = None
 
     def get(
         self, resource_id: str, *, api_version: str | None = None, params: dict[str, str] | None = None
@@ -164,9 +170,6 @@ class Arm:
         headers: dict[str, str] | None = None,
         timeout: float | None = None,
     ) -> "HttpResponse":
-        from azure.core.exceptions import AzureError
-        from azure.core.rest import HttpRequest
-
         try:
             url = url_of(target, self.settings.arm_endpoint)
         except RefusedTargetError as reason:
@@ -184,12 +187,21 @@ class Arm:
             headers={"Accept": "application/json", **(headers or {})},
         )
         seconds = timeout or self.settings.arm_timeout_seconds
+        deadline = current_deadline()
+        if deadline is not None and method != "GET" and deadline.left() < longest_request(seconds):
+            # Cut short, it would be a write of which nobody knows whether it has happened.
+            raise ArmError(deadline.failure(), 0)
+        with waiting_for("the import of the Azure SDKs"):
+            client = self._client(path)
         try:
-            response: HttpResponse = self._client(path).send_request(
-                request, connection_timeout=min(10.0, seconds), read_timeout=seconds
-            )
-            response.read()
+            with waiting_for(f"{method} {path.removeprefix(self.settings.arm_endpoint)}"):
+                response: HttpResponse = client.send_request(
+                    request, connection_timeout=min(10.0, seconds), read_timeout=seconds
+                )
+                response.read()
         except AzureError as exception:
+            if deadline is not None and deadline.has_passed:
+                raise ArmError(deadline.failure(), 0) from exception
             raise error_of_exception(exception, None if absolute else target) or exception from exception
         return response
 
@@ -205,30 +217,41 @@ class Arm:
         )
         client = self._clients.get(kind)
         if client is None:
-            with self._lock:
+            with importing:
                 client = self._clients.get(kind)
                 if client is None:
                     client = self._clients[kind] = self._new_client(kind)
         return client
 
     def _new_client(self, kind: str) -> Any:
-        if self._credential is None:
-            from azure.identity import DefaultAzureCredential
+        if self._transport is None:
+            from shared.transport import Transport
 
-            self._credential = DefaultAzureCredential()
-        # ARM redirects nobody; a redirect would take the request where its target was not checked.
-        keywords: Any = {"base_url": self.settings.arm_endpoint, "retry_total": 0, "permit_redirects": False}
+            import_what_requests_import()
+            self._transport = Transport()
+        keywords: Any = {
+            "base_url": self.settings.arm_endpoint,
+            "retry_total": 0,
+            # ARM redirects no request; a redirect would take it where its target was not checked.
+            "permit_redirects": False,
+            "transport": self._transport,
+        }
         if kind == "compute":
             from azure.mgmt.compute import ComputeManagementClient
 
-            return ComputeManagementClient(self._credential, self.settings.subscription_id, **keywords)
+            return ComputeManagementClient(identity(), self.settings.subscription_id, **keywords)
         if kind == "network":
             from azure.mgmt.network import NetworkManagementClient
 
-            return NetworkManagementClient(self._credential, self.settings.subscription_id, **keywords)
+            return NetworkManagementClient(identity(), self.settings.subscription_id, **keywords)
         from azure.mgmt.resource.resources import ResourceManagementClient
 
-        return ResourceManagementClient(self._credential, self.settings.subscription_id, **keywords)
+        return ResourceManagementClient(identity(), self.settings.subscription_id, **keywords)
+
+    def close(self) -> None:
+        """For tests: gives the connections back."""
+        for client in self._clients.values():
+            client.close()
 
     def _document(self, response: "HttpResponse", target: str, statuses: tuple[int, ...] = (200,)) -> dict[str, Any]:
         if response.status_code >= 400:
@@ -305,7 +328,7 @@ def _seconds_until(date: str, now: datetime) -> float:
         return math.nan
 
 
-@cache
+@once
 def arm() -> Arm:
     """The subscription of this process's settings."""
     return Arm(current_settings())

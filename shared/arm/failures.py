@@ -10,7 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from azure.core import exceptions as sdk
+
 from shared.errors import AzureResourceException, Failure
+from shared.identity import TokenTimeoutError
 
 
 @dataclass(frozen=True)
@@ -282,8 +285,6 @@ def error_object(body: bytes | str | None) -> dict[str, Any] | None:
 
 def error_of_exception(exception: Exception, target: str | None = None) -> ArmError | None:
     """The `ArmError` for an exception of the Azure SDKs, None for one that is not theirs."""
-    from azure.core import exceptions as sdk
-
     if isinstance(exception, sdk.HttpResponseError) and getattr(exception, "response", None) is not None:
         response: Any = exception.response
         body = response.text() if callable(getattr(response, "text", None)) else None
@@ -306,6 +307,9 @@ def error_of_exception(exception: Exception, target: str | None = None) -> ArmEr
             transient=passes,
         )
         return ArmError(failure, 401)
+    if isinstance(exception, TokenTimeoutError):
+        failure = Failure("AzureResourceException", "TokenTimeout", str(exception), PASSES, transient=True)
+        return ArmError(failure, 0)
     if isinstance(exception, sdk.AzureError):
         # No answer, a broken one, or one that could not be decoded: what was asked may or may not have happened.
         failure = Failure(

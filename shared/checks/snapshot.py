@@ -4,10 +4,8 @@ Ninety-nine deployments that start together share 250 reads of Azure Resource Ma
 sharing, their checks alone would use them up.
 """
 
-import contextvars
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,11 +14,13 @@ from weakref import WeakKeyDictionary
 
 from shared.arm.client import Arm
 from shared.arm.failures import ArmError
+from shared.blocking import ARM, side_by_side
 from shared.checks.hub import outbound_is_elsewhere
 from shared.checks.names import perhaps_in_the_way
 from shared.checks.sizes import Size, size_findings, sizes_in
 from shared.checks.surroundings import AzureSnapshot
 from shared.clock import utc_now
+from shared.deadline import current_deadline, waiting_for
 from shared.errors import Failure
 from shared.spoke.plan import SpokePlan
 from shared.tables.records import Records
@@ -57,7 +57,7 @@ class SharedRead:
     def get(self, read: Callable[[], T], seconds: float, clock: Callable[[], float]) -> T:
         """An answer that was asked for after the caller came, or that is at most so many seconds old."""
         came_at = clock()
-        with self.lock:
+        with _held(self.lock):
             now = clock()
             if self.failure is not None and self.failed_at is not None and came_at < self.failed_at <= now:
                 raise self.failure
@@ -159,25 +159,29 @@ def _side_by_side(reads: dict[str, Callable[[], Any]]) -> tuple[dict[str, Any], 
     answers: dict[str, Any] = {}
     refused: dict[str, Failure] = {}
     passing: list[ArmError] = []
-    with _threads(len(reads)) as threads:
-        asked = {name: threads.submit(contextvars.copy_context().run, read) for name, read in reads.items()}
-        for name, answer in asked.items():
-            try:
-                answers[name] = answer.result()
-            except ArmError as error:
-                if error.failure.transient:
-                    passing.append(error)
-                else:
-                    refused[name] = error.failure
+    asked = side_by_side(ARM, list(reads.values()), SIDE_BY_SIDE)
+    for name, answer in zip(reads, asked, strict=True):
+        try:
+            answers[name] = answer.result()
+        except ArmError as error:
+            if error.failure.transient:
+                passing.append(error)
+            else:
+                refused[name] = error.failure
     if passing:
         raise max(passing, key=lambda error: error.failure.retry_after or 0.0)
     return answers, refused
 
 
 @contextmanager
-def _threads(reads: int) -> Iterator[ThreadPoolExecutor]:
-    threads = ThreadPoolExecutor(max_workers=max(1, min(reads, SIDE_BY_SIDE)), thread_name_prefix="look")
+def _held(lock: threading.Lock) -> Iterator[None]:
+    """The lock, for which nobody waits longer than until their deadline."""
+    deadline = current_deadline()
+    with waiting_for("another caller's look at Azure"):
+        if not lock.acquire(timeout=deadline.left() if deadline else -1):
+            assert deadline is not None
+            raise ArmError(deadline.failure(), 0)
     try:
-        yield threads
+        yield
     finally:
-        threads.shutdown(wait=True)
+        lock.release()

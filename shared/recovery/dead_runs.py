@@ -7,7 +7,6 @@ was made; when that has ended, so does the dead one. Every tick decides from wha
 any of this can be repeated, or be cut off anywhere.
 """
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared import logs
+from shared.blocking import in_arm_thread, in_tables_thread
 from shared.clock import parse_timestamp, timestamp, utc_now
+from shared.deadline import ACTIVITY_SECONDS
 from shared.errors import Failure
 from shared.recovery.orphans import doubt_about_records
 from shared.saga.instances import ORCHESTRATOR_OF_KIND, step_instance_id
@@ -25,6 +26,7 @@ from shared.settings import current_settings
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.records import Records
+from shared.tables.removals import begin_removal
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient
@@ -158,10 +160,10 @@ async def sweep(client: "DurableOrchestrationClient", now: datetime | None = Non
     """One tick. Answers what was done for which dead run."""
     now = now or utc_now()
     done: dict[str, Move] = {}
-    if (in_doubt := await asyncio.to_thread(doubt_about_records)) is not None:
+    if (in_doubt := await in_arm_thread(ACTIVITY_SECONDS, doubt_about_records)) is not None:
         log.warning("%s", in_doubt.message)
         return done
-    for run in await asyncio.to_thread(Records().runs_looked_after):
+    for run in await in_tables_thread(Records().runs_looked_after):
         with logs.context(deployment_id=run.deployment_id, spoke_id=run.spoke_id):
             try:
                 instance = await _status(client, run.deployment_id)
@@ -175,7 +177,7 @@ async def sweep(client: "DurableOrchestrationClient", now: datetime | None = Non
 
 
 async def _sweep_one(client: "DurableOrchestrationClient", run: RunRow, instance: str | None, now: datetime) -> Move:
-    spoke = await asyncio.to_thread(Records().spoke, run.spoke_id)
+    spoke = await in_tables_thread(Records().spoke, run.spoke_id)
     children: dict[str, str | None] = {}
     if belongs_to(spoke, run):
         children = {name: await _status(client, step_instance_id(run.deployment_id, name)) for name in CHILDREN}
@@ -184,16 +186,16 @@ async def _sweep_one(client: "DurableOrchestrationClient", run: RunRow, instance
     match move:
         case Mark():
             log.warning("The orchestration is dead (%s): its children are stopped, then it is rolled back", instance)
-            run, spoke = await asyncio.to_thread(_mark, run, spoke, move)
+            run, spoke = await in_tables_thread(_mark, run, spoke, move)
             after = next_move(run, spoke, instance, children, now, last_calls)
             if isinstance(after, Stop):
                 await _stop(client, run, after)
         case Stop():
             await _stop(client, run, move)
         case HandOver() if spoke is not None:
-            await _start(client, await asyncio.to_thread(_hand_over, run, spoke, move))
+            await _start(client, await in_tables_thread(_hand_over, run, spoke, move))
         case Close():
-            await asyncio.to_thread(_close, run, move)
+            await in_tables_thread(_close, run, move)
     return move
 
 
@@ -213,8 +215,6 @@ async def _stop(client: "DurableOrchestrationClient", run: RunRow, move: Stop) -
 
 def _hand_over(run: RunRow, spoke: SpokeRow, move: HandOver) -> RunRow:
     """The spoke belongs to a new run. The dead one is ended by the tick that finds the new one at rest."""
-    from shared.tables.removals import begin_removal
-
     successor = begin_removal(spoke, move.kind, current_settings(), force=run.force)
     return Records().change_run(successor, note=f"{NOTE}; it was {run.deployment_id}")
 

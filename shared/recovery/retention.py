@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared import logs
+from shared.blocking import in_tables_thread
 from shared.clock import parse_timestamp, utc_now
 from shared.settings import current_settings
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
@@ -51,7 +52,7 @@ def runs_to_forget(runs: Iterable[RunRow], spokes: Iterable[SpokeRow], before: d
 async def forget_ended_runs(client: "DurableOrchestrationClient", now: datetime | None = None) -> list[str]:
     """One tick. Answers the runs that are forgotten."""
     before = (now or utc_now()) - timedelta(days=current_settings().keep_runs_days)
-    old = (await asyncio.to_thread(_clean_and_choose, before))[:RUNS_A_TICK]
+    old = (await in_tables_thread(_clean_and_choose, before))[:RUNS_A_TICK]
     places = asyncio.Semaphore(RUNS_AT_ONCE)
 
     async def forget(run: RunRow) -> str | None:
@@ -88,7 +89,7 @@ async def _forgotten(client: "DurableOrchestrationClient", run: RunRow) -> bool:
         try:
             if not await _purged(client, run.deployment_id):
                 return False
-            await asyncio.to_thread(Records().forget_run, run)
+            await in_tables_thread(Records().forget_run, run)
         except ConcurrentUpdate:
             log.info("The run was changed just now; the next tick looks again")
             return False

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.errors import Failure
+from shared.errors import UNEXPECTED, Failure
 from shared.saga.instances import is_step_of
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending
 from shared.saga.policy import Policy
@@ -12,6 +12,8 @@ from shared.saga.steps import CHILDREN
 
 # After so many waits run_step continues as new: its history is replayed from the top at every wait.
 WAITS_A_GENERATION = 10
+# An unexpected error can be the moment's (a process that has just started) or the code's: after so many it is final.
+UNEXPECTED_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class StepRun:
 
     deadline: moment (ISO 8601) after which a step that isn't at rest has failed, None before the first call.
     deadline_seconds: None for what keeps trying until it works.
+    unexpected: how many attempts have ended in an unexpected error by now.
     """
 
     call: Call
@@ -28,6 +31,7 @@ class StepRun:
     deadline: str | None = None
     waits: int = 0
     reason: str = ""
+    unexpected: int = 0
 
     @property
     def keeps_trying(self) -> bool:
@@ -41,6 +45,7 @@ class StepRun:
             "deadline": self.deadline,
             "waits": self.waits,
             "reason": self.reason,
+            "unexpected": self.unexpected,
         }
 
     @classmethod
@@ -52,6 +57,7 @@ class StepRun:
             deadline=data.get("deadline"),
             waits=data.get("waits", 0),
             reason=data.get("reason", ""),
+            unexpected=data.get("unexpected", 0),
         )
 
     def begun(self, now: datetime) -> "StepRun":
@@ -81,7 +87,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """The deadline has passed: record this failure, then rest."""
+    """The deadline has passed, or unexpected errors go on: record this failure, then rest."""
 
     failure: Failure
 
@@ -100,11 +106,14 @@ def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0)
         case Failed(failure):
             if run.is_overdue(now):
                 return GiveUp(_overdue(run, failure.message, failure))
+            unexpected = run.unexpected + (failure.code == UNEXPECTED)
+            if unexpected >= UNEXPECTED_ATTEMPTS and not run.keeps_trying:
+                return GiveUp(failure.permanent())
             seconds = run.policy.refusal_wait(
                 run.call.deployment_id, run.call.name, run.call.attempt, failure.retry_after
             )
             again = replace(run.call, attempt=run.call.attempt + 1, operation=None, again=failure.message)
-            then = replace(run, call=again, waits=run.waits + 1, reason=failure.message)
+            then = replace(run, call=again, waits=run.waits + 1, reason=failure.message, unexpected=unexpected)
             return Wait(_until(run, now, seconds), then)
         case Pending():
             if run.is_overdue(now):

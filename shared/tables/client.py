@@ -3,17 +3,24 @@
 By connection string (Azurite, or a key) or by the app's identity and `TABLES_ENDPOINT`; nothing else differs.
 """
 
+import contextlib
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
+
 from shared.errors import Failure
+from shared.identity import identity
+from shared.once import import_what_requests_import, importing, once
 from shared.settings import current_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABLE
 from shared.tables.missing import raise_if_missing
 
 if TYPE_CHECKING:
-    from azure.data.tables import TableClient, TableServiceClient
+    from azure.data.tables import TableClient
+
+    from shared.transport import Transport
 
 Write = tuple[Any, ...]
 """As `TableClient.submit_transaction` takes it: `("create" | "update" | "upsert" | "delete", entity, {keyword: value})`."""
@@ -32,26 +39,39 @@ class ConcurrentUpdate(Exception):  # noqa: N818 - an event, not an error: someb
     """The row was changed by somebody else since it was read; read it again and decide anew."""
 
 
-@cache
-def _service() -> "TableServiceClient":
-    from azure.data.tables import TableServiceClient
+@once
+def _transport() -> "Transport":
+    """One for all tables: they are one host."""
+    with importing:
+        from shared.transport import Transport
+
+    import_what_requests_import()
+    return Transport(connection_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS)
+
+
+@once
+def client_of(name: str) -> "TableClient":
+    """The client of a table, with a pipeline of its own.
+
+    Not `TableServiceClient.get_table_client`: it links the policies that all its clients share anew, while other threads
+    send requests through them.
+    """
+    with importing:
+        from azure.data.tables import TableClient
 
     settings = current_settings()
     keywords: Any = {
         "retry_total": 2,
         "retry_backoff_factor": 0.2,
         "retry_backoff_max": 2,
-        "connection_timeout": _CONNECT_SECONDS,
-        "read_timeout": _READ_SECONDS,
+        "transport": _transport(),
         "raw_response_hook": _read_to_its_end,
     }
     if settings.tables_connection_string:
-        return TableServiceClient.from_connection_string(settings.tables_connection_string, **keywords)
-    from azure.identity import DefaultAzureCredential
-
+        return TableClient.from_connection_string(settings.tables_connection_string, name, **keywords)
     endpoint = settings.tables_endpoint
     assert endpoint is not None  # the settings want one of the two
-    return TableServiceClient(endpoint=endpoint, credential=DefaultAzureCredential(), **keywords)
+    return TableClient(endpoint, name, credential=identity(), **keywords)
 
 
 def _read_to_its_end(response: Any) -> None:
@@ -62,18 +82,33 @@ def _read_to_its_end(response: Any) -> None:
     raise_if_missing(response.http_request, response.http_response)
 
 
-@cache
+# Tables that are known to be there.
+_there: set[str] = set()
+
+
 def table(name: str) -> "TableClient":
     """The client of one of our tables, which is created when it isn't there yet."""
     if name not in TABLES:
         raise ValueError(f"{name} is no table of ours")
-    return _service().create_table_if_not_exists(name)
+    client = client_of(name)
+    if name not in _there:
+        with contextlib.suppress(ResourceExistsError):
+            client.create_table()
+        _there.add(name)
+    return client
+
+
+def forget_clients() -> None:
+    """For tests: closes the clients; the next call reads the settings anew."""
+    for client in client_of.made():
+        client.close()
+    client_of.forget()
+    _transport.forget()
+    _there.clear()
 
 
 def match(etag: str | None) -> dict[str, Any]:
     """The condition that a row is still the one that was read."""
-    from azure.core import MatchConditions
-
     return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
 
 
@@ -82,26 +117,18 @@ def write_together(client: "TableClient", writes: Sequence[Write]) -> list[str |
 
     A single one goes by itself: the frame of a transaction costs as much again.
     """
-    from azure.core.exceptions import HttpResponseError
-    from azure.data.tables import TableTransactionError
-
     try:
         if len(writes) == 1:
             return [_write_one(client, *writes[0])]
         return [written.get("etag") for written in client.submit_transaction(list(writes))]
-    except (TableTransactionError, HttpResponseError) as error:
+    except HttpResponseError as error:
         if error.status_code in LOST_RACE:
             raise ConcurrentUpdate from error
         raise
 
 
 def _write_one(client: "TableClient", verb: str, entity: dict[str, Any], more: dict[str, Any] | None = None) -> Any:
-    from azure.data.tables import UpdateMode
-
-    keywords = dict(more or {})
-    if verb in ("update", "upsert"):
-        keywords["mode"] = UpdateMode(keywords.get("mode", "merge"))
-    written = getattr(client, f"{verb}_entity")(entity, **keywords)
+    written = getattr(client, f"{verb}_entity")(entity, **(more or {}))
     return written.get("etag") if written else None
 
 
@@ -111,8 +138,6 @@ def storage_failure(exception: Exception) -> Failure | None:
     A conflict of ours (a row that is there, an ETag that moved) is the business of whoever wrote; it arrives here only
     when nobody expected it, and then trying again from a fresh read is right.
     """
-    from azure.core.exceptions import AzureError, HttpResponseError
-
     if not isinstance(exception, AzureError):
         return None
     status = exception.status_code if isinstance(exception, HttpResponseError) else None

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+
 from shared.settings import Settings
 from shared.spoke.records import SPOKES_TABLE
 from shared.tables.client import LOST_RACE, ConcurrentUpdate, Write, match, table
@@ -25,8 +27,6 @@ class SpokesPartition:
         return table(SPOKES_TABLE)
 
     def get(self, row_key: str) -> Any:
-        from azure.core.exceptions import ResourceNotFoundError
-
         try:
             return self._table.get_entity(self.hub_key, row_key)
         except ResourceNotFoundError:
@@ -52,8 +52,6 @@ class SpokesPartition:
 
     def submit(self, operations: list[Write], won: Callable[[], bool]) -> bool:
         """Sends one transaction; whether it is written. `won` looks whether ours is there, when its reply was lost."""
-        from azure.core.exceptions import AzureError, HttpResponseError
-
         try:
             self._table.submit_transaction(operations)
         except AzureError as error:

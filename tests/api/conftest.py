@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -59,6 +60,7 @@ class Host:
     tables_faults: str
     arm: httpx.Client
     environment: dict[str, str]
+    root: Path
 
 
 @pytest.fixture(scope="session")
@@ -78,11 +80,12 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         proxy = start(tables_proxy_recipe(0, f"http://127.0.0.1:{port}"))
         azure = start(azure_recipe(state / "azure", 0, 0.01, None))
         settings = app_settings(azure, tables_connection_string(proxy["tables"]), 0.01)
-        settings |= {"HUB_VNET_NAME": "hub-vnet", "PYTHONPATH": str(ROOT)}
+        # Every probe of /health asks anew.
+        settings |= {"HUB_VNET_NAME": "hub-vnet", "HEALTH_FRESH_SECONDS": "0", "PYTHONPATH": str(ROOT)}
         endpoints = start(functions_recipe(state / "functions", 0, root, settings))
         trusted = ssl.create_default_context(cafile=azure["ca"])
         arm = stack.enter_context(httpx.Client(base_url=azure["arm"], verify=trusted, trust_env=False, timeout=30))
-        yield Host(endpoints, proxy["faults"], arm, settings)
+        yield Host(endpoints, proxy["faults"], arm, settings, root)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx
 import pytest
 from azure.core.exceptions import HttpResponseError
@@ -90,6 +92,33 @@ def test_faults_wait_for_what_comes(azure: Azure) -> None:
     assert azure.poll(second).json() == {"status": "Succeeded"}
     azure.advance(10_000)
     assert azure.poll(first).json() == {"status": "InProgress"}
+
+
+def test_a_held_request_has_no_effect_before_it_is_released(azure: Azure) -> None:
+    azure.fault("hold", path="virtualNetworks/v1$", times=None)
+    azure.token()
+    with ThreadPoolExecutor(1) as client:
+        held = client.submit(azure.send, "PUT", azure.id("virtualNetworks", "v1"), BODY)
+        while not (found := azure.local("GET", "held")):
+            pass
+        assert found[0]["method"] == "PUT"
+        assert azure.send("GET", azure.id("virtualNetworks", "hub-vnet")).status_code == 200
+        assert "v1" not in azure.names()
+        azure.local("DELETE", "faults")
+        assert held.result().status_code == 201
+    assert azure.local("GET", "held") == []
+
+
+def test_a_held_request_whose_client_went_away_is_forgotten(azure: Azure) -> None:
+    azure.fault("hold", path="virtualNetworks/v1$|_identity", times=None)
+    with pytest.raises(httpx.TimeoutException):
+        azure.send("PUT", azure.id("virtualNetworks", "v1"), BODY, timeout=0.1)
+    with pytest.raises(httpx.TimeoutException):
+        azure.http.get("/_identity/token", timeout=0.1)
+    while azure.local("GET", "held"):
+        pass
+    azure.local("DELETE", "faults")
+    assert "v1" not in azure.names()
 
 
 def test_an_operations_polls_can_be_refused_and_dropped(azure: Azure) -> None:

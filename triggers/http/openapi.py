@@ -1,12 +1,12 @@
 """The OpenAPI document, generated from the models of requests and answers. Import inside functions: it needs pydantic."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from shared.once import once
 from shared.spoke.request import SpokeRequest, V1SpokeRequest
 from triggers.http import schemas as documents
 from triggers.http.queries import DEFAULT_LIMIT, MAX_LIMIT, SPOKE_STATES
@@ -57,7 +57,7 @@ _PAGE = (
     _parameter("continuation", "query", {"type": "string"}, "Of the page before, with the same filters."),
 )
 
-_CREATE_ERRORS = (400, 401, 409, 413, 415, 422, 500, 502, 503)
+_CREATE_ERRORS = (400, 401, 409, 411, 413, 415, 422, 500, 502, 503)
 _PLAN = ((200, "With mode=plan: what would be made, and every check with its result.", documents.PlanReport),)
 _READ_ERRORS = (401, 404, 500, 503)
 
@@ -128,18 +128,19 @@ _ERRORS = {
     401: "No function key, or a wrong one: answered by the Functions host, without a body of ours.",
     404: "There is none of that id.",
     409: "An id, name or address is taken, or the spoke is not in a state for this.",
+    411: "The body arrived empty, because it was sent in chunks or without a Content-Length.",
     413: "The body is longer than 40 KiB.",
     415: "The Content-Type is not application/json, or the body is compressed.",
     422: "The Idempotency-Key was used with another body.",
     500: "The app's settings can't be used; `details.settings` names them.",
     502: "Azure Resource Manager refused or did not answer. `Retry-After` says when to try again, if it passes by itself.",
-    503: "The records can't be reached just now. `Retry-After` says when to try again.",
+    503: "The records, or Azure Resource Manager, don't answer in time. `Retry-After` says when to try again.",
 }
 
 
-@cache
+@once
 def openapi_document() -> Schema:
-    """The whole document."""
+    """The whole document. Its trigger puts the real route prefix into `servers`."""
     models: list[Any] = [(model, "validation") for model in (SpokeRequest, V1SpokeRequest)]
     answers = {operation.answer for operation in OPERATIONS if operation.answer} | {
         model for operation in OPERATIONS for _, _, model in operation.other_answers

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import ValidationException
@@ -13,6 +14,20 @@ MAX_BODY_BYTES = 40 * 1024
 MAX_DEPTH = 16
 MAX_KEY_LENGTH = 255
 _KEY = re.compile(r"[\x20-\x7e]+")
+
+
+def body_of(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    """The JSON object of a request to a route that needs one. 411 when the host has lost it: see below."""
+    # A body that is chunked reaches a function empty on Azure Functions (azure-functions-host#4926, #7930).
+    if not body and (headers.get("Transfer-Encoding") or not headers.get("Content-Length")):
+        raise ValidationException(
+            "The body arrived empty: it was sent in chunks, or without saying how long it is.",
+            code="LengthRequired",
+            hint="Send it whole, with a Content-Length header. curl: --data @file instead of --upload-file -.",
+            field="Content-Length",
+            value=None,
+        )
+    return json_body(body, headers.get("Content-Type"), headers.get("Content-Encoding"))
 
 
 def json_body(body: bytes, content_type: str | None, content_encoding: str | None = None) -> dict[str, Any]:
@@ -89,13 +104,14 @@ def _not_json(header: str, value: str | None, hint: str) -> ValidationException:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValidationException(
-            f"The body holds {twice[:80]!a} twice.", code="MalformedJson", field=twice[:80], value=None
-        )
+    """Linear in the number of fields: a body of 40 KiB can hold thousands."""
+    document: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in document:
+            raise ValidationException(
+                f"The body holds {name[:80]!a} twice.", code="MalformedJson", field=name[:80], value=None
+            )
+        document[name] = value
     return document
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.clock import timestamp
+from shared.deadline import CODE as NO_ANSWER_IN_TIME
 from shared.errors import Failure, HubSpokeException
 
 JSON = "application/json"
@@ -15,9 +16,11 @@ RETRY_AFTER_SECONDS = 5
 _STATUS_OF_CODE = {
     "SpokeNotFound": 404,
     "DeploymentNotFound": 404,
+    "LengthRequired": 411,
     "BodyTooLarge": 413,
     "NotJson": 415,
     "IdempotencyKeyReused": 422,
+    NO_ANSWER_IN_TIME: 503,
 }
 _STATUS_OF_ERROR = {
     "ValidationException": 400,
@@ -56,7 +59,7 @@ def failure_answer(failure: Failure) -> Answer:
 
 
 def error_answer(error: Exception) -> Answer:
-    """The answer to anything that was raised. What nobody foresaw is logged by `failure_of`, with its traceback."""
+    """The answer to anything that was raised. An unexpected error is logged by `failure_of`, with its traceback."""
     from activities.decorators import failure_of
 
     return failure_answer(error.failure if isinstance(error, HubSpokeException) else failure_of(error))

@@ -1,22 +1,30 @@
 """Turns a handler into an HTTP function: registered, logged, and never answering anything but our own shapes.
 
-A handler takes a `Call` and returns an `Answer` or raises. Every function here is `async`; blocking work goes into a
-thread. Only those that start or name orchestrations get a Durable client: reading needs none, and liveness asks nobody.
+A handler takes a `Call` and returns an `Answer` or raises. Every function here is `async`; blocking work goes into the
+threads of `shared.blocking`. Only those that start or name orchestrations get a Durable client: reading needs none, and
+liveness asks nobody.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import azure.functions as func
 
 from shared import logs
+from shared.deadline import CODE as NO_ANSWER_IN_TIME
+from shared.deadline import HTTP_SECONDS, TIMER_SECONDS
+from shared.errors import HubSpokeException
+from triggers.http.links import api_base
 from triggers.http.queries import subject
 from triggers.http.responses import JSON, Answer, error_answer
 
 if TYPE_CHECKING:
     from azure.durable_functions import Blueprint, DurableOrchestrationClient
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +35,12 @@ class Call:
 
     request: func.HttpRequest
     client: "DurableOrchestrationClient | None" = None
+    route: str | None = None
+
+    @property
+    def base(self) -> str:
+        """The URL of the API as the caller reached it: origin and the host's route prefix."""
+        return api_base(self.request.url, self.route)
 
     @property
     def durable(self) -> "DurableOrchestrationClient":
@@ -60,10 +74,10 @@ def http_function(
     def register(handler: Handler) -> Handler:
         # The worker reads the parameters and annotations of what it calls, so both are written out.
         async def with_client(req: func.HttpRequest, client: Any) -> func.HttpResponse:
-            return _response(await answered(handler, Call(req, client)))
+            return _response(await answered(handler, Call(req, client, route)))
 
         async def without_client(req: func.HttpRequest) -> func.HttpResponse:
-            return _response(await answered(handler, Call(req)))
+            return _response(await answered(handler, Call(req, route=route)))
 
         name = getattr(handler, "__name__", route)
         function: Any = _named_like(with_client if durable else without_client, handler, name)
@@ -86,7 +100,7 @@ async def answered(handler: Handler, call: Call) -> Answer:
     """The handler's answer, or what its exception means to the caller."""
     with logs.context(**subject(call.request.route_params)):
         try:
-            answer = await handler(call)
+            answer = await _in_time(HTTP_SECONDS, handler(call))
         except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes an answer of ours
             answer = error_answer(error)
             log.log(
@@ -98,6 +112,19 @@ async def answered(handler: Handler, call: Call) -> Answer:
                 answer.body["message"],
             )
         return answer
+
+
+async def _in_time(seconds: float, work: Awaitable[T]) -> T:
+    """None of our functions may come near the host's timeout, which takes the whole worker down."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await work
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise HubSpokeException(
+            f"The app did not come to an end within {seconds:g} seconds.", code=NO_ANSWER_IN_TIME, transient=True
+        ) from error
 
 
 def _response(answer: Answer) -> func.HttpResponse:
@@ -117,7 +144,7 @@ def timer_function(blueprint: "Blueprint", schedule: str) -> Callable[[TimerHand
         async def function(timer: func.TimerRequest, client: Any) -> None:
             with logs.context(step=name):
                 try:
-                    await handler(client)
+                    await _in_time(TIMER_SECONDS, handler(client))
                 except Exception as error:  # noqa: BLE001 - the boundary: told in the log, tried again at the next time
                     log.error("%s: %s", name, error_answer(error).body["message"])
 

@@ -1,0 +1,151 @@
+"""Runs blocking work in threads of the app's own, for functions that wait for it.
+
+Two pools, so that an Azure Resource Manager that hangs takes no thread from what only needs the tables. They are made
+once in a process, their sizes are settings, and there are no other threads: what hangs in a request holds one of these
+until the request's timeout, and never more of them than there are. The caller's context variables go along; the thread's
+log lines are handed on by who waits for it (`shared.logs.HeldLines`).
+
+What runs in a pool doesn't wait for the same pool: `side_by_side` does the work itself where no thread is free.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import queue
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from shared import logs
+from shared.deadline import Deadline, current_deadline, set_deadline
+from shared.errors import AzureResourceException, ConfigurationException, HubSpokeException
+from shared.once import once
+from shared.settings import current_settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ARM = "arm"
+TABLES = "tables"
+# Of an app whose settings can't be used: something has to say so.
+_THREADS_WITHOUT_SETTINGS = 4
+
+
+@once
+def _pool(name: str) -> ThreadPoolExecutor:
+    size = _THREADS_WITHOUT_SETTINGS
+    with contextlib.suppress(ConfigurationException):
+        settings = current_settings()
+        size = {ARM: settings.arm_threads, TABLES: settings.tables_threads}[name]
+    return ThreadPoolExecutor(size, thread_name_prefix=name)
+
+
+def forget_threads() -> None:
+    """For tests: the next call makes the pools anew, with the settings of then."""
+    for pool in _pool.made():
+        pool.shutdown(wait=False, cancel_futures=True)
+    _pool.forget()
+
+
+async def in_tables_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What the function returns or raises. For work on the records, and for what only computes."""
+    return await _run(TABLES, None, partial(function, *args, **kwargs))
+
+
+async def in_arm_thread(seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for work that asks Azure Resource Manager: requests and tokens keep the deadline, too.
+
+    When it passes: an `AzureResourceException` that says what hangs, whether the thread has ended or not.
+    """
+    return await _run(ARM, Deadline(seconds), partial(function, *args, **kwargs))
+
+
+async def _run(name: str, deadline: Deadline | None, work: Callable[[], T]) -> T:
+    loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(arrived.set)
+
+    held = logs.HeldLines(tell)
+    running = _pool(name).submit(_context(held, deadline).run, work)
+    done = asyncio.wrap_future(running)
+    done.add_done_callback(lambda _: arrived.set())
+    try:
+        async with asyncio.timeout(deadline.left() if deadline else None):
+            while not done.done():
+                await arrived.wait()
+                arrived.clear()
+                held.hand_on()
+    except TimeoutError:
+        assert deadline is not None
+        raise overdue(deadline) from None
+    finally:
+        done.cancel()
+        held.close()
+    return done.result()
+
+
+def overdue(deadline: Deadline) -> HubSpokeException:
+    """The deadline's end as an exception."""
+    failure = deadline.failure()
+    return AzureResourceException(
+        failure.message, code=failure.code, hint=failure.hint, transient=True, **failure.details
+    )
+
+
+def _context(held: logs.HeldLines | None, deadline: Deadline | None) -> contextvars.Context:
+    """A copy of the caller's, in which lines are held and requests keep the deadline."""
+    context = contextvars.copy_context()
+    context.run(logs.hold_lines, held)
+    if deadline is not None:
+        context.run(set_deadline, deadline)
+    return context
+
+
+def side_by_side(name: str, calls: Sequence[Callable[[], T]], most: int) -> list[Future[T]]:
+    """Carries the calls out, at most so many at a time, and answers their futures, all of them done.
+
+    Blocking. The caller works, too, so that a pool without a free thread makes it slower and never stops it.
+    """
+    futures: list[Future[T]] = [Future() for _ in calls]
+    waiting = deque(zip(futures, calls, strict=True))
+
+    def work() -> None:
+        while waiting:
+            try:
+                future, call = waiting.popleft()
+            except IndexError:  # another one took it
+                return
+            _carry_out(future, call)
+
+    events: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
+    outer = logs.held_lines()
+    held = outer or logs.HeldLines(lambda: events.put(None))
+    helpers = {
+        _pool(name).submit(_context(held, current_deadline()).run, work) for _ in range(min(most, len(calls)) - 1)
+    }
+    try:
+        work()
+        helpers = {helper for helper in helpers if not helper.cancel()}
+        for helper in helpers:
+            helper.add_done_callback(events.put)
+        while helpers:
+            ended = events.get()
+            if ended is not None:
+                helpers.discard(ended)
+            if outer is None:
+                held.hand_on()
+    finally:
+        if outer is None:
+            held.close()
+    return futures
+
+
+def _carry_out(future: Future[Any], call: Callable[[], Any]) -> None:
+    try:
+        future.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+        future.set_exception(error)

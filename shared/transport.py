@@ -1,0 +1,41 @@
+"""The HTTP transport of all clients of the Azure SDKs: each request keeps the deadline of the one who waits for it.
+
+Import it under `shared.once.importing` only: `requests`, which it needs, costs a cold start too much.
+"""
+
+from typing import Any
+
+from azure.core.exceptions import ServiceRequestTimeoutError
+from azure.core.pipeline.transport._requests_basic import RequestsTransport
+from requests import Session
+from requests.adapters import HTTPAdapter
+
+from shared.deadline import seconds_left
+
+# As many connections to one host as threads can ask for at once; more would be opened anew for each request.
+_CONNECTIONS = 64
+
+
+class Transport(RequestsTransport):
+    """Opened when it is made: its session is set up before several threads can ask for it."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.open()  # type: ignore[no-untyped-call]
+
+    def send(self, request: Any, **keywords: Any) -> Any:
+        """Raises `ServiceRequestTimeoutError`, and sends nothing, when the deadline has passed."""
+        for name, configured in (
+            ("connection_timeout", self.connection_config.timeout),
+            ("read_timeout", self.connection_config.read_timeout),
+        ):
+            keywords[name] = seconds_left(keywords.get(name, configured))
+        if keywords["read_timeout"] <= 0:
+            raise ServiceRequestTimeoutError("The time for this call was over before the request could be sent.")
+        return super().send(request, **keywords)
+
+    def _init_session(self, session: Session) -> None:
+        super()._init_session(session)
+        for adapter in session.adapters.values():
+            if isinstance(adapter, HTTPAdapter):
+                adapter.init_poolmanager(_CONNECTIONS, _CONNECTIONS)

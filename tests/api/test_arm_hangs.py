@@ -1,0 +1,128 @@
+"""Azure Resource Manager, or the identity endpoint, takes requests and doesn't answer: who needs neither isn't held up.
+
+No clock: what must come back is asked for while the stand-in holds its answers, and is released only afterwards.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from local.processes import running
+from local.recipes import functions_recipe
+from shared.settings import Settings
+from tests.api.calls import Body, at_once, made, refused
+from tests.api.conftest import Host, Moves
+
+EVERYTHING_OF_ARM = "^/subscriptions"
+# More probes than a pool of the platform's own has threads; and each asks four things of ARM.
+PROBES = 12
+
+
+@contextmanager
+def holding(host: Host, path: str) -> Iterator[None]:
+    host.arm.post("/_local/faults", json={"mode": "hold", "path": path, "times": None}).raise_for_status()
+    try:
+        yield
+    finally:
+        host.arm.delete("/_local/faults").raise_for_status()
+
+
+def until_held(host: Host) -> None:
+    while not host.arm.get("/_local/held").json():
+        pass
+
+
+@pytest.fixture(scope="module")
+def hasty_host(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A host of this module's own, with the same tables and the same Azure, that soon gives up waiting for ARM."""
+    state = tmp_path_factory.mktemp("hasty")
+    recipe = functions_recipe(state / "functions", 0, host.root, host.environment | {"ARM_LOOK_SECONDS": "2"})
+    with running(recipe, state / "logs") as process:
+        yield process.announced or {}
+
+
+@pytest.fixture
+def http(hasty_host: dict[str, str], settings: Settings) -> Iterator[httpx.Client]:
+    with httpx.Client(
+        base_url=hasty_host["api"],
+        headers={"x-functions-key": hasty_host["function_key"]},
+        timeout=60,
+        trust_env=False,
+    ) as client:
+        yield client
+
+
+def test_an_identity_endpoint_that_hangs_holds_up_only_who_needs_a_token(
+    http: httpx.Client, host: Host, body: Body, moves: Moves
+) -> None:
+    """The first test of this module: its host has no token yet."""
+    spoke = made(http, body)["spoke_id"]
+    moves.to(spoke, "completed")
+    with holding(host, "^/_identity"), ThreadPoolExecutor(PROBES) as probes:
+        asked = [probes.submit(http.get, "/health") for _ in range(PROBES)]
+        until_held(host)
+        assert http.get("/spokes").status_code == 200
+        assert http.get(f"/spokes/{spoke}/progress").status_code == 200
+        waiting_for: list[str] = []
+        while not any("identity endpoint" in each for each in waiting_for):  # the first may not get beyond its imports
+            waiting_for = refused(http.delete(f"/spokes/{spoke}"), 503)["details"]["waiting_for"]
+        for answer in asked:
+            assert answer.result().json()["dependencies"]["credential"]["status"] == "failing"
+        assert len(host.arm.get("/_local/held").json()) == 1, "one request for a token, however many wait for it"
+    assert http.delete(f"/spokes/{spoke}").status_code == 202
+
+
+def test_reads_and_creates_come_back_while_arm_holds_its_answers(
+    http: httpx.Client, host: Host, body: Body, moves: Moves
+) -> None:
+    spoke = made(http, body)["spoke_id"]
+    moves.to(spoke, "completed")
+    with holding(host, EVERYTHING_OF_ARM), ThreadPoolExecutor(PROBES) as probes:
+        asked = [probes.submit(http.get, "/health") for _ in range(PROBES)]
+        asked += [probes.submit(http.post, "/spokes?mode=plan", json=body) for _ in range(PROBES)]
+        until_held(host)
+        for path in ("/spokes", f"/spokes/{spoke}", f"/spokes/{spoke}/progress", f"/spokes/{spoke}/deployments"):
+            assert http.get(path).status_code == 200
+        another = made(http, {**body, "client_name": f"{body['client_name']}-b", "vm_name": f"{body['vm_name']}-b"})
+        assert http.get(f"/deployments/{another['deployment_id']}").status_code == 200
+        assert host.arm.get("/_local/faults").json(), "nothing has been released yet"
+        for answer in asked:
+            assert answer.result().status_code == 503
+
+
+def test_a_delete_and_a_plan_say_what_hangs_when_their_deadline_has_passed(
+    http: httpx.Client, host: Host, body: Body, moves: Moves
+) -> None:
+    spoke = made(http, body)["spoke_id"]
+    moves.to(spoke, "completed")
+    calls: list[Callable[[], httpx.Response]] = [
+        lambda: http.delete(f"/spokes/{spoke}"),
+        lambda: http.post("/spokes?mode=plan", json={**body, "client_name": "another", "vm_name": "another"}),
+    ]
+    with holding(host, EVERYTHING_OF_ARM):
+        answers = at_once(calls)
+        capacity = http.get("/capacity")
+    for answer in answers:
+        error = refused(answer, 503)
+        assert error["details"]["code"] == "NoAnswerInTime"
+        assert any("GET /subscriptions/" in each for each in error["details"]["waiting_for"])
+        assert error["details"]["hint"]
+        assert answer.headers["Retry-After"]
+    assert {each["details"]["code"] for each in capacity.json()["unknown"]} == {"NoAnswerInTime"}
+    assert capacity.json()["address_blocks"]["used"] == 1
+    # The delete that was answered with 503 has changed nothing, and the next one is done.
+    assert http.get(f"/spokes/{spoke}").json()["status"] == "completed"
+    assert http.delete(f"/spokes/{spoke}").status_code == 202
+
+
+def test_health_names_what_hangs_and_is_well_again_when_it_ends(http: httpx.Client, host: Host) -> None:
+    with holding(host, EVERYTHING_OF_ARM):
+        answer = http.get("/health")
+    dependencies = answer.json()["dependencies"]
+    assert answer.status_code == 503
+    assert {name for name, each in dependencies.items() if each["status"] != "ok"} == {"arm", "hub", "gateway"}
+    assert dependencies["hub"]["details"]["code"] == "NoAnswerInTime"
+    assert http.get("/health").status_code == 200
