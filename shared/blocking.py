@@ -66,7 +66,7 @@ async def _run(name: str, deadline: Deadline | None, work: Callable[[], T]) -> T
     loop, arrived = asyncio.get_running_loop(), asyncio.Event()
 
     def tell() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(arrived.set)
 
     held = logs.HeldLines(tell)

@@ -1,9 +1,10 @@
 """The app's identity: one credential for a process, whose tokens are asked for in threads of its own.
 
-An identity endpoint that hangs holds up who needs a token for as long as they want to wait, and nobody who has one: a
-token is asked for anew before it runs out, while the old one is still used.
+An identity endpoint that hangs holds up a caller that needs a token until that caller's deadline, and never one that has
+a token: it is renewed before it expires, while the old one is still in use.
 """
 
+import contextvars
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from azure.core.credentials import AccessToken, AccessTokenInfo
 from azure.core.exceptions import ServiceRequestTimeoutError
 
+from shared import logs
 from shared.deadline import seconds_left, waiting_for
 from shared.once import importing, once
 
@@ -84,7 +86,10 @@ class Identity:
         with self._lock:
             asked = self._asked.get(key)
             if asked is None:
-                asked = self._asked[key] = self._threads.submit(self._fetch, key)
+                # Its log lines arrive late, under another function: the one that asks first may be gone by then.
+                context = contextvars.copy_context()
+                context.run(logs.hold_lines, None)
+                asked = self._asked[key] = self._threads.submit(context.run, self._fetch, key)
         return asked
 
     def _fetch(self, key: _Key) -> AccessTokenInfo:

@@ -138,14 +138,14 @@ class HeldLines:
             handler.handle(record)
 
     def close(self) -> None:
-        """Nobody waits for the thread any more."""
+        """The function has stopped waiting for the thread."""
         with self._lock:
             self._closed = True
         self.hand_on()
 
 
 class LateLines:
-    """What threads said when nobody waited for them any more: a hung request that ended, a renewed token."""
+    """What threads logged after their function had stopped waiting: a hung request that ended, a renewed token."""
 
     def __init__(self) -> None:
         self._lines: deque[Line] = deque()

@@ -60,7 +60,7 @@ def once(make: Callable[..., T]) -> Once[T]:
 
 
 def import_what_requests_import() -> None:
-    """For whoever makes a client of an Azure SDK, so that the first requests of several threads import nothing."""
+    """To be called before a client of an Azure SDK is made, so that the first requests of several threads import nothing."""
     with importing:
         for name in _IMPORTED_BY_REQUESTS:
             importlib.import_module(name)

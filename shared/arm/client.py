@@ -189,7 +189,7 @@ class Arm:
         seconds = timeout or self.settings.arm_timeout_seconds
         deadline = current_deadline()
         if deadline is not None and method != "GET" and deadline.left() < longest_request(seconds):
-            # Cut short, it would be a write of which nobody knows whether it has happened.
+            # Cut short, it would be a write that may have happened or not.
             raise ArmError(deadline.failure(), 0)
         with waiting_for("the import of the Azure SDKs"):
             client = self._client(path)

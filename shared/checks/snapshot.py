@@ -175,7 +175,7 @@ def _side_by_side(reads: dict[str, Callable[[], Any]]) -> tuple[dict[str, Any], 
 
 @contextmanager
 def _held(lock: threading.Lock) -> Iterator[None]:
-    """The lock, for which nobody waits longer than until their deadline."""
+    """The lock; an `ArmError` when the deadline passes first."""
     deadline = current_deadline()
     with waiting_for("another caller's look at Azure"):
         if not lock.acquire(timeout=deadline.left() if deadline else -1):
