@@ -68,8 +68,10 @@ def remove_from_agw(call: Call, run: RunRow) -> Outcome:
 def _waiting(row: SiteRow, writer: GatewayWriter, run: RunRow) -> Pending:
     wait = waiter_wait(writer, row, utc_now(), Policy.from_data(run.policy).poll_default_seconds)
     reason = "waiting for the gateway's writer"
-    if why := writer.trouble.message if writer.trouble else writer.setback:
-        reason += f", which waits itself: {why}"
+    if blocked := writer.trouble:
+        reason += f", which is blocked: {blocked.message} {blocked.hint or ''}".rstrip()
+    elif writer.setback:
+        reason += f", which waits itself: {writer.setback}"
     return Pending(reason, wait=wait, wait_in_full=wait is not None, wakes="gateway")
 
 

@@ -22,7 +22,7 @@ from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.attribution import attribute_failure
 from shared.writers.gateway.capacity import is_busy, provisioning_state, unsuitable
 from shared.writers.gateway.document import Document, elements_digest, is_whole, unmanaged_changes, unmanaged_digests
-from shared.writers.gateway.firewall import sites_at_most
+from shared.writers.gateway.firewall import gateway_limits
 from shared.writers.gateway.plan_pass import ReconcilePlan, drifted, plan_pass, put_was_applied
 from shared.writers.gateway.rows import IDLE, RUNNING, SENDING, GatewayWriter, SiteRow, Tombstone, names_of_ours
 from shared.writers.gateway.table import deployments_on_their_way, gateway_sites
@@ -128,7 +128,7 @@ class _Pass:
         if failure := unsuitable(gateway, failed_by_us=self.writer.our_failure):
             return self._give_up(failure)
         assert gateway is not None
-        return self._apply(gateway, plan_pass(gateway, self.rows, self.writer, sites_at_most(self.arm, gateway)))
+        return self._apply(gateway, plan_pass(gateway, self.rows, self.writer, gateway_limits(self.arm, gateway)))
 
     # --- a PUT has come to its end ---
 
@@ -147,13 +147,13 @@ class _Pass:
             failure = Failure.from_data(ended["failure"]) if ended.get("failure") else _unexplained()
             verdict = attribute_failure(failure, tuple(ended.get("codes") or ()), gateway, self.rows, self.writer)
             log.warning("The gateway did not take the change of %d sites: %s", len(writer.batch), failure.message)
-            marks = verdict.failed
+            marks = verdict.offenders
             writer = replace(
                 writer,
                 our_failure=bool(failed),
                 limit=verdict.limit,
-                trouble=verdict.trouble,
-                setbacks=verdict.setbacks,
+                trouble=verdict.blocked_by,
+                setbacks=verdict.unexplained,
                 setback=failure.message,
             )
         else:
@@ -299,11 +299,11 @@ class _Pass:
         marks = {row.client: row for row in self._disclaimed()}
         self.rows = [marks.get(row.client, row) for row in self.rows]
         verdict = attribute_failure(failure, error.codes, gateway, self.rows, self.writer)
-        marks |= {row.client: row for row in verdict.failed}
+        marks |= {row.client: row for row in verdict.offenders}
         log.warning("The gateway's PUT was refused: %s (%s)", failure.message, failure.code)
-        writer = replace(self.writer.finished(), batch={}, limit=verdict.limit, trouble=verdict.trouble)
-        self._mark(replace(writer, setbacks=verdict.setbacks), list(marks.values()))
-        return self._after_trouble() if verdict.trouble else self._next(_FRESH, 0.0)
+        writer = replace(self.writer.finished(), batch={}, limit=verdict.limit, trouble=verdict.blocked_by)
+        self._mark(replace(writer, setbacks=verdict.unexplained), list(marks.values()))
+        return self._after_trouble() if verdict.blocked_by else self._next(_FRESH, 0.0)
 
     def _give_up(self, failure: Failure) -> dict[str, Any]:
         """A gateway that must not be written: whoever waits fails with the reason, the writer ends."""

@@ -24,6 +24,7 @@ T = TypeVar("T")
 MOST_ARM_TIMEOUT_SECONDS = 90.0
 
 _DNS_NAME = re.compile(r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _GROUP_NAME = re.compile(r"[\w().-]{0,89}[\w()-]")
 _VNET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}[A-Za-z0-9_]")
@@ -40,6 +41,8 @@ _OUTBOUND = re.compile(
     r"default|none|(?i:nat:(?=.*/natGateways/)|route:(?=.*/routeTables/))"
     r"(?i:/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/Microsoft\.Network/\w+/[^/\s]+)"
 )
+# Names under a domain that users, browsers and mail servers trust by themselves.
+_RESERVED_CLIENTS = "www,login,auth,api,admin,mail,autodiscover,mta-sts"
 # In which Azure makes no VNet.
 _NEVER_IN_A_VNET = [
     ipaddress.IPv4Network(prefix)
@@ -81,6 +84,8 @@ class Settings:
     agw_ssl_certificate: str | None
     agw_gather_seconds: float
     agw_limit: int
+    agw_override_wildcards: bool
+    reserved_clients: tuple[str, ...]
     probe_path: str
     writer_poll_seconds: float
     hub_batch: int
@@ -173,6 +178,14 @@ class _Reader:
             self.problems[name] = "must be DNS names without wildcards, separated by commas"
         return words
 
+    def labels(self, name: str, default: str) -> tuple[str, ...]:
+        """Names of clients, or `none`."""
+        words = self.text(name, default).lower()
+        labels = () if words == "none" else tuple(word.strip() for word in words.split(",") if word.strip())
+        if not all(_LABEL.fullmatch(label) for label in labels):
+            self.problems[name] = "must be names of clients, such as www, separated by commas, or none"
+        return labels
+
     def prefixes(self, name: str) -> tuple[str, ...]:
         """A list that becomes a security rule: IPv4, without overlaps."""
         prefixes = []
@@ -243,6 +256,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         shared_deadline_seconds=read.seconds("SHARED_DEADLINE_SECONDS", 7200, least=1),
         request_seconds=longest_request(arm_timeout_seconds),
     )
+    certificate = "the name of a certificate"
+    ssl_certificate = read.matching("AGW_SSL_CERTIFICATE", _ELEMENT_NAME, certificate, "") or None
     outbound = "default, none, nat:<natGatewayId> or route:<routeTableId>"
     jammy = "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest"
     settings = Settings(
@@ -274,10 +289,11 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         agw_frontend_ip=read.matching(
             "AGW_FRONTEND_IP", _ELEMENT_NAME, "the name of a frontend IP", "appGatewayFrontendIP"
         ),
-        agw_frontend_port=read.integer("AGW_FRONTEND_PORT", 80, 1, 65502),
-        agw_ssl_certificate=read.matching("AGW_SSL_CERTIFICATE", _ELEMENT_NAME, "the name of a certificate", "")
-        or None,
+        agw_frontend_port=read.integer("AGW_FRONTEND_PORT", 443 if ssl_certificate else 80, 1, 65502),
+        agw_ssl_certificate=ssl_certificate,
         agw_limit=read.integer("AGW_LIMIT", 100, 1, 10000),
+        agw_override_wildcards=read.flag("AGW_OVERRIDE_WILDCARDS", False),
+        reserved_clients=read.labels("RESERVED_CLIENTS", _RESERVED_CLIENTS),
         agw_gather_seconds=read.seconds("AGW_GATHER_SECONDS", 2),
         probe_path=read.matching("PROBE_PATH", _PATH, "a path that starts with /, without spaces", "/"),
         writer_poll_seconds=read.seconds("WRITER_POLL_SECONDS", 1),

@@ -15,7 +15,7 @@ from shared.spoke.addresses import highest_spoke_id
 from shared.tables.partition import SpokesPartition
 from shared.tables.reservations import places
 from shared.writers.gateway.capacity import capacity_of
-from shared.writers.gateway.firewall import sites_at_most
+from shared.writers.gateway.firewall import gateway_limits
 from shared.writers.gateway.rows import Site
 from shared.writers.gateway.sites import Frontend, frontend_of
 from shared.writers.gateway.table import gateway_sites
@@ -73,7 +73,7 @@ def _gateway() -> dict[str, Any]:
     frontend = frontend_of(gateway, site)
     rows = gateway_sites().present().rows
     known = frontend if isinstance(frontend, Frontend) else None
-    return capacity_of(gateway, rows, known, host_name, most=sites_at_most(arm(), gateway))
+    return capacity_of(gateway, rows, known, host_name, limits=gateway_limits(arm(), gateway))
 
 
 async def _told(ask: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any] | None]:

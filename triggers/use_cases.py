@@ -61,11 +61,13 @@ def plan(body: dict[str, Any], *, v1: bool = False) -> dict[str, Any]:
     return {**report, "conflicts": conflicts, "would_succeed": report["would_succeed"] and not conflicts}
 
 
-def parse_request(body: dict[str, Any], v1: bool = False) -> ReservationRequest:
+def parse_request(body: dict[str, Any], v1: bool = False, *, new: bool = True) -> ReservationRequest:
     with importing:
-        from shared.spoke.request import check_against_settings, spoke_request, v1_spoke_request
+        from shared.spoke.request import check_against_settings, check_reserved, spoke_request, v1_spoke_request
 
     request = check_against_settings((v1_spoke_request if v1 else spoke_request)(body), current_settings())
+    if new:
+        check_reserved(request, current_settings())
     return ReservationRequest(
         client=sanitize_name(request.client_name),
         client_name=request.client_name,
@@ -93,7 +95,9 @@ def retry(spoke_id: int) -> RunHandle:
         kind = "delete" if run is not None and run.kind == "delete" else "rollback"
         try:
             if spoke.status == "failed":
-                again = replace(parse_request(spoke.request), request=spoke.request, spoke_id=spoke_id, retry_of=spoke)
+                again = replace(
+                    parse_request(spoke.request, new=False), request=spoke.request, spoke_id=spoke_id, retry_of=spoke
+                )
                 return _deployment_of(reserve(again, settings))
             return _removal_of(begin_removal(spoke, kind, settings, force=run.force if run else False))
         except ConcurrentUpdate:

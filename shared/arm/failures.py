@@ -29,6 +29,20 @@ _NETWORK_QUOTA = Rule(
     False,
     "Ask for more quota (`az network list-usages --location <location>`), or delete what nobody needs; then retry.",
 )
+_GRANT = "Grant the app's identity the rights listed in docs/operations.md."
+_PLAN = "POST /api/spokes?mode=plan shows the rule and the az command."
+_TLS = (
+    "TLS 1.0 and 1.1 have ended: `az network application-gateway ssl-policy set --resource-group <group> "
+    "--gateway-name <gateway> --policy-type Predefined --name AppGwSslPolicy20220101`."
+)
+_WAF = (
+    "Attach a WAF policy: `az network application-gateway update --resource-group <group> --name <gateway> "
+    "--set firewallPolicy.id=<policy id>`."
+)
+_VAULT = (
+    "Fix the gateway's Key Vault certificate: every change of the gateway reads it again. Its identity has to be "
+    "allowed to read the secret, and the vault's firewall has to let it in."
+)
 
 # For what has no hint of its own.
 PASSES = "It passes by itself: a step is tried again until its deadline; send a request of yours again in a moment."
@@ -131,16 +145,60 @@ RULES: dict[str, Rule] = {
     "ApplicationGatewayHttpListenersUsingSameFrontendPort": Rule(False),
     "ApplicationGatewayMustHaveAtleastOneResourceOfType": Rule(False),
     "ApplicationGatewayProbeHostIsNull": Rule(False),
+    # --- for good: the gateway itself, its subnet, its policies and its key vaults; no site can fix them ---
     "ApplicationGatewayNetworkIsolationRequiresSubnetDelegation": Rule(
         False, "Delegate the gateway's subnet to Microsoft.Network/applicationGateways."
     ),
-    "ApplicationGatewayKeyVaultSecretException": Rule(
-        False, "Mend the gateway's Key Vault certificate: every change of the gateway reads it again."
+    "ApplicationGatewaySubnetInboundTrafficBlockedByNetworkSecurityGroup": Rule(  # AKS-Construction#333
+        False,
+        f"Allow TCP 65200-65535 from GatewayManager in the network security group of the gateway's subnet. {_PLAN}",
     ),
+    "ApplicationGatewaySubnetOutboundTrafficBlockedByNetworkSecurityGroup": Rule(  # azure-docs#87202, #84599
+        False, f"Remove the outbound deny rules from the network security group of the gateway's subnet. {_PLAN}"
+    ),
+    "ApplicationGatewaySubnetUserDefinedRouteNotAllowed": Rule(  # azure-docs#22065
+        False, f"Lead 0.0.0.0/0 to the Internet in the route table of the gateway's subnet. {_PLAN}"
+    ),
+    "ApplicationGatewaySubnetCannotHaveOtherResourceTypes": Rule(
+        False, "Move everything but Application Gateways out of the gateway's subnet."
+    ),
+    "ApplicationGatewayInsufficientPermissionOnSubnet": Rule(  # azure-docs#118359
+        False, "Grant the app's identity virtualNetworks/subnets/join/action on the gateway's subnet."
+    ),
+    "ApplicationGatewayForbidden": Rule(False, _GRANT),
+    "SubnetIsFull": Rule(  # azure-docs#88211
+        False, "The gateway's subnet has no free address: lower the gateway's maxCapacity, or give it a larger subnet."
+    ),
+    "SubnetTooSmall": Rule(False, "Give the gateway a larger subnet; Azure recommends /24."),
+    "InvalidSubnet": Rule(False, "The gateway's subnet can't be delegated to another service."),
+    "ApplicationGatewayDeprecatedTlsVersionUsedInSslPolicy": Rule(False, _TLS),  # MicroHack#280
+    "ApplicationGatewaySslPolicyMisMatch": Rule(  # terraform-azurerm-avm-res-network-applicationgateway#173
+        False, f"All SSL profiles and the gateway's own TLS policy have to be of 2022 or CustomV2. {_TLS}"
+    ),
+    "ApplicationGatewayWafConfigurationDeprecated": Rule(False, _WAF),
+    "ApplicationGatewayFirewallNotConfiguredForSelectedSku": Rule(False, _WAF),  # azure-cli#24029
+    "ApplicationGatewayFirewallPolicyCannotBeRemoved": Rule(False, _WAF),  # pagopa io-infrastructure-live-new#267
+    "ApplicationGatewayFirewallCannotBeEnabledForSelectedSku": Rule(
+        False, "The gateway has a WAF configuration but no WAF tier: remove the one, or change the other to WAF_v2."
+    ),
+    "ApplicationGatewayFeatureCannotBeEnabledForSelectedSku": Rule(  # azure-cli#27145
+        False, "The gateway needs a public frontend IP, or network isolation (tag EnhancedNetworkControl)."
+    ),
+    "ApplicationGatewaySkuNameInvalidForSkuTier": Rule(False, "The gateway's SKU name and tier have to be the same."),
+    "ApplicationGatewayKeyVaultSecretException": Rule(False, _VAULT),  # azure-docs#33157
+    "ApplicationGatewayKeyVaultSecretAccessDenied": Rule(False, _VAULT),
+    "ApplicationGatewayKeyVaultSecretNotFound": Rule(False, _VAULT),
+    "ApplicationGatewayKeyVaultSecretRequiresUserAssignedIdentity": Rule(
+        False,
+        "Assign the gateway the identity that may read the vault: `az network application-gateway identity assign`.",
+    ),
+    "LinkedAccessCheckFailed": Rule(False, _VAULT),
+    "PublicIPCountLimitReached": _NETWORK_QUOTA,
+    "ResourceProviderNotRegistered": Rule(False, "Register it: `az provider register --namespace Microsoft.Network`."),
     "DuplicateResourceName": Rule(False),
     # --- for good: who may do what ---
-    "AuthorizationFailed": Rule(False, "Grant the app's identity the rights listed in docs/operations.md."),
-    "LinkedAuthorizationFailed": Rule(False, "Grant the app's identity the rights listed in docs/operations.md."),
+    "AuthorizationFailed": Rule(False, _GRANT),
+    "LinkedAuthorizationFailed": Rule(False, _GRANT),
     "InvalidAuthenticationToken": Rule(False, "The credential's token was refused: check the identity and its tenant."),
     "ScopeLocked": Rule(False, "A lock forbids this: `az lock list` shows it. Remove it, then retry."),
     "RequestDisallowedByPolicy": Rule(False, "An Azure Policy forbids this: the message names it."),
@@ -163,6 +221,9 @@ RULES: dict[str, Rule] = {
 _RETRIED_STATUSES = frozenset({0, 408, 412, 429, 500, 502, 503, 504})
 # More than any error that Azure writes; one that embeds others must not burst the records.
 _LONGEST_MESSAGE = 4000
+_LONGEST_BODY = 100_000
+_MOST_MENTIONED = 30
+_RESOURCE_ID = re.compile(r"(?:/subscriptions/|https://[\w.-]+\.vault\.)[^\s'\"<>,;()\\]+")
 _QUOTA = re.compile(
     r"approved (?P<family>.+?) Cores quota.*?Location: (?P<location>\S+?),.*?Current Limit: (?P<limit>\d+), "
     r"Current Usage: (?P<used>\d+), Additional Required: (?P<more>\d+)",
@@ -216,6 +277,8 @@ def failure_of_error(
         details["request_id"] = request_id
     if target:
         details["resource"] = target
+    if mentioned := _mentioned(error, message):
+        details["mentioned"] = mentioned
     hint = hint or (PASSES if transient else STAYS)
     return Failure("AzureResourceException", code, message, hint, details, transient, retry_after), codes
 
@@ -265,6 +328,13 @@ def _message(error: dict[str, Any] | None) -> str:
         if inner and inner not in message:
             message = f"{message} {inner}".strip()
     return message
+
+
+def _mentioned(error: dict[str, Any] | None, message: str) -> list[str]:
+    """Ids in the details, targets and inner errors that the message itself doesn't show, in order."""
+    text = json.dumps(error, default=str)[:_LONGEST_BODY] if error else ""
+    found = dict.fromkeys(each.rstrip(".:") for each in _RESOURCE_ID.findall(text))
+    return [each for each in found if each not in message][:_MOST_MENTIONED]
 
 
 def error_object(body: bytes | str | None) -> dict[str, Any] | None:

@@ -1,13 +1,13 @@
 """The shared gateway as it is now: can it be written, has it room for one more site, is the host name free on it. Pure.
 
-The rules are those by which the gateway's writer decides (`shared.gateway`); here they are asked before anything is built.
+The rules are those by which the gateway's writer decides (`shared.writers.gateway`); here they are asked before anything is built.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from shared.checks.findings import ERROR, Finding
+from shared.checks.findings import ERROR, WARNING, Finding
 from shared.checks.hub import FIND_HUB
 from shared.checks.precedence import earlier_deployments
 from shared.errors import Failure
@@ -15,7 +15,7 @@ from shared.settings import Settings
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds
-from shared.writers.gateway.capacity import flaws_of, no_capacity_left, site_capacity
+from shared.writers.gateway.capacity import Limits, flaws_of, limits_of, no_capacity_left, site_capacity
 from shared.writers.gateway.document import element_id, element_named
 from shared.writers.gateway.priorities import (
     ceiling_for,
@@ -27,7 +27,7 @@ from shared.writers.gateway.priorities import (
     with_all_numbered,
 )
 from shared.writers.gateway.rows import SiteRow, names_of_ours
-from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, names_of, site_of
+from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, missing_parts, names_of, site_of
 
 Document = dict[str, Any]
 
@@ -41,12 +41,12 @@ def gateway_findings(
     runs: Iterable[RunRow],
     *,
     failed_by_us: bool,
-    most: int | None = None,
+    limits: Limits | None = None,
 ) -> list[Finding]:
     """Everything about the gateway. runs: ours that have not ended; the earlier ones take their places before this one.
 
-    failed_by_us: that it was a PUT of ours that left it `Failed`; then the next one mends it.
-    most: its limit, where another than the setting's is known.
+    failed_by_us: that it was a PUT of ours that left it `Failed`; then the next one fixes it.
+    limits: those that follow from its WAF policies, where they were read.
     """
     if gateway is None:
         failure = Failure(
@@ -59,15 +59,15 @@ def gateway_findings(
     asked: list[tuple[str, Failure | None]] = [
         ("gateway", flaw) for flaw in flaws_of(gateway, failed_by_us=failed_by_us)
     ]
-    frontend = frontend_of(gateway, site_of(plan, "", settings))
-    if isinstance(frontend, Failure):
-        asked.append(("gateway", frontend))
-    else:
+    site = site_of(plan, "", settings)
+    asked += [("gateway", missing) for missing in missing_parts(gateway, site)]
+    frontend = frontend_of(gateway, site)
+    if isinstance(frontend, Frontend):
         asked.append(("gateway_capacity", _no_priority(plan, gateway, sites, frontend)))
-        asked.append(("host_name", _host_taken(plan, settings, gateway, frontend)))
-    asked.append(("gateway_capacity", _no_capacity(plan, most or settings.agw_limit, gateway, sites, runs)))
+        asked.append(("host_name", _host_taken(plan, settings, gateway, sites, frontend)))
+    asked.append(("gateway_capacity", _no_place(plan, limits, settings, gateway, sites, runs)))
     found = [_finding(check, ids, failure) for check, failure in asked if failure is not None]
-    return found + _names_taken(plan, gateway, sites)
+    return found + _odd_port(ids, settings) + _names_taken(plan, gateway, sites)
 
 
 def _finding(check: str, ids: ResourceIds, failure: Failure) -> Finding:
@@ -80,14 +80,37 @@ def _others(plan: SpokePlan, sites: Iterable[SiteRow]) -> list[SiteRow]:
     return [row for row in sites if row.client != plan.client]
 
 
-def _no_capacity(
-    plan: SpokePlan, most: int, gateway: Document, sites: Sequence[SiteRow], runs: Iterable[RunRow]
+def _odd_port(ids: ResourceIds, settings: Settings) -> list[Finding]:
+    """HTTPS on the port of HTTP, or the other way round: legal, and hardly what was meant."""
+    protocol = "HTTPS" if settings.agw_ssl_certificate else "HTTP"
+    if settings.agw_frontend_port != (80 if settings.agw_ssl_certificate else 443):
+        return []
+    return [
+        Finding(
+            "gateway",
+            WARNING,
+            "OddFrontendPort",
+            f"The sites listen for {protocol} on port {settings.agw_frontend_port}",
+            "Leave AGW_FRONTEND_PORT empty: it is 443 with AGW_SSL_CERTIFICATE and 80 without.",
+            resource=ids.gateway,
+        )
+    ]
+
+
+def _no_place(
+    plan: SpokePlan,
+    limits: Limits | None,
+    settings: Settings,
+    gateway: Document,
+    sites: Sequence[SiteRow],
+    runs: Iterable[RunRow],
 ) -> Failure | None:
     """Sites that are there or asked for, and those that earlier deployments will ask for, leave no place."""
+    limits = limits or limits_of(gateway, settings.agw_limit)
     taken = {row.client for row in _others(plan, sites) if row.takes_capacity}
     taken |= {run.plan.client for run in earlier_deployments(plan, runs)} - {plan.client}
-    places = site_capacity(gateway, names_of_ours(sites), most)
-    return no_capacity_left(gateway, places, len(taken), most) if len(taken) >= places else None
+    places = site_capacity(gateway, names_of_ours(sites), limits)
+    return no_capacity_left(gateway, places, len(taken), limits) if len(taken) >= places else None
 
 
 def _no_priority(plan: SpokePlan, gateway: Document, sites: Sequence[SiteRow], frontend: Frontend) -> Failure | None:
@@ -100,13 +123,18 @@ def _no_priority(plan: SpokePlan, gateway: Document, sites: Sequence[SiteRow], f
     ceiling = ceiling_for(numbered, foreign, plan.host_name, frontend)
     taken = {number for rule in foreign if (number := priority_of(rule)) is not None}
     taken |= {row.priority for row in _others(plan, sites) if row.priority is not None and row.site is not None}
-    return no_priority_left(gateway, ceiling) if next_priority(ceiling, taken) is None else None
+    if next_priority(ceiling, taken) is not None:
+        return None
+    return no_priority_left(numbered, foreign, taken, plan.host_name, frontend)
 
 
-def _host_taken(plan: SpokePlan, settings: Settings, gateway: Document, frontend: Frontend) -> Failure | None:
-    """A name that the caller chose may not be caught by a wildcard either; the default one goes before wildcards."""
-    chosen = plan.host_name != f"{plan.client}.{settings.spoke_domain}"
-    failure = host_conflict(gateway, names_of(plan), plan.host_name, frontend, wildcards=chosen)
+def _host_taken(
+    plan: SpokePlan, settings: Settings, gateway: Document, sites: Iterable[SiteRow], frontend: Frontend
+) -> Failure | None:
+    """A new site's name, chosen or not, may not be caught by a wildcard either; a site that is there keeps its name."""
+    there = any(row.client == plan.client and row.owned for row in sites)
+    wildcards = not (settings.agw_override_wildcards or there)
+    failure = host_conflict(gateway, names_of(plan), plan.host_name, frontend, wildcards=wildcards)
     return replace(failure, error="ValidationException") if failure else None
 
 

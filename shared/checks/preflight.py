@@ -6,6 +6,8 @@ from shared.arm.client import Arm, arm, describe
 from shared.checks.addresses import address_findings
 from shared.checks.findings import ERROR, WARNING, Finding, results_of
 from shared.checks.gateway import gateway_findings
+from shared.checks.gateway_network import gateway_network_findings
+from shared.checks.gateway_policies import tls_findings, waf_findings
 from shared.checks.hub import (
     hub_gateway_findings,
     hub_vnet_findings,
@@ -23,6 +25,7 @@ from shared.saga.steps import STEPS
 from shared.settings import Settings
 from shared.spoke.plan import SUBNET_ROLES, SpokePlan, our_tags
 from shared.spoke.resource_ids import ResourceIds
+from shared.writers.gateway.capacity import Limits, limits_of
 
 # What a deployment can't do without; the rest can't be checked without it, but may well work.
 _NEEDED = frozenset({"hub_vnet", "gateway", "spoke_group"})
@@ -30,6 +33,9 @@ _PARTS = {
     "hub_vnet": "hub's VNet",
     "gateway": "Application Gateway",
     "spoke_group": "spokes' resource group",
+    "gateway_subnet": "subnet of the Application Gateway",
+    "security_group": "network security group of the gateway's subnet",
+    "route_table": "route table of the gateway's subnet",
     "outbound": "NAT gateway or route table of SPOKE_OUTBOUND",
     "locks": "subscription's locks",
     "vnets": "subscription's VNets",
@@ -68,8 +74,12 @@ def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) ->
             snapshot.sites,
             snapshot.runs,
             failed_by_us=snapshot.gateway_failed_by_us,
-            most=snapshot.gateway_limit,
+            limits=_limits(settings, snapshot),
         )
+        if snapshot.gateway is not None:
+            found += gateway_network_findings(snapshot.gateway, snapshot.gateway_network)
+            found += tls_findings(snapshot.gateway)
+            found += waf_findings(snapshot.gateway, snapshot.waf_policies, snapshot.unread_policies)
     if snapshot.hub_vnet is not None and snapshot.gateway is not None:
         found += network_findings(snapshot.hub_vnet, snapshot.gateway, settings)
     if read("outbound"):
@@ -82,6 +92,12 @@ def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) ->
         if read("usages", "resources"):
             found += quota_findings(plan, snapshot.sizes, snapshot.usages, snapshot.runs, snapshot.resources)
     return found
+
+
+def _limits(settings: Settings, snapshot: AzureSnapshot) -> Limits | None:
+    if snapshot.gateway is None:
+        return None
+    return limits_of(snapshot.gateway, settings.agw_limit, filter(None, snapshot.waf_policies.values()))
 
 
 def unread_findings(unread: dict[str, Failure]) -> list[Finding]:

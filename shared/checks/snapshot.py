@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from shared.arm.client import Arm
 from shared.arm.failures import ArmError
 from shared.blocking import ARM, side_by_side
+from shared.checks.gateway_network import GatewayNetwork, subnet_id_of, used_by
 from shared.checks.hub import outbound_is_elsewhere
 from shared.checks.names import perhaps_in_the_way
 from shared.checks.sizes import Size, size_findings, sizes_in
@@ -23,9 +24,10 @@ from shared.clock import utc_now
 from shared.deadline import current_deadline, waiting_for
 from shared.errors import Failure
 from shared.spoke.plan import SpokePlan
+from shared.spoke.resource_ids import same_id
 from shared.tables.records import Records
 from shared.writers.desired_table import Present
-from shared.writers.gateway.firewall import sites_at_most
+from shared.writers.gateway.capacity import firewall_policy_ids
 from shared.writers.gateway.rows import GatewayWriter, SiteRow, site_key
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.peering.documents import gateway_ids
@@ -38,6 +40,8 @@ SIDE_BY_SIDE = 8
 # changed by hand in between. The sizes of a region change by the week, and their list is megabytes long.
 _COMMON_SECONDS = 0.25
 _SIZES_SECONDS = 60.0
+# What the gateway's subnet can have on it, by the name under which a check finds it.
+_USED_BY_SUBNET = {"security_group": "networkSecurityGroup", "route_table": "routeTable"}
 
 
 @dataclass
@@ -87,7 +91,7 @@ def _shared_read(azure: Arm, name: str, seconds: float, read: Callable[[], T]) -
 
 
 def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> AzureSnapshot:
-    """Everything around a spoke. What ARM refuses for good is named in `unread`; passing trouble is raised, so that
+    """Everything snapshot a spoke. What ARM refuses for good is named in `unread`; passing trouble is raised, so that
     the whole look is taken again, and so is a row of this client's site that can't be read: nothing could be published.
 
     afresh: nothing is shared with others who look.
@@ -138,20 +142,49 @@ def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Azure
     )
     in_the_way, more_unread = _side_by_side(
         {
-            "gateway_limit": common("gateway_limit", lambda: sites_at_most(azure, snapshot.gateway)),
             **{each: common(each, partial(azure.get, each)) for each in gateway_ids(snapshot.hub_vnet)},
             **{needed: partial(azure.get, needed) for needed in perhaps_in_the_way(plan, ids, snapshot.resources)},
         }
     )
-    limit = in_the_way.pop("gateway_limit", None)
     hub_gateways = _present(in_the_way.pop(each, None) for each in gateway_ids(snapshot.hub_vnet))
     found = _present(in_the_way.values())
     unread = {**unread, **more_unread}
-    return replace(snapshot, in_the_way=found, gateway_limit=limit, hub_gateways=hub_gateways, unread=unread)
+    snapshot = replace(snapshot, in_the_way=found, hub_gateways=hub_gateways, unread=unread)
+    return _with_what_the_gateway_stands_on(snapshot, lambda part: common(part, partial(azure.get, part)))
 
 
 def _present(documents: Iterable[Document | None]) -> tuple[Document, ...]:
     return tuple(document for document in documents if document is not None)
+
+
+def _with_what_the_gateway_stands_on(
+    snapshot: AzureSnapshot, reading: Callable[[str], Callable[[], Document | None]]
+) -> AzureSnapshot:
+    """Its WAF policies, and its subnet with network security group and route table: the second look, because the
+    gateway and the hub's VNet name them. reading: how a resource is read, by its id."""
+    policy_ids = firewall_policy_ids(snapshot.gateway) if snapshot.gateway else []
+    reads: dict[str, Callable[[], Any]] = {policy_id: reading(policy_id) for policy_id in policy_ids}
+    subnet_id = subnet_id_of(snapshot.gateway)
+    subnet = _subnet_of_hub(snapshot.hub_vnet, subnet_id)
+    if subnet_id and not subnet_id.lower().startswith(f"{snapshot.ids.hub_vnet}/".lower()):
+        reads["gateway_subnet"] = reading(subnet_id)
+    answers, unread = _side_by_side(reads)
+    subnet = subnet or answers.pop("gateway_subnet", None)
+    used = {part: used_by(subnet, name) for part, name in _USED_BY_SUBNET.items()}
+    network, more_unread = _side_by_side({part: reading(used_id) for part, used_id in used.items() if used_id})
+    unread_policies = {policy_id: unread.pop(policy_id) for policy_id in policy_ids if policy_id in unread}
+    return replace(
+        snapshot,
+        gateway_network=GatewayNetwork(subnet, network.get("security_group"), network.get("route_table")),
+        waf_policies={policy_id: answers[policy_id] for policy_id in policy_ids if policy_id in answers},
+        unread_policies=unread_policies,
+        unread={**snapshot.unread, **unread, **more_unread},
+    )
+
+
+def _subnet_of_hub(hub_vnet: Document | None, subnet_id: str | None) -> Document | None:
+    subnets = ((hub_vnet or {}).get("properties") or {}).get("subnets") or []
+    return next((each for each in subnets if subnet_id and same_id(str(each.get("id", "")), subnet_id)), None)
 
 
 def _side_by_side(reads: dict[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, Failure]]:

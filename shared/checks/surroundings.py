@@ -1,8 +1,9 @@
-"""What Azure and the records hold around a spoke, as read at one moment: what the checks judge. Pure."""
+"""What Azure and the records hold snapshot a spoke, as read at one moment: what the checks judge. Pure."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.checks.gateway_network import GatewayNetwork
 from shared.checks.sizes import Size
 from shared.errors import Failure
 from shared.spoke.records import RunRow
@@ -20,7 +21,8 @@ class AzureSnapshot:
     it (`id`, `type`, `tags`).  in_the_way: documents of names that this spoke needs, each looked up by itself.
     runs: ours that have not ended, this one included.  sites: what our spokes have, or want, on the gateway.
     hub_gateways: the virtual network gateways that the hub's `GatewaySubnet` names.
-    gateway_limit: how many pools it holds at most, where its WAF policy was read for it.
+    gateway_network: what its instances live in.  waf_policies: those on it, by id, None for one that isn't there.
+    unread_policies: why one of them could not be read, by id.
     """
 
     ids: ResourceIds
@@ -38,7 +40,9 @@ class AzureSnapshot:
     runs: tuple[RunRow, ...] = ()
     sites: tuple[SiteRow, ...] = ()
     gateway_failed_by_us: bool = False
-    gateway_limit: int | None = None
+    gateway_network: GatewayNetwork = field(default_factory=GatewayNetwork)
+    waf_policies: dict[str, Document | None] = field(default_factory=dict)
+    unread_policies: dict[str, Failure] = field(default_factory=dict)
     unread: dict[str, Failure] = field(default_factory=dict)
 
     def was_read(self, *parts: str) -> bool:

@@ -313,6 +313,16 @@ def check_against_settings(request: SpokeRequest, settings: Settings) -> SpokeRe
     return request
 
 
+def check_reserved(request: SpokeRequest, settings: Settings) -> None:
+    """Refuses a new spoke that would take one of RESERVED_CLIENTS, as its client or as the first label of its host name.
+    One that is there already is retried all the same."""
+    client = naming.sanitize_name(request.client_name)
+    if client in settings.reserved_clients:
+        raise _reserved("client_name", request.client_name, client)
+    if request.host_name and (label := request.host_name.split(".")[0]) in settings.reserved_clients:
+        raise _reserved("host_name", request.host_name, label)
+
+
 def plan_from(request: SpokeRequest, settings: Settings, spoke_id: int, deployment_id: str) -> SpokePlan:
     """Every name and address of a spoke. The request has been through `check_against_settings`."""
     client = naming.sanitize_name(request.client_name)
@@ -350,6 +360,16 @@ def _default_host_name(client: str, settings: Settings) -> str:
 
 def _invalid(field: str, value: Any, sentence: str) -> ValidationException:
     return ValidationException(sentence, field=field, value=shown(value))
+
+
+def _reserved(field: str, value: str, name: str) -> ValidationException:
+    return ValidationException(
+        f"{field} can't be {shown(value)}: the name {name} is reserved.",
+        code="ReservedName",
+        hint="Choose another one; the setting RESERVED_CLIENTS lists the names that can't be taken.",
+        field=field,
+        value=shown(value),
+    )
 
 
 def shown(value: Any) -> Any:
@@ -419,6 +439,7 @@ __all__ = [
     "SpokeRequest",
     "V1SpokeRequest",
     "check_against_settings",
+    "check_reserved",
     "plan_from",
     "shown",
     "spoke_request",

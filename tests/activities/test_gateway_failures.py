@@ -1,5 +1,7 @@
 """Who is told when the gateway refuses: the site that is at fault, nobody else, and nobody for what passes."""
 
+from typing import Any
+
 import pytest
 
 from shared.arm.client import arm
@@ -100,6 +102,62 @@ def test_foreign_trouble_lets_all_wait_with_its_reason_and_passes(harness: Write
     assert any("The vault can't be read." in reason for reason in seen)
     assert harness.reaches(1)
     assert len(harness.gateway_puts()) == 4
+
+
+def security_group(harness: WriterHarness, *rules: dict[str, Any]) -> dict[str, Any]:
+    group_id = harness.azure.id_of("hub-rg", "Microsoft.Network/networkSecurityGroups", "agw-nsg")
+    return {"id": group_id, "location": "eastus", "properties": {"securityRules": list(rules)}}
+
+
+def test_a_network_security_group_that_blocks_the_gateway_fails_no_site(harness: WriterHarness) -> None:
+    harness.azure.put_on_gateway_subnet("networkSecurityGroup", security_group(harness))
+    harness.want_sites([1, 2, 3])
+    run, _ = harness.want_site(4)
+    seen = []
+
+    def look(name: str) -> None:
+        if name != "gateway_round":
+            return
+        outcome = harness.step(run, "update_agw", private_ip="10.11.4.4")
+        seen.append(outcome.reason if isinstance(outcome, Pending) else "")
+        if len(harness.gateway_puts()) == 3:
+            management = {
+                "direction": "Inbound",
+                "access": "Allow",
+                "protocol": "Tcp",
+                "priority": 100,
+                "sourceAddressPrefix": "GatewayManager",
+                "sourcePortRange": "*",
+                "destinationAddressPrefix": "*",
+                "destinationPortRange": "65200-65535",
+            }
+            harness.azure.plant(security_group(harness, {"name": "management", "properties": management}))
+
+    harness.before_call = look
+    harness.write_gateway()
+    assert harness.reached([1, 2, 3, 4]) == [1, 2, 3, 4]
+    puts = harness.gateway_puts()
+    assert [put["status"] for put in puts] == [400, 400, 400, 200]
+    assert len(puts) == 4, "the batch was bisected"
+    assert any("agw-nsg blocks incoming internet traffic" in reason and "mode=plan" in reason for reason in seen)
+
+
+@pytest.mark.parametrize("mode", ["refuse", "fail_operation"])
+def test_a_code_that_nothing_lists_fails_no_site_when_it_names_none(harness: WriterHarness, mode: str) -> None:
+    subnet = harness.gateway_id.replace("applicationGateways/hub-agw", "virtualNetworks/hub-vnet/subnets/agw-subnet")
+    harness.azure.fault(
+        method="PUT",
+        path=GATEWAY,
+        times=2,
+        mode=mode,
+        status=400,
+        code="NotSeenBefore",
+        message=f"{subnet} is not right.",
+    )
+    harness.want_sites([1, 2, 3, 4])
+    harness.write_gateway()
+    assert harness.reached([1, 2, 3, 4]) == [1, 2, 3, 4]
+    assert len(harness.gateway_puts()) == 3
 
 
 def test_trouble_is_over_when_everybody_was_told_that_it_can_not_be(harness: WriterHarness) -> None:

@@ -243,3 +243,94 @@ def test_a_restriction_that_was_lifted_refuses_nobody(
     assert codes(validated()) == ["SkuNotAvailable"]
     azure.quota(location="eastus", restrictions=[restriction | {"remove": True}])
     assert validated()["outcome"] == "done"
+
+
+def test_what_the_gateways_subnet_and_policies_forbid_is_told_beforehand(settings: Settings, azure: LocalAzure) -> None:
+    network = "Microsoft.Network"
+    group = {"id": azure.id_of("net-rg", f"{network}/networkSecurityGroups", "agw-nsg"), "location": "eastus"}
+    azure.put_on_gateway_subnet("networkSecurityGroup", group)
+    route = {"name": "default", "properties": {"addressPrefix": "0.0.0.0/0", "nextHopType": "VirtualAppliance"}}
+    table = {"id": azure.id_of("net-rg", f"{network}/routeTables", "agw-rt"), "location": "eastus"}
+    azure.put_on_gateway_subnet("routeTable", table | {"properties": {"routes": [route]}})
+    document = azure.find(arm().ids.gateway)
+    assert document is not None
+    document["properties"] |= {"sslPolicy": {"policyType": "Predefined", "policyName": "AppGwSslPolicy20150501"}}
+    azure.plant(document)
+    expected = [
+        "ApplicationGatewaySubnetInboundTrafficBlockedByNetworkSecurityGroup",
+        "ApplicationGatewaySubnetUserDefinedRouteNotAllowed",
+        "ApplicationGatewayDeprecatedTlsVersionUsedInSslPolicy",
+    ]
+    assert codes(validated()) == expected
+    report = plan_report(a_plan(), settings)
+    assert not report["would_succeed"]
+    (of_gateway,) = (check for check in report["checks"] if check["check"] == "gateway")
+    assert [finding["code"] for finding in of_gateway["findings"]] == expected
+
+
+@pytest.mark.parametrize("kind", ["networkSecurityGroups", "routeTables"])
+def test_a_part_of_the_gateways_subnet_that_may_not_be_read_is_a_warning(
+    settings: Settings, azure: LocalAzure, kind: str
+) -> None:
+    resource = {"id": azure.id_of("net-rg", f"Microsoft.Network/{kind}", "of-agw"), "location": "eastus"}
+    azure.put_on_gateway_subnet("networkSecurityGroup" if kind.startswith("n") else "routeTable", resource)
+    refuse(azure, f".*/{kind}/of-agw")
+    outcome = validated()
+    assert outcome["outcome"] == "done"
+    (warning,) = outcome["result"]["warnings"]
+    assert "may not read the" in warning
+    assert "gateway's subnet" in warning
+
+
+def with_policy(azure: LocalAzure, version: str, sites: int) -> str:
+    """A WAF gateway with a policy, beside the block of old rules that it replaced, and with so many other sites."""
+    kind = "Microsoft.Network/ApplicationGatewayWebApplicationFirewallPolicies"
+    policy_id = azure.id_of("hub-rg", kind, "waf")
+    rules = {"managedRuleSets": [{"ruleSetType": "OWASP", "ruleSetVersion": version}]}
+    azure.plant({"id": policy_id, "location": "eastus", "properties": {"managedRules": rules}})
+    document = azure.find(arm().ids.gateway)
+    assert document is not None
+    properties = document["properties"]
+    block = {"enabled": True, "firewallMode": "Prevention", "ruleSetType": "OWASP", "ruleSetVersion": "3.0"}
+    properties |= {"firewallPolicy": {"id": policy_id}, "webApplicationFirewallConfiguration": block}
+    properties["sku"] = {"name": "WAF_v2", "tier": "WAF_v2"}
+    for number in range(sites):
+        name = f"theirs-{number}"
+        settings = properties["backendHttpSettingsCollection"][0]["properties"]
+        properties["backendHttpSettingsCollection"].append({"name": name, "properties": dict(settings)})
+    azure.plant(document)
+    return policy_id
+
+
+@pytest.mark.parametrize(("version", "expected"), [("3.2", []), ("3.1", ["GatewayFull"])])
+def test_a_waf_policy_decides_over_the_block_that_it_replaced(
+    settings: Settings, azure: LocalAzure, version: str, expected: list[str]
+) -> None:
+    with_policy(azure, version, sites=45)
+    outcome = validated()
+    assert (codes(outcome) if outcome["outcome"] == "failed" else []) == expected
+
+
+def test_a_waf_policy_that_may_not_be_read_is_a_warning(settings: Settings, azure: LocalAzure) -> None:
+    with_policy(azure, "3.1", sites=0)
+    refuse(azure, ".*FirewallPolicies/waf")
+    outcome = validated()
+    assert outcome["outcome"] == "done"
+    (warning,) = outcome["result"]["warnings"]
+    assert "the limit of 100 is assumed" in warning
+
+
+def test_a_default_host_name_under_anothers_wildcard_is_refused(
+    settings: Settings, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = azure.find(arm().ids.gateway)
+    assert document is not None
+    listener = document["properties"]["httpListeners"][0]
+    wild = {"name": "wild", "properties": listener["properties"] | {"hostNames": ["*.spokes.example.com"]}}
+    document["properties"]["httpListeners"].append(wild)
+    azure.plant(document)
+    assert codes(validated()) == ["HostNameTaken"]
+    monkeypatch.setenv("AGW_OVERRIDE_WILDCARDS", "true")
+    forget_app()
+    assert validated()["outcome"] == "done"
+    assert validated(host_name="shop.spokes.example.com")["outcome"] == "done"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,18 @@ from typing import Any
 
 import pytest
 
+from shared.checks.gateway_network import GatewayNetwork, gateway_network_findings
+from shared.checks.gateway_policies import tls_findings
+from shared.writers.gateway.priorities import (
+    no_priority_beside_others,
+    no_priority_left,
+    priority_of,
+    unmanaged_rules,
+)
+from shared.writers.gateway.rows import Site
+from shared.writers.gateway.sites import Frontend, frontend_of, missing_parts
 from tests.contracts.azure import RG, Azure, running
+from tests.contracts.gateways import with_site
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1500)]
 
@@ -104,3 +116,66 @@ def test_repairing(az: Az, azure: Azure) -> None:
     az(f"network application-gateway address-pool delete -g {RG} --gateway-name hub-agw -n extra")
     az(f"network vnet delete -g {RG} -n v1")
     assert azure.names() == ["hub-rg", "hub-vnet", "hub-agw-pip", "hub-agw"]
+
+
+def _commands(hint: str | None) -> list[str]:
+    """The commands of a hint, in order, without `az`."""
+    return [
+        each.removeprefix("az ") for quoted in re.findall(r"`(az .+?)`", hint or "") for each in quoted.split(" && ")
+    ]
+
+
+def _with_rules(azure: Azure, **priorities: int | None) -> Any:
+    """The hub's gateway with more sites, each with its rule's priority; that of the default rule is given as `default`."""
+    document = azure.send("GET", azure.id("applicationGateways", "hub-agw")).json()
+    for name, priority in priorities.items():
+        if name == "default":
+            document["properties"]["requestRoutingRules"][0]["properties"]["priority"] = priority
+        else:
+            document = with_site(document, name, f"{name}.spokes.example.com", priority)
+        if name == "wild":
+            listener = document["properties"]["httpListeners"][-1]["properties"]
+            listener |= {"hostName": None, "hostNames": ["*.spokes.example.com"]}
+    azure.plant(document)
+    return azure.send("GET", document["id"]).json()
+
+
+def test_the_commands_of_our_hints_are_taken(az: Az, azure: Azure) -> None:
+    document = _with_rules(azure, default=2, wild=1, last=20000)
+    frontend = frontend_of(document, Site("x.spokes.example.com", "10.11.1.4"))
+    assert isinstance(frontend, Frontend)
+    rules = unmanaged_rules(document, [])
+    taken = {number for rule in rules if (number := priority_of(rule)) is not None}
+    for command in _commands(no_priority_left(document, rules, taken, "x.spokes.example.com", frontend).hint):
+        az(command)
+    after = azure.send("GET", document["id"]).json()["properties"]["requestRoutingRules"]
+    assert [each["properties"]["priority"] for each in after] == [19999, 19998, 20000]
+
+    azure.local("POST", "reset")
+    document = _with_rules(azure, default=None, shop=None, last=20000)
+    failure = no_priority_beside_others(document, unmanaged_rules(document, []))
+    assert failure is not None
+    for command in _commands(failure.hint):
+        az(command)
+    after = azure.send("GET", document["id"]).json()["properties"]["requestRoutingRules"]
+    assert [each["properties"]["priority"] for each in after] == [19999, 19998, 20000]
+
+    azure.local("POST", "reset")
+    az(f"network nsg create -g {RG} -n agw-nsg -l eastus")
+    document = azure.send("GET", azure.id("applicationGateways", "hub-agw")).json()
+    policy = {"sslPolicy": {"policyType": "Predefined", "policyName": "AppGwSslPolicy20150501"}}
+    document["properties"] |= policy
+    azure.plant(document)
+    group = azure.send("GET", azure.id("networkSecurityGroups", "agw-nsg")).json()
+    missing = missing_parts(document, Site("x", "10.11.1.4", frontend_port=443))
+    hints = [
+        each.hint
+        for each in (*gateway_network_findings(document, GatewayNetwork(None, group)), *tls_findings(document))
+    ]
+    for command in [command for hint in (*hints, *(each.hint for each in missing)) for command in _commands(hint)]:
+        az(command)
+    group = azure.send("GET", group["id"]).json()
+    document = azure.send("GET", document["id"]).json()
+    assert [each.code for each in gateway_network_findings(document, GatewayNetwork(None, group))] == []
+    assert tls_findings(document) == []
+    assert missing_parts(document, Site("x", "10.11.1.4", frontend_port=443)) == []

@@ -266,3 +266,109 @@ def test_a_waf_of_old_rules_holds_forty(azure: Azure, document: Document, waf: A
     assert "maximum allowed: 40" in refused_put(azure, document).error.message
     document["properties"] |= waf(azure, {"ruleSetType": "OWASP", "ruleSetVersion": "3.2"})
     assert len(put(azure, document).request_routing_rules) == 41
+
+
+@pytest.mark.parametrize("waf", [_by_configuration, _by_policy])
+def test_old_rules_leave_a_hundred_pools(azure: Azure, document: Document, waf: Any) -> None:
+    """The table of limits has no footnote at pools (azure-docs includes/application-gateway-limits.md)."""
+    document["properties"]["sku"] = {"name": "WAF_v2", "tier": "WAF_v2"}
+    document["properties"] |= waf(azure, {"ruleSetType": "OWASP", "ruleSetVersion": "3.0"})
+    for number in range(60):
+        document["properties"]["backendAddressPools"].append({"name": f"p{number}", "properties": {}})
+    assert len(put(azure, document).backend_address_pools) == 61
+
+
+def test_a_policy_takes_the_place_of_the_gateways_own_block(azure: Azure, document: Document) -> None:
+    document["properties"]["sku"] = {"name": "WAF_v2", "tier": "WAF_v2"}
+    for number in range(45):
+        document = with_site(document, f"s{number}", f"s{number}.example.com", number + 1)
+    document["properties"] |= _by_configuration(azure, {"ruleSetType": "OWASP", "ruleSetVersion": "3.0"})
+    document["properties"] |= _by_policy(azure, {"ruleSetType": "OWASP", "ruleSetVersion": "3.2"})
+    assert len(put(azure, document).request_routing_rules) == 46
+
+
+MANAGEMENT = {
+    "direction": "Inbound",
+    "access": "Allow",
+    "protocol": "Tcp",
+    "priority": 200,
+    "sourceAddressPrefix": "GatewayManager",
+    "sourcePortRange": "*",
+    "destinationAddressPrefix": "*",
+    "destinationPortRange": "65200-65535",
+}
+DENY_OUT = MANAGEMENT | {"direction": "Outbound", "access": "Deny", "sourceAddressPrefix": "*", "protocol": "*"}
+INBOUND = "ApplicationGatewaySubnetInboundTrafficBlockedByNetworkSecurityGroup"
+OUTBOUND = "ApplicationGatewaySubnetOutboundTrafficBlockedByNetworkSecurityGroup"
+
+
+def _on_subnet(azure: Azure, **used: str) -> None:
+    hub = next(each for each in azure.local("GET", "resources") if each["name"] == "hub-vnet")
+    subnet = next(each for each in hub["properties"]["subnets"] if each["name"] == "agw-subnet")
+    subnet["properties"] |= {name: {"id": resource_id} for name, resource_id in used.items()}
+    azure.plant(subnet)
+
+
+@pytest.mark.parametrize(
+    ("rules", "code"),
+    [
+        ([], INBOUND),
+        ([MANAGEMENT | {"sourceAddressPrefix": "VirtualNetwork"}], INBOUND),
+        ([MANAGEMENT | {"destinationPortRange": "65200-65500"}], INBOUND),
+        ([MANAGEMENT, MANAGEMENT | {"priority": 100, "sourceAddressPrefix": "*", "access": "Deny"}], INBOUND),
+        ([MANAGEMENT, DENY_OUT], OUTBOUND),
+        ([MANAGEMENT, DENY_OUT | {"destinationAddressPrefix": "VirtualNetwork"}], OUTBOUND),
+        ([MANAGEMENT, DENY_OUT | {"protocol": "Udp"}], None),
+        ([MANAGEMENT], None),
+        ([MANAGEMENT | {"sourceAddressPrefix": "Internet", "destinationAddressPrefix": "10.0.2.0/24"}], None),
+    ],
+)
+def test_the_network_security_group_of_a_gateways_subnet(
+    azure: Azure, document: Document, rules: list[Document], code: str | None
+) -> None:
+    group = azure.id("networkSecurityGroups", "agw-nsg")
+    named = [{"name": f"r{number}", "properties": rule} for number, rule in enumerate(rules)]
+    azure.plant({"id": group, "location": "eastus", "properties": {"securityRules": named}})
+    _on_subnet(azure, networkSecurityGroup=group)
+    if code is None:
+        put(azure, document)
+        return
+    error = refused_put(azure, document)
+    assert codes(error) == (400, code)
+    assert group in error.error.message
+    assert document["id"] in error.error.message
+    put(azure, document | {"tags": {"EnhancedNetworkControl": "True"}})
+
+
+@pytest.mark.parametrize(("hop", "refused"), [("VirtualAppliance", True), ("None", True), ("Internet", False)])
+def test_the_default_route_of_a_gateways_subnet(azure: Azure, document: Document, hop: str, refused: bool) -> None:
+    table = azure.id("routeTables", "agw-routes")
+    route = {"name": "default", "properties": {"addressPrefix": "0.0.0.0/0", "nextHopType": hop}}
+    azure.plant({"id": table, "location": "eastus", "properties": {"routes": [route]}})
+    _on_subnet(azure, routeTable=table)
+    if not refused:
+        put(azure, document)
+        return
+    error = refused_put(azure, document)
+    assert codes(error) == (400, "ApplicationGatewaySubnetUserDefinedRouteNotAllowed")
+
+
+@pytest.mark.parametrize(
+    ("policy", "refused"),
+    [
+        ({"policyType": "Predefined", "policyName": "AppGwSslPolicy20150501"}, True),
+        ({"policyType": "Custom", "minProtocolVersion": "TLSv1_1", "cipherSuites": []}, True),
+        ({"policyType": "Predefined", "policyName": "AppGwSslPolicy20220101S"}, False),
+        ({"policyType": "Custom", "minProtocolVersion": "TLSv1_2", "cipherSuites": []}, False),
+    ],
+)
+def test_a_tls_policy_that_has_ended_is_refused(azure: Azure, document: Document, policy: Any, refused: bool) -> None:
+    for part in ({"sslPolicy": policy}, {"sslProfiles": [{"name": "old", "properties": {"sslPolicy": policy}}]}):
+        changed = copy.deepcopy(document)
+        changed["properties"] |= part
+        if refused:
+            error = refused_put(azure, changed)
+            assert codes(error) == (400, "ApplicationGatewayDeprecatedTlsVersionUsedInSslPolicy")
+            assert document["id"] in error.error.message
+        else:
+            put(azure, changed)

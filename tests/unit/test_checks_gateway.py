@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.checks.findings import Finding
 from shared.checks.gateway import gateway_findings
-from shared.settings import settings_from
+from shared.settings import Settings, settings_from
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds
@@ -83,8 +83,9 @@ def found(
     sites: tuple[SiteRow, ...] = (),
     runs: tuple[RunRow, ...] = (),
     failed_by_us: bool = False,
+    settings: Settings = SETTINGS,
 ) -> list[Finding]:
-    return gateway_findings(plan, IDS, SETTINGS, document, sites, runs, failed_by_us=failed_by_us)
+    return gateway_findings(plan, IDS, settings, document, sites, runs, failed_by_us=failed_by_us)
 
 
 def codes(findings: list[Finding]) -> list[str]:
@@ -130,7 +131,7 @@ def test_what_our_own_put_left_failed_is_mended_by_the_next_one() -> None:
     ("host", "listener_host", "code"),
     [
         (PLAN.host_name, PLAN.host_name.upper(), ["HostNameTaken"]),
-        (PLAN.host_name, "*.spokes.example.com", []),
+        (PLAN.host_name, "*.spokes.example.com", ["HostNameTaken"]),
         ("shop.spokes.example.com", "*.spokes.example.com", ["HostNameTaken"]),
         ("shop.spokes.example.com", None, []),
         (PLAN.host_name, "another.spokes.example.com", []),
@@ -143,6 +144,48 @@ def test_a_host_name_is_refused_where_a_strangers_listener_has_it(
     findings = found(document, a_plan(7, host_name=host))
     assert codes(findings) == code
     assert all(finding.error == "ValidationException" for finding in findings)
+
+
+def test_a_wildcard_that_is_only_a_catch_all_refuses_no_name() -> None:
+    document = gateway(httpListeners=[listener("theirs", "*.spokes.example.com")])
+    settings = replace(SETTINGS, agw_override_wildcards=True)
+    for host in (PLAN.host_name, "shop.spokes.example.com"):
+        assert found(document, a_plan(7, host_name=host), settings=settings) == []
+    taken = gateway(httpListeners=[listener("theirs", PLAN.host_name)])
+    assert codes(found(taken, settings=settings)) == ["HostNameTaken"]
+
+
+def test_a_site_that_is_there_keeps_its_name_under_a_wildcard() -> None:
+    document = gateway(httpListeners=[listener("theirs", "*.spokes.example.com")])
+    assert found(document, sites=(a_site(PLAN, owned=True),)) == []
+    (finding,) = found(document, sites=(a_site(PLAN),))
+    assert "AGW_OVERRIDE_WILDCARDS=true" in str(finding.hint)
+    assert "*.spokes.example.com" in finding.message
+
+
+def test_every_missing_part_is_told_with_what_is_there_and_the_command() -> None:
+    settings = replace(SETTINGS, agw_ssl_certificate="wildcard", agw_frontend_port=443, agw_frontend_ip="gone")
+    document = gateway(sslCertificates=[element("sslCertificates", "old")])
+    ip, port, certificate = found(document, settings=settings)
+    assert [each.code for each in (ip, port, certificate)] == ["GatewayPartMissing"] * 3
+    assert "it has appGatewayFrontendIP" in ip.message
+    assert "`az network application-gateway frontend-port create --resource-group hub-rg --gateway-name hub-agw" in str(
+        port.hint
+    )
+    assert "--name port_443 --port 443`" in str(port.hint)
+    assert "it has old" in certificate.message
+
+
+@pytest.mark.parametrize(("certificate", "port", "odd"), [("w", 443, False), ("w", 80, True), (None, 443, True)])
+def test_https_on_the_port_of_http_is_a_warning(certificate: str | None, port: int, odd: bool) -> None:
+    settings = replace(SETTINGS, agw_ssl_certificate=certificate, agw_frontend_port=port)
+    document = gateway(
+        sslCertificates=[element("sslCertificates", "w")],
+        frontendPorts=[element("frontendPorts", "p", port=port)],
+    )
+    findings = found(document, settings=settings)
+    assert codes(findings) == (["OddFrontendPort"] if odd else [])
+    assert not any(finding.stops for finding in findings)
 
 
 def test_no_priority_below_a_strangers_rule_is_told_with_the_command() -> None:

@@ -4,7 +4,7 @@ import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from shared.writers.gateway.capacity import capacity_of, limits_of, most_sites, site_capacity, unsuitable
+from shared.writers.gateway.capacity import capacity_of, firewall_policy_ids, limits_of, site_capacity, unsuitable
 from shared.writers.gateway.document import element_named, elements_digest, present
 from shared.writers.gateway.plan_pass import drifted, plan_pass, put_was_applied
 from shared.writers.gateway.rows import (
@@ -60,21 +60,53 @@ def test_an_old_core_rule_set_leaves_room_for_39():
     for version, most in (("3.1", 40), ("3.0", 40), ("2.2.9", 40), ("3.2", 100)):
         waf = {"enabled": True, "ruleSetType": "OWASP", "ruleSetVersion": version}
         document = gateway(webApplicationFirewallConfiguration=waf)
-        assert limits_of(document)["pools"] == most, version
+        assert limits_of(document)["settings"] == most, version
+        assert limits_of(document)["pools"] == 100, version
         assert site_capacity(document, []) == most - 1
 
 
-def test_a_waf_policy_with_an_old_core_rule_set_leaves_room_for_39():
-    def policy(*rule_sets):
-        sets = [{"ruleSetType": kind, "ruleSetVersion": version} for kind, version in rule_sets]
-        return {"properties": {"managedRules": {"managedRuleSets": sets}}}
+OLD, NEW = {"ruleSetType": "OWASP", "ruleSetVersion": "3.0"}, {"ruleSetType": "OWASP", "ruleSetVersion": "3.2"}
+POLICY = "/subscriptions/s/resourceGroups/hub-rg/providers/Microsoft.Network/ApplicationGatewayWebApplicationFirewallPolicies/p"
 
-    assert most_sites(policy(("OWASP", "3.1")), 100) == 40
-    assert most_sites(policy(("OWASP", "3.2"), ("Microsoft_BotManagerRuleSet", "1.0")), 100) == 100
-    assert most_sites(policy(("Microsoft_DefaultRuleSet", "2.1")), 100) == 100
-    assert most_sites(None, 200) == 200
-    assert site_capacity(gateway(), [], 40) == 39
-    assert limits_of(gateway(), 40)["listeners"] == 40
+
+def waf_policy(*rule_sets, **settings):
+    return {"id": POLICY, "properties": {"policySettings": settings, "managedRules": {"managedRuleSets": rule_sets}}}
+
+
+def test_a_waf_policy_decides_and_not_the_block_that_it_replaced():
+    stale = gateway(
+        webApplicationFirewallConfiguration={"enabled": True, **OLD}, firewallPolicy={"id": POLICY.replace("/p", "/P")}
+    )
+    assert site_capacity(stale, [], limits_of(stale, 100, [waf_policy(NEW)])) == 99
+    assert site_capacity(stale, [], limits_of(stale, 100, [waf_policy(OLD)])) == 39
+    assert site_capacity(stale, []) == 99  # a policy that can't be read is taken for a new one
+
+
+def test_only_core_rules_that_are_at_work_make_it_forty():
+    def places(*policies, most=100):
+        return site_capacity(gateway(), [], limits_of(gateway(), most, policies))
+
+    bots = {"ruleSetType": "Microsoft_BotManagerRuleSet", "ruleSetVersion": "1.0"}
+    assert places(waf_policy({"ruleSetType": "OWASP", "ruleSetVersion": "3.1"})) == 39
+    assert places(waf_policy(NEW, bots)) == 99
+    assert places(waf_policy({"ruleSetType": "Microsoft_DefaultRuleSet", "ruleSetVersion": "2.1"})) == 99
+    assert places(waf_policy()) == 99
+    assert places(waf_policy(OLD, state="Disabled")) == 99
+    assert places(waf_policy(NEW), waf_policy(OLD)) == 39
+    assert places(waf_policy(OLD), most=20) == 19
+    assert places(most=200) == 199
+
+
+def test_policies_of_listeners_and_path_rules_are_policies_of_the_gateway():
+    of_rule, of_listener = f"{POLICY}-rule", f"{POLICY}-listener"
+    path_map = {
+        "name": "m",
+        "properties": {"pathRules": [{"name": "r", "properties": {"firewallPolicy": {"id": of_rule}}}]},
+    }
+    document = gateway(firewallPolicy={"id": POLICY}, urlPathMaps=[path_map])
+    document["properties"]["httpListeners"][0]["properties"]["firewallPolicy"] = {"id": of_listener}
+    assert firewall_policy_ids(document) == [POLICY, of_listener, of_rule]
+    assert firewall_policy_ids(gateway()) == []
 
 
 def test_capacity_counts_wishes_and_what_is_not_ours():

@@ -1,11 +1,21 @@
 """Priorities: below whatever would catch our hosts, unique, kept; and what is said when none is left."""
 
+import copy
+import re
+
 import pytest
 
 from shared.errors import Failure
 from shared.writers.gateway.document import inner
 from shared.writers.gateway.plan_pass import plan_pass
-from shared.writers.gateway.priorities import Ceiling, ceiling_for, next_priority, unmanaged_rules, with_all_numbered
+from shared.writers.gateway.priorities import (
+    Ceiling,
+    ceiling_for,
+    next_priority,
+    no_priority_left,
+    unmanaged_rules,
+    with_all_numbered,
+)
 from shared.writers.gateway.rows import Site
 from shared.writers.gateway.sites import frontend_of, host_conflict
 from tests.unit.gateways import WRITER, applied_rows, gateway, listener, numbers_of, rule, served, site_row
@@ -73,6 +83,69 @@ def test_when_no_number_is_left_the_rule_and_the_command_are_named():
         failed.error.hint
     )
     assert decided.batch == {"client-1": 1}
+
+
+def commands(hint):
+    """`(rule, number)` of each command of a hint, in order."""
+    return [(name, int(number)) for name, number in re.findall(r"--name (\S+) --priority (\d+)", hint)]
+
+
+def refused(document, client=1):
+    [failed] = plan_pass(document, [site_row(client)], WRITER).failed
+    assert failed.error is not None
+    return failed.error
+
+
+def with_numbers(document, moves):
+    """The document after these commands; each has to be taken by Azure."""
+    changed = copy.deepcopy(document)
+    for name, number in moves:
+        rules = {each["name"]: each["properties"] for each in changed["properties"]["requestRoutingRules"]}
+        assert number not in {each.get("priority") for each in rules.values()}
+        rules[name]["priority"] = number
+    return changed
+
+
+def test_the_command_names_a_number_that_is_free():
+    last = (listener("last", "last.example.org"), rule("lastRule", "last", 20000))
+    before = (listener("before", "before.example.org"), rule("beforeRule", "before", 19999))
+    document = gateway(1, last, before)
+    moves = commands(refused(document).hint)
+    assert moves == [("defaultRoutingRule", 19998)]
+    assert plan_pass(with_numbers(document, moves), [site_row(1)], WRITER).failed == []
+
+
+def test_several_rules_in_the_way_are_moved_last_one_first_and_keep_their_order():
+    wild = (listener("wild", "*.spokes.example.com"), rule("wildRule", "wild", 1))
+    document = gateway(2, wild)
+    moves = commands(refused(document).hint)
+    assert moves == [("defaultRoutingRule", 20000), ("wildRule", 19999)]
+    after = with_numbers(document, moves)
+    assert plan_pass(after, [site_row(1)], WRITER).failed == []
+
+
+def test_a_rule_that_is_out_of_the_way_stays_where_it_is():
+    wild = (listener("wild", "*.spokes.example.com"), rule("wildRule", "wild", 1))
+    document = gateway(1001, wild)
+    assert commands(refused(document).hint) == [("wildRule", 1000)]
+
+
+def test_without_any_free_number_no_command_is_given():
+    frontend_of_ours = frontend(gateway())
+    document = gateway(1)
+    failure = no_priority_left(document, unmanaged_rules(document, []), set(range(1, 20001)), "a.b.c", frontend_of_ours)
+    assert commands(failure.hint) == []
+
+
+def test_rules_without_a_number_beside_others_get_free_ones_in_one_change():
+    last = (listener("last", "last.example.org"), rule("lastRule", "last", 20000))
+    shop = (listener("shop", "shop.example.com"), rule("shopRule", "shop", None))
+    failure = refused(gateway(1001, last, shop))
+    assert failure.code == "RuleWithoutPriority"
+    assert commands(failure.hint) == [("shopRule", 1000)]
+    failure = refused(gateway(None, last, shop))
+    assert "rules defaultRoutingRule, shopRule" in failure.message
+    assert "--set requestRoutingRules[0].priority=19999 requestRoutingRules[2].priority=19998`" in failure.hint
 
 
 def test_a_gateway_without_any_priority_gets_all_in_the_present_order_of_evaluation():

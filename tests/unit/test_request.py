@@ -1,6 +1,7 @@
 """What callers may send, and what they are told when they may not."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from shared.errors import ValidationException
 from shared.settings import settings_from
 from shared.spoke.plan import SpokePlan, our_tags
-from shared.spoke.request import check_against_settings, plan_from, spoke_request, v1_spoke_request
+from shared.spoke.request import check_against_settings, check_reserved, plan_from, spoke_request, v1_spoke_request
 from shared.spoke.ssh_keys import checked_ssh_public_key
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -303,3 +304,27 @@ def test_any_older_body_gives_a_request_or_a_refusal(vm: Any) -> None:
         v1_spoke_request(sample("v1-acme") | {"vm": vm})
     except ValidationException as refused:
         assert refused.failure.details["field"].startswith("vm")  # noqa: PT017 - nothing else can be wrong
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"client_name": "login"}, "client_name"),
+        ({"client_name": "  WWW! "}, "client_name"),
+        ({"client_name": "MTA_STS"}, "client_name"),
+        ({"host_name": "admin.spokes.example.com"}, "host_name"),
+        ({"host_name": "mail.acme.spokes.example.com"}, "host_name"),
+    ],
+)
+def test_reserved_names_are_refused(changes: dict[str, Any], field: str) -> None:
+    request = check_against_settings(spoke_request(ACME | changes), SETTINGS)
+    with pytest.raises(ValidationException) as refused:
+        check_reserved(request, SETTINGS)
+    assert refused.value.failure.code == "ReservedName"
+    assert refused.value.failure.details["field"] == field
+    check_reserved(request, replace(SETTINGS, reserved_clients=()))
+
+
+@pytest.mark.parametrize("client", ["login-page", "wwww", "my-api", "acme-corp"])
+def test_names_that_only_hold_a_reserved_one_are_taken(client: str) -> None:
+    check_reserved(spoke_request(ACME | {"client_name": client}), SETTINGS)

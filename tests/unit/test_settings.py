@@ -96,6 +96,22 @@ def test_only_what_has_no_default_is_needed() -> None:
     assert settings.hub_key == "hub-rg:hub-vnet"
 
 
+def test_the_port_follows_the_certificate_unless_one_is_given() -> None:
+    def port(**more: str) -> int:
+        return settings_from(NEEDED | more).agw_frontend_port
+
+    assert port() == 80
+    assert port(AGW_SSL_CERTIFICATE="wildcard") == 443
+    assert port(AGW_SSL_CERTIFICATE="wildcard", AGW_FRONTEND_PORT="8443") == 8443
+    assert port(AGW_SSL_CERTIFICATE="wildcard", AGW_FRONTEND_PORT="80") == 80
+
+
+def test_reserved_names_can_be_none() -> None:
+    assert "login" in settings_from(NEEDED).reserved_clients
+    assert settings_from(NEEDED | {"RESERVED_CLIENTS": "none"}).reserved_clients == ()
+    assert settings_from(NEEDED | {"RESERVED_CLIENTS": "Shop, status"}).reserved_clients == ("shop", "status")
+
+
 def test_everything_that_is_missing_is_named_at_once() -> None:
     with pytest.raises(ConfigurationException) as refused:
         settings_from({})
@@ -128,6 +144,8 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ("VM_IMAGE", "ubuntu"),
         ("PROBE_PATH", "health"),
         ("AGW_FRONTEND_PORT", "0"),
+        ("RESERVED_CLIENTS", "www,*.login"),
+        ("AGW_OVERRIDE_WILDCARDS", "sometimes"),
         ("HUB_BATCH", "26"),
         ("POLL_MAX_SECONDS", "soon"),
         ("RETRY_MAX_SECONDS", "-1"),

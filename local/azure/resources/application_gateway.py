@@ -12,7 +12,7 @@ from local.azure import errors, ids
 from local.azure.arm import Arm, Call, Reply
 from local.azure.ids import ResourceId
 from local.azure.operations import Operation
-from local.azure.resources import gateway_document, gateway_rules, virtual_network
+from local.azure.resources import gateway_document, gateway_network, gateway_rules, virtual_network
 from local.azure.resources.kind import Kind
 from local.azure.store import Json, Resource
 
@@ -37,6 +37,7 @@ class ApplicationGateway(Kind):
         known = gateway_document.certificate_names(existing.properties) if existing else set()
         gateway_rules.check(arm, str(target), call.body, call.api_version, known)
         gateway_rules.check_isolation(arm, str(target), call.body, new=existing is None)
+        gateway_network.check(arm, str(target), call.body, existing)
 
     def become(self, arm: Arm, call: Call, target: ResourceId, existing: Resource | None) -> Json:
         """With ids and back-references on every part. Certificates given by id without data stay [R]."""
@@ -59,7 +60,8 @@ class ApplicationGateway(Kind):
         if existing is not None:
             applied = existing.hidden.get("applied") or existing.properties
         stored = super().store(arm, call, target, existing)
-        return arm.store.change(stored, hidden=stored.hidden | {"applied": applied})
+        isolated = existing is None or bool(existing.hidden.get("isolated"))
+        return arm.store.change(stored, hidden=stored.hidden | {"applied": applied, "isolated": isolated})
 
     def start(
         self, arm: Arm, call: Call, resource: Resource, verb: str, seconds: float, retry_after: float, **more: object

@@ -6,7 +6,7 @@ from typing import Any
 
 from local.azure import errors, ids
 from local.azure.arm import Arm
-from local.azure.resources import gateway_values, references
+from local.azure.resources import gateway_network, gateway_values, references
 from local.azure.resources.gateway_document import COLLECTIONS, NAMED_BY, OTHERS_NAMED_BY, TYPE, part_references
 from local.azure.store import Json, Resource
 
@@ -263,44 +263,25 @@ def _check_certificates(gateway_id: str, properties: Json, kept: set[str]) -> No
             )
 
 
-def limit_of(arm: Arm, properties: Json) -> int:
-    """100, or 40 on a WAF with CRS 3.1 or older [D], by its policy or by its own configuration; `--gateway-limit`
-    makes it less."""
-    policy_id = (properties.get("firewallPolicy") or {}).get("id")
-    policy = arm.store.get(str(policy_id)) if policy_id else None
-    if policy is not None:
-        rule_sets = (policy.properties.get("managedRules") or {}).get("managedRuleSets") or []
-    else:
-        waf = properties.get("webApplicationFirewallConfiguration") or {}
-        rule_sets = [waf] if waf.get("enabled") else []
-    return min(arm.gateway_limit, 40) if any(map(_is_old, rule_sets)) else arm.gateway_limit
-
-
-def _is_old(rule_set: Json) -> bool:
-    is_core = str(rule_set.get("ruleSetType", "OWASP")) == "OWASP"
-    return is_core and str(rule_set.get("ruleSetVersion", "")) in ("2.2.9", "3.0", "3.1")
-
-
 def _check_limits(arm: Arm, gateway_id: str, properties: Json) -> None:
     """[D]; the code is unknown there [U]."""
-    limit = limit_of(arm, properties)
-    lowered = limit < 100
+    limits = gateway_network.limits(arm, properties)
     active = {ids.key(_inner(rule)["httpListener"]["id"]) for rule in properties["requestRoutingRules"]}
-    for noun, count, most in (
-        ("BackendAddressPools", len(properties["backendAddressPools"]), limit),
-        ("BackendHttpSettings", len(properties["backendHttpSettingsCollection"]), limit),
-        ("active HttpListeners", len(active), limit),
-        ("HttpListeners", len(properties["httpListeners"]), limit if lowered else 200),
-        ("RequestRoutingRules", len(properties["requestRoutingRules"]), limit if lowered else 400),
-        ("FrontendPorts", len(properties["frontendPorts"]), 100),
-        ("SslCertificates", len(properties.get("sslCertificates") or []), 100),
-        ("RedirectConfigurations", len(properties.get("redirectConfigurations") or []), 100),
+    for noun, count in (
+        ("BackendAddressPools", len(properties["backendAddressPools"])),
+        ("BackendHttpSettings", len(properties["backendHttpSettingsCollection"])),
+        ("active HttpListeners", len(active)),
+        ("HttpListeners", len(properties["httpListeners"])),
+        ("RequestRoutingRules", len(properties["requestRoutingRules"])),
+        ("FrontendPorts", len(properties["frontendPorts"])),
+        ("SslCertificates", len(properties.get("sslCertificates") or [])),
+        ("RedirectConfigurations", len(properties.get("redirectConfigurations") or [])),
     ):
-        if count > most:
+        if count > limits[noun]:
             raise errors.by_network(
                 "ApplicationGatewayResourceCountExceedsLimit",
                 f"The number of {noun} of Application Gateway {gateway_id} exceeds the maximum allowed. Number found: "
-                f"{count}, maximum allowed: {most}.",
+                f"{count}, maximum allowed: {limits[noun]}.",
             )
     for pool in properties["backendAddressPools"]:
         targets = _inner(pool).get("backendAddresses") or []

@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.errors import Failure, so_many
-from shared.writers.gateway.document import Document, elements_of, reference
+from shared.writers.gateway.document import Document, elements_of, inner, reference
 from shared.writers.gateway.priorities import ceiling_for, free_priorities, priority_of, unmanaged_rules
 from shared.writers.gateway.rows import SiteNames, SiteRow, names_of_ours
 from shared.writers.gateway.sites import Frontend
+
+Limits = dict[str, int]
 
 LIMIT = 100
 LIMIT_OLD_WAF = 40
@@ -15,22 +17,39 @@ TIERS = frozenset({"standard_v2", "waf_v2"})
 INGRESS_TAG = "managed-by-k8s-ingress"
 
 
-def limit_of(gateway: Document) -> int:
-    """100 of each kind; 40 on a WAF whose core rule set is 3.1 or older."""
-    waf = (gateway.get("properties") or {}).get("webApplicationFirewallConfiguration") or {}
-    return LIMIT_OLD_WAF if waf.get("enabled") and _is_old(waf) else LIMIT
-
-
 def firewall_policy_id(gateway: Document) -> str | None:
     """The WAF policy that takes the place of a configuration in the gateway's own document."""
-    policy = (gateway.get("properties") or {}).get("firewallPolicy") or {}
+    return _policy_in(gateway.get("properties") or {})
+
+
+def firewall_policy_ids(gateway: Document) -> list[str]:
+    """Every WAF policy on a gateway: its own, and those of its listeners and path rules; each once."""
+    holders = [gateway.get("properties") or {}, *map(inner, elements_of(gateway, "httpListeners"))]
+    for path_map in elements_of(gateway, "urlPathMaps"):
+        holders += map(inner, inner(path_map).get("pathRules") or [])
+    found = {policy_id.lower(): policy_id for holder in holders if (policy_id := _policy_in(holder))}
+    return list(found.values())
+
+
+def _policy_in(properties: dict[str, Any]) -> str | None:
+    policy = properties.get("firewallPolicy") or {}
     return str(policy["id"]) if policy.get("id") else None
 
 
-def most_sites(policy: Document | None, otherwise: int) -> int:
-    """The limit by a WAF policy."""
-    rules = ((policy or {}).get("properties") or {}).get("managedRules") or {}
-    return LIMIT_OLD_WAF if any(map(_is_old, rules.get("managedRuleSets") or [])) else otherwise
+def has_old_rules(gateway: Document, policies: Iterable[Document]) -> bool:
+    """Whether a WAF of the gateway works with OWASP's core rule set 3.1 or older, which needs the older engine.
+
+    A policy of the gateway takes the place of the block in its document, however that block was left.
+    """
+    rule_sets: list[dict[str, Any]] = []
+    for policy in policies:
+        properties = policy.get("properties") or {}
+        if str((properties.get("policySettings") or {}).get("state", "")).lower() != "disabled":
+            rule_sets += (properties.get("managedRules") or {}).get("managedRuleSets") or []
+    block = (gateway.get("properties") or {}).get("webApplicationFirewallConfiguration") or {}
+    if block.get("enabled") and not firewall_policy_id(gateway):
+        rule_sets.append(block)
+    return any(map(_is_old, rule_sets))
 
 
 def _is_old(rule_set: dict[str, Any]) -> bool:
@@ -39,14 +58,16 @@ def _is_old(rule_set: dict[str, Any]) -> bool:
     return str(rule_set.get("ruleSetType") or "OWASP").upper() == "OWASP" and len(numbers) > 0 and numbers[:2] <= [3, 1]
 
 
-def limits_of(gateway: Document, most: int | None = None) -> dict[str, int]:
-    """The most that a gateway holds of each kind. most: another base than Azure's 100: raised limits, an old WAF policy."""
-    base = limit_of(gateway)
-    if LIMIT_OLD_WAF in (base, most):
-        base = LIMIT_OLD_WAF
-        return {"pools": base, "settings": base, "listeners": base, "active_listeners": base, "rules": base}
-    base = most or base
-    return {"pools": base, "settings": base, "listeners": 2 * base, "active_listeners": base, "rules": 4 * base}
+def limits_of(gateway: Document, most: int = LIMIT, policies: Iterable[Document] = ()) -> Limits:
+    """The most that a gateway holds of each kind (azure-docs includes/application-gateway-limits.md, 2024-06-19).
+
+    most: another base than Azure's 100, where Azure has raised it.  policies: the WAF policies on the gateway. With old
+    rules it is 40 of everything but pools.
+    """
+    limits = {"pools": most, "settings": most, "listeners": 2 * most, "active_listeners": most, "rules": 4 * most}
+    if not has_old_rules(gateway, policies):
+        return limits
+    return {kind: number if kind == "pools" else min(number, LIMIT_OLD_WAF) for kind, number in limits.items()}
 
 
 def used_of(gateway: Document, without: Iterable[SiteNames] = ()) -> dict[str, int]:
@@ -66,9 +87,9 @@ def used_of(gateway: Document, without: Iterable[SiteNames] = ()) -> dict[str, i
     }
 
 
-def site_capacity(gateway: Document, ours: Iterable[SiteNames], most: int | None = None) -> int:
+def site_capacity(gateway: Document, ours: Iterable[SiteNames], limits: Limits | None = None) -> int:
     """How many sites the gateway has room for beside what isn't ours, those that are there included."""
-    limits, used = limits_of(gateway, most), used_of(gateway, ours)
+    limits, used = limits or limits_of(gateway), used_of(gateway, ours)
     return max(min(limits[kind] - used[kind] for kind in limits), 0)
 
 
@@ -77,7 +98,7 @@ def capacity_of(
     rows: Iterable[SiteRow],
     frontend: Frontend | None = None,
     host_name: str = "",
-    most: int | None = None,
+    limits: Limits | None = None,
 ) -> dict[str, dict[str, int]]:
     """`{"pools": {"used", "limit", "free"}, …}` of the live gateway, wishes that it doesn't hold yet counted as used.
 
@@ -85,7 +106,7 @@ def capacity_of(
     """
     own = list(rows)
     ours = names_of_ours(own)
-    limits, foreign = limits_of(gateway, most), used_of(gateway, ours)
+    limits, foreign = limits or limits_of(gateway), used_of(gateway, ours)
     sites = sum(row.takes_capacity for row in own)
     counted = {
         kind: {"used": foreign[kind] + sites, "limit": limit, "free": max(limit - foreign[kind] - sites, 0)}
@@ -102,8 +123,8 @@ def capacity_of(
     return counted
 
 
-def no_capacity_left(gateway: Document, places: int, sites: int, most: int | None = None) -> Failure:
-    limits, used = limits_of(gateway, most), used_of(gateway)
+def no_capacity_left(gateway: Document, places: int, sites: int, limits: Limits | None = None) -> Failure:
+    limits, used = limits or limits_of(gateway), used_of(gateway)
     return Failure(
         "DeploymentException",
         "GatewayFull",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from shared.errors import Failure
-from shared.writers.gateway.capacity import no_capacity_left, provisioning_state, site_capacity
+from shared.writers.gateway.capacity import Limits, no_capacity_left, provisioning_state, site_capacity
 from shared.writers.gateway.document import (
     Document,
     Element,
@@ -61,15 +61,17 @@ class ReconcilePlan:
         return [*self.applied, *self.failed]
 
 
-def plan_pass(gateway: Document, rows: list[SiteRow], writer: GatewayWriter, most: int | None = None) -> ReconcilePlan:
+def plan_pass(
+    gateway: Document, rows: list[SiteRow], writer: GatewayWriter, limits: Limits | None = None
+) -> ReconcilePlan:
     """The round that follows from all rows, applied or not, and from the gateway as it is, which must be at rest."""
-    return _Decision(gateway, rows, writer, most).round()
+    return _Decision(gateway, rows, writer, limits).round()
 
 
 class _Decision:
-    def __init__(self, gateway: Document, rows: list[SiteRow], writer: GatewayWriter, most: int | None) -> None:
+    def __init__(self, gateway: Document, rows: list[SiteRow], writer: GatewayWriter, limits: Limits | None) -> None:
         self.live = gateway
-        self.most = most
+        self.limits = limits
         self.numbered = with_all_numbered(gateway)
         self.rows = in_order_of_arrival(rows)
         self.resurrected = resurrected(gateway, writer)
@@ -80,7 +82,7 @@ class _Decision:
         self.foreign = unmanaged_rules(self.numbered, self.names)
         self.unmanaged_numbers = {number for rule in self.foreign if (number := priority_of(rule)) is not None}
         self.taken = self.unmanaged_numbers | {row.priority for row in rows if row.priority is not None}
-        self.result = ReconcilePlan(places=site_capacity(gateway, self.names, most))
+        self.result = ReconcilePlan(places=site_capacity(gateway, self.names, limits))
         self.sites = 0
         self.removal_planned = False
         self.add: list[dict[str, Element]] = []
@@ -213,7 +215,7 @@ class _Decision:
         if not row.owned and (taken := present(self.live, row.names)):
             return _names_taken(self.live, taken)
         if not row.owned and self.sites >= self.result.places:
-            return no_capacity_left(self.live, self.result.places, self.sites, self.most)
+            return no_capacity_left(self.live, self.result.places, self.sites, self.limits)
         assert row.site is not None
         frontend = frontend_of(self.live, row.site)
         if isinstance(frontend, Frontend):
@@ -240,7 +242,7 @@ class _Decision:
             if number is None and row.is_applied:
                 number = row.priority
             if number is None:
-                return no_priority_left(self.live, ceiling)
+                return no_priority_left(self.numbered, self.foreign, self.taken, site.host_name, frontend)
             self.taken.add(number)
             row = replace(row, priority=number)
         return row, site_elements(self.live, row.names, site, frontend, number)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from shared.errors import Failure
 from shared.writers.gateway.document import Document, Element, elements_of, inner, reference
 from shared.writers.gateway.rows import SiteNames
-from shared.writers.gateway.sites import Frontend, catches, hosts_of, listens_on
+from shared.writers.gateway.sites import Frontend, catches, gateway_in_command, hosts_of, listens_on
 
 NO_CEILING = 20001
 HIGHEST = 20000
 FIRST_MULTI_SITE = 19000
 FIRST_BASIC = 19500
+# So many numbers below the rules that are moved up are as good as all.
+ENOUGH_ROOM = 100
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,8 @@ def priority_of(rule: Element) -> int | None:
 
 def ceiling_for(gateway: Document, foreign: list[Element], host_name: str, frontend: Frontend) -> Ceiling:
     """The lowest number of a foreign rule that would take this host's requests before ours."""
-    listeners = _listeners_by_id(gateway)
-    lowest = Ceiling()
-    for rule in foreign:
-        number, listener = priority_of(rule), listeners.get(reference(rule, "httpListener"))
-        if number is None or listener is None or number >= lowest.number:
-            continue
-        if listens_on(listener, frontend) and catches(listener, host_name):
-            lowest = Ceiling(number, str(rule["name"]))
-    return lowest
+    catching = _catching(gateway, foreign, host_name, frontend)
+    return catching[0] if catching else Ceiling()
 
 
 def next_priority(ceiling: Ceiling, taken: set[int]) -> int | None:
@@ -58,45 +53,123 @@ def free_priorities(ceiling: Ceiling, taken: set[int]) -> int:
     return below - sum(1 for number in taken if 1 <= number <= below)
 
 
-def no_priority_left(gateway: Document, ceiling: Ceiling) -> Failure:
-    """What an operator has to do when no number is free below a foreign rule's."""
+def no_priority_left(
+    gateway: Document, foreign: list[Element], taken: set[int], host_name: str, frontend: Frontend
+) -> Failure:
+    """What an operator has to do when no number is free below the rules that catch a host. taken: by any rule."""
+    catching = _catching(gateway, foreign, host_name, frontend)
+    ceiling = catching[0] if catching else Ceiling()
+    message = f"No priority is free below {ceiling.number if ceiling.rule else HIGHEST}"
+    if ceiling.rule:
+        message += f", the priority of the gateway's rule {ceiling.rule}, which catches all that comes after it"
+    moves = _moves(catching, taken)
+    commands = " && ".join(f"{_command(gateway, rule)} --priority {number}" for rule, number in moves)
+    if not moves:
+        hint = "Remove rules from the gateway: there is no free number to which that rule could be moved."
+    elif len(moves) == 1:
+        hint = f"Give that rule a higher number: `{commands}`."
+    else:
+        hint = f"Give the rules that catch this host higher numbers, the last one first, so that they keep their order: `{commands}`."
     return Failure(
         "ConfigurationException",
         "NoPriorityLeft",
-        f"No priority is free below {ceiling.number - 1 if ceiling.rule is None else ceiling.number}"
-        + (
-            f", the priority of the gateway's rule {ceiling.rule}, which catches all that comes after it."
-            if ceiling.rule
-            else "."
-        ),
-        f"Give that rule a higher number: {_command(gateway, ceiling.rule)}"
-        if ceiling.rule
-        else "Remove rules that nobody needs.",
+        f"{message}.",
+        hint,
         {"rule": ceiling.rule, "ceiling": ceiling.number},
     )
 
 
+def _catching(gateway: Document, foreign: Iterable[Element], host_name: str, frontend: Frontend) -> list[Ceiling]:
+    """The foreign rules that would take this host's requests, in the order in which the gateway asks them."""
+    listeners = _listeners_by_id(gateway)
+    found = []
+    for rule in foreign:
+        number, listener = priority_of(rule), listeners.get(reference(rule, "httpListener"))
+        if number is not None and listener and listens_on(listener, frontend) and catches(listener, host_name):
+            found.append(Ceiling(number, str(rule["name"])))
+    return sorted(found, key=lambda ceiling: ceiling.number)
+
+
+def _moves(catching: list[Ceiling], taken: set[int]) -> list[tuple[str, int]]:
+    """`(rule, free number)` of the rules to move up, in the order of the moves: as few as leave enough room below them,
+    else those that leave most. They keep their order among each other and before those that stay."""
+    best: list[tuple[str, int]] = []
+    most = 0
+    for count in range(1, len(catching) + 1):
+        moved = catching[:count]
+        upper = catching[count].number if count < len(catching) else NO_CEILING
+        free = [number for number in range(upper - 1, moved[0].number, -1) if number not in taken][:count]
+        if len(free) < count:
+            continue
+        staying = taken - {each.number for each in moved}
+        room = free_priorities(Ceiling(free[-1]), staying)
+        if room > most:
+            most, best = room, [(str(each.rule), number) for each, number in zip(reversed(moved), free, strict=True)]
+        if most >= ENOUGH_ROOM:
+            break
+    return best
+
+
 def _command(gateway: Document, rule: str) -> str:
-    parts = str(gateway.get("id", "")).split("/")
-    group = parts[4] if len(parts) > 4 else "<resource group>"
-    return (
-        f"az network application-gateway rule update --resource-group {group} --gateway-name {gateway.get('name')} "
-        f"--name {rule} --priority {HIGHEST}"
-    )
+    return f"az network application-gateway rule update {gateway_in_command(gateway)} --name {rule}"
 
 
 def no_priority_beside_others(gateway: Document, foreign: Iterable[Element]) -> Failure | None:
-    """The rule without a number beside others that have one: no document with both is accepted, whoever sends it."""
-    rule = next((each for each in foreign if priority_of(each) is None), None)
-    if rule is None:
+    """The rules without a number beside others that have one: no document with both is accepted, whoever sends it."""
+    rules = elements_of(gateway, "requestRoutingRules")
+    lacking = [each for each in foreign if priority_of(each) is None]
+    if not lacking:
         return None
+    taken = {number for rule in rules if (number := priority_of(rule)) is not None}
+    numbers = []
+    lacking.sort(key=lambda rule: bool(_hosts_of_rule(gateway, rule)))  # what catches all gets the last numbers
+    for rule in lacking:
+        number = _free_number_for(gateway, rule, taken)
+        taken.add(number)
+        numbers.append(number)
+    if len(lacking) == 1:
+        command = f"{_command(gateway, str(lacking[0].get('name')))} --priority {numbers[0]}"
+    else:
+        places = {str(rule.get("name")): place for place, rule in enumerate(rules)}
+        changes = [
+            f"requestRoutingRules[{places[str(rule.get('name'))]}].priority={number}"
+            for rule, number in zip(lacking, numbers, strict=True)
+        ]
+        command = f"az network application-gateway update --ids {gateway.get('id')} --set {' '.join(changes)}"
+    names = ", ".join(str(rule.get("name")) for rule in lacking)
+    which = f"rule {names}" if len(lacking) == 1 else f"rules {names}"
     return Failure(
         "ConfigurationException",
         "RuleWithoutPriority",
-        f"The rule {rule.get('name')} of the Application Gateway {gateway.get('name')} has no priority, others have one.",
-        f"Give it one: {_command(gateway, str(rule.get('name')))}",
-        {"rule": rule.get("name")},
+        f"The {which} of the Application Gateway {gateway.get('name')} has no priority, others have one."
+        if len(lacking) == 1
+        else f"The {which} of the Application Gateway {gateway.get('name')} have no priority, others have one.",
+        f"Give it one: `{command}`." if len(lacking) == 1 else f"Give them one in one change: `{command}`.",
+        {"rule": lacking[0].get("name")},
     )
+
+
+def _hosts_of_rule(gateway: Document, rule: Element) -> list[str]:
+    listener = _listeners_by_id(gateway).get(reference(rule, "httpListener"))
+    return hosts_of(listener) if listener else []
+
+
+def _free_number_for(gateway: Document, rule: Element, taken: set[int]) -> int:
+    """The largest free number for a rule before those that would catch its hosts; the largest of all when there is none."""
+    listeners = _listeners_by_id(gateway)
+    own, hosts = listeners.get(reference(rule, "httpListener")), _hosts_of_rule(gateway, rule)
+    below = NO_CEILING
+    for other in elements_of(gateway, "requestRoutingRules"):
+        number, listener = priority_of(other), listeners.get(reference(other, "httpListener"))
+        if number is None or listener is None or number >= below or not own or not _same_frontend(listener, own):
+            continue
+        if any(catches(listener, host) for host in hosts):
+            below = number
+    return next_priority(Ceiling(below), taken) or next_priority(Ceiling(), taken) or HIGHEST
+
+
+def _same_frontend(one: Element, other: Element) -> bool:
+    return all(reference(one, name) == reference(other, name) for name in ("frontendIPConfiguration", "frontendPort"))
 
 
 def with_all_numbered(gateway: Document) -> Document:

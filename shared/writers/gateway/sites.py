@@ -1,7 +1,9 @@
 """A site: the frontend that it listens on, its five elements, and who else would catch its host name. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import count
 from typing import TYPE_CHECKING
 
 from shared.errors import Failure
@@ -48,34 +50,73 @@ def site_of(plan: SpokePlan, private_ip: str, settings: "Settings") -> Site:
 
 def frontend_of(gateway: Document, site: Site) -> Frontend | Failure:
     """The parts of the gateway that a site listens on; a `ConfigurationException` when one isn't there."""
-    address = element_named(gateway, "frontendIPConfigurations", site.frontend_ip)
-    if address is None:
-        return _missing(gateway, "frontend IP configuration", site.frontend_ip, "AGW_FRONTEND_IP")
-    port = next(
-        (each for each in elements_of(gateway, "frontendPorts") if inner(each).get("port") == site.frontend_port), None
-    )
-    if port is None:
-        return _missing(gateway, "frontend port", str(site.frontend_port), "AGW_FRONTEND_PORT")
-    certificate_id = None
-    if site.ssl_certificate:
-        if element_named(gateway, "sslCertificates", site.ssl_certificate) is None:
-            return _missing(gateway, "SSL certificate", site.ssl_certificate, "AGW_SSL_CERTIFICATE")
-        certificate_id = element_id(gateway, "sslCertificates", site.ssl_certificate)
+    if missing := missing_parts(gateway, site):
+        return missing[0]
     return Frontend(
-        element_id(gateway, "frontendIPConfigurations", str(address["name"])),
-        element_id(gateway, "frontendPorts", str(port["name"])),
-        certificate_id,
+        element_id(gateway, "frontendIPConfigurations", site.frontend_ip),
+        element_id(gateway, "frontendPorts", str(_port(gateway, site.frontend_port)["name"])),
+        element_id(gateway, "sslCertificates", site.ssl_certificate) if site.ssl_certificate else None,
     )
 
 
-def _missing(gateway: Document, what: str, name: str, setting: str) -> Failure:
+def _port(gateway: Document, number: int) -> Element:
+    return next((each for each in elements_of(gateway, "frontendPorts") if inner(each).get("port") == number), {})
+
+
+def missing_parts(gateway: Document, site: Site) -> list[Failure]:
+    """Each part that a site listens on and that the gateway doesn't have, with what it has instead, and the command."""
+    found = []
+    if element_named(gateway, "frontendIPConfigurations", site.frontend_ip) is None:
+        names = [str(each.get("name")) for each in elements_of(gateway, "frontendIPConfigurations")]
+        found.append(
+            _missing(
+                gateway,
+                "frontend IP configuration",
+                site.frontend_ip,
+                "AGW_FRONTEND_IP",
+                names,
+                "Set {setting} to one of them",
+            )
+        )
+    if not _port(gateway, site.frontend_port):
+        ports = [str(inner(each).get("port")) for each in elements_of(gateway, "frontendPorts")]
+        taken = {str(each.get("name")).lower() for each in elements_of(gateway, "frontendPorts")}
+        name = next(each for each in _numbered(f"port_{site.frontend_port}") if each not in taken)
+        command = f"frontend-port create {gateway_in_command(gateway)} --name {name} --port {site.frontend_port}"
+        advice = f"Add it: `az network application-gateway {command}`. Or change {{setting}}"
+        found.append(_missing(gateway, "frontend port", str(site.frontend_port), "AGW_FRONTEND_PORT", ports, advice))
+    if site.ssl_certificate and element_named(gateway, "sslCertificates", site.ssl_certificate) is None:
+        names = [str(each.get("name")) for each in elements_of(gateway, "sslCertificates")]
+        command = (
+            f"ssl-cert create {gateway_in_command(gateway)} --name {site.ssl_certificate} --key-vault-secret-id <id>"
+        )
+        advice = f"Add it: `az network application-gateway {command}`. Or change {{setting}}"
+        found.append(_missing(gateway, "SSL certificate", site.ssl_certificate, "AGW_SSL_CERTIFICATE", names, advice))
+    return found
+
+
+def _missing(gateway: Document, what: str, name: str, setting: str, there: list[str], advice: str) -> Failure:
+    has = f"it has {', '.join(there)}" if there else "it has none"
     return Failure(
         "ConfigurationException",
         "GatewayPartMissing",
-        f"The Application Gateway {gateway.get('name')} has no {what} {name}.",
-        f"Add it to the gateway, or change {setting}.",
-        {"setting": setting, "value": name},
+        f"The Application Gateway {gateway.get('name')} has no {what} {name}; {has}.",
+        f"{advice.format(setting=setting)}.",
+        {"setting": setting, "value": name, "there": there},
     )
+
+
+def _numbered(first: str) -> Iterator[str]:
+    yield first
+    for number in count(2):
+        yield f"{first}_{number}"
+
+
+def gateway_in_command(gateway: Document) -> str:
+    """How a command of `az network application-gateway` for a part names the gateway."""
+    parts = str(gateway.get("id", "")).split("/")
+    group = parts[4] if len(parts) > 4 else "<resource group>"
+    return f"--resource-group {group} --gateway-name {gateway.get('name')}"
 
 
 def site_elements(
@@ -147,8 +188,13 @@ def hosts_of(listener: Element) -> list[str]:
 
 def catches(listener: Element, host_name: str) -> bool:
     """Whether a listener takes requests for a host: by name, by wildcard (`*`, `?`), or because it is a basic one."""
-    hosts = hosts_of(listener)
-    return not hosts or any(fnmatchcase(host_name, pattern.replace("[", "[[]")) for pattern in hosts)
+    return not hosts_of(listener) or _pattern_for(listener, host_name) is not None
+
+
+def _pattern_for(listener: Element, host_name: str) -> str | None:
+    """The first host name of a listener, with its wildcards, that a host matches."""
+    matching = (each for each in hosts_of(listener) if fnmatchcase(host_name, each.replace("[", "[[]")))
+    return next(matching, None)
 
 
 def listens_on(listener: Element, frontend: Frontend) -> bool:
@@ -160,20 +206,25 @@ def host_conflict(
 ) -> Failure | None:
     """The listener on the same frontend that has this host name already, other than the site's own.
 
-    wildcards: also one whose wildcard catches it, which a host name that the caller chose may not take away from it. The
-    default name of a client may: its rule then goes before the wildcard's.
+    wildcards: also one whose wildcard catches it: its requests would go to the new site from then on, because the rule
+    of ours goes before. A site that is there keeps its host name, so that the gateway's writer asks without them.
     """
     for listener in elements_of(gateway, "httpListeners"):
         if str(listener.get("name", "")).lower() == names.listener.lower() or not listens_on(listener, frontend):
             continue
-        hosts = hosts_of(listener)
-        if host_name in hosts or (wildcards and hosts and catches(listener, host_name)):
-            return Failure(
-                "AzureResourceException",
-                "HostNameTaken",
-                f"The listener {listener.get('name')} of the Application Gateway {gateway.get('name')} already takes "
-                f"requests for {host_name}.",
-                "Choose another host_name, or remove that listener.",
-                {"field": "host_name", "value": host_name, "listener": listener.get("name")},
-            )
+        exact, pattern = host_name in hosts_of(listener), _pattern_for(listener, host_name)
+        if not exact and not (wildcards and pattern):
+            continue
+        by_wildcard = "" if exact else f" by its wildcard {pattern}"
+        hint = "Choose another host_name or client_name, or remove that listener."
+        if by_wildcard:
+            hint += " Where the wildcard is only a catch-all, set AGW_OVERRIDE_WILDCARDS=true."
+        return Failure(
+            "AzureResourceException",
+            "HostNameTaken",
+            f"The listener {listener.get('name')} of the Application Gateway {gateway.get('name')} already takes "
+            f"requests for {host_name}{by_wildcard}.",
+            hint,
+            {"field": "host_name", "value": host_name, "listener": listener.get("name")},
+        )
     return None
