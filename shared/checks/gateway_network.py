@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.checks.findings import ERROR, WARNING, Finding
-from shared.spoke.resource_ids import name_of
+from shared.spoke.resource_ids import name_of, same_id
 
 Document = dict[str, Any]
 
@@ -30,12 +30,13 @@ class GatewayNetwork:
     route_table: Document | None = None
 
 
-def subnet_id_of(gateway: Document | None) -> str | None:
-    """The id of the subnet that the gateway's instances are in."""
+def subnet_of_gateway(hub_vnet: Document | None, gateway: Document | None) -> Document | None:
+    """The hub's subnet that the gateway's instances are in; None when it is elsewhere, which is a finding of its own."""
+    subnets = ((hub_vnet or {}).get("properties") or {}).get("subnets") or []
     for part in ((gateway or {}).get("properties") or {}).get("gatewayIPConfigurations") or []:
-        found = ((part.get("properties") or {}).get("subnet") or {}).get("id")
-        if found:
-            return str(found)
+        wanted = ((part.get("properties") or {}).get("subnet") or {}).get("id")
+        if found := next((each for each in subnets if same_id(str(each.get("id", "")), str(wanted))), None):
+            return dict(found)
     return None
 
 

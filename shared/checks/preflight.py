@@ -33,7 +33,6 @@ _PARTS = {
     "hub_vnet": "hub's VNet",
     "gateway": "Application Gateway",
     "spoke_group": "spokes' resource group",
-    "gateway_subnet": "subnet of the Application Gateway",
     "security_group": "network security group of the gateway's subnet",
     "route_table": "route table of the gateway's subnet",
     "outbound": "NAT gateway or route table of SPOKE_OUTBOUND",

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from shared.arm.client import Arm
 from shared.arm.failures import ArmError
 from shared.blocking import ARM, side_by_side
-from shared.checks.gateway_network import GatewayNetwork, subnet_id_of, used_by
+from shared.checks.gateway_network import GatewayNetwork, subnet_of_gateway, used_by
 from shared.checks.hub import outbound_is_elsewhere
 from shared.checks.names import perhaps_in_the_way
 from shared.checks.sizes import Size, size_findings, sizes_in
@@ -24,7 +24,6 @@ from shared.clock import utc_now
 from shared.deadline import current_deadline, waiting_for
 from shared.errors import Failure
 from shared.spoke.plan import SpokePlan
-from shared.spoke.resource_ids import same_id
 from shared.tables.records import Records
 from shared.writers.desired_table import Present
 from shared.writers.gateway.capacity import firewall_policy_ids
@@ -140,51 +139,40 @@ def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Azure
     snapshot = AzureSnapshot(
         ids, unread=unread, sites=tuple(on_gateway.rows), gateway_failed_by_us=failed_by_us, **answers
     )
-    in_the_way, more_unread = _side_by_side(
-        {
-            **{each: common(each, partial(azure.get, each)) for each in gateway_ids(snapshot.hub_vnet)},
-            **{needed: partial(azure.get, needed) for needed in perhaps_in_the_way(plan, ids, snapshot.resources)},
-        }
+    return _with_what_these_name(plan, azure, snapshot, common)
+
+
+def _with_what_these_name(
+    plan: SpokePlan, azure: Arm, snapshot: AzureSnapshot, common: Callable[[str, Callable[[], Any]], Callable[[], Any]]
+) -> AzureSnapshot:
+    """The second look: what the first one's documents name. common: a read that all spokes share."""
+
+    def of_all(resource_id: str) -> Callable[[], Any]:
+        return common(resource_id, partial(azure.get, resource_id))
+
+    gateways = gateway_ids(snapshot.hub_vnet)
+    policies = firewall_policy_ids(snapshot.gateway) if snapshot.gateway else []
+    subnet = subnet_of_gateway(snapshot.hub_vnet, snapshot.gateway)
+    used = {part: used_id for part, name in _USED_BY_SUBNET.items() if (used_id := used_by(subnet, name))}
+    needed = perhaps_in_the_way(plan, snapshot.ids, snapshot.resources)
+    found, unread = _side_by_side(
+        {each: of_all(each) for each in (*gateways, *policies)}
+        | {part: of_all(used_id) for part, used_id in used.items()}
+        | {each: partial(azure.get, each) for each in needed}
     )
-    hub_gateways = _present(in_the_way.pop(each, None) for each in gateway_ids(snapshot.hub_vnet))
-    found = _present(in_the_way.values())
-    unread = {**unread, **more_unread}
-    snapshot = replace(snapshot, in_the_way=found, hub_gateways=hub_gateways, unread=unread)
-    return _with_what_the_gateway_stands_on(snapshot, lambda part: common(part, partial(azure.get, part)))
+    return replace(
+        snapshot,
+        in_the_way=_present(found.get(each) for each in needed),
+        hub_gateways=_present(found.get(each) for each in gateways),
+        gateway_network=GatewayNetwork(subnet, found.get("security_group"), found.get("route_table")),
+        waf_policies={each: found[each] for each in policies if each in found},
+        unread_policies={each: unread.pop(each) for each in policies if each in unread},
+        unread={**snapshot.unread, **unread},
+    )
 
 
 def _present(documents: Iterable[Document | None]) -> tuple[Document, ...]:
     return tuple(document for document in documents if document is not None)
-
-
-def _with_what_the_gateway_stands_on(
-    snapshot: AzureSnapshot, reading: Callable[[str], Callable[[], Document | None]]
-) -> AzureSnapshot:
-    """Its WAF policies, and its subnet with network security group and route table: the second look, because the
-    gateway and the hub's VNet name them. reading: how a resource is read, by its id."""
-    policy_ids = firewall_policy_ids(snapshot.gateway) if snapshot.gateway else []
-    reads: dict[str, Callable[[], Any]] = {policy_id: reading(policy_id) for policy_id in policy_ids}
-    subnet_id = subnet_id_of(snapshot.gateway)
-    subnet = _subnet_of_hub(snapshot.hub_vnet, subnet_id)
-    if subnet_id and not subnet_id.lower().startswith(f"{snapshot.ids.hub_vnet}/".lower()):
-        reads["gateway_subnet"] = reading(subnet_id)
-    answers, unread = _side_by_side(reads)
-    subnet = subnet or answers.pop("gateway_subnet", None)
-    used = {part: used_by(subnet, name) for part, name in _USED_BY_SUBNET.items()}
-    network, more_unread = _side_by_side({part: reading(used_id) for part, used_id in used.items() if used_id})
-    unread_policies = {policy_id: unread.pop(policy_id) for policy_id in policy_ids if policy_id in unread}
-    return replace(
-        snapshot,
-        gateway_network=GatewayNetwork(subnet, network.get("security_group"), network.get("route_table")),
-        waf_policies={policy_id: answers[policy_id] for policy_id in policy_ids if policy_id in answers},
-        unread_policies=unread_policies,
-        unread={**snapshot.unread, **unread, **more_unread},
-    )
-
-
-def _subnet_of_hub(hub_vnet: Document | None, subnet_id: str | None) -> Document | None:
-    subnets = ((hub_vnet or {}).get("properties") or {}).get("subnets") or []
-    return next((each for each in subnets if subnet_id and same_id(str(each.get("id", "")), subnet_id)), None)
 
 
 def _side_by_side(reads: dict[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, Failure]]:

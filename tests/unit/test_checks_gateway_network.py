@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from shared.checks.findings import Finding
-from shared.checks.gateway_network import GatewayNetwork, gateway_network_findings, is_isolated, subnet_id_of, used_by
+from shared.checks.gateway_network import (
+    GatewayNetwork,
+    gateway_network_findings,
+    is_isolated,
+    subnet_of_gateway,
+    used_by,
+)
 from shared.checks.gateway_policies import tls_findings, waf_findings
 from shared.errors import Failure
 
@@ -210,8 +216,10 @@ def test_a_waf_policy_that_cannot_be_read_and_a_block_that_ends_are_warnings() -
 
 
 def test_the_subnet_is_the_one_of_the_gateways_instances() -> None:
-    assert subnet_id_of(gateway()) == SUBNET["id"]
-    assert subnet_id_of(None) is None
-    assert used_by(SUBNET, "networkSecurityGroup") == "n"
-    assert used_by(SUBNET, "routeTable") is None
+    hub = {"properties": {"subnets": [{"id": "other"}, SUBNET | {"id": SUBNET["id"].upper()}]}}
+    found = subnet_of_gateway(hub, gateway())
+    assert used_by(found, "networkSecurityGroup") == "n"
+    assert used_by(found, "routeTable") is None
+    assert subnet_of_gateway({"properties": {"subnets": [{"id": "other"}]}}, gateway()) is None
+    assert subnet_of_gateway(hub, None) is None
     assert used_by(None, "routeTable") is None
