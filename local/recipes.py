@@ -128,9 +128,11 @@ def azure_recipe(state: Path, port: int, time_scale: float, gateway_limit: int |
     return Recipe("azure", command, clean_environment(os.environ), ROOT, json_line_with("arm"), announces_keys=True)
 
 
-def functions_recipe(state: Path, port: int, script_root: Path, settings: Mapping[str, str]) -> Recipe:
+def functions_recipe(
+    state: Path, port: int, script_root: Path, settings: Mapping[str, str], time_scale: float = 0.02
+) -> Recipe:
     command = [sys.executable, "-m", "local.functions", "--script-root", str(script_root)]
-    command += ["--port", str(port), "--state", str(state)]
+    command += ["--port", str(port), "--state", str(state), "--time-scale", str(time_scale)]
     state.mkdir(parents=True, exist_ok=True)
     environment = clean_environment(os.environ) | dict(settings)
     return Recipe("functions", command, environment, ROOT, json_line_with("api"), announces_keys=True)

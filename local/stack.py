@@ -240,7 +240,8 @@ class Stack:
         self._told = self._services["azure"].announced
         settings = app_settings(self._told, tables, self.time_scale) | self.settings
         if not self.core_tools:
-            return functions_recipe(self.state / "functions", self._port("functions"), self.script_root, settings)
+            state, port = self.state / "functions", self._port("functions")
+            return functions_recipe(state, port, self.script_root, settings, self.time_scale)
         storage = tables_connection_string(self._url("azurite")) + "".join(
             f"{service.title()}Endpoint={self._url(service)}/{ACCOUNT};" for service in ("blob", "queue")
         )

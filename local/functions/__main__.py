@@ -31,6 +31,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--script-root", type=Path, default=Path(), metavar="DIR", help="where function_app.py is")
     parser.add_argument("--port", type=int, default=0, help="0, the default, picks a free one")
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="what must survive a restart")
+    parser.add_argument(
+        "--time-scale",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="what the host's own waits are multiplied with: until messages that a killed host had taken are seen again",
+    )
     return parser.parse_args()
 
 
@@ -91,7 +98,7 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
         keys = kept_keys(state)
-        host = Host(functions, settings, keys, state, options.port)
+        host = Host(functions, settings, keys, state, options.port, options.time_scale)
     except (LoadError, StateError) as error:
         give_up(str(error))
     except (OSError, OverflowError) as error:

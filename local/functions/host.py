@@ -20,7 +20,7 @@ from local.functions.durable.client import Addresses
 from local.functions.durable.clock import SystemClock
 from local.functions.durable.decisions import HTTP_ACTIVITY
 from local.functions.durable.driver import Driver
-from local.functions.durable.engine import Engine
+from local.functions.durable.engine import Engine, Visibility
 from local.functions.durable.http_call import call_http
 from local.functions.durable.management import Management
 from local.functions.durable.store import Store
@@ -54,7 +54,15 @@ class Server(uvicorn.Server):
 
 
 class Host:
-    def __init__(self, functions: list[Function], settings: HostSettings, keys: Keys, state: Path, port: int) -> None:
+    def __init__(
+        self,
+        functions: list[Function],
+        settings: HostSettings,
+        keys: Keys,
+        state: Path,
+        port: int,
+        time_scale: float = 1.0,
+    ) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((LOOPBACK, port))
@@ -78,6 +86,9 @@ class Host:
             self._store,
             default_version=settings.default_version,
             entities={one.name: one.call for one in enabled if one.kind == ENTITY},
+            visibility=Visibility(
+                settings.control_queue_visibility * time_scale, settings.work_item_queue_visibility * time_scale
+            ),
         )
         self._invoker = Invoker(addresses.binding, threads_for_functions(os.environ))
         timed = [one for one in enabled if one.kind == TIMER]

@@ -24,6 +24,9 @@ class HostSettings:
     default_version: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     """What GET /admin/host/config shows."""
+    control_queue_visibility: float = 300.0
+    """Seconds, as the next ones: after them a message that a killed host had taken is seen again."""
+    work_item_queue_visibility: float = 300.0
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -53,7 +56,21 @@ def host_settings(script_root: Path, environment: Mapping[str, str]) -> HostSett
         most_orchestrators=_at_once(file, durable, "maxConcurrentOrchestratorFunctions"),
         default_version=str(durable.get("defaultVersion") or ""),
         options=options(document, hub_name),
+        control_queue_visibility=_visibility(file, durable, "controlQueueVisibilityTimeout"),
+        work_item_queue_visibility=_visibility(file, durable, "workItemQueueVisibilityTimeout"),
     )
+
+
+def _visibility(file: Path, durable: dict[str, Any], name: str) -> float:
+    """Seconds; the extension takes 1 to 60 minutes."""
+    found = _section(file, durable, "storageProvider").get(name, "00:05:00")
+    try:
+        seconds = span(str(found))
+    except ValueError as error:
+        raise SettingsError(f"{file}: {name}: {error}") from None
+    if not 60 <= seconds <= 3600:
+        raise SettingsError(f"{file}: {name} must be between 1 and 60 minutes.")
+    return seconds
 
 
 def _section(file: Path, document: dict[str, Any], name: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class RunningHost:
         self.state = state
         self._environment = environment
         self.port = 0
+        self.time_scale = 0.001
         self.log = state.with_suffix(".log")
         self.process: subprocess.Popen[str] | None = None
         self.endpoints: dict[str, str] = {}
@@ -48,7 +49,12 @@ class RunningHost:
         return self
 
     def command(self) -> list[str]:
-        options = {"--script-root": self._app, "--port": self.port, "--state": self.state}
+        options = {
+            "--script-root": self._app,
+            "--port": self.port,
+            "--state": self.state,
+            "--time-scale": self.time_scale,
+        }
         return [sys.executable, "-m", "local.functions", *(str(word) for pair in options.items() for word in pair)]
 
     def kill(self) -> None:

@@ -55,15 +55,23 @@ class _Turns(Generic[K]):
 
 
 class Agenda:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, now: float) -> None:
         self._names: dict[str, str] = store.names_of_unfinished()
         self._ready: _Turns[str] = _Turns()
-        for instance_id in store.with_messages():
-            self.has_message(instance_id)
+        self._hidden: list[tuple[float, str, Task | None]] = []
         self._busy: set[str] = set()
+        for instance_id, hidden in store.with_messages():
+            if any(until <= now for until in hidden):
+                self.has_message(instance_id)
+            for until in {until for until in hidden if until > now}:
+                self.hide(until, instance_id)
         self._pending: dict[int, Task] = {}
         self._tasks: _Turns[int] = _Turns()
-        self.add_tasks(store.tasks())
+        tasks = store.tasks()
+        self.add_tasks(task for task in tasks if task.hidden <= now)
+        for task in tasks:
+            if task.hidden > now:
+                self.hide(task.hidden, task.instance, task)
         self._timers: dict[int, Timer] = {timer.id: timer for timer in store.timers()}
         self._by_due = [(timer.due, timer.id) for timer in self._timers.values()]
         heapq.heapify(self._by_due)
@@ -122,6 +130,24 @@ class Agenda:
         self._pending.pop(task_id, None)
         self._tasks.remove(task_id)
 
+    # --- what a killed host had taken ---------------------------------------------------------------------------------
+
+    def hide(self, until: float, instance_id: str, task: Task | None = None) -> None:
+        """Messages of an instance, or an activity, that can't be seen before."""
+        heapq.heappush(self._hidden, (until, instance_id if task is None else f"{instance_id}#{task.id}", task))
+
+    def reveal(self, now: float) -> bool:
+        """Makes visible what has been hidden long enough. Whether there was anything."""
+        revealed = False
+        while self._hidden and self._hidden[0][0] <= now:
+            _, instance_id, task = heapq.heappop(self._hidden)
+            revealed = True
+            if task is None:
+                self.has_message(instance_id)
+            else:
+                self.add_tasks([task])
+        return revealed
+
     # --- timers -------------------------------------------------------------------------------------------------------
 
     def add_timers(self, timers: Iterable[Timer]) -> None:
@@ -136,11 +162,12 @@ class Agenda:
     def next_due(self) -> float | None:
         while self._by_due and self._by_due[0][1] not in self._timers:
             heapq.heappop(self._by_due)
-        return self._by_due[0][0] if self._by_due else None
+        first = [line[0][0] for line in (self._by_due, self._hidden) if line]
+        return min(first, default=None)
 
     def take_due(self, now: float) -> Timer | None:
-        due = self.next_due()
-        if due is None or due > now:
+        self.next_due()
+        if not self._by_due or self._by_due[0][0] > now:
             return None
         _, timer_id = heapq.heappop(self._by_due)
         return self._timers.pop(timer_id)

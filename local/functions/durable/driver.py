@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,6 +21,7 @@ log = logging.getLogger("durable")
 MOST_EPISODE_THREADS = 4
 LONGEST_SLEEP = 24 * 3600.0
 SECONDS_BEFORE_ANOTHER_LOOK = 1.0
+SHORTEST_RENEWAL = 0.05
 
 
 class Driver:
@@ -45,16 +47,27 @@ class Driver:
         self._looking = False
         self._stopped = False
         engine.on_work = self._wake
+        self._renewal: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         self._wake()
+        self._renew()
+
+    def _renew(self) -> None:
+        visibility = self._engine.visibility
+        if visibility and not self._stopped:
+            with contextlib.suppress(sqlite3.Error):  # tried again soon; what can't be renewed is only seen earlier
+                self._engine.renew()
+            wait = min(visibility.messages, visibility.activities) / 3
+            self._renewal = self._loop.call_later(max(wait, SHORTEST_RENEWAL), self._renew)
 
     async def stop(self) -> None:
         """What is under way is left as it is: it is done again by the next engine on the same store."""
         self._stopped = True
         self._engine.on_work = lambda: None
-        if self._alarm:
-            self._alarm.cancel()
+        for handle in (self._alarm, self._renewal):
+            if handle:
+                handle.cancel()
         for work in self._work:
             work.cancel()
         with contextlib.suppress(asyncio.CancelledError):

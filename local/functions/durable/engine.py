@@ -66,6 +66,16 @@ class AlreadyExistsError(RefusedError):
     """The instance id belongs to an orchestration that isn't finished."""
 
 
+@dataclass(frozen=True)
+class Visibility:
+    """For how many seconds others don't see what a host has taken. The host renews it while it works."""
+
+    messages: float
+    """controlQueueVisibilityTimeout"""
+    activities: float
+    """workItemQueueVisibilityTimeout"""
+
+
 @dataclass(slots=True)
 class _Effects:
     """What an episode brings into the world, to be told once it is committed."""
@@ -85,7 +95,9 @@ class Engine:
         default_version: str = "",
         entities: Mapping[str, EntityFunction] | None = None,
         faults: Faults | None = None,
+        visibility: Visibility | None = None,
     ) -> None:
+        """Without `visibility`, what a killed engine had taken is there at once for the next one."""
         self.catalogue = Catalogue(
             {name.lower(): (name, function) for name, function in orchestrators.items()},
             {name.lower(): name for name in activities},
@@ -101,7 +113,10 @@ class Engine:
         """Called with the new state of an instance, after the commit."""
         self._lock = threading.RLock()
         self._histories: OrderedDict[str, History] = OrderedDict()
-        self._agenda = Agenda(store)
+        self.visibility = visibility
+        self._taken_tasks: set[int] = set()
+        self._taken_messages: dict[str, list[int]] = {}
+        self._agenda = Agenda(store, self.clock.now())
 
     # --- what clients ask for -----------------------------------------------------------------------------------------
 
@@ -231,6 +246,7 @@ class Engine:
                     self._agenda.has_message(chosen)
                     raise
                 if episode:
+                    self._hide_messages(chosen, episode.places)
                     return episode
                 self._agenda.done_with(chosen)
             return None
@@ -241,7 +257,7 @@ class Engine:
 
     def _episode_of(self, instance_id: str) -> Episode | None:
         instance = self.store.instance(instance_id)
-        messages = self.store.inbox(instance_id)
+        messages = self._visible(instance_id)
         meant = [
             message
             for message in messages
@@ -256,12 +272,33 @@ class Engine:
         if not instance or not meant:
             return None
         if not past.events and not starts:
+            if len(messages) < len(self.store.inbox(instance_id)):
+                return None  # its start may be among what can't be seen yet
             self._terminate_unstarted(instance, meant)
             return None
         now = event(ev.ORCHESTRATOR_STARTED, self.clock.now())
         # The start comes first, also when it follows on what an earlier generation left.
         meant.sort(key=lambda message: message.event["EventType"] != ev.EXECUTION_STARTED)
         return Episode(instance, past, [now, *(one.event for one in meant)], [one.place for one in meant])
+
+    def _visible(self, instance_id: str) -> list[Message]:
+        now = self.clock.now()
+        return [message for message in self.store.inbox(instance_id) if message.hidden <= now]
+
+    def _hide_messages(self, instance_id: str, places: list[int]) -> None:
+        if self.visibility:
+            self._taken_messages[instance_id] = places
+            with self.store.transition():
+                self.store.hide_messages(places, self.clock.now() + self.visibility.messages)
+
+    def renew(self) -> None:
+        """Keeps what is being worked on from being seen by others. To be called before half the time has passed."""
+        if self.visibility and (self._taken_tasks or self._taken_messages):
+            with self._lock, self.store.transition():
+                now = self.clock.now()
+                self.store.hide_tasks(self._taken_tasks, now + self.visibility.activities)
+                places = [place for taken in self._taken_messages.values() for place in taken]
+                self.store.hide_messages(places, now + self.visibility.messages)
 
     def _terminate_unstarted(self, instance: Instance, messages: list[Message]) -> None:
         """An instance whose start got lost has no episode, but it can be terminated."""
@@ -280,7 +317,7 @@ class Engine:
             self.on_change(instance)
 
     def _batch_of(self, entity_id: str) -> EntityBatch | None:
-        messages = self.store.inbox(entity_id)
+        messages = self._visible(entity_id)
         if not messages:
             return None
         requests = [json.loads(one.event["Input"]) for one in messages]
@@ -309,14 +346,14 @@ class Engine:
                     if asked.get("parent"):
                         answer = event(ev.EVENT_RAISED, now, Name=asked["id"], Input=response(result))
                         self._send(asked["parent"], answer, asked["parentExecution"])
-            self._agenda.done_with(batch.instance_id)
+            self._done_with(batch.instance_id)
             self.on_work()
 
     def _finish_orchestration(self, episode: Episode, outcome: Outcome) -> None:
         with self._lock:
             instance, now = episode.instance, self.clock.now()
             if self._was_replaced(instance):
-                self._agenda.done_with(instance.id)
+                self._done_with(instance.id)
                 self.on_work()
                 return
             effects = _Effects([instance])
@@ -338,7 +375,7 @@ class Engine:
                         episode.past.extend(new, texts)
                         self._remember(instance.id, episode.past)
                 self.store.put_instance(instance)
-            self._agenda.done_with(instance.id)
+            self._done_with(instance.id)
             self._agenda.add_tasks(effects.tasks)
             self._agenda.add_timers(effects.timers)
             for one in effects.changed:
@@ -446,9 +483,16 @@ class Engine:
         """Puts an episode back whose outcome never came about."""
         with self._lock:
             self._forget_in_memory(episode.instance_id)
-            self._agenda.done_with(episode.instance_id)
+            if self.visibility:
+                with self.store.transition():
+                    self.store.hide_messages(episode.places, 0)
+            self._done_with(episode.instance_id)
             self._agenda.has_message(episode.instance_id)
             self.on_work()
+
+    def _done_with(self, instance_id: str) -> None:
+        self._taken_messages.pop(instance_id, None)
+        self._agenda.done_with(instance_id)
 
     # --- activities ---------------------------------------------------------------------------------------------------
 
@@ -459,7 +503,12 @@ class Engine:
 
     def take_task(self, task_id: int | None = None) -> Task | None:
         with self._lock:
-            return self._agenda.take_task(task_id)
+            task = self._agenda.take_task(task_id)
+            if task and self.visibility:
+                self._taken_tasks.add(task.id)
+                with self.store.transition():
+                    self.store.hide_tasks([task.id], self.clock.now() + self.visibility.activities)
+            return task
 
     def finish_task(self, task: Task, outcome: Success | Failure) -> None:
         now = self.clock.now()
@@ -473,12 +522,17 @@ class Engine:
             with self.store.transition():
                 if self.store.remove_task(task.id):
                     self._send(task.instance, message, task.execution, function=task.name)
+            self._taken_tasks.discard(task.id)
             self._agenda.forget_task(task.id)
             self.on_work()
 
     def abandon_task(self, task: Task) -> None:
         """Puts an activity back whose outcome could not be kept."""
         with self._lock:
+            self._taken_tasks.discard(task.id)
+            if self.visibility:
+                with self.store.transition():
+                    self.store.hide_tasks([task.id], 0)
             self._agenda.add_tasks([task])
             self.on_work()
 
@@ -489,9 +543,14 @@ class Engine:
             return self._agenda.next_due()
 
     def fire_due_timers(self) -> int:
-        """All timers that are due, in the order in which they are. Says how many there were."""
+        """All timers that are due, in the order in which they are. Says how many there were.
+
+        What a killed host had taken and is visible again is found here, too.
+        """
         with self._lock:
             now, fired = self.clock.now(), 0
+            if self._agenda.reveal(now):
+                self.on_work()
             while timer := self._agenda.take_due(now):
                 try:
                     with self.store.transition():

@@ -78,7 +78,7 @@ class Episode:
     @property
     def number(self) -> int:
         """From 1, in the instance's present generation."""
-        return 1 + sum(one["EventType"] == ev.ORCHESTRATOR_STARTED for one in self.past.events)
+        return 1 + len([one for one in self.past.events if one["EventType"] == ev.ORCHESTRATOR_STARTED])
 
 
 Orchestrator = Callable[[OrchestrationContext], str]

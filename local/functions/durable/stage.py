@@ -57,7 +57,7 @@ from local.functions.durable import events as ev
 from local.functions.durable.client import Addresses
 from local.functions.durable.clock import UTC, VirtualClock
 from local.functions.durable.decisions import HTTP_ACTIVITY, Failure, Success
-from local.functions.durable.engine import Engine
+from local.functions.durable.engine import Engine, Visibility
 from local.functions.durable.events import Event
 from local.functions.durable.faults import Faults
 from local.functions.durable.http_call import call_http
@@ -107,13 +107,16 @@ class Stage:
         activities: Mapping[str, Callable[..., Any]] | None = None,
         clock: VirtualClock | None = None,
         default_version: str = "",
+        visibility: Visibility | None = None,
     ) -> None:
+        """`visibility`: for how long what a crash interrupts isn't seen by the next engine; by default not at all."""
         functions = app if isinstance(app, list) else functions_of(app)
         self.clock = clock or VirtualClock()
         self.faults = Faults()
         """What goes wrong on demand; it survives `crash`."""
         self._path = path
         self._default_version = default_version
+        self._visibility = visibility
         self._replacements = {name.lower(): call for name, call in (activities or {}).items()}
         self._orchestrators = {one.name: one.call for one in functions if one.kind == ORCHESTRATION}
         self._entities = {one.name: one.call for one in functions if one.kind == ENTITY}
@@ -139,6 +142,7 @@ class Stage:
             self._default_version,
             self._entities,
             self.faults,
+            self._visibility,
         )
         self._management = Management(self.engine, Addresses("", "TestHub", "", ""))
 

@@ -12,6 +12,8 @@ flushed to the disk at each commit: a killed process loses nothing, only a machi
 | tasks     | an activity that was scheduled and whose outcome isn't known yet                               |
 | timers    | a timer that hasn't fired yet                                                                  |
 | entities  | the state of an entity that exists                                                             |
+
+A message or activity that was taken is `hidden` until a moment: if its host dies, it is seen again only then.
 """
 
 import contextlib
@@ -34,11 +36,12 @@ CREATE INDEX IF NOT EXISTS instances_by_creation ON instances (created, id);
 CREATE TABLE IF NOT EXISTS history (
   instance TEXT NOT NULL, place INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (instance, place)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS inbox (
-  place INTEGER PRIMARY KEY, instance TEXT NOT NULL, execution TEXT, event TEXT NOT NULL);
+  place INTEGER PRIMARY KEY, instance TEXT NOT NULL, execution TEXT, event TEXT NOT NULL,
+  hidden REAL NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS inbox_by_instance ON inbox (instance, place);
 CREATE TABLE IF NOT EXISTS tasks (
   id INTEGER PRIMARY KEY AUTOINCREMENT, instance TEXT NOT NULL, execution TEXT NOT NULL, task INTEGER NOT NULL,
-  name TEXT NOT NULL, input TEXT);
+  name TEXT NOT NULL, input TEXT, hidden REAL NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS timers (
   id INTEGER PRIMARY KEY AUTOINCREMENT, instance TEXT NOT NULL, execution TEXT NOT NULL, task INTEGER NOT NULL,
   due REAL NOT NULL, event TEXT NOT NULL);
@@ -75,6 +78,7 @@ class Task:
     task: int
     name: str
     input: str | None
+    hidden: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class Message:
     place: int
     execution: str | None
     event: Event
+    hidden: float = 0.0
 
 
 COLUMNS = tuple(field.name for field in fields(Instance))
@@ -111,8 +116,15 @@ class Store:
         run("PRAGMA synchronous=NORMAL")
         run("PRAGMA busy_timeout=5000")
         self._connection.executescript(SCHEMA)
+        self._add_what_is_new("inbox", "tasks")
         first, last = run("SELECT COALESCE(MIN(place), 0), COALESCE(MAX(place), 0) FROM inbox").fetchone()
         self._head, self._tail = min(first, 0), max(last, 0)
+
+    def _add_what_is_new(self, *tables: str) -> None:
+        """Files of an earlier version have no column `hidden`."""
+        for table in tables:
+            if "hidden" not in [name for _, name, *_ in self._read(f"PRAGMA table_info({table})")]:
+                self._write(f"ALTER TABLE {table} ADD COLUMN hidden REAL NOT NULL DEFAULT 0")
 
     def check(self) -> None:
         """Raises a sqlite3.DatabaseError when the file is damaged."""
@@ -209,14 +221,22 @@ class Store:
         )
 
     def inbox(self, instance_id: str) -> list[Message]:
-        rows = self._read("SELECT place, execution, event FROM inbox WHERE instance = ? ORDER BY place", (instance_id,))
-        return [Message(place, execution, json.loads(event)) for place, execution, event in rows]
+        sql = "SELECT place, execution, event, hidden FROM inbox WHERE instance = ? ORDER BY place"
+        rows = self._read(sql, (instance_id,))
+        return [Message(place, execution, json.loads(event), hidden) for place, execution, event, hidden in rows]
+
+    def hide_messages(self, places: Iterable[int], until: float) -> None:
+        self._connection.executemany("UPDATE inbox SET hidden = ? WHERE place = ?", ((until, one) for one in places))
 
     def take_from_inbox(self, places: Iterable[int]) -> None:
         self._connection.executemany("DELETE FROM inbox WHERE place = ?", ((place,) for place in places))
 
-    def with_messages(self) -> list[str]:
-        return [row[0] for row in self._read("SELECT instance FROM inbox GROUP BY instance ORDER BY MIN(place)")]
+    def with_messages(self) -> list[tuple[str, list[float]]]:
+        """The instances that have messages, longest waiting first, and until when each message is hidden."""
+        found: dict[str, list[float]] = {}
+        for instance_id, hidden in self._read("SELECT instance, hidden FROM inbox ORDER BY place"):
+            found.setdefault(instance_id, []).append(hidden)
+        return list(found.items())
 
     # --- activities and timers ----------------------------------------------------------------------------------------
 
@@ -228,8 +248,11 @@ class Store:
         return Task(cursor.lastrowid or 0, instance, execution, task, name, given)
 
     def tasks(self) -> list[Task]:
-        rows = self._read("SELECT id, instance, execution, task, name, input FROM tasks ORDER BY id")
+        rows = self._read("SELECT id, instance, execution, task, name, input, hidden FROM tasks ORDER BY id")
         return [Task(*row) for row in rows]
+
+    def hide_tasks(self, task_ids: Iterable[int], until: float) -> None:
+        self._connection.executemany("UPDATE tasks SET hidden = ? WHERE id = ?", ((until, one) for one in task_ids))
 
     def remove_task(self, task_id: int) -> bool:
         return self._write("DELETE FROM tasks WHERE id = ?", (task_id,)).rowcount > 0
