@@ -30,6 +30,7 @@ from typing import Any, Self, TextIO
 
 import psutil
 
+from local.functions.pid_file import WORKER, pid_in
 from local.options import add_options
 from local.processes import LOOPBACK, NotReadyError, Process, Recipe, free_port, is_free, keep_one_older
 from local.recipes import (
@@ -340,6 +341,10 @@ class Stack:
     def _publish(self) -> None:
         """Write `endpoints.json` when it isn't what is running now."""
         running = {name: service.process.pid for name, service in self._services.items() if service.process}
+        # The host starts and watches its worker itself.
+        worker = None if self.core_tools else pid_in(self.state / "functions" / WORKER)
+        if worker is not None:
+            running["worker"] = worker
         if running == self.endpoints.get("pids"):
             return
         azure, host = self._services["azure"].announced, self._services["functions"].announced
@@ -350,7 +355,9 @@ class Stack:
         endpoints["tables"] = tables_connection_string(self._url("azurite"))
         if "tables_proxy" in self._services:
             endpoints["tables_faults"] = self._services["tables_proxy"].announced["faults"]
-        endpoints["pids"] = {name: running[name] for name in self._stop_order if name in running}
+        endpoints["pids"] = {
+            name: running[name] for name in ("functions", "worker", *self._stop_order) if name in running
+        }
         write_whole(self.state / "endpoints.json", endpoints)
         with self._changed:
             self.endpoints, self._is_up = endpoints, True

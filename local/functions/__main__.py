@@ -8,20 +8,25 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
-import warnings
 from pathlib import Path
 from typing import IO, NoReturn, TextIO
 
 from local.functions import logs
-from local.functions.app import LoadError, load_app
+from local.functions.app import LoadError
+from local.functions.calls import Start
+from local.functions.durable.client import RPC_PATH, Addresses
 from local.functions.keys import StateError, kept_keys
-from local.functions.settings import SettingsError, apply_local_settings, host_settings
+from local.functions.pid_file import WORKER
+from local.functions.settings import SettingsError, apply_local_settings, host_settings, threads_for_functions
+from local.functions.worker_process import WorkerProcess
 
 SECONDS_TO_WAIT_FOR_THE_STATE = 3.0
 SECONDS_TO_END = 1.5
+LOOPBACK = "127.0.0.1"
 # Computation in one thread shall not make the event loop, and with it timers and requests, wait for long.
 SWITCH_INTERVAL = 0.0005
 
@@ -74,35 +79,46 @@ def hold(state: Path) -> IO[str]:
             return lock
 
 
+def socket_on(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((LOOPBACK, port))
+    return listening
+
+
 def main() -> None:
     options = arguments()
     output = own_output()
     logs.set_up()
-    warnings.filterwarnings("ignore", message="Potential duplicate Task completion")
     script_root = options.script_root.resolve()
     state = options.state.resolve()
     lock = hold(state)
     try:
         apply_local_settings(script_root, os.environ)
         settings = host_settings(script_root, os.environ)
-        if script_root.is_dir():
-            os.chdir(script_root)
-        functions = load_app(script_root)
-    except (LoadError, SettingsError) as error:
+        keys = kept_keys(state)
+        listening = socket_on(options.port)
+    except (SettingsError, StateError) as error:
         give_up(str(error))
+    except (OSError, OverflowError) as error:
+        give_up(f"The function app in {script_root} can't be served on port {options.port}: {error}")
+    if script_root.is_dir():
+        os.chdir(script_root)
+    base_url = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
+    addresses = Addresses(base_url, settings.hub_name, keys.system, f"{base_url}{RPC_PATH}/{keys.rpc}/")
+    start = Start(script_root, addresses, threads_for_functions(os.environ))
+    worker = WorkerProcess(start, state / WORKER, settings.function_timeout)
 
+    # While the worker loads the app.
     import uvloop
 
     from local.functions.host import Host
 
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
-        keys = kept_keys(state)
-        host = Host(functions, settings, keys, state, options.port, options.time_scale)
+        host = Host(worker, listening, settings, keys, addresses, state, options.time_scale)
     except (LoadError, StateError) as error:
         give_up(str(error))
-    except (OSError, OverflowError) as error:
-        give_up(f"The function app in {script_root} can't be served on port {options.port}: {error}")
 
     async def serve() -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()

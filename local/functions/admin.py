@@ -187,7 +187,7 @@ class Admin:
             "language": "python",
             "config": {
                 "name": function.name,
-                "entryPoint": function.user_call.__name__,
+                "entryPoint": function.entry_point,
                 "scriptFile": "function_app.py",
                 "language": "python",
                 "functionDirectory": function.directory,

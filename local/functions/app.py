@@ -36,6 +36,15 @@ class LoadError(Exception):
     """The app can't be loaded; the message says where and why."""
 
 
+class IndexingError(LoadError):
+    """A function doesn't suit its bindings. The real worker indexes none of the app's functions then."""
+
+
+def runs_in_the_worker(*_: Any, **__: Any) -> Any:
+    """Stands for a function's code in the host."""
+    raise NotImplementedError
+
+
 @dataclass(frozen=True)
 class Retry:
     """A retry policy: how often, -1 for ever, and the seconds to wait, at first and at most."""
@@ -64,15 +73,12 @@ class Function:
     output: str | None = None
     """The parameter that takes an HTTP response instead of its being returned."""
     retry: Retry | None = None
+    entry_point: str = ""
+    """The name of the app's own function: the SDK wraps orchestrators and entities."""
 
     @property
     def kind(self) -> str:
         return str(self.trigger["type"])
-
-    @property
-    def user_call(self) -> Callable[..., Any]:
-        """The app's own function: the SDK wraps orchestrators and entities."""
-        return _own(self.call)
 
     @property
     def trigger_name(self) -> str:
@@ -142,6 +148,13 @@ def _function(function: SdkFunction, directory: str) -> Function | None:
     # Names that the app chose for the durable function itself win over the name of the Python function.
     chosen = next((trigger[key] for key in ("orchestration", "activity", "entityName") if trigger.get(key)), None)
     takes_context = _check_parameters(name, call, bindings)
+    if trigger["type"] == HTTP and str(trigger.get("route") or name).strip("/").lower().startswith("admin"):
+        log.error(
+            "%sthe '%s' function is in error: The specified route conflicts with one or more built in routes.",
+            place,
+            name,
+        )
+        return None
     unknown = sorted({one["type"] for one in bindings if one is not trigger} - {DURABLE_CLIENT, HTTP_OUTPUT})
     if trigger["type"] not in TRIGGERS:
         unknown.insert(0, trigger["type"])
@@ -160,6 +173,7 @@ def _function(function: SdkFunction, directory: str) -> Function | None:
         tuple(one["name"] for one in bindings if one["type"] == DURABLE_CLIENT),
         next((one["name"] for one in bindings if one["type"] == HTTP_OUTPUT and one["name"] != "$return"), None),
         _retry(function, cannot),
+        _own(call).__name__,
     )
 
 
@@ -205,14 +219,14 @@ def _check_parameters(name: str, call: Callable[..., Any], bindings: list[dict[s
     if takes_context:
         parameters.remove("context")
     prefix = f"{_place(call)}cannot load the {name} function: "
-    # Orchestrator and entity functions are wrapped by the SDK: their parameter's name isn't the binding's.
+    # What the SDK makes of an orchestrator or an entity takes `context`, so their binding must have that name.
     wrapped = hasattr(call, "orchestrator_function") or hasattr(call, "entity_function")
-    if not wrapped and parameters - bound:
-        raise LoadError(
+    if parameters - bound:
+        raise IndexingError(
             f"{prefix}the following parameters are declared in Python but not bound: {sorted(parameters - bound)}"
         )
-    if not wrapped and bound - parameters:
-        raise LoadError(
+    if bound - parameters:
+        raise IndexingError(
             f"{prefix}the following parameters are bound but not declared in Python: {sorted(bound - parameters)}"
         )
     if wrapped:
@@ -220,7 +234,7 @@ def _check_parameters(name: str, call: Callable[..., Any], bindings: list[dict[s
     annotations = _annotations(call)
     for parameter, annotation in annotations.items():
         if parameter in bound and not isinstance(annotation, type) and not _is_out(annotation):
-            raise LoadError(f"{prefix}binding {parameter} has invalid non-type annotation {annotation!r}")
+            raise IndexingError(f"{prefix}binding {parameter} has invalid non-type annotation {annotation!r}")
     for binding in bindings:
         _check_types(binding, annotations, prefix)
     return takes_context
@@ -232,13 +246,15 @@ def _check_types(binding: dict[str, Any], annotations: dict[str, Any], prefix: s
     converter = get_binding_registry().get(kind)
     if kind in (HTTP, TIMER) and not _suits(annotations.get(name), converter.check_input_type_annotation):
         given = annotations[name].__name__
-        raise LoadError(f'{prefix}type of {name} binding "{kind}" does not match its Python annotation "{given}"')
+        raise IndexingError(f'{prefix}type of {name} binding "{kind}" does not match its Python annotation "{given}"')
     if (kind, name) == (HTTP_OUTPUT, "$return"):
         given = annotations.get("return")
         if not isinstance(given, type | None):
-            raise LoadError(f"{prefix}has invalid non-type return annotation {given!r}")
+            raise IndexingError(f"{prefix}has invalid non-type return annotation {given!r}")
         if given and not _suits(given, converter.check_output_type_annotation):
-            raise LoadError(f'{prefix}Python return annotation "{given.__name__}" does not match binding type "{kind}"')
+            raise IndexingError(
+                f'{prefix}Python return annotation "{given.__name__}" does not match binding type "{kind}"'
+            )
 
 
 def _suits(annotation: Any, check: Callable[[type], bool]) -> bool:

@@ -7,32 +7,35 @@ import os
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from azure.functions.http import HttpRequest
 from azure.functions.timer import TimerRequest
 
 from local.functions.app import ACTIVITY, ENTITY, HTTP, ORCHESTRATION, TIMER, Function
+from local.functions.caller import Caller
+from local.functions.calls import RequestParts
 from local.functions.connection import Protocol
 from local.functions.durable.client import Addresses
 from local.functions.durable.clock import SystemClock
-from local.functions.durable.decisions import HTTP_ACTIVITY
+from local.functions.durable.decisions import HTTP_ACTIVITY, Failure, Success
 from local.functions.durable.driver import Driver
 from local.functions.durable.engine import Engine, Visibility
+from local.functions.durable.events import text
 from local.functions.durable.http_call import call_http
 from local.functions.durable.management import Management
-from local.functions.durable.store import Store
-from local.functions.invoke import Invoker
+from local.functions.durable.outcomes import failure_of, given_to, result_of
+from local.functions.durable.store import Store, Task
 from local.functions.keys import Keys, StateError
-from local.functions.settings import HostSettings, is_disabled, threads_for_functions
+from local.functions.settings import HostSettings, is_disabled
 from local.functions.timers import Timers
-from local.functions.web import RPC_PATH, Web
+from local.functions.web import Web
+from local.functions.worker_process import WorkerProcess
 
 log = logging.getLogger("host")
 
-LOOPBACK = "127.0.0.1"
 SECONDS_FOR_OPEN_REQUESTS = 1
 # What is larger would keep the start waiting.
 BYTES_CHECKED_AT_THE_START = 50_000_000
@@ -56,20 +59,21 @@ class Server(uvicorn.Server):
 class Host:
     def __init__(
         self,
-        functions: list[Function],
+        worker: WorkerProcess,
+        listening: socket.socket,
         settings: HostSettings,
         keys: Keys,
+        addresses: Addresses,
         state: Path,
-        port: int,
         time_scale: float = 1.0,
     ) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((LOOPBACK, port))
-        self.base_url = f"http://{LOOPBACK}:{self._socket.getsockname()[1]}"
+        self._worker = worker
+        self._socket = listening
+        self.base_url = addresses.base_url
         self.api = f"{self.base_url}/{settings.route_prefix}".rstrip("/")
         self._settings = settings
-        addresses = Addresses(self.base_url, settings.hub_name, keys.system, f"{self.base_url}{RPC_PATH}/{keys.rpc}/")
+        functions = worker.functions()
+        self._caller = Caller(worker)
         file = state / "durable.sqlite"
         try:
             self._store = Store(file)
@@ -81,24 +85,23 @@ class Host:
         enabled = [one for one in functions if one.name not in disabled]
         self._activities = {one.name.lower(): one for one in enabled if one.kind == ACTIVITY}
         self._engine = Engine(
-            {one.name: one.call for one in enabled if one.kind == ORCHESTRATION},
+            {one.name: self._caller.orchestrator(one) for one in enabled if one.kind == ORCHESTRATION},
             (one.name for one in self._activities.values()),
             self._store,
             default_version=settings.default_version,
-            entities={one.name: one.call for one in enabled if one.kind == ENTITY},
+            entities={one.name: self._caller.entity(one) for one in enabled if one.kind == ENTITY},
             visibility=Visibility(
                 settings.control_queue_visibility * time_scale, settings.work_item_queue_visibility * time_scale
             ),
         )
-        self._invoker = Invoker(addresses.binding, threads_for_functions(os.environ))
         timed = [one for one in enabled if one.kind == TIMER]
-        self._timers = Timers(timed, self._invoker.call_with_retries, state, SystemClock(), os.environ)
+        self._timers = Timers(timed, self._caller.call_with_retries, state, SystemClock(), os.environ)
         web = Web(
             functions,
             disabled,
             settings,
             keys,
-            self._invoker,
+            self._caller,
             Management(self._engine, addresses),
             lambda: self.base_url,
             self._run_by_hand,
@@ -130,6 +133,8 @@ class Host:
         driver.start()
         self._timers.start()
         ready()
+        loop = asyncio.get_running_loop()
+        self._worker.on_exhausted = partial(loop.call_soon_threadsafe, stop.set)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
         self._server.should_exit = True
@@ -137,16 +142,19 @@ class Host:
         await driver.stop()
         await server
         stopping.cancel()
-        self._invoker.close()
+        self._worker.stop()
         self._store.close()
 
-    async def _run_activity(self, name: str, given: Any) -> Any:
-        if name == HTTP_ACTIVITY:
-            return await call_http(given)
-        function = self._activities.get(name.lower())
+    async def _run_activity(self, task: Task) -> Success | Failure:
+        if task.name == HTTP_ACTIVITY:
+            try:
+                return result_of(task, await call_http(given_to(task)))
+            except Exception as error:  # noqa: BLE001 - whatever it raises is its outcome
+                return failure_of(task.name, error)
+        function = self._activities.get(task.name.lower())
         if function is None:
-            raise LookupError(f"Activity function '{name}' does not exist.")
-        return await self._invoker.call(function, given)
+            return failure_of(task.name, LookupError(f"Activity function '{task.name}' does not exist."))
+        return await self._caller.activity(function, task)
 
     async def _run_by_hand(self, function: Function, given: Any) -> Any:
         """POST /admin/functions/{name}: a timer runs as if it were due, an HTTP function gets the input as its body."""
@@ -156,7 +164,7 @@ class Host:
             return self._engine.start(function.name)
         if function.kind == HTTP:
             body = given if isinstance(given, str) else ""
-            given = HttpRequest(
-                "POST", self.base_url, headers={}, params={}, route_params={}, body_type="string", body=body
-            )
-        return await self._invoker.call(function, given)
+            given = RequestParts("POST", self.base_url, {}, {}, {}, body.encode())
+        if function.kind == ACTIVITY:
+            given = Task(0, "", "", 0, function.name, text([given]))
+        return await self._caller.call(function, given)

@@ -3,12 +3,13 @@
 import logging
 from typing import Any
 
-from azure.functions.http import HttpRequest, HttpResponseConverter
+from azure.functions.http import HttpResponseConverter
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
 from local.functions.app import Function, LoadError
+from local.functions.calls import RequestParts
 from local.functions.paths import url_of
 from local.functions.routes import Route, RouteError, parse
 
@@ -68,16 +69,15 @@ def find(functions: list[HttpFunction], method: str, path: str) -> tuple[HttpFun
     return None
 
 
-async def request_for(request: Request, values: dict[str, str]) -> HttpRequest:
+async def request_for(request: Request, values: dict[str, str]) -> RequestParts:
     """A body that comes in chunks doesn't reach the function (azure-functions-host#4926)."""
     body = await request.body()
-    return HttpRequest(
+    return RequestParts(
         method=request.method,
         url=url_of(request),
         headers=_together(request.headers),
         params={name: value for name, value in _together(request.query_params).items() if value},
         route_params=values,
-        body_type="bytes",
         body=b"" if "transfer-encoding" in request.headers else body,
     )
 

@@ -1,27 +1,27 @@
-"""Calls functions: `async` ones on an event loop of their own, others in a pool of as many threads as the worker has.
+"""Calls functions, in the worker process and as the real worker does: `async` ones on the process's one event loop, all
+others, orchestrators and entities among them, in one pool of PYTHON_THREADPOOL_THREAD_COUNT threads.
 
-What an `async` function blocks is the other `async` ones, as in Azure, where they have a process of their own: the host
-goes on answering, and its timers fire.
+So what an `async` function blocks is every other call; sixteen slow activities on sixteen threads hold up every
+orchestrator; and a ContextVar that a function sets and doesn't reset is what the next call on that thread finds.
 """
 
 import asyncio
-import contextvars
-import functools
-import logging
-import threading
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import azure.functions as func
 
-from local.functions.app import Function, Retry
-from local.functions.logs import Invocation, current, executed, here, own_stack, running, stack_of
+from local.functions.app import ACTIVITY, ENTITY, HTTP, ORCHESTRATION, TIMER, Function
+from local.functions.calls import Call, RequestParts, Retries
+from local.functions.durable.episode import OrchestrationContext, answer_of
+from local.functions.durable.outcomes import failure_of, given_to, result_of
+from local.functions.http_trigger import response_for
+from local.functions.logs import Invocation, executed, here, host_log, own_stack, running, stack_of, works_for
 
-log = logging.getLogger("host")
+SELF_ENDING = (SystemExit, KeyboardInterrupt)
 
 
 class TraceContext:
@@ -52,7 +52,7 @@ class Result:
 
 
 class FunctionExitError(Exception):
-    """The function raised what isn't meant for a function to raise: SystemExit, CancelledError. It ends nothing else."""
+    """The function raised a CancelledError of its own."""
 
 
 class Context(func.Context):
@@ -91,12 +91,6 @@ class Context(func.Context):
         return self._retry_context
 
 
-def _is_being_cancelled() -> bool:
-    """Whether the host is stopping, rather than that the function has raised a CancelledError of its own."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
-
-
 class Invoker:
     def __init__(self, client_binding: Callable[[dict[str, Any]], str], threads: int) -> None:
         """`client_binding` makes what a durable client parameter is given, from its binding."""
@@ -109,95 +103,97 @@ class Invoker:
         given: Any,
         invocation_id: str,
         headers: Mapping[str, str] | None = None,
-        retries: RetryContext | None = None,
+        retries: Retries | None = None,
     ) -> dict[str, Any]:
         arguments: dict[str, Any] = {function.trigger_name: given}
         for binding in function.bindings:
             if binding["name"] in function.clients:
                 arguments[binding["name"]] = self._client_binding(binding)
         if function.takes_context:
-            arguments["context"] = Context(function, invocation_id, headers or {}, retries or RetryContext())
+            tries = retries or Retries()
+            context = RetryContext(tries.count, tries.most, tries.error)
+            arguments["context"] = Context(function, invocation_id, headers or {}, context)
         if function.output:
             arguments[function.output] = Result()
         return arguments
 
-    async def call_with_retries(self, function: Function, given: Any) -> Any:
-        """As `call`, again and again as the function's retry policy has it."""
-        policy = function.retry or Retry(0, 0, 0)
-        retries = RetryContext(0, policy.most)
-        while True:
-            try:
-                return await self.call(function, given, retries=retries)
-            except Exception as error:
-                if retries.retry_count == policy.most:
-                    raise
-                retries = RetryContext(retries.retry_count + 1, policy.most, error)
-            pause = policy.pause(retries.retry_count)
-            log.info("Waiting for `%g` seconds before retrying function execution of '%s'", pause, function.name)
-            await asyncio.sleep(pause)
-
-    async def call(
-        self,
-        function: Function,
-        given: Any,
-        headers: Mapping[str, str] | None = None,
-        retries: RetryContext | None = None,
-    ) -> Any:
-        """The function's result; its end is logged with its duration, and what it raises is raised on."""
-        invocation = Invocation(str(uuid.uuid4()), function.name)
-        arguments = self.arguments(function, given, invocation.id, headers, retries)
-        token = current.set(invocation)
-        if function.takes_context:
-            running[invocation.id] = invocation
-        begun = time.perf_counter()
-
-        def in_thread() -> Any:
-            nonlocal begun
-            here.invocation_id = invocation.id
-            begun = time.perf_counter()  # waiting for a thread is no time of the function's
-            return context.run(function.call, **arguments)
-
+    async def call(self, function: Function, call: Call) -> Any:
+        """What `calls.Ended` carries. Raises what the function raises; its end is in the log, with its duration."""
+        invocation = Invocation(call.id, function.name)
+        works_for(invocation)
+        begun = [time.perf_counter()]
         try:
-            if function.is_async:
-                work = _guarded(function.call(**arguments), invocation)
-                result = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
-            else:
-                context = contextvars.copy_context()
-                result = await asyncio.get_running_loop().run_in_executor(self._threads, in_thread)
-            if function.output:
-                result = arguments[function.output].get() if result is None else result
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
-                raise
-            log.error("%s\n%s", executed(function.name, "Failed", invocation.id, begun), stack_of(error))
-            if isinstance(error, Exception):
-                raise
-            raise exit_of(error) from None
+            value = await self._value(function, call, begun)
+        except SELF_ENDING:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a CancelledError of the function's own, too
+            host_log.error("%s\n%s", executed(function.name, "Failed", call.id, begun[0]), stack_of(error))
+            failed = error if isinstance(error, Exception) else _as_exception(error)
+            if function.kind == ACTIVITY:
+                return failure_of(function.name, failed)
+            raise failed from None
         else:
-            log.info(executed(function.name, "Succeeded", invocation.id, begun))
-            return result
+            how = "Failed" if function.kind == ORCHESTRATION and value.failed else "Succeeded"
+            host_log.info(executed(function.name, how, call.id, begun[0]))
+            return value
         finally:
-            current.reset(token)
-            running.pop(invocation.id, None)
+            running.pop(call.id, None)
 
-    @functools.cached_property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.new_event_loop()
-        threading.Thread(target=loop.run_forever, name="functions", daemon=True).start()
-        return loop
+    async def _value(self, function: Function, call: Call, begun: list[float]) -> Any:
+        if function.kind == ORCHESTRATION:
+            return await self._in_thread(call.id, begun, lambda: answer_of(function.name, function.call, call.given))
+        if function.kind == ENTITY:
+            context = OrchestrationContext(call.given)
+            return await self._in_thread(call.id, begun, lambda: function.call(context))
+        given = _given_to(function.kind, call.given)
+        arguments = self.arguments(function, given, call.id, call.headers, call.retries)
+        if function.is_async:
+            returned = await function.call(**arguments)
+        else:
+            returned = await self._in_thread(call.id, begun, lambda: function.call(**arguments))
+        if function.output and returned is None:
+            returned = arguments[function.output].get()
+        return _encoded(function, call, returned)
+
+    async def _in_thread(self, invocation_id: str, begun: list[float], work: Callable[[], Any]) -> Any:
+        def in_thread() -> Any:
+            here.invocation_id = invocation_id
+            begun[0] = time.perf_counter()  # waiting for a thread is no time of the function's
+            try:
+                return work()
+            finally:
+                here.invocation_id = None
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, in_thread)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-async def _guarded(work: Awaitable[Any], invocation: Invocation) -> Any:
-    """What would end the loop of the functions is a failure of this one."""
-    here.invocation_id = invocation.id
-    try:
-        return await work
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise exit_of(error) from None
+def _given_to(kind: str, given: Any) -> Any:
+    if kind == ACTIVITY:
+        return given_to(given)
+    if isinstance(given, RequestParts):
+        return func.HttpRequest(
+            given.method,
+            given.url,
+            headers=given.headers,
+            params=given.params,
+            route_params=given.route_params,
+            body=given.body,
+        )
+    return given
 
 
-def exit_of(error: BaseException) -> FunctionExitError:
+def _encoded(function: Function, call: Call, returned: Any) -> Any:
+    if function.kind == ACTIVITY:
+        return result_of(call.given, returned)
+    if function.kind == HTTP:
+        return response_for(returned)
+    if function.kind == TIMER and returned is not None:
+        raise RuntimeError(f"function '{function.name}' without a $return binding returned a non-None value")
+    return None
+
+
+def _as_exception(error: BaseException) -> Exception:
     return FunctionExitError(f"{type(error).__name__}: {error}").with_traceback(own_stack(error))

@@ -1,11 +1,13 @@
 """Log lines on standard error, with the function and the invocation that they come from.
 
 The app's records reach the root logger, which has a handler of ours when the app is imported, as it has one of the
-worker's in Azure. An app may give it a formatter: lines that are JSON objects stay JSON objects and get the fields
-`function` and `invocation_id`, where they aren't there; other lines get a prefix. An app that adds a handler of its own
-to the root logger writes its lines itself.
+worker's in Azure. Records without an invocation are dropped, as the real host does: those of threads of the app's own,
+`asyncio.to_thread` among them, and what is logged while the app is imported. An app may give the handler a formatter:
+lines that are JSON objects stay JSON objects and get the fields `function` and `invocation_id`, where they aren't
+there; other lines get a prefix. An app that adds a handler of its own to the root logger writes its lines itself.
 """
 
+import asyncio
 import concurrent.futures
 import datetime as dt
 import json
@@ -14,7 +16,6 @@ import sys
 import threading
 import time
 import traceback
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ from typing import Any
 
 NOT_THE_APP = (str(Path(__file__).parent), str(Path(concurrent.futures.__file__).parent))
 HOST_LOGGERS = ("host", "durable", "uvicorn", "uvicorn.error")
+host_log = logging.getLogger("host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +32,39 @@ class Invocation:
     function: str
 
 
-current: ContextVar[Invocation | None] = ContextVar("current_invocation", default=None)
 running: dict[str, Invocation] = {}
-"""The invocations that can be named by their id, in threads of the app's own."""
+"""The invocations that are under way, by id."""
 here = threading.local()
-"""`context.thread_local_storage`: such a thread writes there the `invocation_id` that it works for."""
+"""`context.thread_local_storage`: a thread of the app's own writes there the `invocation_id` that it works for."""
+
+
+class InvocationTask(asyncio.Task[Any]):
+    invocation_id: str | None = None
+
+
+def invocation_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> InvocationTask:
+    """The worker's tasks: one that an invocation starts belongs to that invocation."""
+    task = InvocationTask(coroutine, loop=loop, **options)
+    task.invocation_id = getattr(asyncio.current_task(loop), "invocation_id", None)
+    return task
+
+
+def works_for(invocation: Invocation) -> None:
+    """From now on this task, and until it says otherwise this thread, works for it."""
+    running[invocation.id] = invocation
+    here.invocation_id = invocation.id
+    task = asyncio.current_task()
+    if isinstance(task, InvocationTask):
+        task.invocation_id = invocation.id
 
 
 def invocation_here() -> Invocation | None:
-    return current.get() or running.get(getattr(here, "invocation_id", ""))
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs here
+        task = None
+    found = getattr(task, "invocation_id", None) or getattr(here, "invocation_id", None)
+    return running.get(found) if found else None
 
 
 def _moment(record: logging.LogRecord) -> str:
@@ -59,7 +85,7 @@ class AppHandler(logging.StreamHandler[Any]):
         super().__init__(sys.stderr)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if all(handler is self for handler in logging.getLogger().handlers):
+        if invocation_here() and all(handler is self for handler in logging.getLogger().handlers):
             super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:

@@ -27,6 +27,8 @@ class HostSettings:
     control_queue_visibility: float = 300.0
     """Seconds, as the next ones: after them a message that a killed host had taken is seen again."""
     work_item_queue_visibility: float = 300.0
+    function_timeout: float | None = 1800.0
+    """Seconds; None for no limit."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -58,7 +60,19 @@ def host_settings(script_root: Path, environment: Mapping[str, str]) -> HostSett
         options=options(document, hub_name),
         control_queue_visibility=_visibility(file, durable, "controlQueueVisibilityTimeout"),
         work_item_queue_visibility=_visibility(file, durable, "workItemQueueVisibilityTimeout"),
+        function_timeout=_function_timeout(file, document),
     )
+
+
+def _function_timeout(file: Path, document: dict[str, Any]) -> float | None:
+    """Seconds; by default half an hour, as on every plan but Consumption; -1 is no limit."""
+    found = str(document.get("functionTimeout") or "00:30:00")
+    if found == "-1":
+        return None
+    try:
+        return span(found)
+    except ValueError as error:
+        raise SettingsError(f"{file}: functionTimeout: {error}") from None
 
 
 def _visibility(file: Path, durable: dict[str, Any], name: str) -> float:

@@ -1,6 +1,5 @@
 """The host's ASGI application: which part answers which path, and which key opens it."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,17 +9,15 @@ from starlette.types import Receive, Scope, Send
 
 from local.functions.admin import Admin
 from local.functions.app import HTTP, Function
+from local.functions.caller import Caller
+from local.functions.durable.client import RPC_PATH
 from local.functions.durable.faults import faults_api
 from local.functions.durable.management import Management
-from local.functions.http_trigger import HttpFunction, find, in_order, request_for, response_for
-from local.functions.invoke import Invoker
+from local.functions.http_trigger import HttpFunction, find, in_order, request_for
 from local.functions.keys import ADMIN, ANONYMOUS, FUNCTION, SYSTEM, Keys, same
 from local.functions.paths import path_of
 from local.functions.settings import HostSettings
 
-log = logging.getLogger("host")
-
-RPC_PATH = "/runtime/rpc"
 FAULTS_PATH = "/_local/faults"
 WEBHOOKS = ["runtime", "webhooks"]
 WEBHOOK_METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS")
@@ -35,13 +32,13 @@ class Web:
         disabled: set[str],
         settings: HostSettings,
         keys: Keys,
-        invoker: Invoker,
+        caller: Caller,
         management: Management,
         base_url: Callable[[], str],
         run_by_hand: Callable[[Function, Any], Awaitable[Any]],
     ) -> None:
         self._keys = keys
-        self._invoker = invoker
+        self._caller = caller
         self._management = management
         http = [HttpFunction(one, settings.route_prefix) for one in functions if one.kind == HTTP]
         self._http = in_order([one for one in http if one.function.name not in disabled])
@@ -100,14 +97,10 @@ class Web:
             return Response(status_code=413)
         given = await request_for(request, values)
         try:
-            result = await self._invoker.call(function.function, given, request.headers)
-        except Exception:  # noqa: BLE001 - the invoker has logged it; the caller learns nothing of it
+            response: Response = await self._caller.call(function.function, given, given.headers)
+        except Exception:  # noqa: BLE001 - it is in the log; the caller learns nothing of it
             return Response(status_code=500)
-        try:
-            return response_for(result)
-        except Exception:
-            log.exception("Functions.%s returned what is no HTTP response: %r", function.function.name, type(result))
-            return Response(status_code=500)
+        return response
 
 
 def refused(level: str) -> Response:

@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 
+from local.functions.pid_file import WORKER, pid_in
+
 APPS = Path(__file__).parent / "apps"
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0
@@ -75,6 +77,20 @@ class RunningHost:
     def _close_output(self) -> None:
         if self.process and self.process.stdout:
             self.process.stdout.close()
+
+    @property
+    def worker_pid(self) -> int:
+        pid = pid_in(self.state / WORKER)
+        assert pid is not None
+        return pid
+
+    def kill_worker(self) -> None:
+        """And waits for the next one."""
+        before, patience = self.worker_pid, time.monotonic() + PATIENCE
+        os.kill(before, signal.SIGKILL)
+        while self.worker_pid == before:
+            assert time.monotonic() < patience, self.logs[-4000:]
+            time.sleep(0.01)
 
     def restart(self) -> None:
         self.kill()

@@ -7,6 +7,7 @@ from urllib.parse import quote_plus
 
 ID = "INSTANCEID"
 WEBHOOK_PATH = "/runtime/webhooks/durabletask"
+RPC_PATH = "/runtime/rpc"
 CONNECTION = "Storage"
 
 

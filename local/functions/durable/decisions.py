@@ -85,6 +85,10 @@ class Answer:
     broken: tuple[str, str] | None = None
     """Reason and details, when there is no state to replay."""
 
+    @property
+    def failed(self) -> bool:
+        return self.broken is not None or self.error is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Success:

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from local.functions.durable.decisions import Failure, Success
 from local.functions.durable.engine import Engine
 from local.functions.durable.entities import EntityBatch
 from local.functions.durable.episode import Episode
-from local.functions.durable.outcomes import failure_of, given_to, result_of
 from local.functions.durable.store import Task
 
 log = logging.getLogger("durable")
@@ -28,11 +28,10 @@ class Driver:
     def __init__(
         self,
         engine: Engine,
-        run_activity: Callable[[str, Any], Awaitable[Any]],
+        run_activity: Callable[[Task], Awaitable[Success | Failure]],
         most_activities: int,
         most_orchestrators: int,
     ) -> None:
-        """`run_activity` is given a name and an input, returns what the function returned and raises what it raised."""
         self._engine = engine
         self._run_activity = run_activity
         self._most_activities = most_activities
@@ -134,13 +133,7 @@ class Driver:
 
     async def _perform(self, task: Task) -> None:
         try:
-            try:
-                returned = await self._run_activity(task.name, given_to(task))
-            except Exception as error:  # noqa: BLE001 - whatever the activity raises is its outcome
-                outcome = failure_of(task.name, error)
-            else:
-                outcome = result_of(task, returned)
-            self._engine.finish_task(task, outcome)
+            self._engine.finish_task(task, await self._run_activity(task))
         except Exception:
             log.exception("Activity '%s' of '%s': its outcome can't be kept, it is run again", task.name, task.instance)
             await asyncio.sleep(1)

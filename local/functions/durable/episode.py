@@ -4,22 +4,18 @@ Pure computation on what was taken from the store; nothing is written here. Whoe
 """
 
 import json
-import logging
-import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from local.functions.calls import FunctionTimeoutException, WorkerProcessExitException
 from local.functions.durable import events as ev
 from local.functions.durable.decisions import Answer, Outcome, missing_function
 from local.functions.durable.entities import EntityFunction
 from local.functions.durable.events import Event, event, text
 from local.functions.durable.replay import Replay
 from local.functions.durable.store import Instance
-from local.functions.logs import Invocation, current, executed, stack_of
-
-log = logging.getLogger("host")
+from local.functions.logs import stack_of
 
 OUT_OF_PROC = "\n\n$OutOfProcData$:"
 CONSTANT_PART = text(
@@ -81,7 +77,8 @@ class Episode:
         return 1 + len([one for one in self.past.events if one["EventType"] == ev.ORCHESTRATOR_STARTED])
 
 
-Orchestrator = Callable[[OrchestrationContext], str]
+Orchestrator = Callable[[str], Answer]
+"""Given the context as JSON. Raises WorkerProcessExitException when the worker ends while it replays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +120,23 @@ def _ask(episode: Episode, catalogue: Catalogue) -> Answer:
     if known is None:
         reason = missing_function("orchestrator", instance.name, catalogue.orchestrator_names)
         return Answer(broken=(f"Orchestrator function '{instance.name}' failed: {reason}", reason))
-    name, function = known
-    context, begun, how = OrchestrationContext(body_of(episode)), time.perf_counter(), "Failed"
-    invocation = Invocation(str(uuid.uuid4()), name)
-    token = current.set(invocation)
+    name, orchestrator = known
     try:
-        said = function(context)
-        how = "Succeeded"
-        return _answer(json.loads(said))
-    except BaseException as error:  # noqa: BLE001 - whatever user code raises fails its instance, SystemExit too
+        return orchestrator(body_of(episode))
+    except (FunctionTimeoutException, WorkerProcessExitException) as error:
+        # A history that has scheduled something doesn't confirm this answer: then it is non-determinism.
+        reason = f"Orchestrator function '{name}' failed: One or more errors occurred. ({error})"
+        return Answer(broken=(reason, f"{type(error).__name__}: {error}"))
+
+
+def answer_of(name: str, function: Callable[[OrchestrationContext], str], body: str) -> Answer:
+    """Calls an orchestrator function. What it raises fails its instance; SystemExit ends the process."""
+    try:
+        return _answer(json.loads(function(OrchestrationContext(body))))
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - a CancelledError of the function's own, too
         return _failure(name, error)
-    finally:
-        current.reset(token)
-        log.info(executed(name, how, invocation.id, begun))
 
 
 def body_of(episode: Episode) -> str:

@@ -53,11 +53,13 @@ import azure.durable_functions as df
 from azure.functions import FunctionRegister
 
 from local.functions.app import ACTIVITY, ENTITY, ORCHESTRATION, Function, functions_of
+from local.functions.calls import WorkerProcessExitException, code_of
 from local.functions.durable import events as ev
 from local.functions.durable.client import Addresses
 from local.functions.durable.clock import UTC, VirtualClock
-from local.functions.durable.decisions import HTTP_ACTIVITY, Failure, Success
+from local.functions.durable.decisions import HTTP_ACTIVITY, Answer, Failure, Success
 from local.functions.durable.engine import Engine, Visibility
+from local.functions.durable.episode import Orchestrator, answer_of
 from local.functions.durable.events import Event
 from local.functions.durable.faults import Faults
 from local.functions.durable.http_call import call_http
@@ -66,7 +68,7 @@ from local.functions.durable.outcomes import failure_of, given_to, result_of
 from local.functions.durable.queries import as_json
 from local.functions.durable.service_loop import service_loop
 from local.functions.durable.store import Store, Task
-from local.functions.invoke import Invoker
+from local.functions.invoke import SELF_ENDING, Invoker
 
 MOST_STEPS = 10_000
 
@@ -82,6 +84,18 @@ def quiet_sdk() -> Iterator[None]:
         for notice in ("Potential duplicate Task completion", "azure.functions "):
             warnings.filterwarnings("ignore", message=notice)
         yield
+
+
+def in_this_process(function: Function) -> Orchestrator:
+    """What would end a worker process fails the orchestration as the worker's end does."""
+
+    def answer(body: str) -> Answer:
+        try:
+            return answer_of(function.name, function.call, body)
+        except SELF_ENDING as error:
+            raise WorkerProcessExitException.of(code_of(error)) from None
+
+    return answer
 
 
 class StuckError(AssertionError):
@@ -118,7 +132,7 @@ class Stage:
         self._default_version = default_version
         self._visibility = visibility
         self._replacements = {name.lower(): call for name, call in (activities or {}).items()}
-        self._orchestrators = {one.name: one.call for one in functions if one.kind == ORCHESTRATION}
+        self._orchestrators = {one.name: in_this_process(one) for one in functions if one.kind == ORCHESTRATION}
         self._entities = {one.name: one.call for one in functions if one.kind == ENTITY}
         self._functions = {one.name.lower(): one for one in functions if one.kind == ACTIVITY}
         names = {one.name.lower(): one.name for one in self._functions.values()}
@@ -307,6 +321,8 @@ class Stage:
         try:
             with quiet_sdk():
                 returned = self._call(task)
+        except SELF_ENDING as error:
+            return failure_of(task.name, WorkerProcessExitException.of(code_of(error)))
         except Exception as error:  # noqa: BLE001 - whatever the activity raises is its outcome
             self._alive()
             return failure_of(task.name, error)

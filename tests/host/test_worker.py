@@ -1,0 +1,346 @@
+"""The app's process beside the host: what dies with it, what its threads share, when it has to go."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.host.hosting import RunningHost, running
+
+APP = """
+import asyncio, contextvars, logging, os, pathlib, sys, threading, time
+import azure.durable_functions as df
+import azure.functions as func
+
+app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+gates = pathlib.Path(os.environ["GATES"])
+visitor = contextvars.ContextVar("visitor", default="no visitor")
+logging.warning("while the app is imported")
+
+def reach(name):
+    (gates / f"{name}.reached").touch()
+
+def wait_at(name):
+    reach(name)
+    while not (gates / f"{name}.open").exists():
+        time.sleep(0.005)
+
+@app.route(route="pid")
+def pid(req: func.HttpRequest) -> str:
+    return f"{os.getpid()}"
+
+@app.route(route="waits/{name}")
+def waits(req: func.HttpRequest) -> str:
+    wait_at(req.route_params["name"])
+    return "opened"
+
+@app.route(route="blocks/{name}")
+async def blocks(req: func.HttpRequest) -> str:
+    wait_at(req.route_params["name"])
+    return "opened"
+
+@app.route(route="leaves/{code}")
+def leaves(req: func.HttpRequest) -> str:
+    sys.exit(int(req.route_params["code"]))
+
+@app.route(route="visit/{name}")
+def visit(req: func.HttpRequest) -> str:
+    before = visitor.get()
+    visitor.set(req.route_params["name"])
+    return before
+
+@app.route(route="visit_async/{name}")
+async def visit_async(req: func.HttpRequest) -> str:
+    before = visitor.get()
+    visitor.set(req.route_params["name"])
+    return before
+
+@app.route(route="thread")
+async def thread(req: func.HttpRequest) -> str:
+    logging.warning("before the thread")
+    await asyncio.to_thread(logging.warning, "within the thread")
+    await asyncio.create_task(speak())
+    return threading.current_thread().name
+
+async def speak():
+    logging.warning("within a task of its own")
+
+@app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *")
+def returns_something(timer: func.TimerRequest):
+    return "something"
+
+@app.activity_trigger(input_name="gate")
+def stay(gate: str) -> str:
+    wait_at(gate)
+    return f"{os.getpid()}"
+
+@app.activity_trigger(input_name="code")
+def leave(code: int):
+    sys.exit(code)
+
+@app.orchestration_trigger(context_name="context")
+def tries_again(context):
+    failures = []
+    while True:
+        try:
+            given = context.get_input()
+            return [failures, (yield context.call_activity(given["name"], given["input"]))]
+        except Exception as error:
+            failures.append(str(error))
+            if len(failures) == 2:
+                return [failures, None]
+
+@app.orchestration_trigger(context_name="context")
+def replayed(context):
+    given = context.get_input()
+    if given["episode"] == 2:
+        yield context.call_activity("stay", "first")
+    wait_at(given["gate"])
+    return "through"
+"""
+
+
+class Host(RunningHost):
+    """A host whose functions wait at gates: files that the test makes."""
+
+    @property
+    def gates(self) -> Path:
+        return self.state.parent
+
+    def open(self, gate: str) -> None:
+        (self.gates / f"{gate}.open").touch()
+
+    def until_reached(self, gate: str) -> None:
+        until(lambda: (self.gates / f"{gate}.reached").exists())
+
+    def ask(self, route: str) -> "Asking":
+        return Asking(f"{self.api}/{route}")
+
+
+class Asking:
+    """A request whose answer isn't waited for yet."""
+
+    def __init__(self, url: str) -> None:
+        self._answers: list[httpx.Response] = []
+        self._thread = threading.Thread(target=lambda: self._answers.append(httpx.get(url, timeout=60)))
+        self._thread.start()
+
+    @property
+    def answered(self) -> bool:
+        return not self._thread.is_alive()
+
+    def answer(self) -> httpx.Response:
+        self._thread.join()
+        return self._answers[0]
+
+
+def until(so: Callable[[], object]) -> None:
+    latest = time.monotonic() + 60
+    while not so():
+        assert time.monotonic() < latest
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Host]]:
+    hosts: list[Host] = []
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "function_app.py").write_text(APP)
+
+    def start(document: dict[str, object] | None = None, **environment: str) -> Host:
+        (app / "host.json").write_text(json.dumps(document or {}))
+        hosts.append(Host(app, tmp_path / "state", GATES=str(tmp_path), **environment))
+        hosts[-1].start()
+        return hosts[-1]
+
+    yield start
+    for host in hosts:
+        host.kill()
+        host.http.close()
+
+
+@pytest.fixture
+def host(serve: Callable[..., Host]) -> Host:
+    return serve()
+
+
+KILLED = "python exited with code 137 (0x89)"
+
+
+def test_a_killed_worker_is_replaced_and_the_host_stays(host: Host) -> None:
+    assert host.process
+    before, same = host.process.pid, host.http.get(f"{host.api}/pid").text
+    assert int(same) == host.worker_pid != before
+    host.kill_worker()
+    assert host.process.poll() is None
+    assert host.http.get(f"{host.api}/pid").text == str(host.worker_pid) != same
+    assert f"Language Worker Process exited. Pid={same}." in host.logs
+    assert KILLED in host.logs
+
+
+def test_an_http_call_in_flight_gets_an_empty_500(host: Host) -> None:
+    asking = host.ask("waits/gate")
+    host.until_reached("gate")
+    host.kill_worker()
+    assert (asking.answer().status_code, asking.answer().content) == (500, b"")
+
+
+def test_an_activity_in_flight_fails_and_the_app_tries_it_again(host: Host) -> None:
+    run = begin(host, "tries_again", {"name": "stay", "input": "gate"})
+    host.until_reached("gate")
+    host.kill_worker()
+    host.open("gate")
+    output = host.until(run)["output"]
+    assert output[1] == str(host.worker_pid)
+    assert [KILLED in failure and "WorkerProcessExitException" in failure for failure in output[0]] == [True]
+
+
+@pytest.mark.parametrize(
+    ("episode", "reason"),
+    [
+        (1, f"Orchestrator function 'replayed' failed: One or more errors occurred. ({KILLED})"),
+        (
+            2,
+            "Non-Deterministic workflow detected: A previous execution of this orchestration scheduled an activity task",
+        ),
+    ],
+)
+def test_an_orchestration_that_was_being_replayed_has_failed(host: Host, episode: int, reason: str) -> None:
+    host.open("first")
+    run = begin(host, "replayed", {"episode": episode, "gate": "gate"})
+    host.until_reached("gate")
+    host.kill_worker()
+    status = host.until(run)
+    assert status["runtimeStatus"] == "Failed"
+    assert status["output"].startswith(reason)
+
+
+def test_a_function_over_its_time_takes_the_worker_down_and_all_that_runs_there(serve: Callable[..., Host]) -> None:
+    host = serve({"functionTimeout": "00:00:02"})
+    before = host.worker_pid
+    too_long = host.ask("waits/for_ever")
+    host.until_reached("for_ever")
+    run = begin(host, "tries_again", {"name": "stay", "input": "gate"})
+    host.until_reached("gate")
+    assert (too_long.answer().status_code, too_long.answer().content) == (500, b"")
+    host.open("gate")
+    [failures, _] = host.until(run)["output"]
+    assert [KILLED in failure for failure in failures] == [True]
+    assert host.worker_pid != before
+    assert "Timeout value of 00:00:02 exceeded by function 'Functions.waits'" in host.logs
+
+
+def test_the_host_stops_itself_after_the_third_death_of_a_worker(host: Host) -> None:
+    assert host.process
+    for _ in range(2):
+        host.kill_worker()
+    os.kill(host.worker_pid, signal.SIGKILL)
+    assert host.process.wait(60) == 0
+    assert "Exceeded language worker restart retry count for runtime:python." in host.logs
+    host.start()
+    assert host.http.get(f"{host.api}/pid").text == str(host.worker_pid)
+
+
+def test_a_function_that_exits_ends_the_worker(host: Host) -> None:
+    assert host.http.get(f"{host.api}/leaves/3").status_code == 500
+    [failures, _] = host.until(begin(host, "tries_again", {"name": "leave", "input": 4}))["output"]
+    assert all("python exited with code 4 (0x4)" in failure for failure in failures)
+    assert "python exited with code 3 (0x3)" in host.logs
+
+
+def test_a_worker_does_not_outlive_its_host(host: Host) -> None:
+    worker = psutil.Process(host.worker_pid)
+    asking = host.ask("waits/gate")
+    host.until_reached("gate")
+    assert host.process
+    os.kill(host.process.pid, signal.SIGKILL)
+    worker.wait(30)
+    with pytest.raises(httpx.HTTPError):
+        raise_what_was_raised(asking)
+
+
+def raise_what_was_raised(asking: Asking) -> None:
+    try:
+        asking.answer()
+    except IndexError:
+        raise httpx.HTTPError("no answer") from None
+
+
+def test_activities_and_orchestrators_share_one_pool_of_threads(serve: Callable[..., Host]) -> None:
+    host = serve(PYTHON_THREADPOOL_THREAD_COUNT="1")
+    asking = host.ask("waits/gate")
+    host.until_reached("gate")
+    run = begin(host, "tries_again", {"name": "stay", "input": "open"})
+    host.open("open")
+    assert host.status(run)["runtimeStatus"] == "Pending"
+    assert not asking.answered
+    host.open("gate")
+    assert host.until(run)["runtimeStatus"] == "Completed"
+
+
+def test_an_async_function_that_blocks_holds_up_every_function_but_not_the_host(host: Host) -> None:
+    blocking = host.ask("blocks/gate")
+    host.until_reached("gate")
+    asking = host.ask("pid")
+    assert host.http.get(host.base).status_code == 200
+    assert not asking.answered
+    host.open("gate")
+    assert blocking.answer().text == "opened"
+    assert asking.answer().text == str(host.worker_pid)
+
+
+def test_a_context_variable_that_is_not_reset_is_found_by_the_next_call_on_that_thread(
+    serve: Callable[..., Host],
+) -> None:
+    host = serve(PYTHON_THREADPOOL_THREAD_COUNT="1")
+    assert [host.http.get(f"{host.api}/visit/{name}").text for name in ("one", "two")] == ["no visitor", "one"]
+    seen = [host.http.get(f"{host.api}/visit_async/{name}").text for name in ("one", "two")]
+    assert seen == ["no visitor", "no visitor"]
+
+
+def test_log_records_without_an_invocation_are_dropped(host: Host) -> None:
+    assert host.http.get(f"{host.api}/thread").text == "MainThread"
+    assert "before the thread" in host.logs
+    assert "within a task of its own" in host.logs
+    assert "within the thread" not in host.logs
+    assert "while the app is imported" not in host.logs
+
+
+def test_a_timer_that_returns_something_fails(host: Host) -> None:
+    headers = {"x-functions-key": host.endpoints["master_key"]}
+    answer = host.http.post(f"{host.base}/admin/functions/returns_something", json={}, headers=headers)
+    assert answer.status_code == 202
+    until(lambda: "Executed 'Functions.returns_something' (Failed" in host.logs)
+    assert "function 'returns_something' without a $return binding returned a non-None value" in host.logs
+
+
+def test_an_app_with_a_function_that_cannot_be_indexed_has_none(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "function_app.py").write_text(
+        "import azure.functions as func\n"
+        "app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)\n"
+        "@app.route(route='good')\n"
+        "def good(req: func.HttpRequest) -> str:\n"
+        "    return 'good'\n"
+        "@app.route(route='bad')\n"
+        "def bad(req: func.HttpRequest) -> None: ...\n"
+    )
+    with running(app, tmp_path / "state") as host:
+        assert host.http.get(f"{host.api}/good").status_code == 404
+        assert "0 functions loaded" in host.logs
+        assert 'Python return annotation "NoneType" does not match binding type "http"' in host.logs
+
+
+def begin(host: Host, name: str, given: object) -> str:
+    answer = host.management("POST", f"orchestrators/{name}", json=given)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
