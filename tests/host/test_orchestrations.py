@@ -12,7 +12,7 @@ from local.functions.app import ORCHESTRATION, Function
 from local.functions.durable.clock import VirtualClock
 from local.functions.durable.engine import AlreadyExistsError, Engine, RefusedError, StorageError
 from local.functions.durable.episode import Episode
-from local.functions.durable.stage import CrashedError, Stage, StuckError
+from local.functions.durable.stage import CrashedError, Stage, StuckError, in_this_process
 from local.functions.durable.store import Store
 
 COMPLETE: list[tuple[str, Any, Any]] = [
@@ -42,7 +42,11 @@ FAIL: list[tuple[str, Any, str]] = [
         None,
         "Orchestrator function 'raises_at_once' failed: One or more errors occurred. (Result: Failure",
     ),
-    ("leaves", None, "Orchestrator function 'leaves' failed: One or more errors occurred. (Result: Failure"),
+    (
+        "leaves",
+        None,
+        "Orchestrator function 'leaves' failed: One or more errors occurred. (python exited with code 3 (0x3",
+    ),
     ("bad_result", None, "activity trigger output must be json serializable"),
     ("bad_output", None, "Orchestrator function 'bad_output' failed: Object of type set is not JSON serializable"),
     ("reports", {"status": "x" * 9000}, "must not exceed 16 KB. The current payload size is 17 KB."),
@@ -182,7 +186,8 @@ def test_a_timer_that_could_not_be_written_down_fires_later(durable_functions: l
             raise sqlite3.OperationalError("database is locked")
 
     locked, clock, store = False, VirtualClock(), Store(tmp_path / "durable.sqlite", refuse)
-    engine = Engine({one.name: one.call for one in durable_functions if one.kind == ORCHESTRATION}, [], store, clock)
+    orchestrators = {one.name: in_this_process(one) for one in durable_functions if one.kind == ORCHESTRATION}
+    engine = Engine(orchestrators, [], store, clock)
     engine.start("sleeper", '"20"', "run")
     episode = engine.take_episode()
     assert isinstance(episode, Episode)

@@ -54,7 +54,7 @@ class Driver:
 
     def _renew(self) -> None:
         visibility = self._engine.visibility
-        if visibility and not self._stopped:
+        if visibility and min(visibility.messages, visibility.activities) > 0 and not self._stopped:
             with contextlib.suppress(sqlite3.Error):  # tried again soon; what can't be renewed is only seen earlier
                 self._engine.renew()
             wait = min(visibility.messages, visibility.activities) / 3

@@ -88,16 +88,6 @@ async def broken(req: func.HttpRequest) -> func.HttpResponse:
     raise ValueError("this is broken")
 
 
-@app.route(route="leaving")
-def leaving(req: func.HttpRequest) -> func.HttpResponse:
-    raise SystemExit(3)
-
-
-@app.route(route="leaving/async")
-async def leaving_async(req: func.HttpRequest) -> func.HttpResponse:
-    raise KeyboardInterrupt
-
-
 @app.route(route="out", binding_arg_name="answer")
 def through_a_parameter(req: func.HttpRequest, answer: func.Out[func.HttpResponse]) -> None:
     answer.set(func.HttpResponse("set", status_code=202))
