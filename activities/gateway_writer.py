@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 from activities.decorators import failure_of
-from shared import logs
 from shared.arm.client import arm, describe
 from shared.arm.failures import STAYS, ArmError
 from shared.clock import nonce, parse_timestamp, timestamp, utc_now
@@ -27,6 +26,7 @@ from shared.writers.gateway.plan_pass import ReconcilePlan, drifted, plan_pass, 
 from shared.writers.gateway.rows import IDLE, RUNNING, SENDING, GatewayWriter, SiteRow, Tombstone, names_of_ours
 from shared.writers.gateway.table import deployments_on_their_way, gateway_sites
 from shared.writers.gateway.timing import fence_until, gather_wait, may_send, remembered, unanswered_for
+from shared.writers.instances import call_of_writer
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ _FRESH: dict[str, Any] = {"operation": None, "nonce": None, "ended": None}
 def gateway_round(payload: dict) -> dict:  # type: ignore[type-arg]
     """One round: compares all rows with the gateway, marks what it holds, and writes it once when something differs.
 
-    payload: the writer's input; `ended` with `nonce` when the operation of that PUT has just come to its end. Repeatable.
+    payload: `ended` with `nonce` when the operation of that PUT has just ended; the pace of the settings. Repeatable.
     """
     try:
         return _Pass(payload).answer()
@@ -194,7 +194,7 @@ class _Pass:
         if decided.marks or decided.gone or writer != self.writer:
             self._mark(writer, decided.marks, decided.gone)
         if decided.document is None and decided.left:
-            return self._next(_FRESH, self.state["gather_seconds"], over=True)
+            return self._next(_FRESH, self.state["gather_seconds"])
         if decided.document is None or (none_pending and stuck):
             return {"end": True}
         if stuck and self.state.get("ended"):
@@ -202,7 +202,7 @@ class _Pass:
             return self._after_trouble()
         wait = self._gather_wait() if decided.batch else 0.0
         if wait > 0:
-            return self._next(_FRESH, wait, over=True)
+            return self._next(_FRESH, wait)
         return self._send(gateway, decided)
 
     def _gather_wait(self) -> float:
@@ -213,7 +213,7 @@ class _Pass:
     def _after_trouble(self) -> dict[str, Any]:
         wait = retry_wait(self.state, self.retries)
         self.retries += 1
-        return self._next(_FRESH, wait, over=True)
+        return self._next(_FRESH, wait)
 
     def _send(self, gateway: Document, decided: ReconcilePlan) -> dict[str, Any]:
         """Raises the fence, reads once more, and PUTs if nobody was here meanwhile."""
@@ -332,8 +332,8 @@ class _Pass:
             if present.etag != self.writer.etag:
                 raise ConcurrentUpdate
 
-    def _next(self, state: dict[str, Any], wait: float, *, over: bool = False) -> dict[str, Any]:
-        return {"state": {**state, "retries": self.retries}, "wait": wait, "round_is_over": over}
+    def _next(self, state: dict[str, Any], wait: float) -> dict[str, Any]:
+        return {"state": {**state, "retries": self.retries}, "wait": wait}
 
 
 def _unexplained() -> Failure:
@@ -342,4 +342,4 @@ def _unexplained() -> Failure:
     return Failure("AzureResourceException", "GatewayFailed", message, STAYS, transient=True)
 
 
-ACTIVITIES = tuple(map(logs.in_step, (gateway_round, poll_gateway)))
+ACTIVITIES = (call_of_writer("gateway", looks=True)(gateway_round), call_of_writer("gateway")(poll_gateway))

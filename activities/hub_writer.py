@@ -10,10 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from activities.decorators import failure_of
-from shared import logs
 from shared.arm.client import Accepted, arm, describe
 from shared.arm.failures import ArmError
-from shared.arm.reconcile import in_the_way, made_by
+from shared.arm.reconcile import in_the_way, made_by, only_over
 from shared.checks.hub import FIND_HUB
 from shared.clock import timestamp, utc_now
 from shared.errors import ConfigurationException, Failure
@@ -21,6 +20,7 @@ from shared.saga.outcomes import Operation
 from shared.saga.policy import retry_wait
 from shared.settings import current_settings
 from shared.tables.client import ConcurrentUpdate
+from shared.writers.instances import call_of_writer
 from shared.writers.peering.documents import (
     HubGateway,
     gateway_ids,
@@ -31,7 +31,6 @@ from shared.writers.peering.documents import (
 )
 from shared.writers.peering.rows import (
     DELETE,
-    HubWriter,
     PeeringRow,
     PeeringTask,
     hub_action,
@@ -67,20 +66,22 @@ _NOT_ABOUT_ONE = frozenset({None, 429, 503})
 def hub_round(payload: dict) -> dict:  # type: ignore[type-arg]
     """One look at all turns and at the hub's VNet: marks what has ended, answers what is to be written. Repeatable.
 
-    payload: the writer's input, `nonce`, `results` of spoke and hub sides, keys that are `open` or have to `heal`, how
-    long a hub side `took`, and how many looks have failed in a row, `setbacks`.
+    payload: the pace of the settings, `nonce`, `results` of spoke and hub sides, keys that are `open` or have to `heal`,
+    how long a hub side `took`, how many looks have failed in a row, `setbacks`, and whether it is the `first` look of a
+    generation: that one takes up what the generation before has `handed` over, if it did.
     """
     try:
-        return _look(payload)
+        return {**_look(payload), "poll_seconds": payload["poll_seconds"]}
     except ConcurrentUpdate:
-        return {"wait": payload["poll_seconds"]}
+        return {"wait": payload["poll_seconds"], "poll_seconds": payload["poll_seconds"]}
     except Exception as error:  # noqa: BLE001 - the boundary: the writer must never fail, its waiters depend on it
         failure = failure_of(error)
         log.warning("The hub's writer waits: %s (%s)", failure.message, failure.code)
         if failure.error != "StorageException":
             _tell(failure)
         grown = retry_wait(payload, payload["setbacks"])
-        return {"wait": grown if failure.retry_after is None else failure.retry_after, "setback": True}
+        wait = grown if failure.retry_after is None else failure.retry_after
+        return {"wait": wait, "poll_seconds": payload["poll_seconds"], "setback": True}
 
 
 def _look(payload: dict[str, Any]) -> Answer:
@@ -88,7 +89,11 @@ def _look(payload: dict[str, Any]) -> Answer:
     writer, rows = turns.everything()
     if left := writer.held_by_another(held, now):
         return {"wait": min(left, 5 * payload["poll_seconds"])}
-    mine = HubWriter(held, timestamp(lease_until(now, _call_seconds())), writer.etag, trouble=writer.trouble)
+    not_after = timestamp(lease_until(now, _call_seconds()))
+    mine = replace(writer, nonce=held, not_after=not_after, queue=(), looked_at="", pace=0.0, handed={})
+    if payload["first"] and writer.handed:
+        turns.mark(mine)
+        return {"handed": writer.handed, "not_after": not_after, "wait": 0.0}
     marks, gone = _marks(rows, payload.get("results") or [])
     writer = turns.mark(mine, marks, gone)
     if marks or gone:
@@ -119,7 +124,7 @@ def _look(payload: dict[str, Any]) -> Answer:
     if look.marks:
         writer = turns.mark(writer, look.marks.values())
     if not look.left:
-        turns.mark(HubWriter(mine.nonce, "", writer.etag))
+        turns.mark(replace(mine, etag=writer.etag, not_after="", due="", trouble=""))
         return {"end": True}
     if len(look.queue) > 1:
         pace = payload.get("took") or 2 * payload["poll_seconds"]
@@ -186,7 +191,7 @@ def write_hub_side(payload: dict) -> dict:  # type: ignore[type-arg]
 
 
 def _begin_hub_side(payload: dict[str, Any]) -> Answer:
-    turn = PeeringTask.from_data(payload["next"])
+    turn, side = PeeringTask.from_data(payload["next"]), None
     if payload.get("careful"):
         hub = arm().get(turn.hub_vnet_id)
         if hub is not None and is_being_written(hub):
@@ -200,9 +205,10 @@ def _begin_hub_side(payload: dict[str, Any]) -> Answer:
         if hub_action(turn, side) is None:
             return {"state": DONE}
     if turn.wanted:
-        side = arm().get(turn.hub_side_id) if turn.hub_has_gateway is None else None
-        return _begun(_put(turn.hub_side_id, hub_side_document(turn, side)), payload)
-    return _begun(arm().delete(turn.hub_side_id), payload)
+        if turn.hub_has_gateway is None and side is None:
+            side = arm().get(turn.hub_side_id)
+        return _written(payload, lambda: _put(turn.hub_side_id, hub_side_document(turn, side)))
+    return _written(payload, lambda: arm().delete(turn.hub_side_id, headers=only_over(side)))
 
 
 def write_spoke_side(payload: dict) -> dict:  # type: ignore[type-arg]
@@ -227,10 +233,10 @@ def _write_spoke_side(payload: dict[str, Any]) -> Answer:
     if action is None:
         return {"state": DONE}
     if action == DELETE:
-        answer = _begun(arm().delete(turn.spoke_side_id), payload)
+        answer = _written(payload, lambda: arm().delete(turn.spoke_side_id, headers=only_over(side)))
         # A Disconnected side that is wanted has to be made anew, after the hub's.
         return {**answer, "then": AGAIN} if turn.wanted else answer
-    return _begun(_put(turn.spoke_side_id, spoke_side_document(turn, side)), payload)
+    return _written(payload, lambda: _put(turn.spoke_side_id, spoke_side_document(turn, side)))
 
 
 def settle_spoke_sides(payload: dict) -> dict:  # type: ignore[type-arg]
@@ -260,6 +266,18 @@ def settle_spoke_sides(payload: dict) -> dict:  # type: ignore[type-arg]
         except Exception as error:  # noqa: BLE001 - the boundary: the next look finds out by itself
             log.warning("Turns that have ended could not be marked just now: %s", failure_of(error).message)
     return {"open": still}
+
+
+def hand_over_hub(payload: dict) -> dict:  # type: ignore[type-arg]
+    """Leaves in the writer's row what its next generation takes up, and gives the lease back. Repeatable."""
+    try:
+        turns = hub_peerings()
+        writer = turns.writer()
+        if writer.nonce == payload["nonce"]:
+            turns.mark(replace(writer, handed=payload["handed"], not_after=""))
+    except Exception as error:  # noqa: BLE001 - the boundary: the next look finds out by itself
+        log.warning("What the hub's writer knows could not be handed over just now: %s", failure_of(error).message)
+    return {"wait": 0.0}
 
 
 # --- inside ---
@@ -293,10 +311,11 @@ def _asked(operation: dict[str, Any], payload: dict[str, Any]) -> tuple[str, flo
 
 def _guarded(payload: dict[str, Any], begin: Callable[[dict[str, Any]], Answer]) -> Answer:
     """Begins something within the lease, and turns refusals into data."""
-    if not may_send(payload["not_after"], utc_now(), _call_seconds()):
-        return {"state": AGAIN, "wait": 0.0, "renew": True}
     try:
+        _check_lease(payload)
         return begin(payload)
+    except _LeaseIsOverError:
+        return {"state": AGAIN, "wait": 0.0, "renew": True}
     except Exception as error:  # noqa: BLE001 - the boundary: nothing may leave an activity of the writer but data
         failure = failure_of(error)
     if failure.code == "RemotePeeringIsDisconnected":
@@ -324,6 +343,21 @@ def _tell(failure: Failure, turn: dict[str, Any] | None = None) -> None:
         log.debug("Who waits could not be told: %s", failure_of(error).message)
 
 
+class _LeaseIsOverError(Exception):
+    """Another writer may begin something from now on."""
+
+
+def _check_lease(payload: dict[str, Any]) -> None:
+    if not may_send(payload["not_after"], utc_now(), _call_seconds()):
+        raise _LeaseIsOverError
+
+
+def _written(payload: dict[str, Any], send: Callable[[], Accepted]) -> Answer:
+    """Sends a write. The lease is looked at right before it: what was read first can have taken long."""
+    _check_lease(payload)
+    return _begun(send(), payload)
+
+
 def _begun(accepted: Accepted, payload: dict[str, Any]) -> Answer:
     if accepted.operation is None:
         return {"state": DONE if not accepted.existed else AGAIN, "wait": payload["poll_seconds"]}
@@ -342,4 +376,7 @@ def _call_seconds() -> float:
     return _timeout() + min(10.0, _timeout())
 
 
-ACTIVITIES = tuple(map(logs.in_step, (hub_round, write_hub_side, write_spoke_side, settle_spoke_sides)))
+ACTIVITIES = (
+    call_of_writer("hub", looks=True)(hub_round),
+    *map(call_of_writer("hub"), (write_hub_side, write_spoke_side, settle_spoke_sides, hand_over_hub)),
+)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.saga.policy import writer_wait
+from shared.saga.policy import BROKEN_CALL_SECONDS, writer_wait
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext
@@ -20,19 +20,17 @@ def run_writer(
 ) -> Generator[Any, Any, None]:
     """Calls the activity that a state asks for until one answers `{"end": True}`.
 
-    An activity answers `{"state", "wait"}`: what the next one is asked, and the seconds before it. All else that a writer
-    knows is in the rows and in Azure, so that one which broke off goes on from there.
+    An activity answers `{"state", "wait"}`: what the next one is asked, and the seconds before it. Nothing is handed to the
+    next generation, and no input is read: all that counts is in the rows and in Azure.
     """
-    state: State = context.get_input()  # type: ignore[assignment] # the SDK says str; what was sent is a dict
+    state: State = {}
     for _ in range(CALLS_A_GENERATION):
-        answer = yield from _ask(context, activity_for(state), state)
+        answer = yield from _ask(context, activity_for(state), {**state, "instance_id": context.instance_id})
         if answer.get("end"):
             return
-        state = {**state, **answer["state"]}
-        yield from sleep(context, writer_wait(state, answer["wait"]))
-        if answer.get("round_is_over"):
-            break
-    context.continue_as_new(state)
+        state = {**state, **answer["state"], "due": answer.get("due", state.get("due"))}
+        yield from sleep(context, writer_wait(answer["wait"]))
+    context.continue_as_new(None)
 
 
 def sleep(context: "DurableOrchestrationContext", seconds: float) -> Generator[Any, Any, None]:
@@ -44,5 +42,5 @@ def _ask(context: "DurableOrchestrationContext", activity: str, state: State) ->
     try:
         answer: State = yield context.call_activity(activity, state)
     except Exception:  # noqa: BLE001 - Durable raises a bare Exception for whatever broke in an activity
-        return {"state": {}, "wait": 5 * state["poll_seconds"]}
+        return {"state": {}, "wait": BROKEN_CALL_SECONDS}
     return answer

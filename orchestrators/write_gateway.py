@@ -4,6 +4,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from orchestrators.run_writer import run_writer
+from shared.saga.instances import is_writer_id
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext
@@ -14,4 +15,6 @@ POLL_GATEWAY = "poll_gateway"
 
 def write_gateway(context: "DurableOrchestrationContext") -> Generator[Any, Any, None]:
     """Looks, writes once, polls, and looks again. What a round is, `activities.gateway_writer` tells."""
+    if not is_writer_id(context.instance_id):
+        return
     yield from run_writer(context, lambda state: POLL_GATEWAY if state.get("operation") else GATEWAY_ROUND)

@@ -4,7 +4,8 @@ from collections.abc import Generator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.saga.policy import writer_wait
+from shared.saga.instances import is_writer_id
+from shared.saga.policy import BROKEN_CALL_SECONDS, writer_wait
 from shared.writers.peering.rows import first_wait, next_wait, quickest
 
 if TYPE_CHECKING:
@@ -14,13 +15,14 @@ HUB_ROUND = "hub_round"
 WRITE_HUB_SIDE = "write_hub_side"
 WRITE_SPOKE_SIDE = "write_spoke_side"
 SETTLE_SPOKE_SIDES = "settle_spoke_sides"
+HAND_OVER_HUB = "hand_over_hub"
 
 # After so many calls a writer continues as new: its history is replayed from the top at every one of them.
-CALLS_A_GENERATION = 20
+CALLS_A_GENERATION = 30
 OPEN_ASKED_AT_ONCE = 5
-ASKED_OF_A_ROUND = (
-    "nonce", "poll_seconds", "batch", "retry_first_seconds", "retry_max_seconds", "results", "heal", "setbacks",
-)  # fmt: skip
+# What a look is told, and what is handed over to the next generation.
+ASKED_OF_A_ROUND = ("nonce", "results", "heal", "setbacks")
+HANDED_OVER = ("present", "open", "results", "heal", "setbacks", "took")
 
 Data = dict[str, Any]
 Steps = Generator[Any, Any, Any]
@@ -30,30 +32,34 @@ def write_hub(context: "DurableOrchestrationContext") -> Generator[Any, Any, Non
     """Looks; begins the spoke sides whose hub side is there; then writes the next hub sides, one after the other.
 
     The spoke sides go on meanwhile, and are asked after while the writer waits for a hub side. All else that it knows is
-    in the rows and in Azure, so that one that broke off goes on from there.
+    in the rows and in Azure, so that one that broke off goes on from there. No input is read: one generation leaves what
+    it knows to the next in the writer's row.
     """
+    if not is_writer_id(context.instance_id):
+        return
     writer = _HubWriter(context)
-    if not writer.has_hub_sides:
+    while writer.may_go_on:
         ended = yield from writer.look()
         if ended:
             return
         yield from writer.begin_spoke_sides()
-    yield from writer.write_hub_sides()
-    yield from writer.rest()
-    context.continue_as_new(writer.state)
+        yield from writer.write_hub_sides()
+        yield from writer.rest()
+    yield from writer.hand_over()
+    context.continue_as_new(None)
 
 
 class _HubWriter:
-    """One generation. `state` is its input and the next one's.
+    """One generation. `state` holds only what its own activities have answered.
 
-    Its `nonce` says who writes. The story chooses it, not an activity: one whose answer is lost would leave a lease that
-    everybody had to wait out.
+    Its `nonce` says who writes. The orchestration chooses it, not an activity: one whose answer is lost would leave a lease
+    that everybody had to wait out.
     """
 
     def __init__(self, context: "DurableOrchestrationContext") -> None:
         self._context = context
-        given: Any = context.get_input()
-        empty: Data = {
+        self.state: Data = {
+            "nonce": context.new_uuid(),
             "queue": [],
             "present": None,
             "open": [],
@@ -61,10 +67,16 @@ class _HubWriter:
             "heal": [],
             "refused": [],
             "setbacks": 0,
+            "poll_seconds": BROKEN_CALL_SECONDS,
+            "due": None,
         }
-        self.state: Data = {**empty, "nonce": context.new_uuid(), **given}
+        self._calls = 0
         self._wait = 0.0
         self._wrote = False
+
+    @property
+    def may_go_on(self) -> bool:
+        return self._calls < CALLS_A_GENERATION
 
     @property
     def has_hub_sides(self) -> bool:
@@ -73,10 +85,13 @@ class _HubWriter:
     def look(self) -> Steps:
         """Has what ended marked, and learns what is to be done; True when nobody waits."""
         state = self.state
+        first = self._calls == 0
+        self._wait, self._wrote = 0.0, False
         answer = yield from self._call(
             HUB_ROUND,
             {
                 **{name: state[name] for name in ASKED_OF_A_ROUND},
+                "first": first,
                 "took": state.get("took"),
                 "open": [each["key"] for each in state["open"]],
             },
@@ -86,6 +101,12 @@ class _HubWriter:
             return False
         if answer.get("end"):
             return True
+        state["poll_seconds"] = answer["poll_seconds"]
+        if handed := answer.get("handed"):
+            state |= {**handed, "not_after": answer["not_after"]}
+            if not state["present"]:
+                return (yield from self.look())
+            return False
         state["setbacks"] = state["setbacks"] + 1 if answer.get("setback") else 0
         if "not_after" in answer:
             state |= {"not_after": answer["not_after"], "results": [], "heal": []}
@@ -101,10 +122,11 @@ class _HubWriter:
         tasks = [
             self._context.call_activity(
                 WRITE_SPOKE_SIDE,
-                {"turn": turn, "not_after": self.state["not_after"], "poll_seconds": self.state["poll_seconds"]},
+                self._payload({"turn": turn, "not_after": self.state["not_after"]}),
             )
             for turn in turns
         ]
+        self._calls += len(tasks)
         try:
             answers = yield self._context.task_all(tasks)
         except Exception:  # noqa: BLE001 - Durable raises a bare Exception: the next look finds out what was begun
@@ -116,9 +138,7 @@ class _HubWriter:
     def write_hub_sides(self) -> Steps:
         """One after the other; what ends and what begins next are one call."""
         state = self.state
-        for _ in range(CALLS_A_GENERATION):
-            if not self.has_hub_sides:
-                return
+        while self.has_hub_sides and self.may_go_on:
             present, following = state["present"], state["queue"][0] if state["queue"] else None
             careful = state.get("careful", False) or bool(following and following["key"] in state["refused"])
             answer = yield from self._call(
@@ -127,7 +147,6 @@ class _HubWriter:
                     "operation": present["operation"] if present else None,
                     "next": following,
                     "not_after": state["not_after"],
-                    "poll_seconds": state["poll_seconds"],
                     "careful": careful,
                 },
             )
@@ -161,15 +180,25 @@ class _HubWriter:
         if wait > 0:
             yield from self._sleep(wait)
 
+    def hand_over(self) -> Steps:
+        """Leaves in the row what the next generation can use; one that gets lost has it looked up anew."""
+        handed = {name: self.state.get(name) for name in HANDED_OVER}
+        yield from self._call(HAND_OVER_HUB, {"nonce": self.state["nonce"], "handed": handed})
+
     # --- inside ---
 
     def _call(self, activity: str, payload: Data) -> Steps:
         """An activity's answer, None when it broke off."""
+        self._calls += 1
         try:
-            answer = yield self._context.call_activity(activity, payload)
+            answer = yield self._context.call_activity(activity, self._payload(payload))
         except Exception:  # noqa: BLE001 - Durable raises a bare Exception for whatever broke in an activity
             return None
+        self.state["due"] = answer.get("due", self.state["due"])
         return answer
+
+    def _payload(self, payload: Data) -> Data:
+        return {**payload, "instance_id": self._context.instance_id, "due": self.state["due"]}
 
     def _present_ended(self, present: Data, answer: Data) -> None:
         state = self.state
@@ -236,13 +265,14 @@ class _HubWriter:
 
     def _sleep(self, seconds: float) -> Steps:
         """Sleeps, and asks meanwhile after a few of the spoke sides that are under way."""
-        seconds = writer_wait(self.state, seconds)
+        seconds = writer_wait(seconds)
         timer = self._context.create_timer(self._context.current_utc_datetime + timedelta(seconds=seconds))
         asked = self.state["open"][:OPEN_ASKED_AT_ONCE]
         if not asked:
             yield timer
             return
-        payload = {"open": asked, "nonce": self.state["nonce"], "poll_seconds": self.state["poll_seconds"]}
+        payload = self._payload({"open": asked, "nonce": self.state["nonce"]})
+        self._calls += 1
         try:
             answers = yield self._context.task_all([self._context.call_activity(SETTLE_SPOKE_SIDES, payload), timer])
         except Exception:  # noqa: BLE001 - Durable raises a bare Exception: they are asked after again

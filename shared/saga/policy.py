@@ -9,8 +9,10 @@ from typing import Any
 
 # A write goes out within so many seconds after its run's row was read; otherwise the row is read again first.
 FRESH_SECONDS = 5.0
-# No refusal keeps a writer asleep for longer than so many of its longest waits, whatever Retry-After it names.
-MOST_WAITS_OF_A_WRITER = 20
+# No refusal keeps a writer asleep for longer, whatever Retry-After it names: Azure's longest are of about 20 minutes (Compute).
+LONGEST_WAIT_OF_A_WRITER = 1200.0
+# After an activity of a writer that broke off.
+BROKEN_CALL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,9 @@ def retry_wait(given: dict[str, Any], setbacks: int) -> float:
     return float(max(min(grown, given["retry_max_seconds"]), given["poll_seconds"]))
 
 
-def writer_wait(given: dict[str, Any], seconds: float) -> float:
-    """A writer's wait, cut to what is sane: everybody waits for it, and no deadline of a step ends a writer.
-
-    Azure's longest Retry-After is about twenty minutes (Compute), twenty of the longest waits of the settings.
-    """
-    return min(seconds, MOST_WAITS_OF_A_WRITER * float(given["retry_max_seconds"]))
+def writer_wait(seconds: float) -> float:
+    """A writer's wait, cut to what is sane: everybody waits for it, and no deadline of a step ends a writer."""
+    return min(seconds, LONGEST_WAIT_OF_A_WRITER) if seconds > 0 else 0.0
 
 
 def longest_request(timeout_seconds: float) -> float:

@@ -96,6 +96,19 @@ class DesiredTable(Generic[R, W]):
         found = self._table.query_entities(query, parameters={"partition": self.partition}, select=["RowKey"])
         return {entity["RowKey"] for entity in found}
 
+    def writer(self) -> W:
+        """The writer's row; made when it isn't there yet."""
+        return self.look_for_writer() or self._first_writer()
+
+    def look_for_writer(self) -> W | None:
+        """The writer's row, None before there ever was one."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        try:
+            return self._writer(self._table.get_entity(self.partition, self._writer_key))
+        except ResourceNotFoundError:
+            return None
+
     def look(self, row_key: str) -> tuple[R | None, W]:
         """One row and the writer's, in one request. A `StorageException` when somebody wrote the row by hand, and wrong."""
         query = "PartitionKey eq @partition and RowKey eq @row or PartitionKey eq @partition and RowKey eq @writer"

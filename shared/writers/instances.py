@@ -1,10 +1,25 @@
-"""Starts the writers of what is shared, when they don't run: one instance per gateway, one per hub."""
+"""The writers of what is shared, one for the gateway and one for the hub's peerings: started when they don't run.
 
+Everything that a writer needs is in the settings and in its table; its orchestration is started without input, and reads
+none: anybody with the Durable system key can start it with any.
+"""
+
+import asyncio
+import functools
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from shared import logs
+from shared.clock import timestamp, utc_now
+from shared.heartbeat import Beating, first_due
 from shared.saga.instances import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id
-from shared.settings import current_settings
+from shared.saga.policy import writer_wait
+from shared.settings import Settings, current_settings
+from shared.tables.client import ConcurrentUpdate
+from shared.writers.desired_table import DesiredTable
 from shared.writers.instance_status import NOT_KNOWN, UNFINISHED, status_of
 
 if TYPE_CHECKING:
@@ -12,29 +27,168 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Writer:
+    """One of the writers. rows: its table.  pace: what its activities take from the settings."""
+
+    orchestrator: str
+    settings: Settings
+    name: str
+    make_id: Callable[[str, int], str]
+    rows: DesiredTable[Any, Any]
+    pace: Data
+
+    def instance_id(self, generation: int) -> str:
+        return self.make_id(self.name, generation)
+
+
+def writer_of(which: str) -> Writer:
+    """The writer `gateway` or `hub` of these settings."""
+    settings = current_settings()
+    if which == "gateway":
+        from shared.writers.gateway.table import gateway_sites
+        from shared.writers.gateway.timing import gateway_pace
+
+        name, pace = settings.hub_agw_name, gateway_pace(settings)
+        return Writer(WRITE_GATEWAY, settings, name, gateway_writer_id, gateway_sites(), pace)
+    from shared.writers.peering.rows import hub_pace
+    from shared.writers.peering.table import hub_peerings
+
+    name, pace = settings.hub_vnet_name, hub_pace(settings)
+    return Writer(WRITE_HUB, settings, name, hub_writer_id, hub_peerings(), pace)
+
+
+# --- what to start: pure ---
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start the writer of this generation."""
+
+    generation: int
+    replaces: bool = False
+
+
+@dataclass(frozen=True)
+class Watch:
+    """It runs and its row doesn't say for how long: from now on it is late when it doesn't call."""
+
+
+def what_to_start(row: Beating, status: str, now: datetime) -> Start | Watch | None:
+    """What somebody who needs the writer does. status: of the row's instance (`shared.writers.instances.instance_status`).
+
+    One that has ended, in whatever way, is started again under its own id. One that is late gets a successor, whatever
+    Durable says of it; where that is not known, nothing else is concluded from it.
+    """
+    if row.is_late(now) and status in UNFINISHED | {NOT_KNOWN}:
+        return Start(row.generation + 1, replaces=True)
+    if status == NOT_KNOWN:
+        return None
+    if status in UNFINISHED:
+        return None if row.due else Watch()
+    return Start(row.generation)
+
+
+# --- doing it ---
+
 
 async def ensure_writer_runs(client: "DurableOrchestrationClient", which: str) -> None:
     """Makes sure that the writer (`gateway` or `hub`) runs. Can be repeated: Durable refuses a second instance of an id.
 
-    Trouble is logged and left to the next call: every waiter asks again at its next poll.
+    Trouble is logged and left to the next call: every waiter asks again at its next poll, and a timer does.
     """
-    name, instance_id, given = _writer(which)
     try:
-        if await status_of(client, instance_id) in UNFINISHED | {NOT_KNOWN}:
+        writer = writer_of(which)
+        row = await asyncio.to_thread(writer.rows.writer)
+        instance_id = writer.instance_id(row.generation)
+        start = what_to_start(row, await status_of(client, instance_id), utc_now())
+        if start is None:
             return
-        await client.start_new(name, instance_id=instance_id, client_input=given)
+        row = await asyncio.to_thread(_noted, writer, row, start)
+        if isinstance(start, Start):
+            await client.start_new(writer.orchestrator, instance_id=writer.instance_id(row.generation))
+            log.debug("%s started", writer.instance_id(row.generation))
+    except ConcurrentUpdate:
+        log.debug("The %s's writer was changed just now", which)
     except Exception as error:  # noqa: BLE001 - the SDK raises bare Exceptions, also for an instance that runs already
-        log.debug("%s was not started: %s", instance_id, error)
-        return
-    log.debug("%s started", instance_id)
+        log.warning("The %s's writer was not started, the next who needs it tries again: %s", which, error)
 
 
-def _writer(which: str) -> tuple[str, str, dict[str, Any]]:
-    settings = current_settings()
-    if which == "gateway":
-        from shared.writers.gateway.timing import gateway_writer_input
+def _noted(writer: Writer, row: Any, start: "Start | Watch") -> Any:
+    """The row that says who is started: written first, so that a start that gets lost is noticed, too."""
+    now = utc_now()
+    changes: Data = {"due": first_due(now)}
+    if isinstance(start, Start) and start.replaces:
+        former = writer.instance_id(row.generation)
+        log.error("%s stands still since %s: its successor is started", former, row.due)
+        changes |= {"generation": start.generation, "replaced": f"{former} stood still at {timestamp(now)}"}
+    return writer.rows.mark(replace(row, **changes))
 
-        return WRITE_GATEWAY, gateway_writer_id(settings.hub_agw_name), gateway_writer_input(settings)
-    from shared.writers.peering.rows import hub_writer_input
 
-    return WRITE_HUB, hub_writer_id(settings.hub_vnet_name), hub_writer_input(settings)
+def call_of_writer(which: str, *, looks: bool = False) -> Callable[[Callable[[Data], Data]], Callable[[Data], Data]]:
+    """Around an activity of a writer: gives it the pace of the settings, and says in the row when the next call is due.
+
+    looks: the call begins something. It answers `{"end": True}`, and nothing is done, when the instance that makes it isn't
+    the present writer: another one has taken over, or somebody has started the orchestrator under an id of his own.
+    """
+
+    def decorate(activity: Callable[[Data], Data]) -> Callable[[Data], Data]:
+        @functools.wraps(activity)
+        def call(payload: dict) -> dict:  # type: ignore[type-arg] # the worker refuses generic annotations
+            with logs.context(step=activity.__name__):
+                return _called(which, activity, payload, looks)
+
+        return call
+
+    return decorate
+
+
+def _called(which: str, activity: Callable[[Data], Data], payload: Data, looks: bool) -> Data:
+    writer = writer_of(which)
+    if looks and not _is_present(writer, payload):
+        log.warning("%s is not the present writer of the %s, and ends", payload.get("instance_id"), which)
+        return {"end": True}
+    answer = activity({**payload, **writer.pace})
+    try:
+        return {**answer, **_beat(writer, payload, answer)}
+    except Exception as error:  # noqa: BLE001 - the next call beats again; only a writer that never does counts as late
+        log.debug("The row of the %s's writer could not be written just now: %s", which, error)
+        return answer
+
+
+def _is_present(writer: Writer, payload: Data) -> bool:
+    try:
+        row = writer.rows.look_for_writer()
+    except Exception as error:  # noqa: BLE001 - the tables don't answer: nothing else that the call does will work
+        log.debug("Who the writer is could not be read just now: %s", error)
+        return True
+    return row is not None and payload.get("instance_id") == writer.instance_id(row.generation)
+
+
+def _beat(writer: Writer, payload: Data, answer: Data) -> Data:
+    """What the orchestration learns of the beat: `due`, as it stands in the row."""
+    now, poll_seconds = utc_now(), writer.pace["poll_seconds"]
+    wait = writer_wait(max(answer.get("wait") or 0.0, (answer.get("begun") or {}).get("wait") or 0.0))
+    if not answer.get("end"):
+        known = _Known(due=payload.get("due") or "")
+        if known.beating(now, wait, poll_seconds) is known:
+            return {}
+    row = writer.rows.look_for_writer()
+    if row is None or payload.get("instance_id") != writer.instance_id(row.generation):
+        return {}
+    fresh = row.resting() if answer.get("end") else row.beating(now, wait, poll_seconds)
+    if fresh is not row:
+        fresh = writer.rows.mark(fresh)
+    return {"due": fresh.due}
+
+
+@dataclass(frozen=True)
+class _Known(Beating):
+    """What the orchestration knows of the row, so that not every call reads it."""
+
+    generation: int = 1
+    due: str = ""
+    replaced: str = ""

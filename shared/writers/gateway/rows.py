@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from shared.errors import Failure
+from shared.heartbeat import Beating
 from shared.spoke.records import from_json_columns, json_columns
 from shared.writers.desired_state import DesiredState
 
@@ -149,7 +150,7 @@ RUNNING = "running"
 
 
 @dataclass(frozen=True)
-class GatewayWriter:
+class GatewayWriter(Beating):
     """What the writer is in the middle of; every change of the gateway and every mark goes through this row's ETag.
 
     phase: `at_rest`; `sending` from just before a PUT until its answer is written; `running` while its operation is.
@@ -179,6 +180,9 @@ class GatewayWriter:
     took: float | None = None
     foreign: dict[str, str] = field(default_factory=dict)
     removed: dict[str, Tombstone] = field(default_factory=dict)
+    generation: int = 1
+    due: str = ""
+    replaced: str = ""
     etag: str | None = None
 
     @property
@@ -201,6 +205,9 @@ class GatewayWriter:
             "our_failure": self.our_failure,
             "places": -1 if self.places is None else self.places,
             "began": self.began,
+            "generation": self.generation,
+            "due": self.due,
+            "replaced": self.replaced,
             "took": float(self.took or 0),
             **json_columns("operation", self.operation),
             **json_columns("batch", self.batch),
@@ -234,6 +241,9 @@ class GatewayWriter:
                 client: Tombstone(SiteNames(**gone["names"]), gone["digest"], gone["at"])
                 for client, gone in from_json_columns(entity, "removed", {}).items()
             },
+            generation=entity.get("generation", 1),
+            due=entity.get("due", ""),
+            replaced=entity.get("replaced", ""),
             etag=etag,
         )
 

@@ -22,8 +22,8 @@ REMOVED_FOR = timedelta(hours=24)
 MOST_REMOVED = 100
 
 
-def gateway_writer_input(settings: "Settings") -> dict[str, Any]:
-    """What `write_gateway` is started with: a changed setting reaches it when it is started the next time."""
+def gateway_pace(settings: "Settings") -> dict[str, Any]:
+    """What the gateway's writer takes from the settings."""
     return {
         "poll_seconds": settings.writer_poll_seconds,
         "gather_seconds": settings.agw_gather_seconds,

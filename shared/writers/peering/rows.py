@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import Failure
+from shared.heartbeat import Beating
 from shared.spoke.records import from_json_columns, json_columns
 from shared.writers.desired_state import DesiredState
 from shared.writers.peering.documents import (
@@ -127,12 +128,12 @@ class PeeringRow(DesiredState):
 
 
 @dataclass(frozen=True)
-class HubWriter:
+class HubWriter(Beating):
     """Who writes the hub's peerings, and until when nobody else may: the fence of all marks.
 
     queue: the spokes whose hub side was still to be written at the last look, in order.  looked_at: when that was.
     pace: seconds that a hub side takes.  They only tell those who wait how long it may last.  trouble: why the writer
-    itself waits.
+    itself waits.  handed: what one stretch of the writer's orchestration leaves to the next, see `write_hub`.
     """
 
     nonce: str = ""
@@ -142,6 +143,10 @@ class HubWriter:
     looked_at: str = ""
     pace: float = 0.0
     trouble: str = ""
+    handed: dict[str, Any] = field(default_factory=dict)
+    generation: int = 1
+    due: str = ""
+    replaced: str = ""
 
     @property
     def row_key(self) -> str:
@@ -155,8 +160,12 @@ class HubWriter:
             "not_after": self.not_after,
             "looked_at": self.looked_at,
             "pace": self.pace,
+            "generation": self.generation,
+            "due": self.due,
+            "replaced": self.replaced,
             **json_columns("queue", self.queue),
             **json_columns("trouble", self.trouble),
+            **json_columns("handed", self.handed),
         }
 
     @classmethod
@@ -169,6 +178,10 @@ class HubWriter:
             entity.get("looked_at", ""),
             entity.get("pace", 0.0),
             from_json_columns(entity, "trouble", ""),
+            from_json_columns(entity, "handed", {}),
+            entity.get("generation", 1),
+            entity.get("due", ""),
+            entity.get("replaced", ""),
         )
 
     def held_by_another(self, nonce: str, now: datetime) -> float:
@@ -245,8 +258,8 @@ class PeeringPlan:
     held: int = 0
 
 
-def hub_writer_input(settings: "Settings") -> dict[str, Any]:
-    """What `write_hub` is started with: a changed setting reaches it when it is started the next time."""
+def hub_pace(settings: "Settings") -> dict[str, Any]:
+    """What the hub's writer takes from the settings."""
     return {
         "poll_seconds": settings.writer_poll_seconds,
         "batch": settings.hub_batch,
