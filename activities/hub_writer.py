@@ -124,7 +124,7 @@ def _look(payload: dict[str, Any]) -> Answer:
     if look.marks:
         writer = turns.mark(writer, look.marks.values())
     if not look.left:
-        turns.mark(replace(mine, etag=writer.etag, not_after="", due="", trouble=""))
+        turns.mark(replace(mine, etag=writer.etag, nonce="", not_after="", due="", trouble=""))
         return {"end": True}
     if len(look.queue) > 1:
         pace = payload.get("took") or 2 * payload["poll_seconds"]

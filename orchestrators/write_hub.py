@@ -101,7 +101,7 @@ class _HubWriter:
             return False
         if answer.get("end"):
             return True
-        state["poll_seconds"] = answer["poll_seconds"]
+        state["poll_seconds"] = answer.get("poll_seconds", state["poll_seconds"])
         if handed := answer.get("handed"):
             state |= {**handed, "not_after": answer["not_after"]}
             if not state["present"]:

@@ -299,7 +299,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         writer_poll_seconds=read.seconds("WRITER_POLL_SECONDS", 1),
         hub_batch=read.integer("HUB_BATCH", 25, 1, 25),
         policy=policy,
-        durable_urls=read.one_of("DURABLE_URLS", "full", ("full", "status", "none")),
+        durable_urls=read.one_of("DURABLE_URLS", "status", ("full", "status", "none")),
         log_level=read.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         # Read by its SDK from the environment; here only whether it is there, and whether the SDK can use it.
         application_insights=bool(

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from shared import logs
 from shared.clock import timestamp, utc_now
-from shared.heartbeat import Beating, first_due
 from shared.saga.instances import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id
 from shared.saga.policy import writer_wait
 from shared.settings import Settings, current_settings
 from shared.tables.client import ConcurrentUpdate
 from shared.writers.desired_table import DesiredTable
+from shared.writers.heartbeat import Beating, first_due
 from shared.writers.instance_status import NOT_KNOWN, UNFINISHED, status_of
 
 if TYPE_CHECKING:

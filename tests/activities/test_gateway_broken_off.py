@@ -10,7 +10,7 @@ from shared.saga.outcomes import Done, Pending
 from shared.settings import current_settings
 from shared.writers.gateway.rows import RUNNING
 from shared.writers.gateway.table import gateway_sites
-from shared.writers.gateway.timing import gateway_writer_input
+from shared.writers.gateway.timing import gateway_pace
 from tests.activities.writers import GATEWAY, KilledError, WriterHarness, kill_at
 
 
@@ -94,7 +94,7 @@ def test_a_writer_that_slept_after_a_mark_does_not_take_up_another_ones_fence(
     """Between its mark and its next look at the rows another writer has come, fenced, and sent its PUT."""
     harness.want_site(1)
     harness.pass_time(60)
-    sites, given = type(gateway_sites()), gateway_writer_input(current_settings())
+    sites, given = type(gateway_sites()), gateway_pace(current_settings())
     mark, nested = sites.mark, iter([True])
 
     def slow(self: Any, *args: Any) -> Any:

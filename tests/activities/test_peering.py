@@ -11,7 +11,7 @@ from shared.settings import current_settings
 from shared.spoke.plan import our_tags
 from shared.spoke.records import HUB_TURNS_TABLE, RunRow
 from shared.tables.client import table
-from shared.writers.peering.rows import hub_writer_input
+from shared.writers.peering.rows import hub_pace
 from shared.writers.peering.table import hub_peerings
 from tests.activities.azure_stand_in import a_plan
 from tests.activities.writers import WriterHarness, as_sent, code_of, kill_at
@@ -442,21 +442,28 @@ def test_a_turn_that_is_cancelled_while_it_runs_is_undone(harness: WriterHarness
 
 def test_a_second_writer_waits_for_the_first_ones_lease(harness: WriterHarness) -> None:
     ready(harness, 1)
-    asked = {**hub_writer_input(current_settings()), "poll_seconds": 1, "setbacks": 0}
+    asked = {**hub_pace(current_settings()), "poll_seconds": 1, "setbacks": 0, "first": True}
     first = hub_writer.hub_round({**asked, "nonce": "the first"})
     assert first["hub_sides"]
     second = hub_writer.hub_round({**asked, "nonce": "the second"})
-    assert second == {"wait": 5}
+    assert second["wait"] == 5
+    assert "hub_sides" not in second
     harness.write_hub()
     assert states(harness, 1) == ("Connected", "Connected")
 
 
 def test_a_look_that_fails_again_and_again_waits_longer_and_longer(harness: WriterHarness) -> None:
     ready(harness, 1)
-    asked = {**hub_writer_input(current_settings()), "nonce": "mine", "retry_first_seconds": 5, "retry_max_seconds": 60}
+    asked = {
+        **hub_pace(current_settings()),
+        "nonce": "mine",
+        "first": True,
+        "retry_first_seconds": 5,
+        "retry_max_seconds": 60,
+    }
     harness.azure.fault(method="GET", path="virtualNetworks/hub-vnet$", mode="refuse", status=500, times=None)
     answers = [hub_writer.hub_round({**asked, "setbacks": setbacks}) for setbacks in (0, 1, 9)]
-    assert answers == [{"wait": seconds, "setback": True} for seconds in (5, 10, 60)]
+    assert [(answer["wait"], answer["setback"]) for answer in answers] == [(5, True), (10, True), (60, True)]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -40,7 +40,7 @@ def test_a_terminated_deployment_is_rolled_back(api: Api) -> None:
     before = {resource["id"].lower() for resource in api.arm_resources()}
     created = api.accepted(request_for(7))
     until(lambda: step(api.progress(7), "create_vm") == "in_progress")
-    answer = httpx.post(created["terminatePostUri"].replace("{text}", "by-hand"), trust_env=False)
+    answer = httpx.post(created["statusQueryGetUri"].replace("?", "/terminate?reason=by-hand&"), trust_env=False)
     assert answer.status_code == 202, answer.text
 
     def is_handed_over() -> bool:

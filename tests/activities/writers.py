@@ -18,12 +18,13 @@ from shared.settings import current_settings
 from shared.spoke.records import SPOKES_TABLE, RunRow
 from shared.tables.client import table
 from shared.tables.records import Records
+from shared.writers import instances
 from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.rows import SiteRow, request_removal, request_site, site_key
 from shared.writers.gateway.sites import names_of, site_of
 from shared.writers.gateway.table import gateway_sites
-from shared.writers.gateway.timing import gateway_writer_input
-from shared.writers.peering.rows import PeeringRow, hub_writer_input, peering_key
+from shared.writers.instances import writer_of
+from shared.writers.peering.rows import PeeringRow, peering_key
 from shared.writers.peering.table import hub_peerings
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
 
@@ -32,6 +33,9 @@ GATEWAY = "/applicationGateways/hub-agw$"
 ACTIVITIES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     function.__name__: function for function in (*gateway_writer.ACTIVITIES, *hub_writer.ACTIVITIES)
 }
+
+
+ORCHESTRATORS: dict[str, Any] = {"gateway": write_gateway, "hub": write_hub}
 
 
 class KilledError(BaseException):
@@ -44,7 +48,7 @@ class Now:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.moment = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
         monkeypatch.setattr(clock, "utc_now", lambda: self.moment)
-        for module in (gateway_writer, hub_writer):
+        for module in (gateway_writer, hub_writer, instances):
             monkeypatch.setattr(module, "utc_now", lambda: self.moment)
 
 
@@ -100,27 +104,29 @@ class WriterHarness:
 
     # --- the writers ---
 
-    def play(self, story: Any, given: dict[str, Any], most: int = 400) -> list[str]:
+    def play(self, which: str, most: int = 400) -> list[str]:
         """A writer from its start to its end; the names of its calls. Timers fire at once, and time passes for them."""
         self.calls = []
-        context = _Context(self, given)
-        while context.given is not None:
-            steps = story(context)
-            context.begin()
+        writer = writer_of(which)
+        writer.rows.writer()
+        context = _Context(self, writer.instance_id(1))
+        while context.goes_on:
+            steps = ORCHESTRATORS[which](context)
+            context.goes_on = False
             try:
                 answer = next(steps)
                 while True:
                     answer = steps.send(answer())
             except StopIteration:
-                context.end()
+                pass
             assert len(self.calls) < most, self.calls
         return self.calls
 
     def write_gateway(self) -> list[str]:
-        return self.play(write_gateway, gateway_writer_input(current_settings()))
+        return self.play("gateway")
 
     def write_hub(self) -> list[str]:
-        return self.play(write_hub, hub_writer_input(current_settings()))
+        return self.play("hub")
 
     def call(self, name: str, payload: dict[str, Any]) -> dict[str, Any]:
         self.before_call(name)
@@ -208,24 +214,15 @@ def kill_at(victim: int, harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
 class _Context:
     """As much of Durable's context as the writers use; a task is a function that gives its result."""
 
-    def __init__(self, harness: WriterHarness, given: dict[str, Any]) -> None:
+    def __init__(self, harness: WriterHarness, instance_id: str) -> None:
         self._harness = harness
-        self.given: dict[str, Any] | None = given
-        self._next: dict[str, Any] | None = None
+        self.instance_id = instance_id
+        self.goes_on = True
         self._uuids = count()
-
-    def begin(self) -> None:
-        self._next = None
-
-    def end(self) -> None:
-        self.given = self._next
 
     @property
     def current_utc_datetime(self) -> dt.datetime:
         return self._harness.now.moment
-
-    def get_input(self) -> Any:
-        return self.given
 
     def new_uuid(self) -> str:
         return f"uuid-{next(self._uuids)}"
@@ -239,8 +236,9 @@ class _Context:
     def task_all(self, tasks: list[Callable[[], Any]]) -> Callable[[], Any]:
         return lambda: [task() for task in tasks]
 
-    def continue_as_new(self, given: dict[str, Any]) -> None:
-        self._next = given
+    def continue_as_new(self, given: None) -> None:
+        assert given is None, "a writer reads no input"
+        self.goes_on = True
 
 
 def forget_run(run: RunRow) -> None:

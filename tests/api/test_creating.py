@@ -23,16 +23,15 @@ def test_a_create_is_accepted_with_all_links(http: httpx.Client, host: Host, bod
     assert document["message"] == "Spoke deployment initiated"
     assert document["progress_url"] == f"{host.endpoints['api']}/spokes/7/progress"
     assert document["id"] == deployment_id
-    assert {"statusQueryGetUri", "sendEventPostUri", "terminatePostUri", "purgeHistoryDeleteUri"} <= set(document)
+    assert "statusQueryGetUri" in document
+    assert not {"sendEventPostUri", "terminatePostUri", "purgeHistoryDeleteUri"} & set(document)
     assert answer.headers["Location"] == document["statusQueryGetUri"]
     assert answer.headers["Operation-Location"] == f"{host.endpoints['api']}/deployments/{deployment_id}"
     assert int(answer.headers["Retry-After"]) > 0
     status = httpx.get(answer.headers["Location"], trust_env=False)
     assert status.status_code in (200, 202)
     assert status.json()["name"] == "deploy_spoke"
-    given = status.json()["input"]
-    given = json.loads(given) if isinstance(given, str) else given
-    assert (given["deployment_id"], given["spoke_id"], given["kind"]) == (deployment_id, 7, "deploy")
+    assert status.json()["input"] is None
     assert body["ssh_public_key"] not in status.text
 
 

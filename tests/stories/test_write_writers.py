@@ -12,8 +12,8 @@ from local.functions.durable.stage import Stage
 from orchestrators.write_gateway import write_gateway
 from orchestrators.write_hub import write_hub
 
-GATEWAY = {"poll_seconds": 1.0, "gather_seconds": 2.0, "retry_first_seconds": 5.0, "retry_max_seconds": 60.0}
-HUB = {"poll_seconds": 1.0, "batch": 25, "retry_first_seconds": 5.0, "retry_max_seconds": 60.0}
+POLL_SECONDS, BATCH = 1.0, 25
+IDS = {"write_gateway": "gateway-hub-agw", "write_hub": "hub-hub-vnet"}
 Activity = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -44,7 +44,7 @@ class Gateway:
     def poll_gateway(self, payload: dict[str, Any]) -> dict[str, Any]:
         self.left = max(self.left - 1, 0)
         if self.left:
-            return {"state": {}, "wait": payload["poll_seconds"]}
+            return {"state": {}, "wait": POLL_SECONDS}
         return {"state": {"operation": None, "ended": {"state": "succeeded"}}, "wait": 0.0}
 
     @property
@@ -62,9 +62,20 @@ class Hub:
         self.left = 0
         self.open: dict[str, int] = {}
         self.spoke: set[str] = set()
+        self.handed: dict[str, Any] = {}
         self.log: list[str] = []
 
     def hub_round(self, payload: dict[str, Any]) -> dict[str, Any]:
+        return {**self._looked(payload), "poll_seconds": POLL_SECONDS}
+
+    def hand_over_hub(self, payload: dict[str, Any]) -> dict[str, Any]:
+        self.handed = payload["handed"]
+        return {"wait": 0.0}
+
+    def _looked(self, payload: dict[str, Any]) -> dict[str, Any]:
+        if payload["first"] and self.handed:
+            handed, self.handed = self.handed, {}
+            return {"handed": handed, "not_after": "later", "wait": 0.0}
         self.spoke |= {each["key"] for each in payload["results"]}
         waiting = [key for key in self.wanted if key not in self.spoke]
         if not waiting:
@@ -77,7 +88,7 @@ class Hub:
         turns = [{"key": key, "version": 1} for key in free]
         return {
             **held,
-            "hub_sides": [turn for turn in turns if turn["key"] not in self.hub][: payload["batch"]],
+            "hub_sides": [turn for turn in turns if turn["key"] not in self.hub][:BATCH],
             "spoke_sides": [turn for turn in turns if turn["key"] in self.hub],
             "wait": 0.0,
         }
@@ -129,7 +140,7 @@ class Hub:
     def activities(self) -> dict[str, Activity]:
         return {
             name: getattr(self, name)
-            for name in ("hub_round", "write_hub_side", "write_spoke_side", "settle_spoke_sides")
+            for name in ("hub_round", "write_hub_side", "write_spoke_side", "settle_spoke_sides", "hand_over_hub")
         }
 
 
@@ -141,7 +152,7 @@ def the_app() -> df.DFApp:
 def test_the_gateways_writer_writes_polls_and_ends(the_app: df.DFApp, tmp_path: Path) -> None:
     gateway = Gateway(puts=2, polls=50)
     with Stage(the_app, tmp_path / "s.sqlite", activities=gateway.activities) as stage:
-        run = stage.start("write_gateway", GATEWAY, "gateway-hub-agw")
+        run = stage.start("write_gateway", None, IDS["write_gateway"])
         stage.run_to_end(run)
         assert stage.status(run).runtime_status == "Completed"
         assert len(stage.history(run)) < 120, "it has continued as new"
@@ -153,7 +164,7 @@ def test_hub_sides_come_one_after_the_other_and_spoke_sides_while_the_hub_rests(
 ) -> None:
     hub = Hub(40)
     with Stage(the_app, tmp_path / "s.sqlite", activities=hub.activities) as stage:
-        run = stage.start("write_hub", HUB, "hub-hub-vnet")
+        run = stage.start("write_hub", None, IDS["write_hub"])
         stage.run_to_end(run)
         assert stage.status(run).runtime_status == "Completed"
     assert len(hub.log) == 80
@@ -166,7 +177,7 @@ def test_an_activity_that_breaks_does_not_break_the_gateways_writer(
 ) -> None:
     gateway, broken = Gateway(), iter([True])
     with Stage(the_app, tmp_path / "s.sqlite", activities=breaking(gateway.activities, name, broken)) as stage:
-        run = stage.start("write_gateway", GATEWAY)
+        run = stage.start("write_gateway", None, IDS["write_gateway"])
         stage.run_to_end(run)
         assert stage.status(run).runtime_status == "Completed"
     assert gateway.put == ["put"]
@@ -176,7 +187,7 @@ def test_an_activity_that_breaks_does_not_break_the_gateways_writer(
 def test_an_activity_that_breaks_does_not_break_the_hubs_writer(the_app: df.DFApp, tmp_path: Path, name: str) -> None:
     hub, broken = Hub(5), iter([True])
     with Stage(the_app, tmp_path / "s.sqlite", activities=breaking(hub.activities, name, broken)) as stage:
-        run = stage.start("write_hub", HUB)
+        run = stage.start("write_hub", None, IDS["write_hub"])
         stage.run_to_end(run)
         assert stage.status(run).runtime_status == "Completed"
     assert hub.spoke == set(hub.wanted)
@@ -190,7 +201,7 @@ def test_the_hubs_writer_counts_the_looks_that_fail_in_a_row(the_app: df.DFApp, 
         return {"wait": 5.0, "setback": True} if next(fails, False) else hub.hub_round(payload)
 
     with Stage(the_app, tmp_path / "s.sqlite", activities={**hub.activities, "hub_round": look}) as stage:
-        stage.run_to_end(stage.start("write_hub", HUB))
+        stage.run_to_end(stage.start("write_hub", None, IDS["write_hub"]))
     assert counted[:6] == [0, 1, 2, 3, 0, 1]
     assert hub.spoke == set(hub.wanted)
 
@@ -210,7 +221,7 @@ def test_a_retry_after_of_days_does_not_stop_a_writer_for_days(
 
     with Stage(the_app, tmp_path / "s.sqlite", activities={**azure_stand_in.activities, look: round_}) as stage:
         began = stage.clock.now()
-        stage.run_to_end(stage.start(story, GATEWAY if story == "write_gateway" else HUB))
+        stage.run_to_end(stage.start(story, None, IDS[story]))
         assert 1200 <= stage.clock.now() - began < 3600
     assert next(throttled, None) is None
 
@@ -228,18 +239,16 @@ def breaking(activities: dict[str, Activity], name: str, broken: Any) -> dict[st
 def test_a_host_that_is_killed_after_any_commit_goes_on(the_app: df.DFApp, tmp_path: Path, story: str) -> None:
     for number in itertools.count(1):
         azure_stand_in: Any = Gateway() if story == "write_gateway" else Hub(2)
-        given = GATEWAY if story == "write_gateway" else HUB
+        writer = IDS[story]
         with Stage(the_app, tmp_path / f"{number}.sqlite", activities=azure_stand_in.activities) as stage:
             stage.crash_after(number)
-            if not stage.survive(
-                lambda stage=stage, given=given: stage.run_to_end(stage.start(story, given, "writer"))
-            ):
+            if not stage.survive(lambda stage=stage, writer=writer: stage.run_to_end(stage.start(story, None, writer))):
                 break
             stage.crash()
-            if not stage.exists("writer"):
-                stage.start(story, given, "writer")
-            stage.run_to_end("writer")
-            assert stage.status("writer").runtime_status == "Completed"
+            if not stage.exists(writer):
+                stage.start(story, None, writer)
+            stage.run_to_end(writer)
+            assert stage.status(writer).runtime_status == "Completed"
         if story == "write_gateway":
             assert len(azure_stand_in.put) == 1
         else:

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from shared.errors import Failure
-from shared.heartbeat import Beating
 from shared.spoke.records import from_json_columns, json_columns
 from shared.writers.desired_state import DesiredState
+from shared.writers.heartbeat import Beating
 
 WRITER_KEY = "writer"
 

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import Failure
-from shared.heartbeat import Beating
 from shared.spoke.records import from_json_columns, json_columns
 from shared.writers.desired_state import DesiredState
+from shared.writers.heartbeat import Beating
 from shared.writers.peering.documents import (
     CONNECTED,
     HubGateway,

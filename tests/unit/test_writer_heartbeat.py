@@ -1,0 +1,78 @@
+"""When a writer counts as standing still, and what is started then."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.saga.policy import LONGEST_WAIT_OF_A_WRITER, writer_wait
+from shared.writers.gateway.rows import GatewayWriter
+from shared.writers.heartbeat import LATE, Beating, first_due
+from shared.writers.instance_status import FINISHED, NOT_KNOWN, NOT_THERE, UNFINISHED
+from shared.writers.instances import Start, Watch, what_to_start
+from shared.writers.peering.rows import HubWriter
+
+NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+ROWS: list[Beating] = [GatewayWriter(generation=3), HubWriter(generation=3)]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_rows_keep_generation_and_due(row: GatewayWriter | HubWriter) -> None:
+    written = replace(row, due=first_due(NOW), replaced="gateway-x stood still")
+    assert type(row).from_entity(written.as_entity("p")) == written
+
+
+@pytest.mark.parametrize("row", ROWS)
+@given(wait=st.floats(0, LONGEST_WAIT_OF_A_WRITER), poll_seconds=st.floats(0, 60))
+def test_a_writer_that_beats_is_not_late_before_its_next_call(row: Beating, wait: float, poll_seconds: float) -> None:
+    beating = row.beating(NOW, wait, poll_seconds)
+    next_call = NOW + timedelta(seconds=wait)
+    assert not beating.is_late(next_call + LATE)
+    latest = next_call + timedelta(seconds=10 * poll_seconds) + timedelta(minutes=9)
+    assert beating.is_late(latest), "and its death is noticed within minutes"
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_beat_is_written_about_once_a_minute_however_often_it_polls(row: Beating) -> None:
+    written, present = 0, row
+    for second in range(600):
+        beating = present.beating(NOW + timedelta(seconds=second), 1.0, 1.0)
+        written, present = written + (beating is not present), beating
+    assert 9 <= written <= 12
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_due_far_ahead_is_taken_back_when_the_wait_is_over(row: Beating) -> None:
+    throttled = row.beating(NOW, 1200, 1.0)
+    assert throttled.beating(NOW + timedelta(seconds=1200), 1.0, 1.0).is_late(NOW + timedelta(seconds=1200 + 600))
+    assert throttled.beating(NOW, 1.0, 1.0).is_late(NOW + timedelta(seconds=600))
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_writer_with_nothing_to_do_is_never_late(row: Beating) -> None:
+    resting = row.beating(NOW, 0, 1).resting()
+    assert resting == row
+    assert not resting.is_late(NOW + timedelta(days=9))
+
+
+def test_what_is_started_follows_from_the_status_and_the_row() -> None:
+    idle = GatewayWriter(generation=2)
+    on_time = replace(idle, due=first_due(NOW))
+    late = replace(idle, due=first_due(NOW - LATE - timedelta(minutes=2)))
+    for status in UNFINISHED:
+        assert what_to_start(on_time, status, NOW) is None
+        assert what_to_start(idle, status, NOW) == Watch()
+        assert what_to_start(late, status, NOW) == Start(3, replaces=True)
+    for status in FINISHED | {NOT_THERE}:
+        for row in (idle, on_time, late):
+            assert what_to_start(row, status, NOW) == Start(2)
+    assert what_to_start(idle, NOT_KNOWN, NOW) is None
+    assert what_to_start(on_time, NOT_KNOWN, NOW) is None
+    assert what_to_start(late, NOT_KNOWN, NOW) == Start(3, replaces=True)
+
+
+@given(st.floats())
+def test_whatever_a_wait_is_a_writer_sleeps_for_a_sane_time(seconds: float) -> None:
+    assert 0 <= writer_wait(seconds) <= LONGEST_WAIT_OF_A_WRITER
