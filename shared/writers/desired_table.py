@@ -102,12 +102,10 @@ class DesiredTable(Generic[R, W]):
 
     def look_for_writer(self) -> W | None:
         """The writer's row, None before there ever was one."""
-        from azure.core.exceptions import ResourceNotFoundError
-
-        try:
-            return self._writer(self._table.get_entity(self.partition, self._writer_key))
-        except ResourceNotFoundError:
-            return None
+        query = "PartitionKey eq @partition and RowKey eq @writer"
+        parameters = {"partition": self.partition, "writer": self._writer_key}
+        found = next(iter(self._table.query_entities(query, parameters=parameters)), None)
+        return None if found is None else self._writer(found)
 
     def look(self, row_key: str) -> tuple[R | None, W]:
         """One row and the writer's, in one request. A `StorageException` when somebody wrote the row by hand, and wrong."""
