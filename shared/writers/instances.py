@@ -4,7 +4,6 @@ Everything that a writer needs is in the settings and in its table; its orchestr
 none: anybody with the Durable system key can start it with any.
 """
 
-import asyncio
 import functools
 import logging
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from shared import logs
+from shared.blocking import in_tables_thread
 from shared.clock import timestamp, utc_now
 from shared.saga.instances import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id
 from shared.saga.policy import writer_wait
@@ -102,12 +102,12 @@ async def ensure_writer_runs(client: "DurableOrchestrationClient", which: str) -
     """
     try:
         writer = writer_of(which)
-        row = await asyncio.to_thread(writer.rows.writer)
+        row = await in_tables_thread(writer.rows.writer)
         instance_id = writer.instance_id(row.generation)
         start = what_to_start(row, await status_of(client, instance_id), utc_now())
         if start is None:
             return
-        row = await asyncio.to_thread(_noted, writer, row, start)
+        row = await in_tables_thread(_noted, writer, row, start)
         if isinstance(start, Start):
             await client.start_new(writer.orchestrator, instance_id=writer.instance_id(row.generation))
             log.debug("%s started", writer.instance_id(row.generation))
