@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from shared import logs
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.settings import current_settings
+from shared.writers.instance_status import UNFINISHED, status_of
 from triggers.http.links import deployment_url, progress_url
 from triggers.http.responses import RETRY_AFTER_SECONDS, Answer
 from triggers.http.wiring import Call
@@ -18,11 +19,17 @@ log = logging.getLogger(__name__)
 
 
 async def start_run(client: "DurableOrchestrationClient", *, deployment_id: str, spoke_id: int, kind: str) -> bool:
-    """Starts a run's orchestration; whether that worked. If not, the run's row is `accepted`, and a timer tries again."""
+    """Starts a run's orchestration; whether it runs. If not, the run's row is `accepted`, and a timer tries again.
+
+    Durable refuses the id of an instance that isn't finished (409): another call has started the run already.
+    """
     with logs.context(deployment_id=deployment_id, spoke_id=spoke_id):
         try:
             await client.start_new(ORCHESTRATOR_OF_KIND[kind], instance_id=deployment_id)
         except Exception as error:  # noqa: BLE001 - the SDK raises bare Exceptions; the run is kept and started again
+            if await status_of(client, deployment_id) in UNFINISHED:
+                log.info("%s runs already", deployment_id)
+                return True
             log.error("%s could not be started and will be tried again: %s", deployment_id, error)
             return False
         log.info("%s started", deployment_id)

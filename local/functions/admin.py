@@ -35,6 +35,14 @@ ONLY_IN_AZURE = {
     ("POST", "host/scale/status"),
     ("PUT", "host/state"),
     ("GET", "functions/download"),
+    *((method, "host/extensions") for method in ("GET", "POST", "PUT")),
+    ("DELETE", "host/extensions/*"),
+    ("GET", "host/extensions/jobs"),
+    ("GET", "host/extensions/jobs/*"),
+    ("GET", "host/extensionbundle/v1/*"),
+    ("GET", "instance/info"),
+    ("POST", "instance/assign"),
+    ("POST", "pod/assign"),
     ("PUT", "functions/*"),
     ("DELETE", "functions/*"),
     *(
@@ -44,6 +52,9 @@ ONLY_IN_AZURE = {
     ),
     *((method, "functions/*/keys/*") for method in ("POST", "PUT", "DELETE")),
 }
+
+
+FILES = ("vfs", "zip")
 
 
 @dataclass(frozen=True)
@@ -90,15 +101,15 @@ class Admin:
     def find(self, method: str, parts: list[str]) -> AdminAnswer | None:
         """What answers at /admin/ and these parts of a path; None when the real host has no such route either."""
         found = self._host(method, [part.lower() for part in parts[:2]] + parts[2:])
-        if found is None and parts[0].lower() == "functions":
+        if found is None and parts[:1] and parts[0].lower() == "functions":
             found = self._of_functions(method, parts[1:])
-        if found is None and any(method == verb and _fits(path, parts) for verb, path in ONLY_IN_AZURE):
+        if found is None and _is_only_in_azure(method, parts):
             return AdminAnswer(_not_here)
         return found
 
     def _host(self, method: str, parts: list[str]) -> AdminAnswer | None:
         match method, parts:
-            case "GET" | "POST", ["host", "ping"]:
+            case ("GET" | "POST", ["host", "ping"]) | ("GET", ["instance", "http-health"]):
                 return AdminAnswer(_ping, is_open=True)
             case "GET", ["host", "status"]:
                 return self._says(self._status)
@@ -233,6 +244,12 @@ def _input_in(body: bytes) -> str | None:
     if isinstance(given, (dict, list)):
         raise ValueError("the input is a text")
     return given if given is None or isinstance(given, str) else json.dumps(given)
+
+
+def _is_only_in_azure(method: str, parts: list[str]) -> bool:
+    if parts[:1] and parts[0].lower() in FILES:
+        return True
+    return any(method == verb and _fits(path, parts) for verb, path in ONLY_IN_AZURE)
 
 
 def _fits(path: str, parts: list[str]) -> bool:

@@ -4,13 +4,13 @@ import logging
 from typing import Any
 
 from azure.functions.http import HttpResponseConverter
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
 from local.functions.app import Function, LoadError
 from local.functions.calls import RequestParts
-from local.functions.paths import url_of
+from local.functions.paths import query_of, url_of
 from local.functions.routes import Route, RouteError, parse
 
 log = logging.getLogger("host")
@@ -76,16 +76,16 @@ async def request_for(request: Request, values: dict[str, str]) -> RequestParts:
         method=request.method,
         url=url_of(request),
         headers=_together(request.headers),
-        params={name: value for name, value in _together(request.query_params).items() if value},
+        params={name: value for name, values in query_of(request).items() if (value := ",".join(values))},
         route_params=values,
         body=b"" if "transfer-encoding" in request.headers else body,
     )
 
 
-def _together(pairs: Headers | QueryParams) -> dict[str, str]:
+def _together(headers: Headers) -> dict[str, str]:
     """What is given more than once arrives as one text, as the host hands it to the Python worker."""
     together: dict[str, str] = {}
-    for name, value in pairs.multi_items() if isinstance(pairs, QueryParams) else pairs.items():
+    for name, value in headers.items():
         together[name] = f"{together[name]},{value}" if name in together else value
     return together
 

@@ -17,16 +17,16 @@ _ESCAPED = re.compile("(%[0-9a-fA-F]{2})")
 def decoded(path: str) -> str:
     """Kestrel's path: escapes are read as UTF-8, but for `%2F`, which separates nothing, and what is no UTF-8; dots are
     resolved (`/a/../b` is `/b`)."""
-    plain = _ESCAPES.sub(lambda run: _as_utf8(run[0]), path)
+    plain = _ESCAPES.sub(lambda run: _as_utf8(run[0], but=b"/"), path)
     return _without_dots(plain) if "/." in plain else plain
 
 
-def _as_utf8(escapes: str) -> str:
+def _as_utf8(escapes: str, but: bytes = b"") -> str:
     given = bytes.fromhex(escapes.replace("%", ""))
     text, place = "", 0
     while place < len(given):
         length = next((n for n in range(1, 5) if _is_one_character(given[place : place + n], n)), 0)
-        if length and given[place : place + 1] != b"/":
+        if length and given[place : place + 1] != but:
             text += given[place : place + length].decode()
         else:
             length = 1
@@ -78,6 +78,20 @@ def origin_of(request: Request) -> str:
     return f"{request.url.scheme}://{request.headers.get('host', '')}"
 
 
+def query_of(request: Request) -> dict[str, list[str]]:
+    """The values of each parameter. Names differ by more than case; what is no UTF-8 stays escaped."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for part in request.scope["query_string"].decode("latin-1").split("&"):
+        name, value = (_unescaped(one) for one in part.partition("=")[::2])
+        if name or value:
+            found.setdefault(name.lower(), (name, []))[1].append(value)
+    return dict(found.values())
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPES.sub(lambda run: _as_utf8(run[0]), text.replace("+", " "))
+
+
 def query_value(request: Request, name: str) -> str | None:
     """A parameter whatever the case of its name; what is given more than once is one text, with commas."""
     found = query_values(request, name)
@@ -85,4 +99,4 @@ def query_value(request: Request, name: str) -> str | None:
 
 
 def query_values(request: Request, name: str) -> list[str]:
-    return [value for key, value in request.query_params.multi_items() if key.lower() == name.lower()]
+    return next((values for each, values in query_of(request).items() if each.lower() == name.lower()), [])

@@ -4,6 +4,7 @@ listens."""
 import asyncio
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import azure.durable_functions as df
@@ -11,6 +12,7 @@ import azure.functions as func
 import pytest
 from azure.durable_functions import DurableOrchestrationClient
 
+from local.functions.durable.stage import Stage
 from local.processes import free_port
 from shared.errors import StorageException
 from shared.settings import Settings, current_settings
@@ -18,7 +20,7 @@ from tests.api.conftest import Host
 from triggers.http import schemas as documents
 from triggers.http.responses import Answer
 from triggers.http.wiring import Call, answered, timer_function
-from triggers.runs import accepted, durable_urls
+from triggers.runs import accepted, durable_urls, start_run
 from triggers.timers import repair_gateway
 from triggers.use_cases import RunHandle
 
@@ -71,6 +73,15 @@ def test_a_start_that_fails_is_accepted_all_the_same(settings: Settings, caplog:
     assert answer.status == 202
     assert answer.body["deployment_id"] == STORY.deployment_id
     assert "could not be started and will be tried again" in caplog.text
+
+
+def test_a_run_that_another_call_has_started_counts_as_started(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = {"deployment_id": STORY.deployment_id, "spoke_id": 1, "kind": "deploy"}
+    with Stage([], tmp_path / "durable.sqlite") as stage, caplog.at_level(logging.ERROR):
+        started = [stage.run(start_run(stage.client(), **run)) for _ in range(2)]
+    assert (started, caplog.text) == ([True, True], "")
 
 
 def test_without_durable_urls_the_location_is_our_own(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -480,3 +480,11 @@ def test_orchestrations_take_turns_by_name_also_after_a_crash(stage: Stage) -> N
     stage.crash()
     taken = [stage.engine.take_episode() for _ in range(3)]
     assert [episode and episode.instance_id for episode in taken] == ["hello-0", "chain", "hello-1"]
+
+
+def test_terminating_without_a_reason_leaves_no_output(stage: Stage) -> None:
+    run = stage.start("events", 1)
+    stage.play()
+    stage.engine.terminate(run, None)
+    stage.play()
+    assert (stage.status(run).runtime_status, stage.status(run).output) == ("Terminated", None)

@@ -97,6 +97,21 @@ def test_paths_are_read_as_by_kestrel(path: str, read: str, shown: str) -> None:
     assert escaped(read) == shown
 
 
+@pytest.mark.parametrize(
+    ("query", "params"),
+    [
+        ("a=1&A=2&b", {"a": "1,2"}),
+        ("a=%C3%A9+%2B&%61=%ff", {"a": "é +,%ff"}),
+        ("a=b=c&=d", {"a": "b=c", "": "d"}),
+        ("a=1;b=2&c=%zz", {"a": "1;b=2", "c": "%zz"}),
+    ],
+)
+def test_queries_are_read_as_by_asp_net(wire: RunningHost, query: str, params: dict[str, str]) -> None:
+    header = {"x-functions-key": wire.endpoints["function_key"]}
+    answer = wire.http.get(f"{wire.api}/hello/ann?{query}", headers=header).json()
+    assert (answer["params"], answer["url"].partition("?")[2]) == (params, query)
+
+
 @pytest.mark.parametrize("key", ["function_key", "system_key", "master_key"])
 def test_an_empty_header_counts_before_the_query(wire: RunningHost, key: str) -> None:
     url = f"{wire.api}/hello/ann"
@@ -142,6 +157,9 @@ def test_scripts_read_the_hosts_keys_one_by_one(wire: RunningHost, path: str, ke
         ("DELETE", "functions/hello", (401, 403, 501)),
         ("PATCH", "host/status", (404, 404, 404)),
         ("GET", "host/nothing", (404, 404, 404)),
+        ("GET", "", (404, 404, 404)),
+        ("GET", "vfs/site", (401, 403, 501)),
+        ("GET", "host/extensions", (401, 403, 501)),
         ("POST", "host/ping", (200, 200, 200)),
         ("GET", "Functions/HELLO", (401, 403, 200)),
     ],

@@ -308,7 +308,7 @@ class Engine:
             if ends:
                 instance.status, instance.output, instance.updated = (
                     ev.TERMINATED,
-                    ends[-1]["Input"] or "",
+                    ends[-1]["Input"],
                     self.clock.now(),
                 )
                 self.store.put_instance(instance)
@@ -433,7 +433,7 @@ class Engine:
 
     def _settle(self, instance: Instance, outcome: Outcome, now: float, new: list[Event]) -> None:
         for told in new:
-            if told["EventType"] in (ev.EXECUTION_SUSPENDED, ev.EXECUTION_RESUMED):
+            if told["EventType"] in (ev.EXECUTION_SUSPENDED, ev.EXECUTION_RESUMED) and told["Reason"] is not None:
                 instance.output = told["Reason"]
         if outcome.status is None:
             instance.status = ev.SUSPENDED if outcome.suspended else ev.RUNNING

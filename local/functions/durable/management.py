@@ -365,6 +365,9 @@ class Call:
         return reply(document, 200, {CONTINUATION: found[size - 1][0] if len(found) > size else ""})
 
     async def _signal(self, name: str, key: str, operation: str) -> Response:
+        if not name:
+            words = "Invalid entity id: entity name must not be a null or empty string."
+            return refusal(400, f"{words} (Parameter 'entityName')")
         body = (await self._request.body()).decode("utf-8", "replace")
         given: Any = body or None
         try:

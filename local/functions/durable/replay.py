@@ -94,7 +94,9 @@ class Replay:
         self._carried: list[Event] = []
         self._continue_with: str | None = None
         self._suspended = False
-        self._terminated: str | None = None
+        self._is_terminated = False
+        self._reason: str | None = None
+        """With which it was terminated, if with any."""
         self._finished: tuple[str, str | None, str | None] | None = None
         self._custom_status: str | None = None
 
@@ -109,8 +111,8 @@ class Replay:
                 self._play(event)
         except NonDeterminismError as error:
             return self._outcome(ev.FAILED, str(error), f"Unhandled exception while executing orchestration: {error}")
-        if self._terminated is not None:
-            return self._outcome(ev.TERMINATED, self._terminated)
+        if self._is_terminated:
+            return self._outcome(ev.TERMINATED, self._reason)
         if self._finished and not self._open:
             status, result, details = self._finished
             if status == ev.COMPLETED and self._continue_with is not None:
@@ -235,8 +237,8 @@ class Replay:
             self._buffered.setdefault(name, []).append(event)
 
     def _on_terminated(self, event: Event) -> None:
-        if self._terminated is None:
-            self._terminated = event.get("Input") or ""
+        if not self._is_terminated:
+            self._is_terminated, self._reason = True, event.get("Input")
 
     def _on_suspended(self, _event: Event) -> None:
         self._suspended = True
