@@ -71,48 +71,54 @@ BESIDE: dict[int, Event] = {
 }
 
 
+NOT_SHOWN = (ev.ORCHESTRATOR_STARTED, ev.ORCHESTRATOR_COMPLETED)
+SCHEDULING = (ev.TASK_SCHEDULED, ev.SUB_CREATED)
+ENDING = (ev.TASK_COMPLETED, ev.TASK_FAILED, ev.SUB_COMPLETED, ev.SUB_FAILED)
+WITH_RESULT = (ev.TASK_COMPLETED, ev.SUB_COMPLETED, ev.EXECUTION_COMPLETED)
+LEFT_OUT = {
+    ev.EXECUTION_STARTED: ("OrchestrationInstance", "ParentInstance", "Version", "Tags"),
+    **dict.fromkeys(SCHEDULING, ("Version",)),
+    **dict.fromkeys(ENDING, ("TaskScheduledId",)),
+    ev.TIMER_FIRED: ("TimerId",),
+}
+
+
 def history_document(texts: Iterable[str], *, show_output: bool, show_input: bool) -> list[Event]:
     """The history for readers: completions carry what was scheduled, what only says "scheduled" is left out.
 
     Inputs of activities and sub-orchestrations aren't kept (host.json's `storeInputsInOrchestrationHistory`).
     """
-    shown: list[Event | None] = []
+    shown: dict[int, Event] = {}
     scheduled: dict[int, int] = {}
-    scheduling: dict[int, Event] = {}
     for place, text in enumerate(texts):
         event = json.loads(text)
-        kind = event.pop("EventType")
-        number = event.pop("EventId")
+        kind, number = event.pop("EventType"), event.pop("EventId")
         event.pop("IsPlayed")
+        if kind in NOT_SHOWN:
+            continue
         row = {"EventType": ev.NAMES.get(kind, str(kind)), **BESIDE.get(kind, {}), **event}
-        shown.append(row)
-        if kind in (ev.TASK_SCHEDULED, ev.SUB_CREATED):
-            row.pop("Version", None)
+        for field in LEFT_OUT.get(kind, ()):
+            row.pop(field, None)
+        if kind in SCHEDULING:
+            scheduled[number] = place
             row["Input"] = None
-            scheduled[number], scheduling[number] = place, dict(event)
-        elif kind in (ev.TASK_COMPLETED, ev.TASK_FAILED, ev.SUB_COMPLETED, ev.SUB_FAILED):
-            number = row.pop("TaskScheduledId")
-            if number in scheduled:
-                row["ScheduledTime"] = scheduling[number]["Timestamp"]
-                row["FunctionName"] = scheduling[number]["Name"]
-                row["Input"] = None
-                if "InstanceId" in scheduling[number]:
-                    row["InstanceId"] = scheduling[number]["InstanceId"]
-                shown[scheduled[number]] = None
-            _show_result(row, show_output and kind in (ev.TASK_COMPLETED, ev.SUB_COMPLETED))
+        elif kind in ENDING:
+            row |= _scheduling(shown.pop(scheduled.get(event["TaskScheduledId"], -1), None))
         elif kind == ev.EXECUTION_STARTED:
             row["FunctionName"] = row.pop("Name")
-            for key in ("OrchestrationInstance", "ParentInstance", "Version", "Tags"):
-                row.pop(key, None)
-        elif kind == ev.EXECUTION_COMPLETED:
-            _show_result(row, show_output)
-        elif kind == ev.TIMER_FIRED:
-            row.pop("TimerId")
-        elif kind in (ev.ORCHESTRATOR_STARTED, ev.ORCHESTRATOR_COMPLETED):
-            shown[-1] = None
+        _show_result(row, show_output and kind in WITH_RESULT)
         if not show_input:
             row.pop("Input", None)
-    return [row for row in shown if row is not None]
+        shown[place] = row
+    return list(shown.values())
+
+
+def _scheduling(row: Event | None) -> Event:
+    """What a completion takes over from the event that scheduled it."""
+    if row is None:
+        return {}
+    fields = {"ScheduledTime": row["Timestamp"], "FunctionName": row["Name"], "Input": None}
+    return fields | ({"InstanceId": row["InstanceId"]} if "InstanceId" in row else {})
 
 
 def _show_result(row: Event, show: bool) -> None:
