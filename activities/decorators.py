@@ -8,15 +8,20 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from shared import logs
 from shared.arm.cancellation import RunCancelledError, cancellation_guard
 from shared.blocking import in_tables_thread
-from shared.clock import timestamp
+from shared.clock import parse_timestamp, timestamp, utc_now
 from shared.deadline import ACTIVITY_SECONDS, CALL_SECONDS, Deadline, within
 from shared.errors import UNEXPECTED, Failure, HubSpokeException
+from shared.recovery.liveness import DUE_SLACK
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending, outcome_as_data
+from shared.saga.policy import Policy
+from shared.saga.step_run import wait_after
+from shared.saga.steps import BEGIN_RUN
 from shared.spoke.records import MAY_ACT, MAY_UNDO, RunRow, StepRow
 from shared.tables.client import ConcurrentUpdate, storage_failure
 from shared.tables.records import Records
@@ -28,6 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 log = logging.getLogger(__name__)
 
 _GONE = "The run's record is gone."
+_SUPERSEDED = "The run has been started again from its rows; this call belongs to an earlier execution of it."
 
 
 def act(function: Typed) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -98,6 +104,8 @@ def _perform_and_record(function: Typed, allowed_in: frozenset[str] | None, call
     run = records.run(call.deployment_id)
     if run is None:
         return Cancelled(_GONE)
+    if is_superseded(call, run):
+        return Cancelled(_SUPERSEDED)
     before = records.step(call.deployment_id, call.number) if call.number is not None else None
     cancelled = _why_cancelled(run, allowed_in)
     if cancelled:
@@ -106,10 +114,10 @@ def _perform_and_record(function: Typed, allowed_in: frozenset[str] | None, call
         return Cancelled(cancelled)
     if before is None or before.attempts < call.attempt:
         why = call.again or (before.message if before else "")
-        before = _write_step(records, call, before, "in_progress", why) or before
+        before = _write_step(records, call, before, "in_progress", why, due=timestamp()) or before
     try:
         with (
-            cancellation_guard(lambda: _why_cancelled(records.run(call.deployment_id), allowed_in)),
+            cancellation_guard(lambda: _why_cancelled_now(records, call, allowed_in)),
             within(ACTIVITY_SECONDS),
         ):
             outcome = function(call, run)
@@ -117,18 +125,37 @@ def _perform_and_record(function: Typed, allowed_in: frozenset[str] | None, call
         outcome = Cancelled(str(no_longer))
     except Exception as error:  # noqa: BLE001 - becomes data, and the step's row must say so
         outcome = Failed(failure_of(error))
+    _record(records, call, before, outcome, Policy.from_data(run.policy))
+    return outcome
+
+
+def _record(records: Records, call: Call, before: StepRow | None, outcome: Outcome, policy: Policy) -> None:
+    """Writes what an activity answered into its step's row."""
     match outcome:
         case Done(message=message):
-            _write_step(records, call, before, "completed", message)
+            _write_step(records, call, before, "completed", message, outcome=outcome)
         case Pending(reason=reason):
-            _write_step(records, call, before, "in_progress", reason)
+            _write_step(records, call, before, "in_progress", reason, due=_due_after(call, outcome, policy))
         case Failed(failure=failure) if failure.transient:
-            _write_step(records, call, before, "in_progress", failure.message)
-        case Failed(failure=failure):
-            _write_end(records, call, before, failure)
-        case Cancelled(reason=reason):
+            _write_step(records, call, before, "in_progress", failure.message, due=_due_after(call, outcome, policy))
+        case Failed():
+            _write_end(records, call, before, outcome)
+        case Cancelled(reason=reason) if reason != _SUPERSEDED:
             _write_step(records, call, before, "cancelled", reason)
-    return outcome
+
+
+def _due_after(call: Call, outcome: Pending | Failed, policy: Policy) -> str:
+    return timestamp(utc_now() + timedelta(seconds=wait_after(call, outcome, policy)))
+
+
+def is_superseded(call: Call, run: RunRow) -> bool:
+    """Whether the run has been started again since. What begins a run learns the number of its execution by that."""
+    return call.execution != run.execution and call.name != BEGIN_RUN
+
+
+def _why_cancelled_now(records: Records, call: Call, allowed_in: frozenset[str] | None) -> str | None:
+    run = records.run(call.deployment_id)
+    return _SUPERSEDED if run is not None and is_superseded(call, run) else _why_cancelled(run, allowed_in)
 
 
 def _why_cancelled(run: RunRow | None, allowed_in: frozenset[str] | None) -> str | None:
@@ -144,24 +171,37 @@ def _why_cancelled(run: RunRow | None, allowed_in: frozenset[str] | None) -> str
     return None
 
 
-def _write_step(records: Records, call: Call, before: StepRow | None, status: str, message: str) -> StepRow | None:
+def _write_step(
+    records: Records,
+    call: Call,
+    before: StepRow | None,
+    status: str,
+    message: str,
+    *,
+    due: str = "",
+    outcome: Outcome | None = None,
+) -> StepRow | None:
     """Writes the step's row when it says something new.
 
-    Under its ETag: a write whose reply was lost, or the step's own transaction, may have come to more than was read.
+    Under its ETag: a write whose reply was lost, or the step's own transaction, may have come to more than was read. What
+    a later execution of the run wrote stays. due: when the activity is called again.
     """
     if call.number is None:
         return None
-    while not _says_as_much(before, status, call.attempt, message):
+    while not _says_as_much(before, status, call, message, due):
         now = timestamp()
         row = StepRow(
             deployment_id=call.deployment_id,
             number=call.number,
             step_name=call.name,
             status=status,
-            attempts=call.attempt,
+            attempts=max(call.attempt, before.attempts if before else 0),
             message=message,
             timestamp=now,
             started_at=before.started_at if before else now,
+            due=due,
+            execution=call.execution,
+            outcome=outcome_as_data(outcome) if outcome else None,
         )
         try:
             return records.write_step(row, over=before)
@@ -170,21 +210,26 @@ def _write_step(records: Records, call: Call, before: StepRow | None, status: st
     return before
 
 
-def _write_end(records: Records, call: Call, before: StepRow | None, failure: Failure) -> None:
+def _write_end(records: Records, call: Call, before: StepRow | None, outcome: Failed) -> None:
     """Writes that the step has failed for good. When the table doesn't answer the saga's next record does it: the row may
     say so already, and another attempt would take it back."""
     try:
-        _write_step(records, call, before, "failed", failure.message)
+        _write_step(records, call, before, "failed", outcome.failure.message, outcome=outcome)
     except Exception as error:  # noqa: BLE001 - the failure is the step's answer, whatever becomes of its row
         log.warning("That %s has failed could not be written just now: %s", call.name, failure_of(error).message)
 
 
-def _says_as_much(row: StepRow | None, status: str, attempt: int, message: str) -> bool:
+def _says_as_much(row: StepRow | None, status: str, call: Call, message: str, due: str) -> bool:
     if row is None:
         return False
+    if row.execution > call.execution:
+        return True
     if row.status == "completed" and status in ("in_progress", "cancelled"):
         return True  # done is done: the call that said so lost its reply, and is only being repeated
-    return (row.status, row.attempts, row.message) == (status, attempt, message)
+    if (row.status, row.message) != (status, message) or row.attempts < call.attempt:
+        return False
+    # A poll that finds nothing new is not worth a write; but by this a timer sees that the step is alive.
+    return not due or (bool(row.due) and parse_timestamp(due) - parse_timestamp(row.due) < DUE_SLACK)
 
 
 def failure_of(error: Exception) -> Failure:

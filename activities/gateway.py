@@ -14,6 +14,8 @@ from shared.writers.gateway.sites import names_of, site_of
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.gateway.timing import waiter_wait
 
+_NOTHING = "The gateway has nothing of this spoke."
+
 
 @act_through_writer
 def update_agw(call: Call, run: RunRow) -> Outcome:
@@ -52,11 +54,18 @@ def update_agw(call: Call, run: RunRow) -> Outcome:
 
 @undo_through_writer
 def remove_from_agw(call: Call, run: RunRow) -> Outcome:
-    """Asks for the site to be gone, and is done when its row is. Repeatable; no row means that there is nothing to undo."""
+    """Asks for the site to be gone, and is done when its row is. Repeatable; no row means that there is nothing to undo.
+
+    A site that was never on the gateway, and isn't on its way there, is gone with its row: the writer claims a row in one
+    transaction with its fence, before it sends, so that one of the two comes too late.
+    """
     plan, sites = run.plan, gateway_sites()
     before, writer = sites.look(site_key(plan.client))
     if before is None or before.made_by != plan.made_by:
-        return Done("The gateway has nothing of this spoke.")
+        return Done(_NOTHING)
+    if not before.owned and not before.applied_version:
+        sites.forget(before)
+        return Done(_NOTHING)
     row = request_removal(before, deployment_id=call.deployment_id, now=timestamp())
     if row is not before:
         sites.request(row)

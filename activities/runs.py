@@ -8,10 +8,11 @@ from shared.arm.client import Arm, arm
 from shared.clock import timestamp
 from shared.errors import Failure, so_many
 from shared.recovery.leftovers import leftovers, named_by
+from shared.recovery.liveness import STARTING, Restart
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
-from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome
+from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, outcome_as_data
 from shared.saga.saga import NOT_OF_THIS_KIND
-from shared.saga.steps import STEP_NUMBERS
+from shared.saga.steps import STEP_NUMBERS, UNDO_NAMES
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow, StepRow
 from shared.tables.records import Records
@@ -28,35 +29,64 @@ _BEGUN = {"deploy": "in_progress", "delete": "deleting", "rollback": "rolling_ba
 
 @record
 def begin_run(call: Call, run: RunRow) -> Outcome:
-    """Moves a run from `accepted` on, its spoke with it, and answers what the orchestration needs of the row.
+    """Moves a run from `accepted` on, its spoke with it, or takes up one that is started again from its rows; answers what
+    the orchestration needs of the rows (`_resumed`).
 
-    `{"begun": False, "status"}` when the run is over, the spoke another's, another execution of the orchestration has begun
-    it, or the orchestrator carries out runs of another kind. `call.given`: `begun_by`, the id of the
-    execution that asks, and its `orchestrator`.
-    Repeatable: a run that this execution has begun already goes on.
+    `{"begun": False, "status"}` when the run is over, the spoke another's, another orchestration has begun it, or the
+    orchestrator carries out runs of another kind. `call.given`: `begun_by`, the id of the orchestration that asks, and its
+    `orchestrator`. Repeatable: for the orchestration that has begun it the answer stays the same.
     """
     if ORCHESTRATOR_OF_KIND[run.kind] != call.given.get("orchestrator"):
         return Done(f"this is a {run.kind}", {"begun": False, "status": NOT_OF_THIS_KIND})
     records = Records()
-    going_on = {
-        "begun": True,
-        "spoke_id": run.spoke_id,
-        "kind": run.kind,
-        "policy": run.policy,
-        "execution": run.execution,
-    }
-    status, begun_by = _BEGUN[run.kind], call.given.get("begun_by")
-    if run.status == status and run.begun_by == begun_by:
-        return Done("begun before", going_on)
-    if run.status != "accepted":
+    begun_by, restart = call.given.get("begun_by"), Restart.of(run)
+    has_begun_it = bool(begun_by) and run.begun_by == begun_by
+    if has_begun_it and restart is None and run.status not in TERMINAL:
+        return Done("begun before", _resumed(records, run))
+    may_begin = not has_begun_it and (restart.phase == STARTING if restart else run.status == "accepted")
+    if run.status in TERMINAL or not may_begin:
         return Done(f"the run is {run.status}", {"begun": False, "status": run.status})
     spoke = _own_spoke(records, run)
     if spoke is None:
         records.change_run(run, status="failed", completed_at=timestamp(), note="The spoke belongs to another run.")
         return Done("the spoke belongs to another run", {"begun": False, "status": "failed"})
-    begun = {"status": status, "started_at": timestamp(), "begun_by": begun_by}
-    records.change_together(run, spoke, run_changes=begun, spoke_changes={"status": status})
-    return Done(status, going_on)
+    status, now = _BEGUN[run.kind] if run.status == "accepted" else run.status, timestamp()
+    begun = {
+        "status": status,
+        "started_at": run.started_at or now,
+        "begun_by": begun_by,
+        "resumed_at": now,
+        "restart": None,
+        "missing_since": None,
+    }
+    run, _ = records.change_together(run, spoke, run_changes=begun, spoke_changes={"status": status})
+    return Done(status, _resumed(records, run))
+
+
+def _resumed(records: Records, run: RunRow) -> dict[str, Any]:
+    """What a run is and where it goes on: `spoke_id, kind, policy, execution, status`.
+
+    Of one that is started again also `ended` (the steps and undos that have ended, as `run_step` answers), `noted` (the
+    undos of a rollback) and `error` (why it is rolled back).
+    """
+    where = {
+        "begun": True,
+        "spoke_id": run.spoke_id,
+        "kind": run.kind,
+        "policy": run.policy,
+        "execution": run.execution,
+        "status": run.status,
+    }
+    if run.execution == 1:
+        return where
+    steps = records.steps(run.deployment_id)
+    ended = {
+        step.step_name: {**step.outcome, "attempts": step.attempts, "at": step.timestamp}
+        for step in steps
+        if step.outcome and step.status in ("completed", "failed")
+    }
+    noted = [step.step_name for step in steps if step.step_name in UNDO_NAMES]
+    return {**where, "ended": ended, "noted": noted, "error": run.error}
 
 
 @record
@@ -103,7 +133,8 @@ def begin_rollback(call: Call, run: RunRow) -> Outcome:
     records = Records()
     now = timestamp()
     rows = [
-        StepRow(run.deployment_id, STEP_NUMBERS[name], name, "pending", 0, "", now, now) for name in call.given["noted"]
+        StepRow(run.deployment_id, STEP_NUMBERS[name], name, "pending", 0, "", now, now, execution=call.execution)
+        for name in call.given["noted"]
     ]
     rows += _rows_told(records, call, now)
     changes = {"status": "rolling_back", "error": call.given["error"]}
@@ -157,6 +188,8 @@ def give_up_step(call: Call, run: RunRow) -> Outcome:
             failure.message,
             now,
             before.started_at if before else now,
+            execution=call.execution,
+            outcome=outcome_as_data(Failed(failure)),
         ),
         over=before,
     )
@@ -217,7 +250,15 @@ def _rows_told(records: Records, call: Call, now: str) -> list[StepRow]:
         started_at = before.started_at if before else now
         rows.append(
             StepRow(
-                call.deployment_id, STEP_NUMBERS[name], name, told["status"], attempts, told["message"], now, started_at
+                call.deployment_id,
+                STEP_NUMBERS[name],
+                name,
+                told["status"],
+                attempts,
+                told["message"],
+                now,
+                started_at,
+                execution=call.execution,
             )
         )
     return rows

@@ -31,6 +31,7 @@ def deploy_spoke(context: "DurableOrchestrationContext") -> Generator[Any, Any, 
     if not (yield from saga.begin()):
         return {"deployment_id": saga.deployment_id, "status": "not_started"}
     try:
+        saga.resume_rollback()
         yield from saga.run(VALIDATE_CONFIG)
         yield from saga.run_together(CREATE_VNET, CREATE_NSG)
         yield from saga.run(CREATE_SUBNETS)

@@ -2,7 +2,7 @@
 
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import azure.durable_functions as df
 
@@ -15,6 +15,7 @@ from shared.tables.records import Records
 from shared.tables.reservations import forget_expired_keys
 from shared.writers.gateway.rows import WRITER_KEY
 from shared.writers.gateway.table import gateway_sites
+from shared.writers.instance_status import NOT_THERE, status_of
 from shared.writers.instances import ensure_writer_runs
 from triggers.http.wiring import timer_function
 from triggers.runs import start_run
@@ -42,8 +43,7 @@ async def start_accepted_runs(client: "DurableOrchestrationClient") -> None:
     Can be repeated: an instance of that id is looked for first, and Durable refuses a second one while it runs.
     """
     for run in await in_tables_thread(_forgotten_runs):
-        status: Any = await client.get_status(run.deployment_id)
-        if getattr(status, "runtime_status", None) is not None:
+        if await status_of(client, run.deployment_id) != NOT_THERE:
             continue
         log.warning("%s was accepted at %s and has no instance; it is started now", run.deployment_id, run.created_at)
         await start_run(client, deployment_id=run.deployment_id, spoke_id=run.spoke_id, kind=run.kind)
@@ -54,7 +54,7 @@ def _forgotten_runs() -> list[RunRow]:
     return [
         run
         for run in Records().runs_looked_after()
-        if run.status == "accepted" and parse_timestamp(run.created_at) <= latest
+        if run.status == "accepted" and not run.restart and parse_timestamp(run.created_at) <= latest
     ]
 
 

@@ -1,4 +1,5 @@
-"""Finds runs whose orchestration has ended under them, and has what they left rolled back.
+"""Finds runs whose orchestration has ended under them, and has what they left rolled back; and runs that the platform
+lost, which are started again from their rows (`shared.liveness`).
 
 Terminating an orchestration runs no compensation and doesn't reach its children (durable-extension#153): they go on
 building. So, one tick after the other and never sleeping: the run is marked, after which no act of it does anything any
@@ -18,15 +19,35 @@ from shared.blocking import in_arm_thread, in_tables_thread
 from shared.clock import parse_timestamp, timestamp, utc_now
 from shared.deadline import ACTIVITY_SECONDS
 from shared.errors import Failure
+from shared.recovery.liveness import (
+    BROKE_OFF,
+    Broken,
+    Condition,
+    Dead,
+    Fine,
+    FoundAgain,
+    FoundMissing,
+    RestartMove,
+    condition_of,
+    may_stand_still,
+)
 from shared.recovery.orphans import doubt_about_records
-from shared.saga.instances import ORCHESTRATOR_OF_KIND, step_instance_id
+from shared.recovery.restarts import (
+    RESTART_REASON,
+    begin_restart,
+    continue_restart,
+    start_run,
+    statuses_of_children,
+    terminate,
+)
 from shared.saga.policy import Policy
-from shared.saga.steps import CHILDREN
 from shared.settings import current_settings
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.records import Records
 from shared.tables.removals import begin_removal
+from shared.tables.ticks import awake_since
+from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, UNFINISHED, status_and_output_of
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient
@@ -39,7 +60,6 @@ CODE = "OrchestrationTerminated"
 # An act that had asked for its run's row before the mark may still be at its one write, which ends with ARM's timeout.
 LAST_CALLS = timedelta(seconds=Policy().last_call_seconds)
 
-_ALIVE = frozenset({"Running", "Pending", "ContinuedAsNew", "Suspended"})
 _MEANWHILE = {"deploy": "rolling_back", "rollback": "rolling_back", "delete": "deleting"}
 _SUCCESSOR = {"deploy": "rollback", "rollback": "rollback", "delete": "delete"}
 
@@ -57,9 +77,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Stop:
-    """Terminate these children, and look again."""
+    """Terminate these instances, and look again."""
 
-    children: tuple[str, ...]
+    instance_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -85,17 +105,6 @@ class Close:
 Move = Mark | Stop | Wait | HandOver | Close
 
 
-def is_dead(run: RunRow, instance: str | None) -> bool:
-    """Whether a run that has not ended has an orchestration that has.
-
-    instance: its Durable status, None when there is none. An `accepted` run without one has not been started yet,
-    which is another timer's business.
-    """
-    if run.status in TERMINAL or instance in _ALIVE:
-        return False
-    return instance is not None or run.status != "accepted"
-
-
 def belongs_to(spoke: SpokeRow | None, run: RunRow) -> bool:
     """Whether the run is the newest of its spoke."""
     return spoke is not None and spoke.deployment_id == run.deployment_id
@@ -104,12 +113,12 @@ def belongs_to(spoke: SpokeRow | None, run: RunRow) -> bool:
 def next_move(
     run: RunRow,
     spoke: SpokeRow | None,
-    instance: str | None,
-    children: Mapping[str, str | None],
+    instance: str,
+    children: Mapping[str, str],
     now: datetime,
     last_calls: timedelta = LAST_CALLS,
 ) -> Move:
-    """What a dead run needs next. children: the Durable status of each child, None for one that isn't there.
+    """What a dead run needs next. instance, and by instance id children: what `status_of` says of them.
 
     last_calls: how long after the mark a call of an act may still be under way.
     """
@@ -123,10 +132,10 @@ def next_move(
     found_at = _found_at(run)
     if found_at is None:
         return Mark(_MEANWHILE[run.kind], _termination(run, instance, now).public())
-    alive = tuple(name for name, status in children.items() if status in _ALIVE)
-    if alive:
+    everything = {run.deployment_id: instance, **children}
+    if alive := tuple(each for each, status in everything.items() if status in UNFINISHED):
         return Stop(alive)
-    if now - found_at < last_calls:
+    if NOT_KNOWN in everything.values() or now - found_at < last_calls:
         return Wait()
     return HandOver(_SUCCESSOR[run.kind])
 
@@ -139,8 +148,8 @@ def _found_at(run: RunRow) -> datetime | None:
     return parse_timestamp(details["found_at"])
 
 
-def _termination(run: RunRow, instance: str | None, now: datetime) -> Failure:
-    ending = {None: "was purged", "Terminated": "was terminated"}.get(instance, f"ended early ({instance})")
+def _termination(run: RunRow, instance: str, now: datetime) -> Failure:
+    ending = {NOT_THERE: "was purged", "Terminated": "was terminated"}.get(instance, f"ended early ({instance})")
     details: dict[str, Any] = {"run": run.deployment_id, "found_at": timestamp(now)}
     if run.error:
         details["cause"] = run.error
@@ -155,20 +164,23 @@ def _termination(run: RunRow, instance: str | None, now: datetime) -> Failure:
 
 # --- doing it: thin ---
 
+Done = Move | RestartMove | Condition
 
-async def sweep(client: "DurableOrchestrationClient", now: datetime | None = None) -> dict[str, Move]:
-    """One tick. Answers what was done for which dead run."""
+
+async def sweep(client: "DurableOrchestrationClient", now: datetime | None = None) -> dict[str, Done]:
+    """One tick. Answers what was done for which run; runs of which nothing is known to be wrong are left out."""
     now = now or utc_now()
-    done: dict[str, Move] = {}
+    done: dict[str, Done] = {}
     if (in_doubt := await in_arm_thread(ACTIVITY_SECONDS, doubt_about_records)) is not None:
         log.warning("%s", in_doubt.message)
         return done
+    awake = await in_tables_thread(awake_since, current_settings(), now)
     for run in await in_tables_thread(Records().runs_looked_after):
         with logs.context(deployment_id=run.deployment_id, spoke_id=run.spoke_id):
             try:
-                instance = await _status(client, run.deployment_id)
-                if is_dead(run, instance):
-                    done[run.deployment_id] = await _sweep_one(client, run, instance, now)
+                move = await _look_at(client, run, now, awake)
+                if not isinstance(move, Fine):
+                    done[run.deployment_id] = move
             except ConcurrentUpdate:
                 log.info("The run was changed just now; the next tick looks again")
             except Exception:  # the SDK raises bare Exceptions; one run's trouble must not keep the others waiting
@@ -176,12 +188,38 @@ async def sweep(client: "DurableOrchestrationClient", now: datetime | None = Non
     return done
 
 
-async def _sweep_one(client: "DurableOrchestrationClient", run: RunRow, instance: str | None, now: datetime) -> Move:
-    spoke = await in_tables_thread(Records().spoke, run.spoke_id)
-    children: dict[str, str | None] = {}
-    if belongs_to(spoke, run):
-        children = {name: await _status(client, step_instance_id(run.deployment_id, name)) for name in CHILDREN}
+async def _look_at(client: "DurableOrchestrationClient", run: RunRow, now: datetime, awake: datetime) -> Done:
+    instance, output = await status_and_output_of(client, run.deployment_id)
     last_calls = timedelta(seconds=current_settings().policy.last_call_seconds)
+    if _found_at(run) is not None:
+        return Fine() if instance == NOT_KNOWN else await _sweep_one(client, run, instance, now, last_calls)
+    if run.restart:
+        return await continue_restart(client, run, instance, now, last_calls)
+    steps = await in_tables_thread(Records().steps, run.deployment_id) if may_stand_still(run, now, awake) else ()
+    condition = condition_of(run, steps, instance, now, awake)
+    if isinstance(condition, Dead) and instance == "Terminated" and output == RESTART_REASON:
+        condition = Broken(BROKE_OFF)  # a terminate of an earlier restart came late
+    match condition:
+        case Dead():
+            return await _sweep_one(client, run, instance, now, last_calls)
+        case Broken():
+            if not belongs_to(await in_tables_thread(Records().spoke, run.spoke_id), run):
+                return await _sweep_one(client, run, instance, now, last_calls)
+            run = await begin_restart(client, run, condition, now)
+            await continue_restart(client, run, instance, now, last_calls)
+        case FoundMissing():
+            log.warning("The run has no instance; if the next tick finds none either, it is rolled back")
+            await in_tables_thread(lambda: Records().change_run(run, missing_since=timestamp(now)))
+        case FoundAgain():
+            await in_tables_thread(lambda: Records().change_run(run, missing_since=None))
+    return condition
+
+
+async def _sweep_one(
+    client: "DurableOrchestrationClient", run: RunRow, instance: str, now: datetime, last_calls: timedelta
+) -> Move:
+    spoke = await in_tables_thread(Records().spoke, run.spoke_id)
+    children = await statuses_of_children(client, run.deployment_id) if belongs_to(spoke, run) else {}
     move = next_move(run, spoke, instance, children, now, last_calls)
     match move:
         case Mark():
@@ -189,11 +227,13 @@ async def _sweep_one(client: "DurableOrchestrationClient", run: RunRow, instance
             run, spoke = await in_tables_thread(_mark, run, spoke, move)
             after = next_move(run, spoke, instance, children, now, last_calls)
             if isinstance(after, Stop):
-                await _stop(client, run, after)
+                await terminate(client, after.instance_ids, NOTE)
         case Stop():
-            await _stop(client, run, move)
+            await terminate(client, move.instance_ids, NOTE)
         case HandOver() if spoke is not None:
-            await _start(client, await in_tables_thread(_hand_over, run, spoke, move))
+            successor = await in_tables_thread(_hand_over, run, spoke, move)
+            await start_run(client, successor)
+            log.warning("What the dead run left is taken away by %s", successor.deployment_id)
         case Close():
             await in_tables_thread(_close, run, move)
     return move
@@ -204,25 +244,10 @@ def _mark(run: RunRow, spoke: SpokeRow | None, move: Mark) -> tuple[RunRow, Spok
     return Records().change_together(run, spoke, run_changes={**changes, "note": NOTE}, spoke_changes=changes)
 
 
-async def _stop(client: "DurableOrchestrationClient", run: RunRow, move: Stop) -> None:
-    for name in move.children:
-        child = step_instance_id(run.deployment_id, name)
-        try:
-            await client.terminate(child, NOTE)
-        except Exception as error:  # noqa: BLE001 - the SDK raises bare Exceptions, also for a child that has just ended
-            log.warning("%s could not be stopped, the next tick tries again: %s", child, error)
-
-
 def _hand_over(run: RunRow, spoke: SpokeRow, move: HandOver) -> RunRow:
     """The spoke belongs to a new run. The dead one is ended by the tick that finds the new one at rest."""
     successor = begin_removal(spoke, move.kind, current_settings(), force=run.force)
     return Records().change_run(successor, note=f"{NOTE}; it was {run.deployment_id}")
-
-
-async def _start(client: "DurableOrchestrationClient", run: RunRow) -> None:
-    """Starts the successor. If this is cut off, the timer that looks after `accepted` runs does it."""
-    await client.start_new(ORCHESTRATOR_OF_KIND[run.kind], instance_id=run.deployment_id)
-    log.warning("What the dead run left is taken away by %s", run.deployment_id)
 
 
 def _close(run: RunRow, move: Close) -> None:
@@ -234,9 +259,3 @@ def _close(run: RunRow, move: Close) -> None:
     ]
     changes = {"status": move.status, "left_behind": move.left_behind, "completed_at": now, "note": NOTE}
     records.change_together(run, None, run_changes=changes, steps=cut_off)
-
-
-async def _status(client: "DurableOrchestrationClient", instance_id: str) -> str | None:
-    status: Any = await client.get_status(instance_id)
-    runtime_status = getattr(status, "runtime_status", None)
-    return runtime_status.name if runtime_status is not None else None

@@ -9,12 +9,22 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import Failure
-from shared.saga.instances import RUN_STEP, is_run_id, step_instance_id
+from shared.saga.children import Children, is_answer
+from shared.saga.instances import is_run_id
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, outcome_from_data
 from shared.saga.policy import Policy
 from shared.saga.progress import custom_status
 from shared.saga.step_run import StepRun
-from shared.saga.steps import BEGIN_ROLLBACK, BEGIN_RUN, LIST_LEFT_BEHIND, RECORD_OUTCOME, STEP_NUMBERS, UNDOS, Step
+from shared.saga.steps import (
+    BEGIN_ROLLBACK,
+    BEGIN_RUN,
+    LIST_LEFT_BEHIND,
+    RECORD_OUTCOME,
+    STEP_NUMBERS,
+    UNDOS,
+    Step,
+    Undo,
+)
 from shared.spoke.records import WELL
 
 if TYPE_CHECKING:
@@ -26,9 +36,8 @@ NOT_OF_THIS_KIND = "of another kind"
 # How the row is asked for; from then on the run's own limits hold.
 BEFORE_THE_ROW = Policy(retry_first_seconds=1.0)
 
-_LOOK_SECONDS = 600.0
-# So often the run's own records are begun when somebody terminates their sub-orchestrations.
-_RECORD_TRIES = 3
+# Shorter than what makes a run stand still (`shared.recovery.liveness`): these looks write no row.
+_LOOK_SECONDS = 300.0
 
 
 class StepsFailed(Exception):  # noqa: N818 - the saga's word for what happened
@@ -60,6 +69,10 @@ class Saga:
         self.policy = BEFORE_THE_ROW
         self.status = ""
         self.results: dict[str, Any] = {}
+        self._execution = 1
+        # Of a run that is started again from its rows: its steps that had ended, and why it was being rolled back.
+        self._ended: dict[str, dict[str, Any]] = {}
+        self._error: dict[str, Any] | None = None
         self._rows: dict[str, dict[str, Any]] = {}
         self._noted: set[str] = set()
         # What steps may not have come to write into their own rows: the next record of the run does it for them.
@@ -69,11 +82,11 @@ class Saga:
     # --- the forward way ---
 
     def begin(self) -> Generator[Any, Any, bool]:
-        """Moves the run from `accepted` on; False when there is none of this id and kind, or when it has ended well before:
-        then the orchestration ends quietly.
+        """Moves the run from `accepted` on, or goes on where its rows say; False when there is none of this id and kind, or
+        when it has ended well before: then the orchestration ends quietly.
 
-        A run is carried out once: one that has failed before, or that another execution has begun, raises. Who restarts
-        an orchestration in Durable Functions has a new execution of it, and the children of the old one may still run.
+        A run that has failed before, or that another orchestration has begun, raises. Who restarts an orchestration in
+        Durable Functions has a new one of the same id, and the children of the old one may still run.
         """
         if not is_run_id(self.deployment_id):
             return False
@@ -81,49 +94,66 @@ class Saga:
         if begun.get("begun"):
             self.spoke_id, self.kind = begun["spoke_id"], begun["kind"]
             self.policy = Policy.from_data(begun["policy"])
-            self.status = "in_progress" if self.kind == "deploy" else "deleting"
+            self.status = begun["status"]
+            self._execution = begun["execution"]
+            self._ended = begun.get("ended", {})
+            self._error = begun.get("error")
+            self._noted.update(begun.get("noted", ()))
             self._show()
             return True
         if begun.get("status") in {*WELL, NOT_OF_THIS_KIND}:
             return False
         raise DeploymentFailed(f"This run is not begun again: it is {begun.get('status', 'gone')}.")
 
+    def resume_rollback(self) -> None:
+        """Raises why the run was being rolled back, when it was started again from its rows in the middle of that."""
+        if self.kind == "deploy" and self.status == "rolling_back":
+            raise StepsFailed(_failure_in(self._error or {}), (self._error or {}).get("step", "the deployment"))
+
     def run(self, step: Step) -> Generator[Any, Any, None]:
         """One step; `StepsFailed` when it came to rest without being done."""
         yield from self.run_together(step)
 
     def run_together(self, *steps: Step) -> Generator[Any, Any, None]:
-        """Steps side by side. All of them come to rest before `StepsFailed` tells that one didn't work.
+        """Steps side by side. All of them end before `StepsFailed` tells that one didn't work.
 
-        Settled by `task_any` over the rest, because `task_all` fails on the first failing child while its siblings
-        still build.
+        Settled one by one, because `task_all` fails on the first failing child while its siblings still build. Steps that
+        had ended before the run was started again are not begun again.
         """
-        waiting: dict[Any, Step] = {}
+        children = self._children()
+        outcomes: dict[str, Outcome] = {}
         for step in steps:
             self._noted.update(step.undos)
+            if step.name in self._ended:
+                outcomes[step.name] = self._settle(step.name, self._ended[step.name])
+                continue
             self._move(step.name, "in_progress", "")
             seconds = None if step.keeps_trying else getattr(self.policy, step.deadline)
-            waiting[self._start(step.name, seconds)] = step
+            children.start(step.name, self._step_run(step.name, seconds))
         self._show()
-        failures: list[StepsFailed] = []
-        cancellations: list[StepsFailed] = []
-        while waiting:
-            task = yield self._context.task_any(list(waiting))
-            step = waiting.pop(task)
-            match self._settle(step.name, task.result):
-                case Done(result=result):
-                    self.results.update(result)
-                case Failed(failure=failure):
-                    failures.append(StepsFailed(failure, step.name))
-                case Cancelled(reason=reason):
-                    failure = Failure("DeploymentException", "Cancelled", reason)
-                    cancellations.append(StepsFailed(failure, step.name))
+        while children.count:
+            name, answer = yield from children.next_settled()
+            outcomes[name] = self._settle(name, answer)
             self._show()
         if any(step.name in self._broken for step in steps):
-            # Who stopped a step's sub-orchestration did not stop a call of it that was under way.
+            # What broke a step's sub-orchestration off did not stop a call of it that was under way.
             yield self._context.create_timer(
                 self._context.current_utc_datetime + timedelta(seconds=self.policy.last_call_seconds)
             )
+        self._check(outcomes)
+
+    def _check(self, outcomes: dict[str, Outcome]) -> None:
+        """Takes the results of a stage; `StepsFailed` with its first failure, or else its first cancellation."""
+        failures: list[StepsFailed] = []
+        cancellations: list[StepsFailed] = []
+        for name, outcome in outcomes.items():
+            match outcome:
+                case Done(result=result):
+                    self.results.update(result)
+                case Failed(failure=failure):
+                    failures.append(StepsFailed(failure, name))
+                case Cancelled(reason=reason):
+                    cancellations.append(StepsFailed(Failure("DeploymentException", "Cancelled", reason), name))
         if failures or cancellations:
             raise (failures + cancellations)[0]
 
@@ -166,27 +196,18 @@ class Saga:
         return [undo.name for undo in UNDOS if undo.name in self._noted]
 
     def _undo_noted(self) -> Generator[Any, Any, list[dict[str, Any]]]:
-        """The noted undos in their order. A failing one stops only those that need it."""
-        failed: dict[str, str] = {}
-        for undo in UNDOS:
-            if undo.name not in self._noted:
-                continue
-            missing = [need for need in undo.needs if need in failed]
-            if missing:
-                failed[undo.name] = f"not tried, because {missing[0]} has to work first"
-                self._move(undo.name, "pending", failed[undo.name], attempts=0)
-                self._untold[undo.name] = self._rows[undo.name]
-                continue
-            self._move(undo.name, "in_progress", "")
+        """The noted undos, each as soon as those that it needs have ended. A failing one stops only those that need it."""
+        undos = [undo for undo in UNDOS if undo.name in self._noted]
+        ended: dict[str, str | None] = {}  # by name, why it failed
+        children = self._children()
+        while True:
+            undos = [undo for undo in undos if not self._begin_undo(undo, ended, children)]
             self._show()
-            task = self._start(undo.name, getattr(self.policy, undo.deadline))
-            yield self._context.task_any([task])
-            match self._settle(undo.name, task.result):
-                case Failed(failure=failure):
-                    failed[undo.name] = failure.message
-                case Cancelled(reason=reason):
-                    failed[undo.name] = reason
-            self._show()
+            if not children.count:
+                break
+            name, answer = yield from children.next_settled()
+            ended[name] = _reason_of(self._settle(name, answer))
+        failed = {undo.name: ended[undo.name] for undo in UNDOS if ended.get(undo.name) is not None}
         if not failed:
             return []
         found = yield from self._record(LIST_LEFT_BEHIND, seconds=_LOOK_SECONDS, undos=failed)
@@ -194,34 +215,52 @@ class Saga:
         left: list[dict[str, Any]] = found.get("left_behind", unseen)
         return left
 
+    def _begin_undo(self, undo: Undo, ended: dict[str, str | None], children: Children) -> bool:
+        """Begins an undo if it may begin, or enters into `ended` that it needn't or can't; False when it has to wait."""
+        needs = [need for need in undo.needs if need in self._noted]
+        if undo.name in self._ended:
+            ended[undo.name] = _reason_of(self._settle(undo.name, self._ended[undo.name]))
+        elif missing := [need for need in needs if ended.get(need) is not None]:
+            reason = f"not tried, because {missing[0]} has to work first"
+            ended[undo.name] = reason
+            self._move(undo.name, "pending", reason, attempts=0)
+            self._untold[undo.name] = self._rows[undo.name]
+        elif all(need in ended for need in needs):
+            self._move(undo.name, "in_progress", "")
+            children.start(undo.name, self._step_run(undo.name, getattr(self.policy, undo.deadline)))
+        else:
+            return False
+        return True
+
     # --- inside ---
 
-    def _start(self, name: str, seconds: float | None, given: dict[str, Any] | None = None) -> Any:
+    def _children(self) -> Children:
+        return Children(self._context, self.deployment_id, self.policy)
+
+    def _step_run(self, name: str, seconds: float | None, given: dict[str, Any] | None = None) -> StepRun:
         call = Call(
             self.deployment_id,
             self.spoke_id,
             name,
             number=STEP_NUMBERS.get(name),
             given=self.results if given is None else given,
+            execution=self._execution,
         )
-        run = StepRun(call, self.policy, deadline_seconds=seconds)
-        return self._context.call_sub_orchestrator(
-            RUN_STEP, run.as_data(), instance_id=step_instance_id(self.deployment_id, name)
-        )
+        return StepRun(call, self.policy, deadline_seconds=seconds)
 
     def _record(self, name: str, *, seconds: float | None = None, **given: Any) -> Generator[Any, Any, dict[str, Any]]:
         """An activity that is no step; `{}` when it did not work in spite of all trying.
 
-        Without it the run would not be where the story is: one that is broken off is begun again, and if that doesn't
-        help, the story ends and the sweeper takes the run up.
+        Without it the run would not be where the story is: when it is broken off again and again, the story ends, and a
+        timer starts the run again from its rows.
         """
-        for _ in range(_RECORD_TRIES):
-            task = self._start(name, seconds, given)
-            yield self._context.task_any([task])
-            outcome = _outcome_of(task.result)
-            if not (isinstance(outcome, Failed) and outcome.failure.code == STEP_BROKE):
-                return outcome.result if isinstance(outcome, Done) else {}
-        raise DeploymentFailed(f"{name} was broken off {_RECORD_TRIES} times.")
+        children = self._children()
+        children.start(name, self._step_run(name, seconds, given))
+        _, answer = yield from children.next_settled()
+        if not is_answer(answer):
+            raise DeploymentFailed(f"{name} was broken off again and again: {str(answer)[:300]}")
+        outcome = _outcome_of(answer)
+        return outcome.result if isinstance(outcome, Done) else {}
 
     def _settle(self, name: str, answer: Any) -> Outcome:
         """Takes a step's answer into the list; a sub-orchestration that broke all the same is a failed step."""
@@ -272,14 +311,33 @@ class Saga:
         )
 
 
+def _reason_of(outcome: Outcome) -> str | None:
+    """Why an undo did not work; None when it did."""
+    match outcome:
+        case Failed(failure=failure):
+            return failure.message
+        case Cancelled(reason=reason):
+            return reason
+    return None
+
+
+def _failure_in(error: dict[str, Any]) -> Failure:
+    """The failure of which a record shows this (`Failure.public`)."""
+    details = dict(error.get("details") or {})
+    code, hint = details.pop("code", "Unknown"), details.pop("hint", None)
+    return Failure(
+        error.get("error", "DeploymentException"), code, error.get("message", "It failed before."), hint, details
+    )
+
+
 def _outcome_of(answer: Any) -> Outcome:
-    if isinstance(answer, dict) and "outcome" in answer:
+    if is_answer(answer):
         return outcome_from_data(answer)
     return Failed(
         Failure(
             "DeploymentException",
             STEP_BROKE,
-            "A step's sub-orchestration broke off.",
+            "A step's sub-orchestration was broken off again and again.",
             "Its history in Durable Functions tells why.",
             {"reason": str(answer)[:300]},
         )

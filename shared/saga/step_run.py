@@ -109,9 +109,7 @@ def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0)
             unexpected = run.unexpected + (failure.code == UNEXPECTED)
             if unexpected >= UNEXPECTED_ATTEMPTS and not run.keeps_trying:
                 return GiveUp(failure.permanent())
-            seconds = run.policy.refusal_wait(
-                run.call.deployment_id, run.call.name, run.call.attempt, failure.retry_after
-            )
+            seconds = wait_after(run.call, outcome, run.policy)
             again = replace(run.call, attempt=run.call.attempt + 1, operation=None, again=failure.message)
             then = replace(run, call=again, waits=run.waits + 1, reason=failure.message, unexpected=unexpected)
             return Wait(_until(run, now, seconds), then)
@@ -119,9 +117,7 @@ def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0)
             if run.is_overdue(now):
                 return GiveUp(_overdue(run, outcome.reason, None))
             operation = outcome.operation or (None if outcome.forget_operation else run.call.operation)
-            full = outcome.wait if outcome.wait_in_full else None
-            counted = 0.0 if outcome.operation else spent
-            seconds = full if full is not None else run.policy.poll_wait(outcome.wait, counted)
+            seconds = wait_after(run.call, outcome, run.policy, spent)
             then = replace(run, call=replace(run.call, operation=operation), waits=run.waits + 1, reason=outcome.reason)
             return Wait(_until(run, now, seconds), then)
 
@@ -129,6 +125,15 @@ def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0)
 def is_a_step_of(run_id: str, instance_id: str, call: Call) -> bool:
     """Whether an instance may carry out this call: one of the run's own, for an activity that runs have."""
     return call.deployment_id == run_id and call.name in CHILDREN and is_step_of(run_id, call.name, instance_id)
+
+
+def wait_after(call: Call, outcome: Pending | Failed, policy: Policy, spent: float = 0.0) -> float:
+    """Seconds until an activity that answered this is called again, its deadline left aside."""
+    if isinstance(outcome, Failed):
+        return policy.refusal_wait(call.deployment_id, call.name, call.attempt, outcome.failure.retry_after)
+    if outcome.wait_in_full and outcome.wait is not None:
+        return outcome.wait
+    return policy.poll_wait(outcome.wait, 0.0 if outcome.operation else spent)
 
 
 def broken_call(error: Exception) -> Failed:

@@ -23,7 +23,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Undo:
-    """One undo. `needs`: the undos without which this one can't succeed, so that their failure skips it."""
+    """One undo. `needs`: the undos that must have worked before this one; it begins when they have ended, and one that
+    failed skips it."""
 
     name: str
     needs: tuple[str, ...] = ()
@@ -52,14 +53,16 @@ STEPS: tuple[Step, ...] = (
     SAVE_TO_STORAGE,
 )
 
-# The order of rollback and delete alike: traffic first, then what holds others, addresses last.
+# The order of rollback and delete alike: traffic first, then what holds others, addresses last. Those that don't need each
+# other run side by side.
 UNDOS: tuple[Undo, ...] = (
     Undo("remove_from_agw", deadline="shared_deadline_seconds"),
-    Undo("delete_vm", deadline="vm_deadline_seconds"),
+    # Visitors never meet a VM that is gone. A site that was never on the gateway is removed at once.
+    Undo("delete_vm", needs=("remove_from_agw",), deadline="vm_deadline_seconds"),
     Undo("delete_os_disk", needs=("delete_vm",)),
     Undo("delete_nic", needs=("delete_vm",)),
     Undo("delete_peering", deadline="shared_deadline_seconds"),
-    Undo("delete_vnet", needs=("delete_nic",)),
+    Undo("delete_vnet", needs=("delete_nic", "delete_peering")),
     Undo("delete_nsg", needs=("delete_vnet",)),
     # An address block may only go to the next client when nothing of this one is left in it.
     Undo(

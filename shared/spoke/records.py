@@ -2,7 +2,7 @@
 
 One partition per hub, so that one transaction covers what belongs together. Row keys: `spoke:{id}`,
 `run:{deployment_id}`, `step:{deployment_id}:{n}`, `client:{name}`, `vm:{name}`, `host:{name}`,
-`block:{address}-{length}`, `vnet:{name}`, `pool:{name}`, `rule:{name}`, `slot:{nnn}`, `key:{sha256}`.
+`block:{address}-{length}`, `vnet:{name}`, `pool:{name}`, `rule:{name}`, `slot:{nnn}`, `key:{sha256}`, `ticks:{task hub}`.
 """
 
 import json
@@ -71,6 +71,10 @@ def slot_key(slot: int) -> str:
     return f"slot:{slot:03d}"
 
 
+def ticks_key(task_hub: str) -> str:
+    return f"ticks:{task_hub.lower().replace('/', ':')}"
+
+
 def json_columns(name: str, value: Any) -> dict[str, str]:
     """JSON as one or more string properties `name`, `name_1`, …, each short enough for the service."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
@@ -99,8 +103,8 @@ class RunRow:
 
     task_hub: the one whose timers look after it (`shared.task_hub`); empty in rows of older versions.  execution: how
     often its orchestration was started from its rows, from 1; a call that carries another number does nothing.
-    begun_by: the id that the orchestration of this execution drew when it began.  missing_since: when a timer first
-    found no instance of it.  restart: why and how far it is being started again, see `shared.restart`.
+    begun_by: the id that the orchestration of this execution drew when it began, at `resumed_at`.  missing_since: when a timer first
+    found no instance of it.  restart: why and how far it is being started again, see `shared.recovery.liveness.Restart`.
     """
 
     deployment_id: str
@@ -122,6 +126,7 @@ class RunRow:
     task_hub: str = ""
     execution: int = 1
     begun_by: str | None = None
+    resumed_at: str | None = None
     missing_since: str | None = None
     restart: dict[str, Any] | None = None
     etag: str | None = None
@@ -155,6 +160,7 @@ class RunRow:
             "task_hub": self.task_hub,
             "execution": self.execution,
             "begun_by": self.begun_by or "",
+            "resumed_at": self.resumed_at or "",
             "missing_since": self.missing_since or "",
             **json_columns("restart", self.restart),
             **json_columns("plan", plan.as_data()),
@@ -186,6 +192,7 @@ class RunRow:
             task_hub=entity.get("task_hub", ""),
             execution=_number(entity.get("execution")),
             begun_by=entity.get("begun_by") or None,
+            resumed_at=entity.get("resumed_at") or None,
             missing_since=entity.get("missing_since") or None,
             restart=from_json_columns(entity, "restart"),
             etag=etag,

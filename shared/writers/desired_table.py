@@ -125,6 +125,10 @@ class DesiredTable(Generic[R, W]):
         write: Write = ("update", entity, {"mode": "replace", **match(row.etag)}) if row.etag else ("create", entity)
         write_together(self._table, [write])
 
+    def forget(self, row: R) -> None:
+        """Removes one row under the ETag that it was read with. `Changed` when somebody else was faster."""
+        write_together(self._table, [("delete", row.as_entity(self.partition), match(row.etag))])
+
     def mark(self, writer: W, rows: Iterable[R] = (), gone: Iterable[R] = ()) -> W:
         """Writes the writer's row and others, each under its ETag: all of them go through the fence.
 

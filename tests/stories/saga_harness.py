@@ -20,7 +20,7 @@ from shared.errors import Failure
 from shared.saga.instances import DELETE_SPOKE, DEPLOY_SPOKE
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending, outcome_as_data
 from shared.saga.policy import Policy
-from shared.saga.steps import STEP_NUMBERS
+from shared.saga.steps import STEP_NUMBERS, UNDO_NAMES, UNDOS
 
 RUN = "deploy-acme-1-aaaa"
 RECORDS = ("begin_run", "begin_rollback", "list_left_behind", "record_outcome", "give_up_step")
@@ -113,6 +113,16 @@ class SagaHarness:
         return {
             row["step_name"]: row["status"] for kind in ("deployment_steps", "rollback_steps") for row in shown[kind]
         }
+
+
+def assert_undone(performed: list[str], names: Iterable[str]) -> None:
+    """These undos were performed, and no other, each after those that it needs."""
+    undone = [name for name in performed if name in UNDO_NAMES]
+    assert sorted(undone) == sorted(names)
+    assert performed[len(performed) - len(undone) :] == undone, "an undo before the end of a step"
+    for undo in UNDOS:
+        if undo.name in undone:
+            assert set(undo.needs) & set(undone) <= set(undone[: undone.index(undo.name)]), undo.name
 
 
 def script(*, fails: Iterable[str] = (), cancels: Iterable[str] = (), hangs: Iterable[str] = ()) -> ScriptedActivities:

@@ -5,9 +5,19 @@ from collections.abc import Callable
 
 import pytest
 
+from local.functions.durable.faults import Fault
 from local.functions.durable.store import Task
+from shared.saga.children import MOST_TRIES
+from shared.saga.instances import step_instance_id
 from shared.saga.steps import STEPS, UNDOS
-from tests.stories.saga_harness import POLICY, RUN, SagaHarness, ScriptedActivities, script
+from tests.stories.saga_harness import (
+    POLICY,
+    RUN,
+    SagaHarness,
+    ScriptedActivities,
+    assert_undone,
+    script,
+)
 
 NewHarness = Callable[[ScriptedActivities], SagaHarness]
 
@@ -36,6 +46,12 @@ def noted_when(step: str) -> list[str]:
     return [name for name in UNDO_NAMES if name in noted]
 
 
+def assert_begun_and_undone(harness: SagaHarness, step: str) -> None:
+    performed, begun = harness.script.performed, begun_when(step)
+    assert performed[: len(begun)] == begun
+    assert_undone(performed, noted_when(step))
+
+
 def test_all_steps_in_their_order(new_harness: NewHarness) -> None:
     harness = new_harness(script())
     status = harness.deploy()
@@ -60,7 +76,7 @@ def test_a_failing_step_has_everything_undone_that_was_noted_before_it(new_harne
     status = harness.deploy()
     assert status.runtime_status == "Failed"
     assert f"{step}: {step} was refused (rolled back, nothing is left)" in status.output
-    assert harness.script.performed == [*begun_when(step), *noted_when(step)]
+    assert_begun_and_undone(harness, step)
     assert harness.script.recorded["begin_rollback"]["noted"] == noted_when(step)
     assert harness.script.recorded["begin_rollback"]["error"]["step"] == step
     assert harness.script.recorded["record_outcome"] == {"status": "failed", "left_behind": []}
@@ -73,7 +89,7 @@ def test_a_deployment_cancelled_at_any_step_is_rolled_back(new_harness: NewHarne
     harness = new_harness(script(cancels={step}))
     status = harness.deploy()
     assert status.runtime_status == "Failed"
-    assert harness.script.performed == [*begun_when(step), *noted_when(step)]
+    assert_begun_and_undone(harness, step)
     assert harness.script.recorded["begin_rollback"]["error"]["details"]["code"] == "Cancelled"
     assert harness.script.recorded["record_outcome"]["status"] == "failed"
     assert harness.steps()[step] == "cancelled"
@@ -94,7 +110,7 @@ def test_a_step_that_never_comes_to_rest_is_ended_by_its_deadline(new_harness: N
     assert harness.stage.clock.now() - begun == pytest.approx(deadline)
     assert harness.script.recorded["give_up_step"]["step"] == step
     assert harness.script.recorded["give_up_step"]["failure"]["code"] == "DeadlineExceeded"
-    assert harness.script.performed == [*begun_when(step), *noted_when(step)]
+    assert_begun_and_undone(harness, step)
 
 
 def test_the_finished_record_is_tried_until_it_is_written(new_harness: NewHarness) -> None:
@@ -125,17 +141,17 @@ def test_a_run_is_begun_once_and_durable_says_how_it_is(new_harness: NewHarness,
     assert harness.script.performed == []
 
 
-@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("times", [1, MOST_TRIES])
 def test_a_record_that_someone_terminates_is_written_all_the_same_or_the_story_ends(
     new_harness: NewHarness, times: int
 ) -> None:
     """Without it the undos would find the run in progress, and do nothing; the sweeper takes up a story that ended."""
     harness = new_harness(script(fails={"create_nic"}))
     harness.begin("deploy")
-    for _ in range(times):
+    for number in range(1, times + 1):
         harness.until(lambda: any(task.name == "begin_rollback" for task in harness.stage.pending))
         harness.stage.fail("begin_rollback", "its host died")
-        harness.stage.terminate(f"{RUN}:begin_rollback", "by hand")
+        harness.stage.terminate(step_instance_id(RUN, "begin_rollback", number), "by hand")
     assert harness.stage.run_to_end(RUN).runtime_status == "Failed"
     assert ("delete_nic" in harness.script.performed) == (times == 1)
     assert ("record_outcome" in harness.script.recorded) == (times == 1)
@@ -150,8 +166,7 @@ def test_a_failing_undo_stops_only_those_that_need_it(new_harness: NewHarness, u
     status = harness.deploy()
     assert status.runtime_status == "Failed"
     skipped = _needing(undo)
-    undone = [name for name in harness.script.performed if name in UNDO_NAMES]
-    assert undone == [name for name in UNDO_NAMES if name not in skipped]
+    assert_undone(harness.script.performed, [name for name in UNDO_NAMES if name not in skipped])
     outcome = harness.script.recorded["record_outcome"]
     assert outcome["status"] == "rollback_failed"
     assert [left["step"] for left in outcome["left_behind"]] == [
@@ -205,7 +220,7 @@ def test_a_stage_settles_in_every_order_before_anything_is_undone(
         assert status.runtime_status == "Completed"
         return
     assert status.runtime_status == "Failed"
-    assert performed[-len(UNDO_NAMES) :] == list(UNDO_NAMES)
+    assert_undone(performed, UNDO_NAMES)
     first = next(name for name in order if name in failing)
     assert harness.script.recorded["begin_rollback"]["error"]["step"] == first
     shown = harness.steps()
@@ -235,16 +250,71 @@ def _in_this_order(order: tuple[str, ...]) -> Callable[[list[Task]], Task]:
 # --- a step's sub-orchestration that breaks off ---
 
 
-@pytest.mark.parametrize("step", ["create_nic", "create_vm", "update_agw"])
-def test_a_terminated_child_is_a_failed_step(new_harness: NewHarness, step: str) -> None:
-    harness = new_harness(script(hangs={step}))
-    harness.begin("deploy")
-    harness.until(lambda: step in harness.script.performed)
-    harness.stage.terminate(f"{RUN}:{step}", "by hand")
-    status = harness.stage.run_to_end(RUN)
-    assert status.runtime_status == "Failed"
+@pytest.mark.parametrize("how", ["worker_exit", "non_determinism"])
+@pytest.mark.parametrize("step", ["validate_config", "create_nic", "create_vm"])
+def test_a_step_whose_worker_dies_is_begun_again(new_harness: NewHarness, step: str, how: str) -> None:
+    harness = new_harness(script())
+    episode = 2 if how == "non_determinism" else None
+    harness.stage.faults.add(Fault("fail", instance=f":{step}(:|$)", how=how, episode=episode, times=MOST_TRIES - 1))
+    status = harness.deploy()
+    assert status.runtime_status == "Completed"
+    assert harness.stage.status(step_instance_id(RUN, step, MOST_TRIES)).runtime_status == "Completed"
+    assert harness.script.performed == [name for stage in STAGES for name in stage]
+
+
+@pytest.mark.parametrize("undo", ["remove_from_agw", "delete_nic", "release_reservations"])
+def test_an_undo_whose_worker_dies_is_begun_again(new_harness: NewHarness, undo: str) -> None:
+    harness = new_harness(script(fails={"update_agw"}))
+    harness.stage.faults.add(Fault("fail", instance=f":{undo}", times=3))
+    harness.deploy()
+    assert harness.script.recorded["record_outcome"] == {"status": "failed", "left_behind": []}
+    assert_undone(harness.script.performed, UNDO_NAMES)
+
+
+def test_a_step_that_breaks_off_again_and_again_has_failed(new_harness: NewHarness) -> None:
+    harness = new_harness(script())
+    harness.stage.faults.add(Fault("fail", instance=":create_vm", times=None))
+    begun = harness.stage.clock.now()
+    assert harness.deploy().runtime_status == "Failed"
     assert harness.script.recorded["begin_rollback"]["error"]["details"]["code"] == "StepBroke"
     assert harness.script.recorded["record_outcome"]["status"] == "failed"
+    assert harness.stage.clock.now() - begun > 60, "its tries follow each other after growing waits"
+
+
+def test_all_tries_of_a_step_share_one_deadline(new_harness: NewHarness) -> None:
+    harness = new_harness(script(hangs={"create_nic"}))
+    begun = harness.stage.clock.now()
+    harness.begin("deploy")
+    harness.until(lambda: harness.stage.clock.now() >= begun + POLICY.step_deadline_seconds / 2)
+    harness.stage.terminate(f"{RUN}:create_nic", "by hand")
+    assert harness.stage.run_to_end(RUN).runtime_status == "Failed"
+    assert harness.stage.clock.now() - begun == pytest.approx(POLICY.step_deadline_seconds)
+    assert harness.script.recorded["begin_rollback"]["error"]["details"]["code"] == "DeadlineExceeded"
+
+
+# --- undos side by side ---
+
+
+def test_what_does_not_need_the_gateway_is_undone_while_it_is_waited_for(new_harness: NewHarness) -> None:
+    harness = new_harness(script(fails={"update_agw"}, hangs={"remove_from_agw"}))
+    harness.begin("deploy")
+    harness.until(lambda: "delete_peering" in harness.script.performed)
+    assert "delete_vm" not in harness.script.performed
+    assert harness.stage.run_to_end(RUN).runtime_status == "Failed"
+    left = [each["step"] for each in harness.script.recorded["record_outcome"]["left_behind"]]
+    assert left == [name for name in UNDO_NAMES if name == "remove_from_agw" or name in _needing("remove_from_agw")]
+
+
+def test_what_ends_early_is_followed_at_once_while_others_are_waited_for(new_harness: NewHarness) -> None:
+    """New tasks are sent beside others that are under way: the ones behind them must not wait for the slowest."""
+    harness = new_harness(script(fails={"update_agw"}, hangs={"delete_os_disk", "delete_peering"}))
+    begun = harness.stage.clock.now()
+    harness.begin("deploy")
+    harness.until(lambda: "delete_nic" in harness.script.performed)
+    assert harness.stage.clock.now() == begun
+    harness.script.hangs = frozenset({"delete_os_disk"})
+    harness.until(lambda: "delete_nsg" in harness.script.performed)
+    assert harness.stage.clock.now() - begun <= 2 * POLICY.poll_default_seconds
 
 
 # --- killed at every transition ---

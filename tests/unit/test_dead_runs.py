@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clock import parse_timestamp
-from shared.recovery.dead_runs import CHILDREN, LAST_CALLS, Close, HandOver, Mark, Stop, Wait, is_dead, next_move
-from shared.saga.steps import STEP_NUMBERS
-from shared.spoke.records import TERMINAL, RunRow, SpokeRow
+from shared.recovery.dead_runs import LAST_CALLS, Close, HandOver, Mark, Stop, Wait, next_move
+from shared.saga.steps import CHILDREN, STEP_NUMBERS
+from shared.spoke.records import RunRow, SpokeRow
+from shared.writers.instance_status import NOT_KNOWN, NOT_THERE
 from tests.activities.azure_stand_in import a_plan, a_run
 
 NOW = parse_timestamp("2026-01-01T12:00:00.000Z")
@@ -32,16 +33,6 @@ def marked(run: RunRow) -> RunRow:
     move = next_move(run, a_spoke(run), "Terminated", {}, NOW)
     assert isinstance(move, Mark)
     return replace(run, status=move.status, error=move.error)
-
-
-@given(st.sampled_from(RUNNING + sorted(TERMINAL)), st.sampled_from([*ALIVE, *ENDED, None]))
-def test_a_run_is_dead_when_it_goes_on_and_its_orchestration_does_not(status: str, instance: str | None) -> None:
-    dead = is_dead(a_run(a_plan(), status=status), instance)
-    if status in TERMINAL or instance in ALIVE:
-        assert not dead
-    else:
-        # What was accepted and never started is started by another timer.
-        assert dead is not (status == "accepted" and instance is None)
 
 
 def test_every_child_of_a_story_is_known() -> None:
@@ -68,7 +59,7 @@ def test_the_cause_of_a_rollback_that_was_under_way_is_kept() -> None:
 
 def test_then_its_children_are_stopped() -> None:
     run = marked(a_run(a_plan()))
-    children = {"create_vm": "Running", "create_vnet": "Completed", "update_agw": "Pending", "create_nic": None}
+    children = {"create_vm": "Running", "create_vnet": "Completed", "update_agw": "Pending", "create_nic": NOT_THERE}
     assert next_move(run, a_spoke(run), "Terminated", children, NOW) == Stop(("create_vm", "update_agw"))
 
 
@@ -107,15 +98,15 @@ def test_at_last_the_dead_run_ends_as_its_successor_did() -> None:
 
 @given(
     st.sampled_from(["deploy", "rollback", "delete"]),
-    st.dictionaries(st.sampled_from(CHILDREN), st.sampled_from([*ALIVE, *ENDED, None])),
+    st.dictionaries(st.sampled_from(CHILDREN), st.sampled_from([*ALIVE, *ENDED, NOT_THERE, NOT_KNOWN])),
     st.integers(0, 3600),
 )
 def test_nothing_is_undone_while_a_child_runs_or_a_last_call_may_be_under_way(
-    kind: str, children: dict[str, str | None], seconds: int
+    kind: str, children: dict[str, str], seconds: int
 ) -> None:
     run = marked(a_run(a_plan(), kind=kind))
     move = next_move(run, a_spoke(run), "Terminated", children, NOW + timedelta(seconds=seconds))
-    at_rest = not any(status in ALIVE for status in children.values())
+    at_rest = not any(status in {*ALIVE, NOT_KNOWN} for status in children.values())
     assert isinstance(move, HandOver) == (at_rest and timedelta(seconds=seconds) >= LAST_CALLS)
 
 

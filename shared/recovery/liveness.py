@@ -1,0 +1,223 @@
+"""Whether the orchestration of an unfinished run is alive, and what is done when it isn't. Pure.
+
+Durable's word is not enough: an orchestration whose queue message was lost is `Running` for ever, one whose worker died
+while it was replayed is `Failed` for good (durable-extension#2922). Both are started again from the run's rows, under the
+same id. Only `Terminated` is a person's decision; such a run is rolled back (`shared.recovery.dead_runs`).
+
+A restart: the row gets the next `execution`, so that no call of the old one does anything any more; the orchestration and
+its children are terminated; when none of them runs, and no write of theirs can be under way, the orchestration is started
+again and goes on where its rows say. The phase stands in the row, so that any of this can be repeated or cut off anywhere.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.spoke.records import RunRow, StepRow
+from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, UNFINISHED
+
+# A run of which nothing was called for so long after a call was due stands still.
+STANDS_STILL_AFTER = timedelta(minutes=10)
+# A step's row says when its next call is due, to this: a poll that finds nothing new is not written each time.
+DUE_SLACK = timedelta(seconds=60)
+# Two looks that find no instance, so far apart, prove that it is gone.
+MISSING_FOR = timedelta(seconds=60)
+# After so many executions a run is given up, and rolled back.
+MOST_EXECUTIONS = 10
+
+STANDS_STILL = "stands_still"
+BROKE_OFF = "broke_off"
+STOPPING = "stopping"
+STARTING = "starting"
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Why a run is being started again, and how far that is; kept in its row.
+
+    cause: `stands_still` or `broke_off`.  phase: `stopping`, then `starting` until the new execution has begun.
+    at: when that phase began.  since: when the call was due that never came.  step: whose.
+    """
+
+    cause: str
+    phase: str
+    at: str
+    since: str | None = None
+    step: str | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, run: RunRow) -> "Restart | None":
+        return cls(**run.restart) if run.restart else None
+
+
+# --- what a look at a run says ---
+
+
+@dataclass(frozen=True)
+class Fine:
+    """Nothing is known to be wrong: nothing is done."""
+
+
+@dataclass(frozen=True)
+class FoundMissing:
+    """No instance of it is there, for the first time: noted, and looked at again."""
+
+
+@dataclass(frozen=True)
+class FoundAgain:
+    """It had been missing, and is there."""
+
+
+@dataclass(frozen=True)
+class Dead:
+    """Somebody ended it: it is rolled back."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The platform lost it: it is started again from its rows."""
+
+    cause: str
+    since: str | None = None
+    step: str | None = None
+
+
+Condition = Fine | FoundMissing | FoundAgain | Dead | Broken
+
+
+def condition_of(
+    run: RunRow, steps: Iterable[StepRow], instance: str, now: datetime, awake_since: datetime
+) -> Condition:
+    """The condition of a run that isn't finished and isn't being started again.
+
+    instance: what `status_of` says.  awake_since: since when timers have run without a gap; while the app was down nothing
+    could be called.
+    """
+    if instance == NOT_KNOWN:
+        return Fine()
+    if instance == NOT_THERE:
+        return _missing(run, now)
+    if instance == "Failed":
+        return _broken(run, Broken(BROKE_OFF))
+    if instance not in UNFINISHED:
+        return Dead()
+    still = standing_still(run, steps)
+    if now - max(_moment(still.since or run.created_at), awake_since) > STANDS_STILL_AFTER + DUE_SLACK:
+        return _broken(run, still)
+    return FoundAgain() if run.missing_since else Fine()
+
+
+def may_stand_still(run: RunRow, now: datetime, awake_since: datetime) -> bool:
+    """Whether its steps need be read at all: not while it is young."""
+    begun = max(_moment(run.resumed_at or run.created_at), awake_since)
+    return now - begun > STANDS_STILL_AFTER + DUE_SLACK
+
+
+def standing_still(run: RunRow, steps: Iterable[StepRow]) -> Broken:
+    """Since when a run would stand still, if its orchestration did: of the steps that are under way the one whose call is
+    longest overdue; when none is, since the last thing that happened."""
+    begun = run.resumed_at or run.created_at
+    under_way = [step for step in steps if step.status == "in_progress"]
+    if under_way:
+        step = min(under_way, key=_due)
+        return Broken(STANDS_STILL, max(_due(step), begun), step.step_name)
+    return Broken(STANDS_STILL, max([begun, *(step.timestamp for step in steps)]))
+
+
+def _due(step: StepRow) -> str:
+    return step.due or step.timestamp
+
+
+def _missing(run: RunRow, now: datetime) -> Condition:
+    if run.status == "accepted":
+        return Fine()  # not started yet, which is another timer's business
+    if run.missing_since is None:
+        return FoundMissing()
+    return Dead() if now - _moment(run.missing_since) >= MISSING_FOR else Fine()
+
+
+def _broken(run: RunRow, how: Broken) -> Condition:
+    return how if run.execution < MOST_EXECUTIONS else Dead()
+
+
+# --- the restart ---
+
+
+@dataclass(frozen=True)
+class StopRun:
+    """Terminate the orchestration itself; its children come when it has ended, or it would begin them again."""
+
+
+@dataclass(frozen=True)
+class StopChildren:
+    """Terminate these children."""
+
+    instance_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """Look again at the next tick."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start the orchestration under its own id."""
+
+
+@dataclass(frozen=True)
+class StartOver:
+    """The new execution never began: stop it, and start the next one."""
+
+
+RestartMove = StopRun | StopChildren | NotYet | Start | StartOver
+
+
+def next_restart_move(
+    run: RunRow, restart: Restart, instance: str, children: Mapping[str, str], now: datetime, last_calls: timedelta
+) -> RestartMove:
+    """What a run that is being started again needs next.
+
+    children: by instance id, what `status_of` says of each child that there may be.  last_calls: how long after the stop
+    a write of the old execution may still be under way.
+    """
+    if instance == NOT_KNOWN:
+        return NotYet()
+    if restart.phase == STARTING:
+        if instance not in UNFINISHED:
+            return Start()
+        waited = now - _moment(restart.at)
+        return StartOver() if waited > STANDS_STILL_AFTER else NotYet()
+    if instance in UNFINISHED:
+        return StopRun()
+    alive = tuple(each for each, status in children.items() if status in UNFINISHED)
+    if alive:
+        return StopChildren(alive)
+    if NOT_KNOWN in children.values() or now - _moment(restart.at) < last_calls:
+        return NotYet()
+    return Start()
+
+
+def note_of(run: RunRow, how: Broken) -> str:
+    """What the run's record says from now on."""
+    if how.cause == BROKE_OFF:
+        why = "its orchestration had broken off with its worker"
+    else:
+        why = f"{how.step or 'its orchestration'} had stood still since {how.since}"
+    return f"Started again from its rows (execution {run.execution + 1}): {why}."
+
+
+def stalled(run: RunRow) -> dict[str, Any] | None:
+    """`{"since", "step"}` of a run that stands still, as callers see it; None of any other."""
+    restart = Restart.of(run)
+    if restart is None or restart.cause != STANDS_STILL:
+        return None
+    return {"since": restart.since, "step": restart.step}
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
