@@ -1,6 +1,7 @@
 """/health: is the app there, and does it reach what it needs?"""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -28,6 +29,7 @@ from shared.writers.peering.table import hub_peerings
 from triggers.http.responses import Answer, error_answer
 from triggers.http.wiring import Call, http_function
 
+log = logging.getLogger(__name__)
 blueprint = df.Blueprint()
 
 SECONDS_FOR_EACH = 5.0
@@ -46,16 +48,20 @@ async def get_liveness(call: Call) -> Answer:
 async def get_health(call: Call) -> Answer:
     """Asks every dependency, side by side and within a bounded time: 200 when all are well, else 503.
 
-    Probes that come together, and within `HEALTH_FRESH_SECONDS`, share one answer.
+    Probes that come together, and within `HEALTH_FRESH_SECONDS`, share one answer. Runs that stand still make it
+    `degraded`, with 200: a timer starts them again, and the app itself works.
     """
     return await _shared().get(_asked)
 
 
 async def _asked() -> Answer:
     names = list(CHECKS)
+    looking = asyncio.ensure_future(_stalled_runs())
     findings = await asyncio.gather(*(_checked(CHECKS[name]) for name in names))
+    stalled = await looking
     well = all(finding["status"] == "ok" for finding in findings)
-    body = {"status": "ok" if well else "unhealthy", "dependencies": dict(zip(names, findings, strict=True))}
+    status = "unhealthy" if not well else "degraded" if stalled else "ok"
+    body = {"status": status, "dependencies": dict(zip(names, findings, strict=True)), "stalled_runs": stalled}
     return Answer(200 if well else 503, body, {} if well else {"Retry-After": "5"})
 
 
@@ -98,6 +104,18 @@ async def _checked(check: Callable[[], Awaitable[str]]) -> dict[str, Any]:
         told = error_answer(error).body
         finding = {"status": "failing", "message": told["message"], "details": told["details"]}
     return {**finding, "latency_ms": round(1000 * (time.monotonic() - begun), 1)}
+
+
+async def _stalled_runs() -> list[dict[str, Any]]:
+    """The runs of this app's task hub that were found standing still. When the tables don't answer, their check says so."""
+    try:
+        runs = await asyncio.wait_for(in_tables_thread(lambda: Records().runs_looked_after()), SECONDS_FOR_EACH)
+    except Exception as error:  # noqa: BLE001 - whatever keeps the tables from answering is told by their own check
+        log.debug("The runs can't be read: %s", error_answer(error).body["message"])
+        return []
+    return [
+        {"deployment_id": run.deployment_id, "spoke_id": run.spoke_id, **run.stalled} for run in runs if run.stalled
+    ]
 
 
 def _tables() -> str:

@@ -30,7 +30,7 @@ from triggers.runs import accepted
 
 blueprint = df.Blueprint()
 
-# The removals of a page are read side by side.
+# The runs of a page are read side by side.
 READERS = 8
 # A spoke that was deployed anew under the look before its delete is looked at again.
 LOOKS = 3
@@ -78,9 +78,10 @@ def _page(filters: tuple[str | None, str | None], after: int, most: int) -> dict
     ]
     rest = [spoke for spoke in found if spoke.spoke_id > after]
     page = rest[:most]
-    removals = [spoke.deployment_id for spoke in page if not spoke.is_of_its_deployment]
-    read = side_by_side(TABLES, [partial(records.run, removal) for removal in removals], READERS)
-    runs = {removal: run.result() for removal, run in zip(removals, read, strict=True)}
+    # A spoke whose deployment has ended says all about it by itself.
+    wanted = [each.deployment_id for each in page if not each.is_of_its_deployment or each.status not in TERMINAL]
+    read = side_by_side(TABLES, [partial(records.run, each) for each in wanted], READERS)
+    runs = {each: run.result() for each, run in zip(wanted, read, strict=True)}
     seen = peering_statuses()
     views = [
         spoke_view(spoke, runs.get(spoke.deployment_id, spoke), settings, seen.get(spoke.spoke_id)) for spoke in page

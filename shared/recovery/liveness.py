@@ -211,13 +211,5 @@ def note_of(run: RunRow, how: Broken) -> str:
     return f"Started again from its rows (execution {run.execution + 1}): {why}."
 
 
-def stalled(run: RunRow) -> dict[str, Any] | None:
-    """`{"since", "step"}` of a run that stands still, as callers see it; None of any other."""
-    restart = Restart.of(run)
-    if restart is None or restart.cause != STANDS_STILL:
-        return None
-    return {"since": restart.since, "step": restart.step}
-
-
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -61,6 +61,8 @@ def progress_of(run: RunRow, rows: list[StepRow]) -> dict[str, Any]:
         "error": run.error,
         "left_behind": run.left_behind,
         "note": run.note,
+        "execution": run.execution,
+        "stalled": run.stalled,
     }
 
 

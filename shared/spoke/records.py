@@ -103,8 +103,8 @@ class RunRow:
 
     task_hub: the one whose timers look after it (`shared.task_hub`); empty in rows of older versions.  execution: how
     often its orchestration was started from its rows, from 1; a call that carries another number does nothing.
-    begun_by: the id that the orchestration of this execution drew when it began, at `resumed_at`.  missing_since: when a timer first
-    found no instance of it.  restart: why and how far it is being started again, see `shared.recovery.liveness.Restart`.
+    begun_by: the id that the orchestration of this execution drew when it began, at `resumed_at`.  missing_since: when a
+    timer first found no instance of it.  restart: why and how far it is being started again, see `shared.recovery.liveness.Restart`.
     """
 
     deployment_id: str
@@ -130,6 +130,14 @@ class RunRow:
     missing_since: str | None = None
     restart: dict[str, Any] | None = None
     etag: str | None = None
+
+    @property
+    def stalled(self) -> dict[str, Any] | None:
+        """`{"since", "step"}` from the time when it was found standing still until it has been started again."""
+        restart = self.restart or {}
+        if restart.get("cause") != "stands_still":
+            return None
+        return {"since": restart["since"], "step": restart["step"]}
 
     @property
     def has_idle_secrets(self) -> bool:

@@ -151,8 +151,8 @@ def test_first_the_orchestration_is_stopped_then_its_children() -> None:
 
 
 @given(
-    st.sampled_from(sorted(FINISHED) + [NOT_THERE, NOT_KNOWN]),
-    st.lists(st.sampled_from(sorted(UNFINISHED | FINISHED) + [NOT_THERE, NOT_KNOWN]), max_size=4),
+    st.sampled_from([*sorted(FINISHED), NOT_THERE, NOT_KNOWN]),
+    st.lists(st.sampled_from([*sorted(UNFINISHED | FINISHED), NOT_THERE, NOT_KNOWN]), max_size=4),
     st.integers(0, 300),
 )
 def test_nothing_is_started_while_anything_of_the_old_execution_may_act(

@@ -102,6 +102,13 @@ class Agw(_Document):
     configured: bool = Field(description="The gateway holds the site; not that the backend is healthy.")
 
 
+class Stalled(_Document):
+    """A run that stands still, until it has been started again from its rows."""
+
+    since: Timestamp | None = Field(description="When the call was due that never came.")
+    step: str | None = Field(description="Whose call; null when it is the orchestration itself.")
+
+
 class SpokeDeployment(_Document):
     """The newest run of a spoke."""
 
@@ -110,6 +117,7 @@ class SpokeDeployment(_Document):
     created_at: Timestamp | None
     completed_at: Timestamp | None
     duration_seconds: float | None
+    stalled: Stalled | None
 
 
 class Spoke(_Document):
@@ -157,6 +165,8 @@ class Progress(_Document):
     error: ErrorCause | None
     left_behind: list[LeftBehind]
     note: str | None
+    execution: int = Field(ge=1, description="How often its orchestration was started from its records.")
+    stalled: Stalled | None
 
 
 class Run(_Document):
@@ -174,6 +184,8 @@ class Run(_Document):
     error: ErrorCause | None
     left_behind: list[LeftBehind]
     note: str | None
+    execution: int = Field(ge=1, description="How often its orchestration was started from its records.")
+    stalled: Stalled | None
 
 
 class RunList(_Document):
@@ -206,9 +218,15 @@ class Dependency(_Document):
     details: dict[str, Any] | None = None
 
 
+class StalledRun(Stalled):
+    deployment_id: str
+    spoke_id: int
+
+
 class Health(_Document):
-    status: Literal["ok", "unhealthy"]
+    status: Literal["ok", "degraded", "unhealthy"]
     dependencies: dict[str, Dependency]
+    stalled_runs: list[StalledRun] = Field(description="Runs that stand still; a timer starts them again.")
 
 
 class Liveness(_Document):

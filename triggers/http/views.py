@@ -56,6 +56,7 @@ def deployment_view(deployment_id: str, run: RunRow | SpokeRow | None, plan: Spo
         "created_at": run.created_at if run else None,
         "completed_at": run.completed_at if run else None,
         "duration_seconds": duration_seconds(run) if run else None,
+        "stalled": run.stalled if isinstance(run, RunRow) else None,
     }
 
 
@@ -74,6 +75,8 @@ def run_view(run: RunRow) -> dict[str, Any]:
         "error": run.error,
         "left_behind": run.left_behind,
         "note": run.note,
+        "execution": run.execution,
+        "stalled": run.stalled,
     }
 
 

@@ -1,0 +1,260 @@
+"""Orchestrations that the platform loses: a message gets lost, or the worker dies while it replays one.
+
+Whatever is lost, and whenever: the run is named, started again from its rows under its own id, and ends as it would have
+without; nothing is built twice.
+"""
+
+from typing import Any
+
+import pytest
+
+from local.functions.durable.faults import Fault
+from shared.recovery.dead_runs import sweep
+from shared.recovery.liveness import Restart
+from shared.saga.children import MOST_TRIES
+from shared.saga.progress import progress_of
+from shared.saga.steps import STEPS, UNDOS
+from shared.tables.records import Records
+from tests.faults.checkpoints import vm_fails
+from tests.faults.simulation import Simulation
+
+FULL = pytest.mark.full
+HOW = ("worker_exit", "non_determinism")
+STEP_NAMES = [step.name for step in STEPS]
+UNDO_NAMES = [undo.name for undo in UNDOS]
+# More than a deployment, a rollback or a delete has.
+EPISODES = range(1, 26)
+
+
+def lose(message: str, instance: str, **more: Any) -> Fault:
+    return Fault("lose", message=message, instance=instance, **more)
+
+
+def tick(simulation: Simulation) -> None:
+    simulation.stage.run(sweep(simulation.stage.client()))
+    simulation.play_for(60)
+
+
+def looked_after(simulation: Simulation) -> list[str]:
+    """A tick a minute until no run is left that hasn't ended. What the ticks found of runs, each once."""
+    named: list[str] = []
+    for _ in range(90):
+        tick(simulation)
+        unfinished = Records().unfinished_runs()
+        for run in unfinished:
+            restart = Restart.of(run)
+            if restart and (not named or named[-1] != restart.cause):
+                named.append(restart.cause)
+        if not unfinished:
+            return named
+    raise AssertionError([(run.deployment_id, run.status, run.restart) for run in Records().unfinished_runs()])
+
+
+def assert_built_once(simulation: Simulation) -> None:
+    """Each resource was written once; the VNet a second time, with its subnets."""
+    writes = [each["path"].lower() for each in simulation.azure.requests("PUT") if each["status"] < 300]
+    for name, times in (("virtualnetworks/spoke-vnet-1", 2), ("virtualmachines/vm-1", 1)):
+        assert sum(path.endswith(name) for path in writes) == times, writes
+
+
+def begin(simulation: Simulation, kind: str, *faults: Fault) -> str:
+    """A run of this kind, with faults that wait for it."""
+    if kind == "delete":
+        simulation.deploy()
+        simulation.play_out()
+    for fault in faults:
+        simulation.stage.faults.add(fault)
+    if kind == "deploy":
+        return simulation.deploy()
+    return simulation.delete() if kind == "delete" else simulation.deploy(1, vm_fails())
+
+
+ENDS = {"deploy": "completed", "rollback": "failed", "delete": "deleted"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "function"),
+    [
+        ("deploy", "completion", "run_step"),
+        ("rollback", "completion", "run_step"),
+        ("delete", "completion", "run_step"),
+        pytest.param("deploy", "start", "deploy_spoke", marks=FULL),
+        pytest.param("delete", "start", "delete_spoke", marks=FULL),
+    ],
+)
+@pytest.mark.parametrize("skip", [3, *(pytest.param(n, marks=FULL) for n in (0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12))])
+def test_a_run_whose_message_is_lost_is_started_again_and_ends_well(
+    simulation: Simulation, kind: str, message: str, function: str, skip: int
+) -> None:
+    prefix = "delete-" if kind == "delete" else "deploy-"
+    fault = lose(message, f"^{prefix}[^:]*$", function=function, skip=0 if message == "start" else skip)
+    run = begin(simulation, kind, fault)
+    simulation.watch(run)
+    looked_after(simulation)
+    simulation.check(run, ENDS[kind])
+    if kind == "deploy":
+        assert_built_once(simulation)
+
+
+@pytest.mark.parametrize("message", ["call", "result", "timer"])
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [
+        ("deploy", "create_vm"),
+        *(pytest.param("deploy", name, marks=FULL) for name in STEP_NAMES if name != "create_vm"),
+        *(pytest.param("rollback", name, marks=FULL) for name in UNDO_NAMES),
+        *(pytest.param("delete", name, marks=FULL) for name in UNDO_NAMES),
+    ],
+)
+def test_a_step_whose_message_is_lost_is_carried_on(simulation: Simulation, kind: str, step: str, message: str) -> None:
+    run = begin(simulation, kind, lose(message, f":{step}$"))
+    simulation.watch(run)
+    looked_after(simulation)
+    simulation.check(run, ENDS[kind])
+    if kind == "deploy":
+        assert_built_once(simulation)
+
+
+def test_a_run_that_stands_still_is_named_and_keeps_its_id(simulation: Simulation) -> None:
+    run = begin(simulation, "deploy", lose("result", ":create_nic$"))
+    for _ in range(30):
+        tick(simulation)
+        row = simulation.run_row(run)
+        if row.restart:
+            break
+    assert row.stalled is not None
+    assert row.stalled["step"] == "create_nic"
+    assert progress_of(row, Records().steps(run))["stalled"] == row.stalled
+    looked_after(simulation)
+    row = simulation.run_row(run)
+    assert (row.status, row.execution, row.stalled) == ("completed", 2, None)
+    assert "Started again from its rows (execution 2): create_nic had stood still" in str(row.note)
+    assert simulation.stage.status(run).runtime_status == "Completed"
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("kind", ENDS)
+@pytest.mark.parametrize("episode", [4, *(pytest.param(n, marks=FULL) for n in EPISODES if n != 4)])
+def test_a_run_whose_worker_dies_in_any_episode_is_started_again(
+    simulation: Simulation, kind: str, how: str, episode: int
+) -> None:
+    prefix = "delete-" if kind == "delete" else "deploy-"
+    run = begin(simulation, kind, Fault("fail", instance=f"^{prefix}[^:]*$", how=how, episode=episode))
+    simulation.watch(run)
+    looked_after(simulation)
+    simulation.check(run, ENDS[kind])
+    if kind == "deploy":
+        assert_built_once(simulation)
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [
+        ("deploy", "create_vm"),
+        ("delete", "delete_nic"),
+        *(pytest.param("deploy", name, marks=FULL) for name in ("begin_run", *STEP_NAMES) if name != "create_vm"),
+        *(pytest.param("rollback", name, marks=FULL) for name in ("begin_rollback", "record_outcome", *UNDO_NAMES)),
+        *(pytest.param("delete", name, marks=FULL) for name in ("record_outcome", *UNDO_NAMES)),
+    ],
+)
+@pytest.mark.parametrize("episode", [2, *(pytest.param(n, marks=FULL) for n in (1, 3, 4))])
+def test_a_step_whose_worker_dies_in_any_episode_is_begun_again(
+    simulation: Simulation, kind: str, step: str, how: str, episode: int
+) -> None:
+    run = begin(simulation, kind, Fault("fail", instance=f":{step}$", how=how, episode=episode))
+    simulation.watch(run)
+    simulation.play_out()
+    simulation.check(run, ENDS[kind])
+    if kind == "deploy":
+        assert_built_once(simulation)
+
+
+def test_a_run_whose_steps_break_too_often_is_rolled_back(simulation: Simulation) -> None:
+    run = begin(simulation, "deploy", Fault("fail", instance=":create_nic", times=MOST_TRIES))
+    simulation.play_out()
+    simulation.check(run, "failed")
+    assert (simulation.run_row(run).error or {})["details"]["code"] == "StepBroke"
+
+
+@pytest.mark.parametrize("step", ["create_vm", *(pytest.param(n, marks=FULL) for n in STEP_NAMES if n != "create_vm")])
+def test_a_cancel_stays_when_a_run_is_started_again(simulation: Simulation, step: str) -> None:
+    run = begin(simulation, "deploy", lose("result", f":{step}$"))
+    simulation.until_pending(step)
+    simulation.play_for(120)
+    if simulation.run_row(run).status == "completed":
+        return
+    assert simulation.delete() == run
+    looked_after(simulation)
+    row = simulation.run_row(run)
+    assert row.status in ("failed", "completed"), row
+    if row.status == "failed":
+        simulation.check(run, "failed")
+
+
+def test_a_sleeper_that_wakes_up_touches_nothing(simulation: Simulation) -> None:
+    """A call that was taken by a killed host comes back after the run has been started again."""
+    run = simulation.deploy()
+    late = simulation.until_pending("create_vm")
+    taken = simulation.stage.engine.take_task(late.id)
+    assert taken is not None
+    simulation.play_for(15 * 60)
+    looked_after(simulation)
+    simulation.check(run, "completed")
+    before, requests = simulation.snapshot(), len(simulation.azure.requests())
+    simulation.stage._complete(taken)
+    assert len(simulation.azure.requests()) == requests
+    assert simulation.snapshot() == before
+
+
+@pytest.mark.parametrize("cut", ["stopping", "stopped", "starting"])
+def test_a_restart_that_is_cut_off_anywhere_is_carried_on(simulation: Simulation, cut: str) -> None:
+    """The host dies between any two of: the row, the terminate, the start. Two timers may do it, too."""
+    run = begin(simulation, "deploy", lose("result", ":create_nic$"))
+    refused = {"stopping": "/terminate$", "stopped": "/terminate$", "starting": "^orchestrators/"}[cut]
+    simulation.stage.faults.add(Fault("refuse", method="POST", path=refused, status=500, times=3))
+    for _ in range(40):
+        tick(simulation)
+        if simulation.run_row(run).restart:
+            simulation.stage.run(sweep(simulation.stage.client()))
+            simulation.stage.crash()
+        if not Records().unfinished_runs():
+            break
+    simulation.check(run, "completed")
+    assert_built_once(simulation)
+
+
+def test_nothing_is_done_while_durable_does_not_say_how_its_instances_are(simulation: Simulation) -> None:
+    """Five hundreds, lost answers and late ones: a healthy run is left alone."""
+    run = simulation.deploy()
+    simulation.until_pending("create_vm")
+    for fault in (Fault("refuse", times=None), Fault("refuse", times=None, status=400)):
+        simulation.stage.faults.add(fault)
+        for _ in range(3):
+            assert simulation.stage.run(sweep(simulation.stage.client())) == {}
+        simulation.stage.faults.end()
+    assert simulation.run_row(run).status == "in_progress"
+    simulation.play_out()
+    simulation.check(run, "completed")
+
+
+def test_an_app_that_was_down_for_hours_disturbs_no_run(simulation: Simulation) -> None:
+    run = simulation.deploy()
+    simulation.until_pending("create_vm")
+    assert simulation.stage.run(sweep(simulation.stage.client())) == {}
+    simulation.clock.advance(5 * 3600)
+    simulation.stage.crash()
+    assert simulation.stage.run(sweep(simulation.stage.client())) == {}
+    simulation.play_out()
+    simulation.check(run, "completed")
+
+
+def test_another_task_hub_leaves_a_run_alone(simulation: Simulation) -> None:
+    run = simulation.deploy()
+    simulation.until_pending("create_vm")
+    row = simulation.run_row(run)
+    Records().change_run(row, task_hub="other/Green")
+    simulation.stage.terminate(run, "by hand")
+    for _ in range(3):
+        assert simulation.stage.run(sweep(simulation.stage.client())) == {}
+        simulation.play_for(60)
