@@ -48,6 +48,8 @@ class ScriptedActivities:
     kind: str = "deploy"
     refusal: Document | None = None
     """What `begin_run` answers instead of the run's row."""
+    resumes: Document = field(default_factory=dict)
+    """What it says of a run that is started again from its rows."""
     performed: list[str] = field(default_factory=list)
     recorded: dict[str, Document] = field(default_factory=dict)
 
@@ -72,8 +74,9 @@ class ScriptedActivities:
         if name in self.hangs:
             return Pending(f"{name} is under way")
         if name == "begin_run":
-            row = {"begun": True, "spoke_id": 1, "kind": self.kind, "policy": POLICY.as_data()}
-            return Done("begun", self.refusal or row)
+            row = {"begun": True, "spoke_id": 1, "kind": self.kind, "policy": POLICY.as_data(), "execution": 1}
+            row["status"] = {"deploy": "in_progress", "delete": "deleting", "rollback": "rolling_back"}[self.kind]
+            return Done("begun", self.refusal or row | self.resumes)
         if name == "list_left_behind":
             left = [
                 {"step": step, "resource": f"of {step}", "reason": why} for step, why in call.given["undos"].items()

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.stories.saga_harness import (
     SagaHarness,
     ScriptedActivities,
     assert_undone,
+    refused,
     script,
 )
 
@@ -259,7 +261,7 @@ def test_a_step_whose_worker_dies_is_begun_again(new_harness: NewHarness, step: 
     status = harness.deploy()
     assert status.runtime_status == "Completed"
     assert harness.stage.status(step_instance_id(RUN, step, MOST_TRIES)).runtime_status == "Completed"
-    assert harness.script.performed == [name for stage in STAGES for name in stage]
+    assert sorted(harness.script.performed) == sorted(STEP_NAMES)
 
 
 @pytest.mark.parametrize("undo", ["remove_from_agw", "delete_nic", "release_reservations"])
@@ -290,6 +292,52 @@ def test_all_tries_of_a_step_share_one_deadline(new_harness: NewHarness) -> None
     assert harness.stage.run_to_end(RUN).runtime_status == "Failed"
     assert harness.stage.clock.now() - begun == pytest.approx(POLICY.step_deadline_seconds)
     assert harness.script.recorded["begin_rollback"]["error"]["details"]["code"] == "DeadlineExceeded"
+
+
+# --- started again from its rows ---
+
+
+def ended(*names: str) -> dict[str, Any]:
+    """These steps as the rows of an earlier execution tell of them."""
+    outcome = {"outcome": "done", "message": "done before", "attempts": 1, "at": "2026-01-01T00:00:00.000Z"}
+    return {name: {**outcome, "result": {name: "from before"}} for name in names}
+
+
+@pytest.mark.parametrize("stage", range(1, len(STAGES)))
+def test_a_deployment_that_is_started_again_does_not_repeat_what_has_ended(new_harness: NewHarness, stage: int) -> None:
+    before = [name for each in STAGES[:stage] for name in each] + [STAGES[stage][0]]
+    harness = new_harness(script())
+    harness.script.resumes = {"execution": 2, "ended": ended(*before[: len(before) - (stage == len(STAGES) - 1)])}
+    status = harness.deploy()
+    assert status.runtime_status == "Completed"
+    assert status.output["create_vnet"] == ("from before" if "create_vnet" in before else 1)
+    assert set(harness.script.performed) | set(before) == set(STEP_NAMES)
+    assert not set(harness.script.performed) & (set(before) - {"save_to_storage"})
+    assert set(harness.steps().values()) == {"completed"}
+
+
+def test_a_step_that_had_failed_before_is_rolled_back_after_its_siblings_have_ended(new_harness: NewHarness) -> None:
+    before = [name for each in STAGES[:4] for name in each]
+    refusal = {"outcome": "failed", "failure": refused("create_vm").failure.as_data(), "attempts": 2, "at": ""}
+    harness = new_harness(script())
+    harness.script.resumes = {"execution": 2, "ended": ended(*before) | {"create_vm": refusal}}
+    assert harness.deploy().runtime_status == "Failed"
+    assert harness.script.performed[:2] == ["create_peering", "update_agw"]
+    assert harness.script.recorded["begin_rollback"]["error"]["message"] == "create_vm was refused"
+    assert_undone(harness.script.performed, UNDO_NAMES)
+
+
+def test_a_rollback_that_is_started_again_undoes_the_rest(new_harness: NewHarness) -> None:
+    noted = noted_when("create_nic")
+    error = {"error": "AzureResourceException", "message": "No room.", "details": {"code": "X"}, "step": "create_nic"}
+    harness = new_harness(script())
+    harness.script.resumes = {
+        "execution": 3, "status": "rolling_back", "noted": noted, "error": error, "ended": ended("delete_nic"),
+    }  # fmt: skip
+    status = harness.deploy()
+    assert (status.runtime_status, "create_nic: No room." in status.output) == ("Failed", True)
+    assert_undone(harness.script.performed, [name for name in noted if name != "delete_nic"])
+    assert harness.script.recorded["record_outcome"] == {"status": "failed", "left_behind": []}
 
 
 # --- undos side by side ---
