@@ -8,7 +8,7 @@ import azure.durable_functions as df
 from shared.blocking import TABLES, in_arm_thread, in_tables_thread, side_by_side
 from shared.saga.progress import progress_of
 from shared.settings import current_settings
-from shared.spoke.records import SpokeRow
+from shared.spoke.records import TERMINAL, SpokeRow
 from shared.tables.records import Records
 from shared.writers.peering.table import peering_statuses
 from triggers import use_cases as intents

@@ -23,7 +23,7 @@ from local.functions.durable.stage import CrashedError, Stage
 from local.functions.durable.store import Task
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.saga.progress import progress_of
-from shared.spoke.records import TERMINAL, RunRow
+from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables import client as store_of_rows
 from shared.tables.records import Records
 from tests.activities.azure_stand_in import KEY, LocalAzure
@@ -193,7 +193,12 @@ class Simulation:
         """As DELETE does. The id of the run that was begun or joined."""
         self.keep_time()
         self.wire.caller = "DELETE"
-        return self._begin(intents.remove(spoke_id, force=force), faults)
+        removal = intents.remove(spoke_id, force=force)
+        if isinstance(removal, SpokeRow):
+            intents.look_first(removal, force)
+            removal = intents.remove(spoke_id, force=force, looked_at=removal)
+        assert isinstance(removal, intents.RunHandle)
+        return self._begin(removal, faults)
 
     def retry(self, spoke_id: int = 1, *faults: Fault) -> str:
         """As POST …/retry does."""
