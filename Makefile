@@ -26,8 +26,8 @@ STACK_OPTIONS = --state "$(STATE)" --time-scale "$(TIME_SCALE)" $(if $(PORT),--p
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo '  make run takes STATE=DIR (default .local), PORT=n (a free one), TIME_SCALE=x (0.02; 1 is the pace'
-	@echo '  of real Azure) and ONCE=1 (end when the sample spoke is completed).'
+	@echo '  make run takes STATE=DIR (default .local; nowhere else in the checkout), PORT=n (a free one),'
+	@echo '  TIME_SCALE=x (0.02; 1 is the pace of real Azure) and ONCE=1 (end when the sample spoke is completed).'
 	@echo '  Needs Python 3.11-3.13, Node.js 18 or newer and make. Downloads PyPI and npm packages, nothing else.'
 
 setup: ## .venv with all Python packages, Azurite from npm; instant the second time

@@ -3,10 +3,12 @@
 import argparse
 from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parent.parent
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--state", type=directory, default=Path(".local"), help="where everything is kept (default: .local)"
+        "--state", type=state_directory, default=Path(".local"), help="where everything is kept (default: .local)"
     )
     parser.add_argument("--port", type=port, help="the port of the API (default: the last one, or a free one)")
     parser.add_argument("--time-scale", type=time_scale, default=0.02, help="1 is real Azure's pace (default: 0.02)")
@@ -27,9 +29,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 # Each names what argparse shows for a ValueError: "invalid port value: 'abc'".
 
 
-def directory(text: str) -> Path:
+def state_directory(text: str) -> Path:
+    """A directory for keys, tables and logs.
+
+    Inside the checkout only `.local` and what is in it: any other folder would be taken along by `git add`, by
+    `func azure functionapp publish` and by whatever packs the checkout.
+    """
     if not text:
         raise argparse.ArgumentTypeError("it must name a directory")
+    kept = CHECKOUT / ".local"
+    chosen = Path(text).resolve()
+    if chosen.is_relative_to(CHECKOUT) and not chosen.is_relative_to(kept):
+        raise argparse.ArgumentTypeError(
+            f"{text} is inside the checkout, where git and `func publish` would take its keys and tables along: "
+            f"use .local, a folder in it such as .local/{chosen.name}, or one outside of the checkout"
+        )
     return Path(text)
 
 

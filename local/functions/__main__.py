@@ -23,6 +23,7 @@ from local.functions.keys import StateError, kept_keys
 from local.functions.pid_file import WORKER
 from local.functions.settings import SettingsError, apply_local_settings, host_settings, threads_for_functions
 from local.functions.worker_process import WorkerProcess
+from local.options import state_directory
 
 SECONDS_TO_WAIT_FOR_THE_STATE = 3.0
 SECONDS_TO_END = 1.5
@@ -35,7 +36,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.functions", description="A local Azure Functions host.")
     parser.add_argument("--script-root", type=Path, default=Path(), metavar="DIR", help="where function_app.py is")
     parser.add_argument("--port", type=int, default=0, help="0, the default, picks a free one")
-    parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="what must survive a restart")
+    parser.add_argument(
+        "--state", type=state_directory, required=True, metavar="DIR", help="what must survive a restart"
+    )
     parser.add_argument(
         "--time-scale",
         type=float,

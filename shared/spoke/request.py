@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 MAX_TAGS = 46  # Azure takes 50 on a resource, and four are ours
 MAX_CLOUD_INIT_BYTES = 24 * 1024
+# Reserved prefixes of tag names, without regard to letter case (REST reference of Azure Resource Manager, Tags).
+_AZURES_OWN = ("microsoft", "azure", "windows")
 _OUR_TAGS = frozenset({"client_name", "spoke_id", "deployment_id", "managed_by"})
 _SHOWN = 80
 _BIGGEST_SHOWN = 2**53  # beyond it, JSON readers differ
@@ -145,6 +147,10 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
         folded = name.lower()
         if folded in _OUR_TAGS:
             raise _refused(f"must not hold {name}, which this service sets")
+        if folded.startswith(_AZURES_OWN):
+            raise _refused(
+                f"must not hold {name[:_SHOWN]}: names that begin with microsoft, azure or windows are Azure's"
+            )
         if folded in seen:
             raise _refused(f"must not hold {seen[folded]} beside {name}: Azure takes them for one")
         if not name.strip() or _units(name) > 512 or _TAG_BREAKERS.search(name) or _CONTROL.search(name):

@@ -265,6 +265,16 @@ def _peering_refused(azure: Azure, spoke: str) -> HttpResponseError:
     return caught.value
 
 
+@pytest.mark.parametrize("name", ["microsoft", "Azure-policy", "WINDOWS"])
+def test_tag_names_with_a_reserved_prefix_are_refused(azure: Azure, name: str) -> None:
+    nsg = azure.id("networkSecurityGroups", "tagged")
+    for body in ({"location": PLACE, "tags": {name: "x"}}, {"location": PLACE, "tags": {"my-azure": "x"}}):
+        answer = azure.send("PUT", nsg, body)
+        assert (answer.status_code == 400) == (name in body["tags"]), answer.text
+    refused = azure.send("PATCH", nsg, {"tags": {name: "x"}})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "InvalidTagName")
+
+
 def test_resources_are_found_by_tag_in_the_group_and_in_the_subscription(azure: Azure) -> None:
     for number, tags in enumerate([{"spoke_id": "1"}, {"Spoke_Id": "1"}, {"spoke_id": "2"}]):
         azure.plant(

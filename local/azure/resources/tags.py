@@ -7,10 +7,12 @@ from typing import Any
 from local.azure import errors
 
 _NOT_IN_A_NAME = set("<>%&\\?/")
+# Kept by Azure for its own use (REST reference, Tags - Create Or Update); there is no recording of the refusal.
+_RESERVED_PREFIXES = ("microsoft", "azure", "windows")
 
 
 def check(tags: Any) -> None:
-    """At most 50, names of at most 512 characters without `< > % & \\ ? /`, values of at most 256."""
+    """At most 50, names of at most 512 characters without `< > % & \\ ? /` and reserved prefixes, values of at most 256."""
     if tags is None:
         return
     if not isinstance(tags, dict):
@@ -27,6 +29,12 @@ def check(tags: Any) -> None:
                 400,
                 "InvalidTagNameCharacters",
                 f"The tag name '{name}' is invalid: it has at most 512 characters and none of '<,>,%,&,\\,?,/'.",
+            )
+        if name.lower().startswith(_RESERVED_PREFIXES):
+            raise errors.by_gateway(
+                400,
+                "InvalidTagName",
+                f"The tag name '{name}' is invalid: the prefixes '{','.join(_RESERVED_PREFIXES)}' are reserved.",
             )
         if value is not None and (not isinstance(value, str) or len(value) > 256):
             raise errors.by_gateway(
