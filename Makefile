@@ -70,7 +70,7 @@ lock: ## compile requirements*.txt and package-lock.json anew (UPGRADE=1: to the
 	@set -e; uv=$$(mktemp -d); trap 'rm -rf "$$uv"' EXIT; \
 	python3 -m venv "$$uv"; "$$uv/bin/pip" install --quiet uv; \
 	compile() { "$$uv/bin/uv" pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header \
-	  $(if $(UPGRADE),--upgrade) "$$@"; }; \
+	  --generate-hashes $(if $(UPGRADE),--upgrade) "$$@"; }; \
 	compile requirements.in --output-file requirements.txt; \
 	compile requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
 	@cd local && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
@@ -93,7 +93,7 @@ $(PACKAGES_READY): requirements-dev.txt
 	    "On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
 	fi
 	@echo "Installing the Python packages (about a minute, once)"
-	@$(PY) -m pip install --quiet --requirement requirements-dev.txt
+	@$(PY) -m pip install --quiet --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
 # As a deployment ships it, so that a cold start doesn't compile: also where Python is told to write none.

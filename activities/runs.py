@@ -146,7 +146,8 @@ def begin_rollback(call: Call, run: RunRow) -> Outcome:
 def record_outcome(call: Call, run: RunRow) -> Outcome:
     """Writes how a rollback or a delete ended. `call.given`: `status`, `left_behind`, `told` as above. Repeatable.
 
-    `deleted` takes the spoke's row away, so that its id answers 404 and is free; its runs stay readable. After a rollback
+    `deleted` takes the spoke's row away, so that its id answers 404 and is free; its runs stay readable. What the delete was
+    to keep is left behind, too. After a rollback
     the error goes on saying why the deployment failed, however often it takes to finish.
     """
     if run.status in TERMINAL:
@@ -154,7 +155,11 @@ def record_outcome(call: Call, run: RunRow) -> Outcome:
     records = Records()
     status, left = call.given["status"], call.given["left_behind"]
     now = timestamp()
-    changes: dict[str, Any] = {"status": status, "left_behind": left, "completed_at": now}
+    changes: dict[str, Any] = {
+        "status": status,
+        "left_behind": [*left, *run.result.get("kept", [])],
+        "completed_at": now,
+    }
     if left and run.kind == "delete":
         changes["error"] = _could_not_finish(left).public()
     records.change_together(

@@ -1,13 +1,15 @@
 """The Ubuntu VM and its OS disk."""
 
 from dataclasses import replace
+from functools import partial
 
 from activities.decorators import act, undo
-from shared.arm.client import arm
+from shared.arm.client import Arm, arm
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import ensure, follow, in_the_way, made_by, provisioning_state, remove
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
-from shared.spoke.documents import os_of, vm_document
+from shared.spoke.documents import os_of, vm_document, vm_keeping_unmanaged
+from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 
 
@@ -27,7 +29,7 @@ def create_vm(call: Call, run: RunRow) -> Outcome:
     existing = azure.get(vm_id)
     if existing is not None:
         if owned(existing) and provisioning_state(existing) == "Failed":
-            return _clearing(remove(azure, call, vm_id, owned=owned), f"The failed VM {plan.vm_name}")
+            return _clearing(_remove_vm(azure, call, plan), f"The failed VM {plan.vm_name}")
     else:
         disk = azure.get(disk_id)
         if disk is not None:
@@ -52,9 +54,11 @@ def create_vm(call: Call, run: RunRow) -> Outcome:
 
 @undo
 def delete_vm(call: Call, run: RunRow) -> Outcome:
-    """Removes the VM, also one that is `Failed` or half made; disk and NIC stay for their own undos. Repeatable."""
-    azure, plan = arm(), run.plan
-    return remove(azure, call, azure.ids.of(plan).vm(plan.vm_name), owned=made_by(plan.made_by))
+    """Removes the VM, also one that is `Failed` or half made; disk and NIC stay for their own undos. Repeatable.
+
+    Data disks and NICs that others attached stay as well, whatever their delete option says.
+    """
+    return _remove_vm(arm(), call, run.plan)
 
 
 @undo
@@ -62,6 +66,12 @@ def delete_os_disk(call: Call, run: RunRow) -> Outcome:
     """Removes the OS disk, which outlives its VM; it has the VM's tags from its creation. Repeatable."""
     azure, plan = arm(), run.plan
     return remove(azure, call, azure.ids.of(plan).disk(plan.os_disk_name), owned=made_by(plan.made_by))
+
+
+def _remove_vm(azure: Arm, call: Call, plan: SpokePlan) -> Outcome:
+    ids = azure.ids.of(plan)
+    keeping = partial(vm_keeping_unmanaged, nic_id=ids.nic(plan.nic_name))
+    return remove(azure, call, ids.vm(plan.vm_name), owned=made_by(plan.made_by), before=keeping)
 
 
 def _clearing(outcome: Outcome, what: str) -> Outcome:

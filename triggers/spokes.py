@@ -125,8 +125,8 @@ async def remove_spoke(call: Call) -> Answer:
     for _ in range(LOOKS):
         if not isinstance(removal, SpokeRow):
             return await accepted(call, removal)
-        await in_arm_thread(current_settings().arm_look_seconds, intents.look_first, removal, force)
-        removal = await in_tables_thread(intents.remove, number, force=force, looked_at=removal)
+        kept = await in_arm_thread(current_settings().arm_look_seconds, intents.look_first, removal, force)
+        removal = await in_tables_thread(intents.remove, number, force=force, looked_at=removal, kept=kept)
     raise intents.busy(number)
 
 

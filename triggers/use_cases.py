@@ -4,6 +4,7 @@ Each answers with the `Story` to start (or to join); the triggers start it. Bloc
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from shared.checks.preflight import plan_report
 from shared.errors import DeploymentException, StorageException, so_many
 from shared.once import importing
-from shared.recovery.blockers import blockers_of_delete
+from shared.recovery.blockers import blockers_of_delete, stays
 from shared.settings import current_settings
 from shared.spoke.names import sanitize_name
 from shared.spoke.plan import SpokePlan
@@ -99,16 +100,19 @@ def retry(spoke_id: int) -> RunHandle:
                     parse_request(spoke.request, new=False), request=spoke.request, spoke_id=spoke_id, retry_of=spoke
                 )
                 return _deployment_of(reserve(again, settings))
-            return _removal_of(begin_removal(spoke, kind, settings, force=run.force if run else False))
+            force, kept = (run.force, run.result.get("kept", [])) if run else (False, [])
+            return _removal_of(begin_removal(spoke, kind, settings, force=force, kept=kept))
         except ConcurrentUpdate:
             continue
     raise busy(spoke_id)
 
 
-def remove(spoke_id: int, *, force: bool, looked_at: SpokeRow | None = None) -> RunHandle | SpokeRow:
+def remove(
+    spoke_id: int, *, force: bool, looked_at: SpokeRow | None = None, kept: Sequence[dict[str, Any]] = ()
+) -> RunHandle | SpokeRow:
     """Deletes a spoke: cancels a running deployment, joins a running removal, or begins one.
 
-    looked_at: the spoke after `look_first`; without it, one that needs that look is answered and left as it is.
+    looked_at, kept: the spoke after `look_first`, and what that answered; without it, one that needs that look is answered and left as it is.
     """
     settings = current_settings()
     for _ in range(_TRIES):
@@ -121,7 +125,7 @@ def remove(spoke_id: int, *, force: bool, looked_at: SpokeRow | None = None) -> 
                 return _forgotten(spoke)
             if looked_at is None or looked_at.deployment_id != spoke.deployment_id:
                 return spoke
-            return _removal_of(begin_removal(spoke, "delete", settings, force=force))
+            return _removal_of(begin_removal(spoke, "delete", settings, force=force, kept=kept))
         except ConcurrentUpdate:
             continue
     raise busy(spoke_id)
@@ -151,21 +155,29 @@ def _cancelled(run: RunRow) -> RunRow:
     return Records().change_run(run, cancel_requested=True)
 
 
-def look_first(spoke: SpokeRow, force: bool) -> None:
-    """Reads Azure: 409 with the list, when somebody uses the spoke: a NIC of the client's, a private endpoint, a lock."""
+def look_first(spoke: SpokeRow, force: bool) -> list[dict[str, Any]]:
+    """Reads Azure: what a delete by force is known to leave behind, as `left_behind` has it.
+
+    Without force 409 with the list, when somebody uses the spoke: a NIC or data disk of the client's, a private endpoint, a
+    lock.
+    """
     blockers = blockers_of_delete(spoke.plan)
     if not blockers:
-        return
+        return []
     if force:
         log.warning("Spoke %d is deleted by force in spite of %s", spoke.spoke_id, so_many(len(blockers), "obstacle"))
-        return
+        return [
+            {"step": "delete_vm", "resource": blocker["resource"], "reason": f"{blocker['message']}; it is kept"}
+            for blocker in blockers
+            if stays(blocker)
+        ]
     raise DeploymentException(
         f"Spoke {spoke.spoke_id} is in use: its delete would meet {so_many(len(blockers), 'thing')} that the app did not make.",
         code="SpokeInUse",
         hint="Remove them, or delete with ?force=true, which goes on and reports what it had to leave.",
         field="spoke_id",
         value=spoke.spoke_id,
-        blockers=blockers,
+        obstacles=blockers,
     )
 
 

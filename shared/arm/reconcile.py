@@ -98,11 +98,20 @@ def ensure(
     return _started(accepted, what)
 
 
-def remove(arm: Arm, call: Call, resource_id: str, *, owned: Owner) -> Outcome:
+def remove(
+    arm: Arm,
+    call: Call,
+    resource_id: str,
+    *,
+    owned: Owner,
+    before: Callable[[Document], Document | None] = lambda _: None,
+) -> Outcome:
     """Has the resource be gone. One that isn't there is gone already; one that isn't ours is left alone.
 
     The delete is bound to what was seen, as a write is: what somebody has put in its place in between stays.
     A NIC or disk of ours on somebody else's VM fails at once; on our own VM, which is going, it is waited for.
+
+    before: the document to write before the delete, from the one that is there; None when there is nothing to write.
     """
     what = f"Deleting {describe(resource_id)}"
     if (pending := follow(arm, call.operation, what)) is not None:
@@ -118,6 +127,8 @@ def remove(arm: Arm, call: Call, resource_id: str, *, owned: Owner) -> Outcome:
     if (failure := _held_by_another(arm, existing, owned)) is not None:
         return Failed(failure)
     check_cancelled()
+    if (changed := before(existing)) is not None:
+        return _started(arm.put(resource_id, changed, headers=only_over(existing)), f"Writing {describe(resource_id)}")
     accepted = arm.delete(resource_id, headers=only_over(existing))
     if accepted.operation is None and not accepted.existed:
         # It was there a moment ago: gone is what another look doesn't find.

@@ -10,10 +10,13 @@ from shared.arm.reconcile import made_by
 from shared.checks.locks import forbidding, level_of, scope_of
 from shared.recovery.leftovers import leftovers, named_by
 from shared.saga.steps import UNDOS
+from shared.spoke.documents import goes_with_its_vm
 from shared.spoke.plan import SpokePlan
 from shared.spoke.resource_ids import ResourceIds, name_of, same_id, type_of
 
 log = logging.getLogger(__name__)
+
+DATA_DISK = "data disk"
 
 Document = dict[str, Any]
 
@@ -50,13 +53,24 @@ def blockers_of_delete(plan: SpokePlan) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if (vnet := azure.get(ids.vnet(plan.vnet_name))) is not None and owned(vnet):
         found += unmanaged_in(plan, ids, vnet)
+    if (vm := azure.get(ids.vm(plan.vm_name))) is not None and owned(vm):
+        found += _new_among(unmanaged_on(plan, ids, vm), found)
     if (nsg := azure.get(ids.nsg(plan.nsg_name))) is not None and owned(nsg):
-        known = {each["resource"].lower() for each in found}
-        found += [each for each in unmanaged_behind(plan, ids, nsg) if each["resource"].lower() not in known]
+        found += _new_among(unmanaged_behind(plan, ids, nsg), found)
     locks = _readable_locks(azure)
     if not locks_in_the_way(locks, lambda undo: named_by(undo, plan, ids)):
         return found
     return found + locks_in_the_way(locks, lambda undo: leftovers(azure, plan, undo))
+
+
+def _new_among(more: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    known = {each["resource"].lower() for each in found}
+    return [each for each in more if each["resource"].lower() not in known]
+
+
+def stays(blocker: dict[str, Any]) -> bool:
+    """Whether a delete by force leaves it behind without failing: a data disk is only detached."""
+    return bool(blocker["kind"] == DATA_DISK)
 
 
 def _readable_locks(azure: Arm) -> list[Document]:
@@ -91,6 +105,28 @@ def unmanaged_in(plan: SpokePlan, ids: ResourceIds, vnet: Document) -> list[dict
             message = f"The peering {name_of(resource)} connects the spoke with {name_of(remote) or 'another VNet'}"
             found.setdefault(resource.lower(), {"kind": "peering", "resource": resource, "message": message})
     return list(found.values())
+
+
+def unmanaged_on(plan: SpokePlan, ids: ResourceIds, vm: Document) -> list[dict[str, Any]]:
+    """Data disks, and NICs beside ours, that are attached to the spoke's VM. Pure."""
+    properties = vm.get("properties") or {}
+    disks = (properties.get("storageProfile") or {}).get("dataDisks") or []
+    nics = (properties.get("networkProfile") or {}).get("networkInterfaces") or []
+    attached = [(DATA_DISK, str((disk.get("managedDisk") or {}).get("id") or disk.get("name")), disk) for disk in disks]
+    attached += [
+        ("network interface", str(nic.get("id")), nic)
+        for nic in nics
+        if not same_id(str(nic.get("id")), ids.nic(plan.nic_name))
+    ]
+    return [
+        {
+            "kind": kind,
+            "resource": resource,
+            "message": f"The {kind} {name_of(resource) or resource} is attached to the VM {plan.vm_name}"
+            + (", with the delete option Delete" if goes_with_its_vm(reference) else ""),
+        }
+        for kind, resource, reference in attached
+    ]
 
 
 def unmanaged_behind(plan: SpokePlan, ids: ResourceIds, nsg: Document) -> list[dict[str, Any]]:

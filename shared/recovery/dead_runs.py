@@ -246,7 +246,7 @@ def _mark(run: RunRow, spoke: SpokeRow | None, move: Mark) -> tuple[RunRow, Spok
 
 def _hand_over(run: RunRow, spoke: SpokeRow, move: HandOver) -> RunRow:
     """The spoke belongs to a new run. The dead one is ended by the tick that finds the new one at rest."""
-    successor = begin_removal(spoke, move.kind, current_settings(), force=run.force)
+    successor = begin_removal(spoke, move.kind, current_settings(), force=run.force, kept=run.result.get("kept", []))
     return Records().change_run(successor, note=f"{NOTE}; it was {run.deployment_id}")
 
 

@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 from shared.spoke.plan import SpokePlan, our_tags
-from shared.spoke.resource_ids import ResourceIds
+from shared.spoke.resource_ids import ResourceIds, same_id
 
 Document = dict[str, Any]
 
@@ -149,3 +149,37 @@ def vm_document(plan: SpokePlan, ids: ResourceIds, image: str, security_type: st
 def os_of(image: str) -> str:
     """The operating system of an image `publisher:offer:sku:version`, as a person says it."""
     return _OS_OF_OFFER.get(image.split(":")[1], image)
+
+
+def vm_keeping_unmanaged(vm: Document, nic_id: str) -> Document | None:
+    """The VM's document with which its delete spares what others attached to it: data disks, and NICs beside ours.
+
+    None when no delete option of theirs says `Delete`. Child resources, which a PUT refuses, are left out.
+    """
+    properties = vm.get("properties") or {}
+    storage, network = properties.get("storageProfile") or {}, properties.get("networkProfile") or {}
+    disks = [_detached(disk) for disk in storage.get("dataDisks") or []]
+    nics = [
+        {**nic, "properties": _detached(nic["properties"])}
+        if nic.get("properties") and not same_id(str(nic.get("id")), nic_id)
+        else nic
+        for nic in network.get("networkInterfaces") or []
+    ]
+    kept = {
+        **properties,
+        "storageProfile": {**storage, "dataDisks": disks},
+        "networkProfile": {**network, "networkInterfaces": nics},
+    }
+    if (disks, nics) == (storage.get("dataDisks") or [], network.get("networkInterfaces") or []):
+        return None
+    return {**{name: value for name, value in vm.items() if name != "resources"}, "properties": kept}
+
+
+def goes_with_its_vm(reference: Document) -> bool:
+    """Whether Azure deletes a data disk or NIC with its VM. reference: as the VM's document has it."""
+    options = {**reference, **(reference.get("properties") or {})}
+    return str(options.get("deleteOption")).lower() == "delete"
+
+
+def _detached(options: Document) -> Document:
+    return {**options, "deleteOption": "Detach"} if goes_with_its_vm(options) else options

@@ -1,5 +1,6 @@
 """The beginning of a removal: a new run for a spoke that is at rest, in one transaction with the spoke's state."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +14,19 @@ from shared.tables.partition import SpokesPartition
 _STATUS = {"delete": "deleting", "rollback": "rolling_back"}
 
 
-def begin_removal(spoke: SpokeRow, kind: str, settings: Settings, *, force: bool = False) -> RunRow:
+def begin_removal(
+    spoke: SpokeRow,
+    kind: str,
+    settings: Settings,
+    *,
+    force: bool = False,
+    kept: Sequence[dict[str, Any]] = (),
+) -> RunRow:
     """A run of kind `delete`, or `rollback` to finish one that could not finish, for a spoke as it was read.
 
     The plan stays, and with it `made_by`: the resources carry the tag of the run that made them. A rollback takes over why
-    it has to be. `Changed` when the spoke's row moved since it was read; then nothing is written.
+    it has to be. kept: what it leaves behind though nothing of it fails, as `left_behind` has it.
+    `ConcurrentUpdate` when the spoke's row moved since it was read; then nothing is written.
     """
     run = RunRow(
         deployment_id=protocol.deployment_id(kind, spoke.plan.client, epoch_seconds(), nonce(4)),
@@ -30,7 +39,7 @@ def begin_removal(spoke: SpokeRow, kind: str, settings: Settings, *, force: bool
         created_at=timestamp(),
         force=force,
         error=spoke.error if kind == "rollback" else None,
-        result=spoke.result,
+        result={**spoke.result, "kept": list(kept)} if kept else spoke.result,
         task_hub=str(settings.task_hub),
     )
     token = nonce()

@@ -430,3 +430,67 @@ def test_an_os_disk_that_was_left_can_be_attached(azure: Azure, nic: str) -> Non
     }
     again = azure.compute.virtual_machines.begin_create_or_update(RG, "vm1", body, polling=azure.done).result()
     assert again.provisioning_state == "Succeeded"
+
+
+def _attached(azure: Azure, *disks: dict[str, Any]) -> Any:
+    vm = azure.id("virtualMachines", "vm1")
+    return azure.send("PATCH", vm, {"properties": {"storageProfile": {"dataDisks": list(disks)}}})
+
+
+def _a_disk(azure: Azure, name: str) -> dict[str, Any]:
+    disk = azure.id("disks", name)
+    body = {"location": PLACE, "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 8}}
+    assert azure.send("PUT", disk, body).status_code == 202
+    azure.advance(10)
+    return {"createOption": "Attach", "managedDisk": {"id": disk}}
+
+
+def test_data_disks_are_attached_kept_or_deleted_with_their_vm(azure: Azure) -> None:
+    azure.vm_with_network()
+    kept, gone = _a_disk(azure, "kept"), _a_disk(azure, "gone")
+    made = {"lun": 2, "createOption": "Empty", "diskSizeGB": 16, "name": "made"}
+    answer = _attached(azure, kept | {"lun": 0}, gone | {"lun": 1, "deleteOption": "Delete"}, made)
+    assert answer.status_code == 200, answer.text
+    azure.advance(10)
+    shown = azure.compute.virtual_machines.get(RG, "vm1").storage_profile.data_disks
+    assert [(disk.name, disk.lun, disk.delete_option) for disk in shown] == [
+        ("kept", 0, "Detach"),
+        ("gone", 1, "Delete"),
+        ("made", 2, "Detach"),
+    ]
+    for name in ("kept", "gone", "made"):
+        assert azure.compute.disks.get(RG, name).disk_state == "Attached"
+        refused = azure.send("DELETE", azure.id("disks", name))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "OperationNotAllowed")
+    azure.compute.virtual_machines.begin_delete(RG, "vm1", polling=azure.done).result()
+    assert azure.compute.disks.get(RG, "kept").disk_state == "Unattached"
+    assert azure.compute.disks.get(RG, "made").disk_state == "Unattached"
+    assert azure.send("GET", azure.id("disks", "gone")).status_code == 404
+
+
+def test_a_whole_vm_that_is_put_back_changes_the_delete_option_of_its_data_disk(azure: Azure) -> None:
+    azure.vm_with_network()
+    _attached(azure, _a_disk(azure, "data") | {"lun": 0, "deleteOption": "Delete"})
+    azure.advance(10)
+    vm = azure.send("GET", azure.id("virtualMachines", "vm1")).json()
+    vm["properties"]["storageProfile"]["dataDisks"][0]["deleteOption"] = "Detach"
+    assert azure.send("PUT", vm["id"], vm).status_code == 200
+    azure.advance(60)
+    azure.compute.virtual_machines.begin_delete(RG, "vm1", polling=azure.done).result()
+    assert azure.send("GET", azure.id("disks", "data")).status_code == 200
+
+
+def test_bad_data_disks_are_refused(azure: Azure) -> None:
+    azure.vm_with_network()
+    one = _a_disk(azure, "one")
+    nowhere = {"createOption": "Attach", "managedDisk": {"id": azure.id("disks", "nowhere")}}
+    for disks, status, code in (
+        ([one], 400, "InvalidParameter"),
+        ([one | {"lun": 0}, nowhere | {"lun": 0}], 400, "InvalidParameter"),
+        ([{"lun": 0, "managedDisk": one["managedDisk"]}], 400, "InvalidParameter"),
+        ([one | {"lun": 0, "deleteOption": "Keep"}], 400, "InvalidParameter"),
+        ([nowhere | {"lun": 0}], 404, "NotFound"),
+        ([{"lun": n, "createOption": "Empty"} for n in range(5)], 409, "OperationNotAllowed"),
+    ):
+        refused = _attached(azure, *disks)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (status, code), refused.text

@@ -60,7 +60,7 @@ _STEP_OF_WRITER |= dict.fromkeys(("gateway_round", "poll_gateway"), "the gateway
 
 # The look before a delete is POST's and DELETE's own: it answers the caller, and nothing has begun yet.
 LOOK_BEFORE_A_DELETE = frozenset(
-    {f"DELETE: GET {VNET}", f"DELETE: GET {NSG}", "DELETE: GET Microsoft.Authorization/locks"}
+    {f"DELETE: GET {VNET}", f"DELETE: GET {VM}", f"DELETE: GET {NSG}", "DELETE: GET Microsoft.Authorization/locks"}
 )
 
 

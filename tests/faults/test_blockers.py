@@ -126,6 +126,47 @@ def test_a_delete_looks_first_goes_on_by_force_and_finishes_when_it_is_gone(simu
     simulation.check(again, "deleted")
 
 
+def attached_disk(simulation: Simulation, option: str) -> str:
+    """The id of a data disk that the client has attached to the spoke's VM."""
+    disk_id = simulation.resource("disks", "clients-data")
+    simulation.azure.plant(
+        {
+            "id": disk_id,
+            "location": "eastus",
+            "properties": {"provisioningState": "Succeeded", "creationData": {"createOption": "Empty"}},
+        }
+    )
+    vm = simulation.azure.find(simulation.resource("virtualMachines", "vm-1")) or {}
+    vm["properties"]["storageProfile"]["dataDisks"] = [
+        {"lun": 0, "createOption": "Attach", "managedDisk": {"id": disk_id}, "deleteOption": option}
+    ]
+    simulation.azure.plant(vm)
+    return disk_id
+
+
+@pytest.mark.parametrize("option", ["Detach", "Delete"])
+def test_a_clients_data_disk_is_asked_for_and_survives_a_delete_by_force(simulation: Simulation, option: str) -> None:
+    run = simulation.deploy()
+    simulation.play_out()
+    simulation.check(run, "completed")
+    disk_id = attached_disk(simulation, option)
+    with pytest.raises(DeploymentException) as refused:
+        simulation.delete()
+    (blocker,) = refused.value.failure.details["obstacles"]
+    assert (blocker["kind"], blocker["resource"].lower()) == ("data disk", disk_id.lower())
+    assert ("delete option Delete" in blocker["message"]) == (option == "Delete")
+
+    removal = simulation.delete(force=True)
+    simulation.play_out()
+    row = simulation.run_row(removal)
+    (left,) = row.left_behind
+    assert (row.status, left["step"], left["resource"].lower()) == ("deleted", "delete_vm", disk_id.lower())
+    assert simulation.azure.find(disk_id) is not None
+    assert simulation.azure.find(simulation.resource("virtualMachines", "vm-1")) is None
+    writes = [each for each in simulation.azure.requests("PUT") if "/virtualMachines/" in each["path"]]
+    assert len(writes) == (2 if option == "Delete" else 1)
+
+
 def test_a_delegated_subnet_is_asked_for_before_it_goes(simulation: Simulation) -> None:
     """A service of the client's may live in it. Where none does, nothing stops a delete by force."""
     run = simulation.deploy()

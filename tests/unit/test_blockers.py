@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from shared.recovery.blockers import locks_in_the_way, unmanaged_in
+from shared.recovery.blockers import locks_in_the_way, unmanaged_in, unmanaged_on
 from shared.recovery.leftovers import named_by
+from shared.spoke.documents import vm_keeping_unmanaged
 from shared.spoke.resource_ids import ResourceIds
 from tests.activities.azure_stand_in import a_plan
 
@@ -86,3 +87,45 @@ def test_locks_count_on_what_a_delete_touches(scope: str, level: str, stands: bo
     lock = {"id": f"{scope}/providers/Microsoft.Authorization/locks/l", "properties": {"level": level}}
     assert bool(locks_in_the_way([lock], lambda undo: named_by(undo, PLAN, IDS))) is stands
     assert locks_in_the_way([lock], lambda undo: ()) == []
+
+
+def vm(**options: str) -> dict[str, Any]:
+    """Its own NIC and disk, a data disk and a NIC of the client's. options: their delete options."""
+    return {
+        "id": IDS.vm(PLAN.vm_name),
+        "resources": [{"id": "an extension"}],
+        "properties": {
+            "storageProfile": {
+                "osDisk": {"managedDisk": {"id": IDS.disk(PLAN.os_disk_name)}, "deleteOption": "Delete"},
+                "dataDisks": [
+                    {"lun": 0, "managedDisk": {"id": IDS.disk("theirs")}, "deleteOption": options.get("disk", "Detach")}
+                ],
+            },
+            "networkProfile": {
+                "networkInterfaces": [
+                    {"id": IDS.nic(PLAN.nic_name).upper(), "properties": {"deleteOption": "Delete", "primary": True}},
+                    {"id": IDS.nic("theirs"), "properties": {"deleteOption": options.get("nic", "Detach")}},
+                ]
+            },
+        },
+    }
+
+
+def test_what_is_attached_to_the_vm_and_not_ours_is_a_blocker() -> None:
+    disk, nic = unmanaged_on(PLAN, IDS, vm(disk="Delete"))
+    assert (disk["kind"], disk["resource"]) == ("data disk", IDS.disk("theirs"))
+    assert "delete option Delete" in disk["message"]
+    assert (nic["kind"], nic["resource"]) == ("network interface", IDS.nic("theirs"))
+    assert "delete option" not in nic["message"]
+    assert unmanaged_on(PLAN, IDS, {"properties": {}}) == []
+
+
+@pytest.mark.parametrize("options", [{"disk": "Delete"}, {"nic": "delete"}, {"disk": "delete", "nic": "Delete"}])
+def test_before_a_vm_goes_what_is_not_ours_is_told_to_stay(options: dict[str, str]) -> None:
+    kept = vm_keeping_unmanaged(vm(**options), IDS.nic(PLAN.nic_name))
+    assert kept == {name: value for name, value in vm().items() if name != "resources"}
+
+
+def test_a_vm_whose_delete_spares_them_anyway_is_not_written() -> None:
+    assert vm_keeping_unmanaged(vm(), IDS.nic(PLAN.nic_name)) is None
+    assert vm_keeping_unmanaged({"properties": {}}, IDS.nic(PLAN.nic_name)) is None

@@ -107,22 +107,25 @@ def _shown(gigabytes: int, at: str, guid: str) -> Json:
 
 def make_os_disk(arm: Arm, vm: Resource, os_disk: Json) -> None:
     """What a VM's PUT makes: it takes the VM's tags at creation only."""
-    properties: Json = {
-        "osType": "Linux",
-        "hyperVGeneration": "V2",
-        "creationData": {
-            "createOption": "FromImage",
-            "imageReference": {"id": _image_id(vm)},
-        },
-        "provisioningState": "Succeeded",
-    }
-    properties |= _shown(int(os_disk.get("diskSizeGB") or 30), arm.clock.timestamp(), arm.new_guid())
-    sku = str(os_disk["managedDisk"].get("storageAccountType", "Standard_LRS"))
+    made_from = {"createOption": "FromImage", "imageReference": {"id": _image_id(vm)}}
+    _make(arm, vm, os_disk, {"osType": "Linux", "hyperVGeneration": "V2", "creationData": made_from}, 30)
+
+
+def make_data_disk(arm: Arm, vm: Resource, data_disk: Json) -> None:
+    """The same for an empty data disk."""
+    _make(arm, vm, data_disk, {"creationData": {"createOption": "Empty"}}, 4)
+
+
+def _make(arm: Arm, vm: Resource, reference: Json, properties: Json, gigabytes: int) -> None:
+    gigabytes = int(reference.get("diskSizeGB") or gigabytes)
+    properties = properties | {"provisioningState": "Succeeded"}
+    properties |= _shown(gigabytes, arm.clock.timestamp(), arm.new_guid())
+    sku = str(reference["managedDisk"].get("storageAccountType", "Standard_LRS"))
     doc: Json = {"location": vm.location, "sku": {"name": sku, "tier": sku.split("_")[0].replace("SSD", "")}}
     doc["properties"] = properties
     if vm.doc.get("tags"):
         doc["tags"] = dict(vm.doc["tags"])
-    arm.store.put(Resource(os_disk["managedDisk"]["id"], Disk.type, doc))
+    arm.store.put(Resource(reference["managedDisk"]["id"], Disk.type, doc))
 
 
 def _image_id(vm: Resource) -> str:

@@ -14,7 +14,7 @@ from local.azure import catalogue, errors, ids
 from local.azure.arm import Arm, Call, Reply
 from local.azure.ids import ResourceId
 from local.azure.operations import Operation
-from local.azure.resources import disk, peering_rules, shapes, tags, vm_rules
+from local.azure.resources import data_disks, disk, peering_rules, shapes, tags, vm_rules
 from local.azure.resources.kind import Kind, plain_location
 from local.azure.store import Json, Resource
 
@@ -58,6 +58,7 @@ class VirtualMachine(Kind):
         """Everything that is known at once."""
         created = existing if existing and not existing.hidden.get("failed_creation") else None
         vm_rules.check(arm, call, target, plain_location(str(call.body.get("location"))), created)
+        data_disks.check(arm, str(target), call.body.get("properties") or {})
 
     def become(self, arm: Arm, call: Call, target: ResourceId, existing: Resource | None) -> Json:
         """As a GET shows it: without secrets, with the defaults and the disk's id."""
@@ -76,8 +77,8 @@ class VirtualMachine(Kind):
         image = catalogue.image_of(storage.get("imageReference") or {})
         if image is not None:
             storage["imageReference"]["exactVersion"] = image[2]
-        storage.setdefault("dataDisks", [])
         properties["storageProfile"] = storage
+        storage["dataDisks"] = data_disks.shown(target, properties)
         properties["vmId"] = before.get("vmId") or arm.new_guid()
         properties["timeCreated"] = before.get("timeCreated") or arm.clock.timestamp()
         return properties
@@ -128,6 +129,7 @@ class VirtualMachine(Kind):
         if verb == "put":
             if resource.hidden.get("creating") and not resource.hidden.get("failed_creation"):
                 more["state"] = "Creating"
+            data_disks.make(arm, resource)
             if resource.hidden.get("creating"):
                 more["error"] = self._make_disk(arm, resource)
                 resource = arm.store.get(resource.id) or resource
@@ -190,12 +192,13 @@ class VirtualMachine(Kind):
                 arm.store.change(nic, hidden=nic.hidden | reservation)
 
     def removed(self, arm: Arm, resource: Resource, operation: Operation) -> None:
-        """Disk and NIC stay, unless their delete option says otherwise ([R])."""
+        """Disks and NICs stay, unless their delete option says otherwise ([R])."""
         os_disk = (resource.properties.get("storageProfile") or {}).get("osDisk") or {}
         if os_disk.get("deleteOption") == "Delete" and "managedDisk" in os_disk:
             own = arm.store.get(os_disk["managedDisk"]["id"])
             if own is not None and resource in disk.holders(arm, own):
                 arm.store.delete(own.id)
+        data_disks.remove(arm, resource)
         for reference in (resource.properties.get("networkProfile") or {}).get("networkInterfaces") or []:
             nic = arm.store.get(str(reference.get("id")))
             if nic is None:
@@ -221,9 +224,12 @@ class VirtualMachine(Kind):
         vm_rules.refuse_changes(wanted, found)
         parts: Json = {"properties": _merged(found.properties, wanted)}
         vm_rules.check_capacity(arm, found.id, parts["properties"], found.location, found)
+        data_disks.check(arm, found.id, parts["properties"])
+        parts["properties"]["storageProfile"] |= {"dataDisks": data_disks.shown(target, parts["properties"])}
         if call.body.get("tags") is not None:
             parts["tags"] = dict(call.body["tags"])
         changed = arm.store.change(found, etag=self.next_etag(arm, found), **parts)
+        data_disks.make(arm, changed)
         operation = super().start(arm, call, changed, "put", 10, self.put_retry_after, name="UpdateVirtualMachine")
         return Reply(200, self.show(arm, changed, call), arm.operations.first_headers(operation, call.host))
 
