@@ -112,7 +112,8 @@ def remove(
 ) -> RunHandle | SpokeRow:
     """Deletes a spoke: cancels a running deployment, joins a running removal, or begins one.
 
-    looked_at, kept: the spoke after `look_first`, and what that answered; without it, one that needs that look is answered and left as it is.
+    looked_at, kept: the spoke after `look_first`, and its answer; without them, a spoke that needs that look is answered and
+    left as it is.
     """
     settings = current_settings()
     for _ in range(_TRIES):

@@ -195,8 +195,8 @@ class Simulation:
         self.wire.caller = "DELETE"
         removal = intents.remove(spoke_id, force=force)
         if isinstance(removal, SpokeRow):
-            intents.look_first(removal, force)
-            removal = intents.remove(spoke_id, force=force, looked_at=removal)
+            kept = intents.look_first(removal, force)
+            removal = intents.remove(spoke_id, force=force, looked_at=removal, kept=kept)
         assert isinstance(removal, intents.RunHandle)
         return self._begin(removal, faults)
 
