@@ -24,6 +24,7 @@ from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
 from shared.tables.records import Records
 from shared.writers.gateway.rows import site_key
 from shared.writers.gateway.table import gateway_sites
+from shared.writers.instances import writer_state
 from shared.writers.peering.rows import peering_key
 from shared.writers.peering.table import hub_peerings
 from triggers.http.responses import Answer, error_answer
@@ -48,8 +49,8 @@ async def get_liveness(call: Call) -> Answer:
 async def get_health(call: Call) -> Answer:
     """Asks every dependency, side by side and within a bounded time: 200 when all are well, else 503.
 
-    Probes that come together, and within `HEALTH_FRESH_SECONDS`, share one answer. Runs that stand still make it
-    `degraded`, with 200: a timer starts them again, and the app itself works.
+    Probes that come together, and within `HEALTH_FRESH_SECONDS`, share one answer. Runs and writers that stand still make
+    it `degraded`, with 200: they are started again or replaced, and the app itself works.
     """
     return await _shared().get(_asked)
 
@@ -59,10 +60,15 @@ async def _asked() -> Answer:
     looking = asyncio.ensure_future(_stalled_runs())
     findings = await asyncio.gather(*(_checked(CHECKS[name]) for name in names))
     stalled = await looking
-    well = all(finding["status"] == "ok" for finding in findings)
-    status = "unhealthy" if not well else "degraded" if stalled else "ok"
+    found = {finding["status"] for finding in findings}
+    well = "failing" not in found
+    status = "unhealthy" if not well else "degraded" if stalled or "degraded" in found else "ok"
     body = {"status": status, "dependencies": dict(zip(names, findings, strict=True)), "stalled_runs": stalled}
     return Answer(200 if well else 503, body, {} if well else {"Retry-After": "5"})
+
+
+class DegradedError(Exception):
+    """Something doesn't work as it should, and is being helped. The text is the finding."""
 
 
 class SharedAnswer:
@@ -98,6 +104,8 @@ async def _checked(check: Callable[[], Awaitable[str]]) -> dict[str, Any]:
     try:
         said = await check()
         finding: dict[str, Any] = {"status": "ok", "message": said}
+    except DegradedError as trouble:
+        finding = {"status": "degraded", "message": str(trouble)}
     except TimeoutError:
         finding = {"status": "failing", "message": f"No answer within {SECONDS_FOR_EACH:g} seconds."}
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a dependency is the answer
@@ -137,6 +145,14 @@ def _records() -> str:
     if (in_doubt := doubt_about_records()) is not None:
         raise ConfigurationException(in_doubt.message, code=in_doubt.code, hint=in_doubt.hint, **in_doubt.details)
     return "The records know everything with our tags."
+
+
+def _writers() -> str:
+    """Who writes the gateway and the hub's peerings, and whether one of them stands still."""
+    states = [writer_state(which) for which in ("gateway", "hub")]
+    if late := [state.sentence for state in states if state.stands_still]:
+        raise DegradedError(" ".join(late))
+    return " ".join(state.sentence for state in states)
 
 
 def _credential() -> str:
@@ -214,6 +230,7 @@ CHECKS: dict[str, Callable[[], Awaitable[str]]] = {
     "settings": _of_tables(_settings),
     "tables": _of_tables(_tables),
     "records": _of_arm(_records),
+    "writers": _of_tables(_writers),
     "credential": _of_arm(_credential),
     "arm": _of_arm(_arm),
     "hub": _of_arm(_hub),

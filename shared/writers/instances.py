@@ -61,6 +61,29 @@ def writer_of(which: str) -> Writer:
     return Writer(WRITE_HUB, settings, name, hub_writer_id, hub_peerings(), pace)
 
 
+@dataclass(frozen=True)
+class WriterState:
+    """What `/health` says of a writer."""
+
+    stands_still: bool
+    sentence: str
+
+
+def writer_state(which: str) -> WriterState:
+    """Whether a writer does its work, by its row alone."""
+    writer = writer_of(which)
+    present = writer.rows.present()
+    row = present.writer
+    if row is None:
+        return WriterState(False, f"The {which} has had no writer yet.")
+    instance_id = writer.instance_id(row.generation)
+    waiting = sum(each.is_waiting for each in present.rows)
+    if waiting and row.is_late(utc_now()):
+        sentence = f"{instance_id} stands still: its call was due at {row.due}; {waiting} wait for it."
+        return WriterState(True, f"{sentence} Who waits, or a timer within five minutes, starts its successor.")
+    return WriterState(False, f"{instance_id} writes the {which}" + (f" ({row.replaced})." if row.replaced else "."))
+
+
 # --- what to start: pure ---
 
 
