@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from activities import hub_writer
-from shared.arm.client import arm
+from shared.arm.client import Arm, arm
 from shared.saga.outcomes import Done, Failed, Pending
 from shared.settings import current_settings
 from shared.spoke.plan import our_tags
@@ -503,3 +503,67 @@ def test_a_turn_that_somebody_wrote_by_hand_stops_nobody_else(harness: WriterHar
     harness.write_hub()
     assert isinstance(harness.step(run, "create_peering"), Done)
     assert code_of(harness.step(harness.run(2), "create_peering")) == "MalformedRow"
+
+
+class SlowReads:
+    """From now on each GET takes so long: time passes before its answer is there."""
+
+    def __init__(self, harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        get = Arm.get
+
+        def slow(arm: Arm, *args: Any, **more: Any) -> Any:
+            found = get(arm, *args, **more)
+            harness.pass_time(seconds)
+            return found
+
+        monkeypatch.setattr(Arm, "get", slow)
+
+
+@pytest.mark.parametrize("side", ["hub", "spoke"])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_nothing_is_written_when_the_lease_ran_out_while_it_was_read(
+    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, side: str, wanted: bool
+) -> None:
+    """Another writer may write from then on."""
+    [run] = ready(harness, 1)
+    if not wanted:
+        harness.write_hub()
+        harness.step(harness.set_status(run, "rolling_back"), "delete_peering")
+    look = {**hub_pace(current_settings()), "poll_seconds": 1, "setbacks": 0, "first": True, "nonce": "mine"}
+    looked = hub_writer.hub_round(look)
+    harness.azure.forget_requests()
+    SlowReads(harness, monkeypatch, 200)
+    task = looked["hub_sides"][0]
+    asked = {"not_after": looked["not_after"], "poll_seconds": 1}
+    if side == "hub":
+        answer = hub_writer.write_hub_side({**asked, "operation": None, "next": task, "careful": True})["begun"]
+    else:
+        answer = hub_writer.write_spoke_side({**asked, "turn": task})
+    assert (answer["state"], answer["renew"]) == ("again", True)
+    assert writes(harness) == []
+
+
+def test_a_side_that_somebody_changes_before_its_delete_is_looked_at_again(
+    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [run] = ready(harness, 1)
+    harness.write_hub()
+    harness.step(harness.set_status(run, "rolling_back"), "delete_peering")
+    harness.azure.forget_requests()
+    get, once = Arm.get, iter([True])
+
+    def interfered(self: Arm, resource_id: str, **more: Any) -> Any:
+        found = get(self, resource_id, **more)
+        if resource_id.lower() == hub_side(harness, 1).lower() and next(once, False):
+            hub = get(self, self.ids.hub_vnet)
+            assert hub is not None
+            self.put(self.ids.hub_vnet, as_sent({**hub, "tags": {"changed": "meanwhile"}}))
+            harness.pass_time(10)
+        return found
+
+    monkeypatch.setattr(Arm, "get", interfered)
+    harness.write_hub()
+    statuses = [each["status"] for each in writes(harness) if each["path"].endswith("hub-to-spoke-1")]
+    assert statuses[0] == 412
+    assert len(statuses) == 2
+    assert states(harness, 1) == (None, None)

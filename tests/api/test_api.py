@@ -1,14 +1,19 @@
 """The whole app's calls and timers: keys, health, capacity, the document, what is started by itself."""
 
 import time
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
+from shared.clock import timestamp
 from shared.saga.instances import gateway_writer_id
 from shared.settings import Settings
 from shared.tables.client import table
 from shared.tables.records import Records
+from shared.writers.peering.rows import PeeringRow
+from shared.writers.peering.table import hub_peerings
 from tests.api.calls import Body, made, refused
 from tests.api.conftest import Host
 from triggers.http import schemas as documents
@@ -81,6 +86,24 @@ def test_health_names_what_fails(http: httpx.Client, host: Host) -> None:
     assert set(states.values()) == {"ok"}
     assert capacity.status_code == 200
     assert capacity.json()["unknown"][0]["of"] == "gateway"
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_health_names_a_writer_that_stands_still(http: httpx.Client, settings: Settings, waits: bool) -> None:
+    http.get("/capacity")
+    rows = hub_peerings()
+    rows.mark(replace(rows.writer(), due="2026-01-01T00:00:00.000Z"))
+    if waits:
+        row = PeeringRow(
+            1, "d", "d", "/vnet", "a", "b", wanted=True, forwarded=False, desired_version=1, since=timestamp()
+        )
+        rows.request(row)
+    answer = http.get("/health")
+    documents.Health.model_validate(answer.json())
+    finding = answer.json()["dependencies"]["writers"]
+    assert answer.status_code == 200
+    assert answer.json()["status"] == finding["status"] == ("degraded" if waits else "ok")
+    assert ("hub-hub-vnet stands still" in finding["message"]) == waits
 
 
 def test_tables_that_do_not_answer_are_503_with_a_time(http: httpx.Client, host: Host, body: Body) -> None:

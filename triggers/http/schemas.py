@@ -212,7 +212,7 @@ class Capacity(_Document):
 
 
 class Dependency(_Document):
-    status: Literal["ok", "failing"]
+    status: Literal["ok", "degraded", "failing"]
     message: str
     latency_ms: float
     details: dict[str, Any] | None = None
