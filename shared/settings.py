@@ -39,7 +39,7 @@ _TASK_HUB = re.compile(r"[A-Za-z][A-Za-z0-9]{2,44}")
 _ANY_TASK_HUB = re.compile(r"([a-z0-9]{3,24}/)?[A-Za-z][A-Za-z0-9]{2,44}")
 _OUTBOUND = re.compile(
     r"default|none|(?i:nat:(?=.*/natGateways/)|route:(?=.*/routeTables/))"
-    r"(?i:/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/Microsoft\.Network/\w+/[^/\s]+)"
+    r"(?i:/subscriptions/[^/\s?#\\%{}]+/resourceGroups/[^/\s?#\\%{}]+/providers/Microsoft\.Network/\w+/[^/\s?#\\%{}]+)"
 )
 # Names under a domain that users, browsers and mail servers trust by themselves.
 _RESERVED_CLIENTS = "www,login,auth,api,admin,mail,autodiscover,mta-sts"

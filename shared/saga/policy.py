@@ -1,6 +1,6 @@
-"""How long to wait, how often to try, when to give up: pure, and fixed for a run by what its input carries.
+"""How long to wait, how often to try, when to give up: pure, and fixed for a run by its row.
 
-POST reads the limits from the settings and sends them along, so that a changed setting never disturbs a run in flight.
+POST reads the limits from the settings and writes them there, so that a changed setting never disturbs a run in flight.
 """
 
 import hashlib
@@ -9,6 +9,8 @@ from typing import Any
 
 # A write goes out within so many seconds after its run's row was read; otherwise the row is read again first.
 FRESH_SECONDS = 5.0
+# No refusal keeps a step asleep for longer, not even one without a deadline.
+LONGEST_WAIT_OF_A_STEP = 3600.0
 # No refusal keeps a writer asleep for longer, whatever Retry-After it names: Azure's longest are of about 20 minutes (Compute).
 LONGEST_WAIT_OF_A_WRITER = 1200.0
 # After an activity of a writer that broke off.

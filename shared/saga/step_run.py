@@ -7,7 +7,7 @@ from typing import Any
 from shared.errors import UNEXPECTED, Failure
 from shared.saga.instances import is_step_of
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending
-from shared.saga.policy import Policy
+from shared.saga.policy import LONGEST_WAIT_OF_A_STEP, Policy
 from shared.saga.steps import CHILDREN
 
 # After so many waits run_step continues as new: its history is replayed from the top at every wait.
@@ -150,6 +150,7 @@ def broken_call(error: Exception) -> Failed:
 
 
 def _until(run: StepRun, now: datetime, seconds: float) -> float:
+    seconds = min(seconds, LONGEST_WAIT_OF_A_STEP) if seconds > 0 else 0.0
     if run.deadline is None:
         return seconds
     left = (datetime.fromisoformat(run.deadline) - now).total_seconds()

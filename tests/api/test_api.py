@@ -101,7 +101,7 @@ def test_health_names_a_writer_that_stands_still(http: httpx.Client, settings: S
     answer = http.get("/health")
     documents.Health.model_validate(answer.json())
     finding = answer.json()["dependencies"]["writers"]
-    assert answer.status_code == 200
+    assert answer.status_code == 200, answer.text
     assert answer.json()["status"] == finding["status"] == ("degraded" if waits else "ok")
     assert ("hub-hub-vnet stands still" in finding["message"]) == waits
 

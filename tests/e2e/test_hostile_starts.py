@@ -19,6 +19,7 @@ from shared.saga.steps import CHILDREN
 from tests.e2e.client import Api, Document, request_for
 
 ENDED = ("Completed", "Failed", "Terminated")
+WRITERS = ("gateway-hub-agw", "hub-hub-vnet")
 WRITES = ("PUT", "DELETE", "POST", "PATCH")
 
 
@@ -146,22 +147,31 @@ def test_no_start_over_the_web_hook_does_anything(
 ) -> None:
     hook, run = WebHook(api), completed["deployment"]["deployment_id"]
     victim = next(each["id"] for each in api.arm_resources() if "/virtualmachines/" in each["id"].lower())
-    for writer in ("gateway-hub-agw", "hub-hub-vnet"):
+    for writer in WRITERS:
         hook.until_ended(writer)
     before, asked = rows_of(stack), len(api.arm_journal())
-    ids = {
-        "write_gateway": ["gateway-hub-agw", "gateway-hub-agw:2", "gateway-other", "hub-hub-vnet", run, "mine"],
-        "WRITE_HUB": ["hub-hub-vnet", "hub-hub-vnet:7", "hub-other", "gateway-hub-agw", f"{run}:create_vm", "mine"],
-        "run_step": [f"{run}:create_vm", f"{run}:record_outcome", f"{run}:delete_vm:2", "gateway-hub-agw", run, "mine"],
-        "deploy_spoke": [run, f"{run}:create_vm", "hub-hub-vnet", "deploy-nobody-1-abcd", "mine"],
-        "delete_spoke": [run, "gateway-hub-agw", run.replace("deploy-", "delete-"), "rollback-nobody-1-abcd", "mine"],
+    inputs = hostile_inputs(listener.url, victim, run)
+    own = [
+        ("write_gateway", "gateway-hub-agw"),
+        ("WRITE_HUB", "hub-hub-vnet"),
+        ("run_step", f"{run}:create_vm"),
+        ("deploy_spoke", run),
+    ]
+    others = {
+        "write_gateway": ["gateway-hub-agw:2", "gateway-other", "hub-hub-vnet", run, "mine"],
+        "write_hub": ["hub-hub-vnet:7", "hub-other", "gateway-hub-agw", f"{run}:create_vm", "mine"],
+        "run_step": [f"{run}:record_outcome", f"{run}:delete_vm:2", "gateway-hub-agw", run, "mine"],
+        "deploy_spoke": [f"{run}:create_vm", "hub-hub-vnet", "deploy-nobody-1-abcd", "mine"],
+        "Delete_Spoke": [run, "gateway-hub-agw", run.replace("deploy-", "delete-"), "rollback-nobody-1-abcd", "mine"],
     }
-    for given in hostile_inputs(listener.url, victim, run):
-        for name, starts in ids.items():
-            for instance_id in starts:
-                answer = hook.start(name, instance_id, given)
-                assert answer.status_code == 202, answer.text
-                hook.until_ended(instance_id)
+    elsewhere = [(name, instance_id) for name, ids in others.items() for instance_id in ids]
+    starts = [*((*start, given) for start in own for given in inputs)]
+    starts += [(*start, given) for start in elsewhere for given in (None, inputs[-1], inputs[10])]
+    for name, instance_id, given in starts:
+        answer = hook.start(name, instance_id, given)
+        assert answer.status_code == 202, answer.text
+        status = hook.until_ended(instance_id)
+        assert status == "Completed" or instance_id not in WRITERS, f"{given} fails the writer {instance_id}"
     assert listener.connections == 0
     written = [entry for entry in api.arm_journal()[asked:] if entry["method"] in WRITES]
     assert written == []

@@ -173,6 +173,8 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ("MANAGEMENT_SOURCE_PREFIXES", "fd00::/8"),
         ("SPOKE_OUTBOUND", "nat:/subscriptions/x"),
         ("SPOKE_OUTBOUND", f"nat:{NETWORK}/routeTables/out"),
+        ("SPOKE_OUTBOUND", f"nat:{NETWORK}/natGateways/out?x="),
+        ("SPOKE_OUTBOUND", f"nat:{NETWORK}/natGateways/out#"),
         ("ARM_ENDPOINT", "https://"),
         ("ARM_TIMEOUT_SECONDS", "0"),
         ("STEP_DEADLINE_SECONDS", "0"),

@@ -132,3 +132,10 @@ def test_waits_grow_are_spread_and_are_the_same_at_every_replay(attempt: int, de
 )
 def test_an_outcome_crosses_the_activity_boundary_unchanged(outcome: Done | Pending | Failed | Cancelled) -> None:
     assert outcome_from_data(outcome_as_data(outcome)) == outcome
+
+
+@pytest.mark.parametrize("asked", [1e9, float("inf"), float("nan"), -5.0])
+def test_no_refusal_keeps_a_step_without_a_deadline_asleep_for_days(asked: float) -> None:
+    run = replace(a_run(), deadline=None, deadline_seconds=None)
+    refused = Failed(replace(BUSY, retry_after=asked))
+    assert 0 <= _seconds(next_move(run, refused, NOW)) <= 3600
