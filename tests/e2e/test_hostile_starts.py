@@ -63,6 +63,9 @@ class WebHook:
             trust_env=False,
         )
 
+    def close(self) -> None:
+        self._http.close()
+
     def start(self, name: str, instance_id: str, given: Any) -> httpx.Response:
         return self._http.post(f"/orchestrators/{name}/{instance_id}", json=given)
 
@@ -80,14 +83,20 @@ class WebHook:
             time.sleep(0.05)
 
 
+@pytest.fixture
+def hook(api: Api) -> Iterator[WebHook]:
+    made = WebHook(api)
+    yield made
+    made.close()
+
+
 def rows_of(stack: Stack) -> Document:
-    service = TableServiceClient.from_connection_string(stack.endpoints["tables"])
-    tables = ("Spokes", "GatewaySites", "HubTurns")
-    return {
-        f"{table}/{row['RowKey']}": dict(row)
-        for table in tables
-        for row in service.get_table_client(table).list_entities()
-    }
+    with TableServiceClient.from_connection_string(stack.endpoints["tables"]) as service:
+        return {
+            f"{table}/{row['RowKey']}": dict(row)
+            for table in ("Spokes", "GatewaySites", "HubTurns")
+            for row in service.get_table_client(table).list_entities()
+        }
 
 
 def hostile_inputs(url: str, victim: str, run: str) -> list[Any]:
@@ -143,9 +152,9 @@ def completed(api: Api) -> Document:
 
 
 def test_no_start_over_the_web_hook_does_anything(
-    api: Api, stack: Stack, completed: Document, listener: Listener
+    api: Api, stack: Stack, hook: WebHook, completed: Document, listener: Listener
 ) -> None:
-    hook, run = WebHook(api), completed["deployment"]["deployment_id"]
+    run = completed["deployment"]["deployment_id"]
     victim = next(each["id"] for each in api.arm_resources() if "/virtualmachines/" in each["id"].lower())
     for writer in WRITERS:
         hook.until_ended(writer)
@@ -179,8 +188,10 @@ def test_no_start_over_the_web_hook_does_anything(
     api.deployed(request_for(2))
 
 
-def test_ended_instances_that_are_restarted_or_rewound_do_nothing(api: Api, stack: Stack, completed: Document) -> None:
-    hook, run = WebHook(api), completed["deployment"]["deployment_id"]
+def test_ended_instances_that_are_restarted_or_rewound_do_nothing(
+    api: Api, stack: Stack, hook: WebHook, completed: Document
+) -> None:
+    run = completed["deployment"]["deployment_id"]
     before, asked = rows_of(stack), len(api.arm_journal())
     for child in (run, *(f"{run}:{name}" for name in CHILDREN)):
         restarted = hook.operate(child, "restart", restartWithNewInstanceId="false")
