@@ -24,6 +24,8 @@ DEPLOY: dict[str, tuple[str, ...]] = {
         "GET {subscription}/resources",
         "GET skus",
         "GET locations/eastus/usages",
+        "GET networkSecurityGroups/agw-nsg",
+        "GET routeTables/agw-routes",
     ),
     "create_vnet": (f"GET {VNET}", f"PUT {VNET}", f"poll of PUT {VNET}"),
     "create_nsg": (f"GET {HUB}", f"GET {GATEWAY}", f"GET {NSG}", f"PUT {NSG}", f"poll of PUT {NSG}"),
@@ -37,6 +39,8 @@ DEPLOY: dict[str, tuple[str, ...]] = {
     "gateway_round": (f"GET {GATEWAY}", f"PUT {GATEWAY}"),
     "poll_gateway": (f"poll of PUT {GATEWAY}",),
 }
+# Read just as another one: only the long run has it at everything that can go wrong.
+LIKE_ANOTHER = frozenset({"validate_config: GET routeTables/agw-routes"})
 # Callers whose work a rollback needs, too.
 WRITERS = frozenset(
     {"hub_round", "write_hub_side", "write_spoke_side", "settle_spoke_sides", "gateway_round", "poll_gateway"}

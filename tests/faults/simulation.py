@@ -129,10 +129,32 @@ class Simulation:
             self._begin_with(self.begins, durable)
         else:
             self.azure.reset()
+            self._furnish_gateway_subnet()
             _fill_tables({})
             self.before = self.snapshot()
         self.stage = SimulationStage(self.functions, durable, clock=self.clock)
         self.stage.wire = self.wire
+
+    def _furnish_gateway_subnet(self) -> None:
+        """With a network security group and a route table, as most have: the checks read them."""
+        rule = {
+            "direction": "Inbound",
+            "access": "Allow",
+            "protocol": "Tcp",
+            "priority": 100,
+            "sourceAddressPrefix": "GatewayManager",
+            "sourcePortRange": "*",
+            "destinationAddressPrefix": "*",
+            "destinationPortRange": "65200-65535",
+        }
+        rules = {"securityRules": [{"name": "management", "properties": rule}]}
+        for kind, name, used_as, properties in (
+            ("networkSecurityGroups", "agw-nsg", "networkSecurityGroup", rules),
+            ("routeTables", "agw-routes", "routeTable", {}),
+        ):
+            resource_id = self.azure.id_of("hub-rg", f"Microsoft.Network/{kind}", name)
+            document = {"id": resource_id, "location": "eastus", "properties": properties}
+            self.azure.put_on_gateway_subnet(used_as, document)
 
     def save(self, run: str, name: str) -> Checkpoint:
         """The world as it is now. No activity is under way, and no mishap is waiting."""

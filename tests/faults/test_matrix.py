@@ -5,12 +5,14 @@ What passes is in `test_matrix_passing`, several calls in one run; `make test-fu
 
 import pytest
 
-from tests.faults.catalogue import DEPLOY, WRITERS, FaultKind, caller_of, calls_of, pairs_of
+from tests.faults.catalogue import DEPLOY, LIKE_ANOTHER, WRITERS, FaultKind, caller_of, calls_of, pairs_of
 from tests.faults.conftest import SimulationAt
 from tests.faults.simulation import Simulation
 
 PAIRS = [
-    pytest.param(call, kind, id=f"{call} {kind.name}", marks=pytest.mark.full if kind.passes else [])
+    pytest.param(
+        call, kind, id=f"{call} {kind.name}", marks=pytest.mark.full if kind.passes or call in LIKE_ANOTHER else []
+    )
     for call, kind in pairs_of(DEPLOY)
 ]
 
