@@ -1,9 +1,11 @@
 """The spoke's site on the shared gateway: asked for, and waited for. `write_gateway` does the writing."""
 
 from activities.decorators import act_through_writer, undo_through_writer
+from shared.arm.client import arm
 from shared.arm.failures import STAYS
 from shared.clock import timestamp, utc_now
 from shared.errors import DeploymentException, Failure
+from shared.recovery.lost_rows import lost_site
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
 from shared.saga.policy import Policy
 from shared.settings import current_settings
@@ -61,6 +63,8 @@ def remove_from_agw(call: Call, run: RunRow) -> Outcome:
     """
     plan, sites = run.plan, gateway_sites()
     before, writer = sites.look(site_key(plan.client))
+    if before is None and plan.client not in writer.removed:
+        before = _lost(run)
     if before is None or before.made_by != plan.made_by:
         return Done(_NOTHING)
     if not before.owned and not before.applied_version:
@@ -72,6 +76,14 @@ def remove_from_agw(call: Call, run: RunRow) -> Outcome:
     if row.has_failed:
         return Failed(_why(row))
     return _waiting(row, writer, run)
+
+
+def _lost(run: RunRow) -> SiteRow | None:
+    """The row of a completed spoke's site when it was lost with its table, and not removed."""
+    if not run.result.get("private_ip"):
+        return None
+    gateway = arm().get(arm().ids.gateway)
+    return lost_site(run.plan, run.result, gateway, current_settings(), run.deployment_id) if gateway else None
 
 
 def _waiting(row: SiteRow, writer: GatewayWriter, run: RunRow) -> Pending:

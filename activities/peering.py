@@ -5,6 +5,7 @@ from shared.arm.client import arm
 from shared.arm.failures import STAYS
 from shared.clock import timestamp, utc_now
 from shared.errors import DeploymentException, Failure
+from shared.recovery.lost_rows import lost_peering
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
 from shared.saga.policy import Policy
 from shared.settings import current_settings
@@ -59,6 +60,8 @@ def delete_peering(call: Call, run: RunRow) -> Outcome:
     """Asks for both sides to be gone, and is done when the turn is. Repeatable; no turn means nothing to undo."""
     plan, peerings = run.plan, hub_peerings()
     before, writer = peerings.look(peering_key(plan.spoke_id))
+    if before is None and writer.etag is None and run.result:
+        before = lost_peering(plan, call.deployment_id)  # there is no row at all: the table was lost
     if before is None or before.made_by != plan.made_by:
         return Done("The hub has no peering of this spoke.")
     row = before.request_peering(False, deployment_id=call.deployment_id, now=timestamp())

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import azure.durable_functions as df
 
-from shared.blocking import in_tables_thread
+from shared.blocking import in_arm_thread, in_tables_thread
 from shared.clock import parse_timestamp, utc_now
+from shared.recovery.lost_rows import remake_lost_rows
 from shared.settings import current_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
 from shared.tables.client import table
@@ -60,7 +61,11 @@ def _forgotten_runs() -> list[RunRow]:
 
 @timer_function(blueprint, EVERY_FIVE_MINUTES)
 async def repair_gateway(client: "DurableOrchestrationClient") -> None:
-    """Lets the gateway's writer compare the gateway with all rows: a stale PUT may have undone what was applied."""
+    """Lets the gateway's writer compare the gateway with all rows: a stale PUT may have undone what was applied.
+
+    Rows that were lost, of sites and of peerings, are made anew before.
+    """
+    await in_arm_thread(current_settings().arm_timeout_seconds, remake_lost_rows)
     if await in_tables_thread(_knows_sites):
         await ensure_writer_runs(client, "gateway")
 
