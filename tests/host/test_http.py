@@ -103,7 +103,8 @@ def test_a_function_without_methods_takes_all(web: RunningHost) -> None:
 def test_no_result_is_an_error_as_in_azure(web: RunningHost) -> None:
     answer = web.http.get(f"{web.api}/nothing")
     assert (answer.status_code, answer.content) == (500, b"")
-    assert "Functions.nothing returned what is no HTTP response" in web.logs
+    assert "Executed 'Functions.nothing' (Failed, Id=" in web.logs
+    assert "TypeError: the function returned None" in web.logs
 
 
 def test_functions_are_asked_in_the_order_of_their_names_as_in_azure(web: RunningHost) -> None:
