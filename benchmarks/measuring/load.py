@@ -18,7 +18,7 @@ class Load:
 
     stack: share of all cores that the stack's processes used.  machine: share that everybody used, the benchmark and
     whatever else ran included; a machine that was busy otherwise disturbs the figures.  host_megabytes: the most that
-    the Functions host held.
+    the Functions host and its worker held together.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -57,7 +57,8 @@ class Load:
     def _watch(self) -> None:
         while True:
             with contextlib.suppress(psutil.NoSuchProcess):
-                held = self._processes["functions"].memory_info().rss / 2**20
+                host = (self._processes[name] for name in ("functions", "worker") if name in self._processes)
+                held = sum(process.memory_info().rss for process in host) / 2**20
                 self.host_megabytes = max(self.host_megabytes, held)
             if self._ended.wait(SECONDS_BETWEEN_LOOKS):
                 return

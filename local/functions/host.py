@@ -22,12 +22,13 @@ from local.functions.durable.client import Addresses
 from local.functions.durable.clock import SystemClock
 from local.functions.durable.decisions import HTTP_ACTIVITY, Failure, Success
 from local.functions.durable.driver import Driver
-from local.functions.durable.engine import Engine, Visibility
+from local.functions.durable.engine import Engine
 from local.functions.durable.events import text
 from local.functions.durable.http_call import call_http
 from local.functions.durable.management import Management
 from local.functions.durable.outcomes import failure_of, given_to, result_of
 from local.functions.durable.store import Store, Task
+from local.functions.durable.visibility import Visibility
 from local.functions.keys import Keys, StateError
 from local.functions.settings import HostSettings, is_disabled
 from local.functions.timers import Timers

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from local.functions.durable.engine import Visibility
 from local.functions.durable.stage import Stage
+from local.functions.durable.visibility import Visibility
 from local.functions.settings import SettingsError, host_settings
 from tests.host.hosting import APPS, running
 

@@ -6,7 +6,9 @@
     replay.py       replays the actions that it asked for, as the extension does
     decisions.py    what passes between the two and the engine
     agenda.py       what there is to do, in memory
-    engine.py       transitions: start, event, episode, activity's outcome, timer, purge
+    engine.py       start, event, episode, activity's outcome, timer, purge
+    transitions.py  what comes of an episode, written into the store
+    visibility.py   for how long what was taken is hidden from the next engine
     entities.py     batches of operations on entities
     rewind.py       what rewinding makes of a history
     outcomes.py     an activity's input, result and failure

@@ -13,24 +13,13 @@ import logging
 import re
 import threading
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from local.functions.durable import events as ev
 from local.functions.durable.agenda import Agenda
 from local.functions.durable.clock import Clock, SystemClock, stamp
-from local.functions.durable.decisions import (
-    Failure,
-    Outcome,
-    Schedule,
-    SendEvent,
-    SetTimer,
-    StartSub,
-    Success,
-    missing_function,
-)
+from local.functions.durable.decisions import Failure, Outcome, Success, missing_function
 from local.functions.durable.entities import (
     EntityBatch,
     EntityFunction,
@@ -40,15 +29,16 @@ from local.functions.durable.entities import (
     request,
     response,
 )
-from local.functions.durable.episode import Catalogue, Episode, History, Orchestrator, as_played, play, start_of
-from local.functions.durable.events import Event, encodable, event, text
-from local.functions.durable.faults import CALL, Faults
+from local.functions.durable.episode import Catalogue, Episode, Orchestrator, play
+from local.functions.durable.events import Event, event, text
+from local.functions.durable.faults import Faults
 from local.functions.durable.rewind import without_failures
-from local.functions.durable.store import Instance, Message, Store, Task, Timer
+from local.functions.durable.store import Instance, Message, Store, Task
+from local.functions.durable.transitions import Histories, Transitions
+from local.functions.durable.visibility import Taken, Visibility
 
 log = logging.getLogger("durable")
 
-HISTORIES_IN_MEMORY = 256
 # Ids are keys of Azure's tables, in which some characters are written as `^` and two digits.
 LONGEST_KEY = 512
 ESCAPED_IN_KEYS = re.compile(r"[/\\#?^\x00-\x1f\x7f-\x9f]")
@@ -64,25 +54,6 @@ class StorageError(Exception):
 
 class AlreadyExistsError(RefusedError):
     """The instance id belongs to an orchestration that isn't finished."""
-
-
-@dataclass(frozen=True)
-class Visibility:
-    """For how many seconds others don't see what a host has taken. The host renews it while it works."""
-
-    messages: float
-    """controlQueueVisibilityTimeout"""
-    activities: float
-    """workItemQueueVisibilityTimeout"""
-
-
-@dataclass(slots=True)
-class _Effects:
-    """What an episode brings into the world, to be told once it is committed."""
-
-    changed: list[Instance]
-    tasks: list[Task] = field(default_factory=list)
-    timers: list[Timer] = field(default_factory=list)
 
 
 class Engine:
@@ -112,11 +83,11 @@ class Engine:
         self.on_change: Callable[[Instance], None] = lambda instance: None
         """Called with the new state of an instance, after the commit."""
         self._lock = threading.RLock()
-        self._histories: OrderedDict[str, History] = OrderedDict()
         self.visibility = visibility
-        self._taken_tasks: set[int] = set()
-        self._taken_messages: dict[str, list[int]] = {}
+        self._taken = Taken(store, self.clock, visibility)
         self._agenda = Agenda(store, self.clock.now())
+        self._histories = Histories(store)
+        self._transitions = Transitions(store, self._agenda, self._histories, self.catalogue, self.faults, self.clock)
 
     # --- what clients ask for -----------------------------------------------------------------------------------------
 
@@ -133,30 +104,9 @@ class Engine:
             if present and present.status not in ev.FINISHED:
                 raise AlreadyExistsError(f"An Orchestration instance with the status {present.status} already exists.")
             with self.store.transition():
-                instance = self._begin(name, given, instance_id, version or self.catalogue.default_version)
+                instance = self._transitions.begin(name, given, instance_id, version or self.catalogue.default_version)
             self._changed(instance)
         return instance_id
-
-    def _begin(
-        self,
-        name: str,
-        given: str | None,
-        instance_id: str,
-        version: str,
-        parent: tuple[Instance, int] | None = None,
-    ) -> Instance:
-        """Inside a transition: a new instance in place of the one there was, and the message that sets it going."""
-        now = self.clock.now()
-        self.store.forget_instance(instance_id)
-        self._forget_in_memory(instance_id)
-        instance = Instance(instance_id, name, version, uuid.uuid4().hex, ev.PENDING, given, None, None, now, now)
-        if parent:
-            instance.parent, instance.parent_execution = parent[0].id, parent[0].execution
-            instance.parent_task = parent[1]
-        self.store.put_instance(instance)
-        self._agenda.begins(instance)
-        self._send(instance_id, start_of(instance, now), instance.execution)
-        return instance
 
     def raise_event(self, instance_id: str, name: str, data: str) -> None:
         self._message(instance_id, event(ev.EVENT_RAISED, self.clock.now(), Name=name, Input=data))
@@ -199,11 +149,11 @@ class Engine:
         texts, children = without_failures(self.store.history(instance.id))
         self.store.clear_history(instance.id)
         self.store.append_history(instance.id, 0, texts)
-        self._forget_in_memory(instance.id)
+        self._histories.forget(instance.id)
         instance.status, instance.updated = ev.PENDING, self.clock.now()
         self.store.put_instance(instance)
         self._agenda.begins(instance)
-        self._send(instance.id, event(ev.GENERIC, self.clock.now(), Data=reason), instance.execution)
+        self._transitions.send(instance.id, event(ev.GENERIC, self.clock.now(), Data=reason), instance.execution)
         rewound = [instance]
         for child_id in children:
             child = self.store.instance(child_id)
@@ -214,7 +164,7 @@ class Engine:
     def _message(self, instance_id: str, message: Event) -> None:
         with self._lock:
             with self.store.transition():
-                self._send(instance_id, message)
+                self._transitions.send(instance_id, message)
             self.on_work()
 
     def purge(self, instance_ids: Iterable[str]) -> int:
@@ -225,7 +175,7 @@ class Engine:
                 instance = self.store.instance(instance_id)
                 if instance and instance.status in ev.FINISHED:
                     self.store.forget_instance(instance_id)
-                    self._forget_in_memory(instance_id)
+                    self._histories.forget(instance_id)
                     gone += 1
         return gone
 
@@ -246,7 +196,7 @@ class Engine:
                     self._agenda.has_message(chosen)
                     raise
                 if episode:
-                    self._hide_messages(chosen, episode.places)
+                    self._taken.take_messages(chosen, episode.places)
                     return episode
                 self._agenda.done_with(chosen)
             return None
@@ -257,7 +207,7 @@ class Engine:
 
     def _episode_of(self, instance_id: str) -> Episode | None:
         instance = self.store.instance(instance_id)
-        messages = self._visible(instance_id)
+        messages = self._taken.visible(instance_id)
         meant = [
             message
             for message in messages
@@ -267,7 +217,7 @@ class Engine:
             with self.store.transition():
                 kept = {message.place for message in meant}
                 self.store.take_from_inbox(message.place for message in messages if message.place not in kept)
-        past = self._history(instance_id)
+        past = self._histories.of(instance_id)
         starts = any(message.event["EventType"] == ev.EXECUTION_STARTED for message in meant)
         if not instance or not meant:
             return None
@@ -281,24 +231,10 @@ class Engine:
         meant.sort(key=lambda message: message.event["EventType"] != ev.EXECUTION_STARTED)
         return Episode(instance, past, [now, *(one.event for one in meant)], [one.place for one in meant])
 
-    def _visible(self, instance_id: str) -> list[Message]:
-        now = self.clock.now()
-        return [message for message in self.store.inbox(instance_id) if message.hidden <= now]
-
-    def _hide_messages(self, instance_id: str, places: list[int]) -> None:
-        if self.visibility:
-            self._taken_messages[instance_id] = places
-            with self.store.transition():
-                self.store.hide_messages(places, self.clock.now() + self.visibility.messages)
-
     def renew(self) -> None:
         """Keeps what is being worked on from being seen by others. To be called before half the time has passed."""
-        if self.visibility and (self._taken_tasks or self._taken_messages):
-            with self._lock, self.store.transition():
-                now = self.clock.now()
-                self.store.hide_tasks(self._taken_tasks, now + self.visibility.activities)
-                places = [place for taken in self._taken_messages.values() for place in taken]
-                self.store.hide_messages(places, now + self.visibility.messages)
+        with self._lock:
+            self._taken.renew()
 
     def _terminate_unstarted(self, instance: Instance, messages: list[Message]) -> None:
         """An instance whose start got lost has no episode, but it can be terminated."""
@@ -317,7 +253,7 @@ class Engine:
             self.on_change(instance)
 
     def _batch_of(self, entity_id: str) -> EntityBatch | None:
-        messages = self._visible(entity_id)
+        messages = self._taken.visible(entity_id)
         if not messages:
             return None
         requests = [json.loads(one.event["Input"]) for one in messages]
@@ -345,36 +281,19 @@ class Engine:
                 for asked, result in zip(batch.requests, outcome.results, strict=False):
                     if asked.get("parent"):
                         answer = event(ev.EVENT_RAISED, now, Name=asked["id"], Input=response(result))
-                        self._send(asked["parent"], answer, asked["parentExecution"])
+                        self._transitions.send(asked["parent"], answer, asked["parentExecution"])
             self._done_with(batch.instance_id)
             self.on_work()
 
     def _finish_orchestration(self, episode: Episode, outcome: Outcome) -> None:
         with self._lock:
-            instance, now = episode.instance, self.clock.now()
+            instance = episode.instance
             if self._was_replaced(instance):
                 self._done_with(instance.id)
                 self.on_work()
                 return
-            effects = _Effects([instance])
             with self.store.transition():
-                self.store.take_from_inbox(episode.places)
-                new = [*episode.new]
-                for decision in outcome.decisions:
-                    self._carry_out(decision, instance, now, new, effects)
-                instance.updated = now
-                instance.custom_status = outcome.custom_status or instance.carried_status
-                instance.carried_status = None
-                if outcome.continue_with is not None:
-                    self._continue_as_new(instance, outcome, now)
-                else:
-                    self._settle(instance, outcome, now, new)
-                    texts = [text(as_played(one)) for one in new]
-                    self.store.append_history(instance.id, len(episode.past.events), texts)
-                    if instance.status not in ev.FINISHED:
-                        episode.past.extend(new, texts)
-                        self._remember(instance.id, episode.past)
-                self.store.put_instance(instance)
+                effects = self._transitions.finish(episode, outcome)
             self._done_with(instance.id)
             self._agenda.add_tasks(effects.tasks)
             self._agenda.add_timers(effects.timers)
@@ -386,112 +305,17 @@ class Engine:
         present = self.store.instance(instance.id)
         return present is None or present.execution != instance.execution
 
-    def _carry_out(self, decision: Any, instance: Instance, now: float, new: list[Event], effects: "_Effects") -> None:
-        number = decision.id
-        if isinstance(decision, Schedule):
-            name = self.catalogue.activities.get(decision.name.lower(), decision.name)
-            # The framework keeps an activity's parameters, of which there is one.
-            given = text([decision.input])
-            new.append(event(ev.TASK_SCHEDULED, now, number, Name=name, Version="", Input=given))
-            if not self.faults.loses(CALL, instance.id, name):
-                effects.tasks.append(self.store.add_task(instance.id, instance.execution, number, name, given))
-        elif isinstance(decision, SetTimer):
-            due = {"FireAt": stamp(decision.due)}
-            new.append(event(ev.TIMER_CREATED, now, number, **due))
-            fired = event(ev.TIMER_FIRED, now, TimerId=number, **due)
-            effects.timers.append(self.store.add_timer(instance.id, instance.execution, number, decision.due, fired))
-        elif isinstance(decision, StartSub):
-            name, _ = self.catalogue.orchestrators[decision.name.lower()]
-            given = text(decision.input)
-            new.append(
-                event(
-                    ev.SUB_CREATED,
-                    now,
-                    number,
-                    InstanceId=decision.instance_id,
-                    Name=name,
-                    Version=decision.version,
-                    Input=given,
-                )
-            )
-            # Unlike a client's start this one asks nothing: it takes the place of an instance that runs, too.
-            if not self.faults.loses("start", decision.instance_id, name):
-                child = self._begin(name, given, decision.instance_id, decision.version, (instance, number))
-                effects.changed.append(child)
-        elif isinstance(decision, SendEvent):
-            new.append(
-                event(
-                    ev.EVENT_SENT,
-                    now,
-                    number,
-                    InstanceId=decision.instance_id,
-                    Name=decision.name,
-                    Input=decision.input,
-                )
-            )
-            self._send(decision.instance_id, event(ev.EVENT_RAISED, now, Name=decision.name, Input=decision.input))
-
-    def _settle(self, instance: Instance, outcome: Outcome, now: float, new: list[Event]) -> None:
-        for told in new:
-            if told["EventType"] in (ev.EXECUTION_SUSPENDED, ev.EXECUTION_RESUMED) and told["Reason"] is not None:
-                instance.output = told["Reason"]
-        if outcome.status is None:
-            instance.status = ev.SUSPENDED if outcome.suspended else ev.RUNNING
-            new.append(event(ev.ORCHESTRATOR_COMPLETED, now))
-            return
-        instance.status = outcome.status
-        instance.output = None if outcome.result is None else encodable(outcome.result)
-        new.append(
-            event(
-                ev.EXECUTION_COMPLETED,
-                now,
-                OrchestrationStatus=outcome.status,
-                Result=outcome.result,
-                FailureDetails=None,
-            )
-        )
-        new.append(event(ev.ORCHESTRATOR_COMPLETED, now))
-        self._agenda.forget_timers(self.store.drop_timers(instance.id))
-        self._agenda.ends(instance.id)
-        self._forget_in_memory(instance.id)
-        if instance.parent:
-            if outcome.status == ev.COMPLETED:
-                told = event(ev.SUB_COMPLETED, now, TaskScheduledId=instance.parent_task, Result=outcome.result)
-            else:
-                told = event(
-                    ev.SUB_FAILED,
-                    now,
-                    TaskScheduledId=instance.parent_task,
-                    Reason=outcome.result,
-                    Details=outcome.details,
-                )
-            self._send(instance.parent, told, instance.parent_execution, function=instance.name)
-
-    def _continue_as_new(self, instance: Instance, outcome: Outcome, now: float) -> None:
-        """The next generation: an empty history, and the events that nobody waited for go along."""
-        self.store.clear_history(instance.id)
-        self._agenda.forget_timers(self.store.drop_timers(instance.id))
-        self._forget_in_memory(instance.id)
-        instance.execution, instance.input = uuid.uuid4().hex, outcome.continue_with
-        instance.status = ev.SUSPENDED if outcome.suspended else ev.RUNNING
-        instance.carried_status = instance.custom_status
-        for left in reversed(outcome.unprocessed):
-            self._send(instance.id, {**left, "IsPlayed": False}, ahead=True)
-        self._send(instance.id, start_of(instance, now), instance.execution, ahead=True)
-
     def abandon_episode(self, episode: Episode | EntityBatch) -> None:
         """Puts an episode back whose outcome never came about."""
         with self._lock:
-            self._forget_in_memory(episode.instance_id)
-            if self.visibility:
-                with self.store.transition():
-                    self.store.hide_messages(episode.places, 0)
+            self._histories.forget(episode.instance_id)
+            self._taken.put_back_messages(episode.instance_id, episode.places)
             self._done_with(episode.instance_id)
             self._agenda.has_message(episode.instance_id)
             self.on_work()
 
     def _done_with(self, instance_id: str) -> None:
-        self._taken_messages.pop(instance_id, None)
+        self._taken.done_with_messages(instance_id)
         self._agenda.done_with(instance_id)
 
     # --- activities ---------------------------------------------------------------------------------------------------
@@ -504,10 +328,8 @@ class Engine:
     def take_task(self, task_id: int | None = None) -> Task | None:
         with self._lock:
             task = self._agenda.take_task(task_id)
-            if task and self.visibility:
-                self._taken_tasks.add(task.id)
-                with self.store.transition():
-                    self.store.hide_tasks([task.id], self.clock.now() + self.visibility.activities)
+            if task:
+                self._taken.take_task(task)
             return task
 
     def finish_task(self, task: Task, outcome: Success | Failure) -> None:
@@ -521,18 +343,15 @@ class Engine:
         with self._lock:
             with self.store.transition():
                 if self.store.remove_task(task.id):
-                    self._send(task.instance, message, task.execution, function=task.name)
-            self._taken_tasks.discard(task.id)
+                    self._transitions.send(task.instance, message, task.execution, function=task.name)
+            self._taken.done_with_task(task.id)
             self._agenda.forget_task(task.id)
             self.on_work()
 
     def abandon_task(self, task: Task) -> None:
         """Puts an activity back whose outcome could not be kept."""
         with self._lock:
-            self._taken_tasks.discard(task.id)
-            if self.visibility:
-                with self.store.transition():
-                    self.store.hide_tasks([task.id], 0)
+            self._taken.put_back_task(task.id)
             self._agenda.add_tasks([task])
             self.on_work()
 
@@ -556,7 +375,9 @@ class Engine:
                     with self.store.transition():
                         message = self.store.take_timer(timer.id)
                         if message:
-                            self._send(timer.instance, {**message, "Timestamp": stamp(now)}, timer.execution)
+                            self._transitions.send(
+                                timer.instance, {**message, "Timestamp": stamp(now)}, timer.execution
+                            )
                 except Exception:
                     self._agenda.add_timers([timer])
                     raise
@@ -565,33 +386,6 @@ class Engine:
                 self.on_work()
             return fired
 
-    def _send(
-        self,
-        instance_id: str,
-        message: Event,
-        execution: str | None = None,
-        *,
-        ahead: bool = False,
-        function: str | None = None,
-    ) -> None:
-        """`function` is whose message it is, if it isn't one of the receiver itself."""
-        if not ahead and self.faults.loses_message(message, instance_id, function or self._agenda.name_of(instance_id)):
-            return
-        self.store.send(instance_id, message, execution, ahead=ahead)
-        self._agenda.has_message(instance_id)
-
     def _changed(self, instance: Instance) -> None:
         self.on_change(instance)
         self.on_work()
-
-    def _history(self, instance_id: str) -> History:
-        return self._histories.get(instance_id) or History.read(self.store.history(instance_id))
-
-    def _remember(self, instance_id: str, history: History) -> None:
-        self._histories[instance_id] = history
-        self._histories.move_to_end(instance_id)
-        while len(self._histories) > HISTORIES_IN_MEMORY:
-            self._histories.popitem(last=False)
-
-    def _forget_in_memory(self, instance_id: str) -> None:
-        self._histories.pop(instance_id, None)

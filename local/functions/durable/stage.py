@@ -58,7 +58,7 @@ from local.functions.durable import events as ev
 from local.functions.durable.client import Addresses
 from local.functions.durable.clock import UTC, VirtualClock
 from local.functions.durable.decisions import HTTP_ACTIVITY, Answer, Failure, Success
-from local.functions.durable.engine import Engine, Visibility
+from local.functions.durable.engine import Engine
 from local.functions.durable.episode import Orchestrator, answer_of
 from local.functions.durable.events import Event
 from local.functions.durable.faults import Faults
@@ -68,6 +68,7 @@ from local.functions.durable.outcomes import failure_of, given_to, result_of
 from local.functions.durable.queries import as_json
 from local.functions.durable.service_loop import service_loop
 from local.functions.durable.store import Store, Task
+from local.functions.durable.visibility import Visibility
 from local.functions.invoke import SELF_ENDING, Invoker
 
 MOST_STEPS = 10_000
