@@ -16,6 +16,7 @@ from shared.saga.steps import STEP_NUMBERS, UNDO_NAMES
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow, StepRow
 from shared.tables.records import Records
+from shared.tables.reservations import release
 
 log = logging.getLogger(__name__)
 
@@ -236,8 +237,6 @@ def _perhaps_left(azure: Arm, plan: SpokePlan, undo: str) -> list[str]:
 @undo
 def release_reservations(call: Call, run: RunRow) -> Outcome:
     """Frees name, address block, host name and place on the gateway for the next client. Repeatable: only own rows go."""
-    from shared.tables.reservations import release
-
     release(run)
     return Done("reservations freed")
 

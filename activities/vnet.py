@@ -5,7 +5,7 @@ from typing import Any
 from activities.decorators import act, undo
 from shared.arm.client import arm, describe
 from shared.arm.reconcile import ensure, made_by, remove
-from shared.errors import Failure
+from shared.errors import Failure, ValidationException
 from shared.recovery.blockers import users_of
 from shared.saga.outcomes import Call, Failed, Outcome
 from shared.spoke.documents import has_subnets, vnet_document, vnet_with_subnets
@@ -84,8 +84,6 @@ def _in_use(vnet_id: str, users: list[str]) -> Failure:
 
 
 def _hub_is_no_spoke(name: str) -> Exception:
-    from shared.errors import ValidationException
-
     return ValidationException(
         f"{name} is the hub's VNet and can't be a spoke's.",
         hint="Choose another vnet_name.",

@@ -9,6 +9,7 @@ import azure.durable_functions as df
 from shared.blocking import in_arm_thread, in_tables_thread
 from shared.clock import parse_timestamp, utc_now
 from shared.recovery.lost_rows import remake_lost_rows
+from shared.recovery.retention import forget_ended_runs
 from shared.settings import current_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
 from shared.tables.client import table
@@ -100,6 +101,4 @@ async def forget_old_keys(client: "DurableOrchestrationClient") -> None:
 @timer_function(blueprint, SIX_TIMES_A_NIGHT)
 async def forget_old_runs(client: "DurableOrchestrationClient") -> None:
     """Deletes runs that ended more than `KEEP_RUNS_DAYS` days ago, with their Durable history, and idle secrets."""
-    from shared.recovery.retention import forget_ended_runs
-
     await forget_ended_runs(client)

@@ -225,7 +225,8 @@ class Arm:
 
     def _new_client(self, kind: str) -> Any:
         if self._transport is None:
-            from shared.transport import Transport
+            with importing:
+                from shared.transport import Transport
 
             import_what_requests_import()
             self._transport = Transport()
@@ -236,17 +237,7 @@ class Arm:
             "permit_redirects": False,
             "transport": self._transport,
         }
-        if kind == "compute":
-            from azure.mgmt.compute import ComputeManagementClient
-
-            return ComputeManagementClient(identity(), self.settings.subscription_id, **keywords)
-        if kind == "network":
-            from azure.mgmt.network import NetworkManagementClient
-
-            return NetworkManagementClient(identity(), self.settings.subscription_id, **keywords)
-        from azure.mgmt.resource.resources import ResourceManagementClient
-
-        return ResourceManagementClient(identity(), self.settings.subscription_id, **keywords)
+        return _client_type(kind)(identity(), self.settings.subscription_id, **keywords)
 
     def close(self) -> None:
         """For tests: gives the connections back."""
@@ -288,6 +279,21 @@ def _refused(target: str, reason: RefusedTargetError) -> ArmError:
         {"resource": target.split("?")[0][:300]},
     )
     return ArmError(failure, 400)
+
+
+def _client_type(kind: str) -> Any:
+    with importing:
+        if kind == "compute":
+            from azure.mgmt.compute import ComputeManagementClient
+
+            return ComputeManagementClient
+        if kind == "network":
+            from azure.mgmt.network import NetworkManagementClient
+
+            return NetworkManagementClient
+        from azure.mgmt.resource.resources import ResourceManagementClient
+
+        return ResourceManagementClient
 
 
 def _unreadable(response: "HttpResponse", target: str) -> ArmError:

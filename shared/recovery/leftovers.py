@@ -8,11 +8,14 @@ from shared.arm.reconcile import Owner, made_by
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
 from shared.spoke.resource_ids import ResourceIds
+from shared.tables.reservations import holds_reservations
 from shared.writers.gateway.document import element_id, element_named
 from shared.writers.gateway.rows import site_key
 from shared.writers.gateway.sites import names_of
+from shared.writers.gateway.table import gateway_sites
 from shared.writers.peering.documents import leads_to
 from shared.writers.peering.rows import peering_key
+from shared.writers.peering.table import hub_peerings
 
 
 def leftovers(azure: Arm, plan: SpokePlan, undo: str, *, in_doubt: bool = False) -> list[str]:
@@ -28,8 +31,6 @@ def leftovers(azure: Arm, plan: SpokePlan, undo: str, *, in_doubt: bool = False)
         case "delete_peering":
             return _of_the_peering(azure, plan, in_doubt)
         case "release_reservations":
-            from shared.tables.reservations import holds_reservations
-
             return [f"reservations of spoke {plan.spoke_id}"] if holds_reservations(plan) else []
         case _:
             owned = made_by(plan.made_by)
@@ -68,8 +69,6 @@ def _is_there(azure: Arm, resource_id: str, owned: Owner, in_doubt: bool) -> boo
 
 def _of_the_site(azure: Arm, plan: SpokePlan, in_doubt: bool) -> list[str]:
     """The elements of the site that the gateway holds; without any, the row that still asks for something."""
-    from shared.writers.gateway.table import gateway_sites
-
     key = site_key(plan.client)
     row, _ = gateway_sites().look(key)
     if row is None or row.made_by != plan.made_by:
@@ -90,8 +89,6 @@ def _of_the_site(azure: Arm, plan: SpokePlan, in_doubt: bool) -> list[str]:
 
 def _of_the_peering(azure: Arm, plan: SpokePlan, in_doubt: bool) -> list[str]:
     """The sides that are there; without any, the row that still asks for something."""
-    from shared.writers.peering.table import hub_peerings
-
     ids, key = azure.ids.of(plan), peering_key(plan.spoke_id)
     row, _ = hub_peerings().look(key)
     if row is None or row.made_by != plan.made_by:

@@ -39,6 +39,7 @@ from shared.spoke.records import (
 from shared.tables.client import ConcurrentUpdate, match
 from shared.tables.marker import ensure_marker
 from shared.tables.partition import SpokesPartition
+from shared.writers.gateway.table import capacity_seen
 
 T = TypeVar("T")
 
@@ -413,8 +414,6 @@ class _Reserving:
 
 def places(settings: Settings) -> int:
     """How many sites the gateway holds, as far as anybody has looked; before that, all but the hub's default one."""
-    from shared.writers.gateway.table import capacity_seen
-
     seen = capacity_seen()
     return settings.agw_limit - 1 if seen is None else seen
 

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from activities.decorators import failure_of
 from shared.clock import timestamp
 from shared.deadline import CODE as NO_ANSWER_IN_TIME
 from shared.errors import Failure, HubSpokeException
@@ -60,6 +61,4 @@ def failure_answer(failure: Failure) -> Answer:
 
 def error_answer(error: Exception) -> Answer:
     """The answer to anything that was raised. An unexpected error is logged by `failure_of`, with its traceback."""
-    from activities.decorators import failure_of
-
     return failure_answer(error.failure if isinstance(error, HubSpokeException) else failure_of(error))
