@@ -19,7 +19,6 @@ Levels: DEBUG addresses and names, INFO milestones, WARNING rollback and retries
 """
 
 import contextlib
-import functools
 import json
 import logging
 import re
@@ -32,7 +31,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.clock import timestamp
-from shared.deadline import CALL_SECONDS, within
 from shared.errors import ConfigurationException
 from shared.once import importing
 from shared.settings import Settings, current_settings
@@ -94,17 +92,6 @@ def context(**about: Any) -> Iterator[None]:
         yield
     finally:
         _about.reset(token)
-
-
-def in_step(activity: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The activity, with its name as the `step` of its lines, and with an activity's deadline."""
-
-    @functools.wraps(activity)
-    def inside(payload: Any) -> Any:
-        with context(step=activity.__name__), within(CALL_SECONDS):
-            return activity(payload)
-
-    return inside
 
 
 Line = tuple[logging.Handler, logging.LogRecord]

@@ -14,14 +14,18 @@ from typing import TYPE_CHECKING, Any
 from shared import logs
 from shared.blocking import in_tables_thread
 from shared.clock import timestamp, utc_now
-from shared.deadline import CALL_SECONDS, within
+from shared.deadline import ACTIVITY_SECONDS, CALL_SECONDS, within
 from shared.saga.instances import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id
 from shared.saga.policy import writer_wait
 from shared.settings import Settings, current_settings
 from shared.tables.client import ConcurrentUpdate
 from shared.writers.desired_table import DesiredTable
+from shared.writers.gateway.table import gateway_sites
+from shared.writers.gateway.timing import gateway_pace
 from shared.writers.heartbeat import Beating, first_due
 from shared.writers.instance_status import NOT_KNOWN, UNFINISHED, status_of
+from shared.writers.peering.rows import hub_pace
+from shared.writers.peering.table import hub_peerings
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient
@@ -50,14 +54,8 @@ def writer_of(which: str) -> Writer:
     """The writer `gateway` or `hub` of these settings."""
     settings = current_settings()
     if which == "gateway":
-        from shared.writers.gateway.table import gateway_sites
-        from shared.writers.gateway.timing import gateway_pace
-
         name, pace = settings.hub_agw_name, gateway_pace(settings)
         return Writer(WRITE_GATEWAY, settings, name, gateway_writer_id, gateway_sites(), pace)
-    from shared.writers.peering.rows import hub_pace
-    from shared.writers.peering.table import hub_peerings
-
     name, pace = settings.hub_vnet_name, hub_pace(settings)
     return Writer(WRITE_HUB, settings, name, hub_writer_id, hub_peerings(), pace)
 
@@ -175,7 +173,8 @@ def _called(which: str, activity: Callable[[Data], Data], payload: Data, looks: 
     if looks and not _is_present(writer, payload):
         log.warning("%s is not the present writer of the %s, and ends", payload.get("instance_id"), which)
         return {"end": True}
-    answer = activity({**payload, **writer.pace})
+    with within(ACTIVITY_SECONDS):
+        answer = activity({**payload, **writer.pace})
     try:
         return {**answer, **_beat(writer, payload, answer)}
     except Exception as error:  # noqa: BLE001 - the next call beats again; only a writer that never does counts as late

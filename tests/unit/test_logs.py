@@ -228,13 +228,3 @@ os._exit(0)  # without the exporter's attempts to reach Azure
     assert attributes["deployment_id"] == "deploy-acme-1-abcd"
     assert (attributes["spoke_id"], attributes["step"]) == (3, "create_vm")
     assert attributes["body"] == "from ?code=(hidden)"
-
-
-def test_an_activity_without_a_run_tells_its_name(lines: io.StringIO) -> None:
-    @logs.in_step
-    def gateway_round(payload: dict[str, Any]) -> dict[str, Any]:
-        log.info("writing")
-        return payload
-
-    assert gateway_round({"a": 1}) == {"a": 1}
-    assert written(lines)[0]["step"] == "gateway_round"
