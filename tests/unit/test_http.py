@@ -28,7 +28,7 @@ from triggers.http.queries import (
     spoke_id,
     subject,
 )
-from triggers.http.requests import MAX_BODY_BYTES, idempotency_key, json_body
+from triggers.http.requests import MAX_BODY_BYTES, _without_duplicates, body_of, idempotency_key, json_body
 from triggers.http.responses import RETRY_AFTER_SECONDS, error_answer, failure_answer
 
 JSON = "application/json"
@@ -268,3 +268,53 @@ def test_links_begin_where_the_caller_reached_us(url: str, base: str) -> None:
     assert api_base(url) == base
     assert progress_url(base, 1) == f"{base}/spokes/1/progress"
     assert deployment_url(base, "deploy-a-1-abcd") == f"{base}/deployments/deploy-a-1-abcd"
+
+
+@pytest.mark.parametrize(
+    ("url", "route", "base"),
+    [
+        ("https://x/api/spokes/1/retry?code=k", "spokes/{spoke_id}/retry", "https://x/api"),
+        ("https://x/v1/spokes", "spokes", "https://x/v1"),
+        ("https://x/spokes/health/v1/create-spoke/", "v1/create-spoke", "https://x/spokes/health"),
+        ("https://x/OpenApi.json", "openapi.json", "https://x"),
+    ],
+)
+def test_links_follow_any_route_prefix(url: str, route: str, base: str) -> None:
+    assert api_base(url, route) == base
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Transfer-Encoding": "chunked"}, {}, {"Transfer-Encoding": "chunked", "Content-Length": "0"}]
+)
+def test_a_body_that_the_host_has_lost_is_411_with_a_hint(headers: dict[str, str]) -> None:
+    with pytest.raises(ValidationException) as refused:
+        body_of(b"", {"Content-Type": JSON, **headers})
+    answer = error_answer(refused.value)
+    assert (answer.status, answer.body["details"]["code"]) == (411, "LengthRequired")
+    assert "Content-Length" in answer.body["details"]["hint"]
+
+
+def test_an_empty_body_that_says_so_is_no_json() -> None:
+    with pytest.raises(ValidationException) as refused:
+        body_of(b"", {"Content-Type": JSON, "Content-Length": "0"})
+    assert error_answer(refused.value).status == 400
+    assert body_of(b'{"a": 1}', {"Content-Type": JSON, "Transfer-Encoding": "chunked"}) == {"a": 1}
+
+
+class CountedName(str):
+    """A field's name that counts what it is compared with."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        CountedName.compared += 1
+        return super().__eq__(other)
+
+
+def test_a_field_that_stands_twice_is_found_in_linear_time() -> None:
+    fields = 4000
+    pairs = [(CountedName(f"field-{number}"), 1) for number in range(fields)]
+    with pytest.raises(ValidationException, match="'field-3999' twice"):
+        _without_duplicates([*pairs, (CountedName("field-3999"), 2)])
+    assert CountedName.compared < 2 * fields

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import Failure
+from shared.errors import UNEXPECTED, Failure
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Operation, Pending, outcome_as_data, outcome_from_data
 from shared.saga.policy import Policy, jitter, retry_wait
-from shared.saga.step_run import Finished, GiveUp, StepRun, Wait, next_move
+from shared.saga.step_run import UNEXPECTED_ATTEMPTS, Finished, GiveUp, StepRun, Wait, next_move
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 CALL = Call("deploy-acme-1-abcd", 1, "create_vnet", number=2)
@@ -139,3 +139,24 @@ def test_no_refusal_keeps_a_step_without_a_deadline_asleep_for_days(asked: float
     run = replace(a_run(), deadline=None, deadline_seconds=None)
     refused = Failed(replace(BUSY, retry_after=asked))
     assert 0 <= _seconds(next_move(run, refused, NOW)) <= 3600
+
+
+def test_an_unexpected_error_is_tried_again_a_few_times_before_it_is_final() -> None:
+    unexpected = Failure("HubSpokeException", UNEXPECTED, "Half imported.", transient=True)
+    run = a_run()
+    for attempt in range(1, UNEXPECTED_ATTEMPTS):
+        move = next_move(run, Failed(unexpected), NOW)
+        assert isinstance(move, Wait)
+        assert move.seconds > 0
+        run = StepRun.from_data(move.then.as_data())  # as over a continue-as-new
+        assert run.call.attempt == attempt + 1
+    assert next_move(run, Failed(unexpected), NOW) == GiveUp(unexpected.permanent())
+    # Other trouble between them doesn't count, and what keeps trying goes on.
+    assert isinstance(next_move(run, Failed(BUSY), NOW), Wait)
+    assert isinstance(next_move(replace(run, deadline_seconds=None), Failed(unexpected), NOW), Wait)
+
+
+def test_a_run_that_began_before_unexpected_errors_were_counted_goes_on() -> None:
+    data = a_run().as_data()
+    del data["unexpected"]
+    assert StepRun.from_data(data).unexpected == 0
