@@ -1,9 +1,13 @@
 """The main job, end to end: one POST makes a spoke that the gateway reaches, one DELETE leaves nothing of it."""
 
+import base64
 import re
 
 import httpx
 import pytest
+from azure.data.tables import TableServiceClient
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from local.stack import Stack
 from shared.saga.steps import STEPS, UNDOS
@@ -147,6 +151,29 @@ def test_the_same_key_and_body_give_the_same_deployment(api: Api) -> None:
     assert first["deployment_id"] == second["deployment_id"]
     assert api.post_spoke({**body, "vm_size": "Standard_D2s_v5"}, idempotency_key="k-1").status_code == 422
     api.wait_until(5, "completed")
+
+
+def test_keys_and_cloud_init_are_nowhere_once_a_spoke_is_completed(api: Api, stack: Stack) -> None:
+    """Neither in the history of Durable Functions nor in a log, an answer or a row; the local Azure has its VM's."""
+    key = (
+        ed25519.Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    )
+    body = request_for(8, "secretive", cloud_init="#cloud-config\n# hunter2", ssh_public_key=key)
+    secrets = ("hunter2", base64.b64encode(body["cloud_init"].encode()).decode(), key.split()[1])
+    created = api.accepted(body)
+    api.wait_until(8, "completed")
+    texts = {path.name: path.read_bytes().decode("latin-1") for path in stack.logs.glob("*") if path.is_file()}
+    functions = stack.state / "functions"
+    texts |= {path.name: path.read_bytes().decode("latin-1") for path in functions.rglob("*") if path.is_file()}
+    answers = (f"/spokes/8{part}" for part in ("", "/progress", "/deployments"))
+    texts |= {path: api.http.get(path).text for path in (*answers, f"/deployments/{created['deployment_id']}")}
+    with TableServiceClient.from_connection_string(stack.endpoints["tables"]) as tables:
+        for table in tables.list_tables():
+            texts[table.name] = str(list(tables.get_table_client(table.name).list_entities()))
+    assert created["deployment_id"] in texts["Spokes"]
+    assert any(created["deployment_id"] in text for name, text in texts.items() if "sqlite" in name)
+    found = {name for name, text in texts.items() for secret in secrets if secret in text}
+    assert found == set()
 
 
 def test_a_delete_while_it_is_being_built_cancels_and_takes_it_back(api: Api) -> None:
