@@ -488,3 +488,13 @@ def test_terminating_without_a_reason_leaves_no_output(stage: Stage) -> None:
     stage.engine.terminate(run, None)
     stage.play()
     assert (stage.status(run).runtime_status, stage.status(run).output) == ("Terminated", None)
+
+
+def test_what_comes_late_for_a_purged_instance_is_dropped_whatever_its_id(stage: Stage) -> None:
+    for run in ("run", "@run"):
+        stage.start("chain", {"steps": 1}, run)
+        [late] = stage.pending
+        assert stage.engine.purge([run], finished_only=False) == 1
+        stage.complete(late)
+        assert not stage.exists(run)
+        assert stage.step() is None

@@ -167,16 +167,22 @@ class Engine:
                 self._transitions.send(instance_id, message)
             self.on_work()
 
-    def purge(self, instance_ids: Iterable[str]) -> int:
-        """Forgets finished instances; others are left alone. Says how many there were."""
+    def purge(self, instance_ids: Iterable[str], *, finished_only: bool = True) -> int:
+        """Forgets instances, finished ones or all, and entities. Says how many there were."""
         gone = 0
         with self._lock, self.store.transition():
             for instance_id in instance_ids:
                 instance = self.store.instance(instance_id)
-                if instance and instance.status in ev.FINISHED:
-                    self.store.forget_instance(instance_id)
-                    self._histories.forget(instance_id)
-                    gone += 1
+                if instance is None and self.store.entity(instance_id) is None:
+                    continue
+                if instance and finished_only and instance.status not in ev.FINISHED:
+                    continue
+                self._agenda.forget_timers(self.store.drop_timers(instance_id))
+                self._agenda.ends(instance_id)
+                self.store.forget_instance(instance_id)
+                self.store.put_entity(instance_id, None, self.clock.now())
+                self._histories.forget(instance_id)
+                gone += 1
         return gone
 
     # --- episodes -----------------------------------------------------------------------------------------------------
@@ -253,7 +259,11 @@ class Engine:
             self.on_change(instance)
 
     def _batch_of(self, entity_id: str) -> EntityBatch | None:
-        messages = self._taken.visible(entity_id)
+        visible = self._taken.visible(entity_id)
+        messages = [one for one in visible if one.event.get("Name") == "op"]
+        if len(messages) < len(visible):  # an orchestration of this id was purged while its activity ran
+            with self.store.transition():
+                self.store.take_from_inbox(one.place for one in visible if one not in messages)
         if not messages:
             return None
         requests = [json.loads(one.event["Input"]) for one in messages]

@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -336,14 +337,17 @@ class Call:
                 can = "Only orchestrations in a terminal state can be purged"
                 what = f"the orchestration with instance ID {instance_id} has status {instance.status}"
                 return reply(f"{can}, but {what}", 412)
-        return reply({"instancesDeleted": engine.purge([instance_id])})
+        return reply({"instancesDeleted": engine.purge([instance_id], finished_only=False)})
 
     def _purge_many(self) -> Response:
+        """Statuses of unfinished instances don't count; without any other one everything goes, what runs included."""
         engine, wanted = self.engine, _filter(self._request)
         if wanted.created_from is None:
             return reply("Please provide value for 'createdTimeFrom' parameter.", 400)
-        where, values = wanted.sql()
-        gone = engine.purge([instance.id for instance in engine.store.instances(where, values)])
+        finished = [status for status in wanted.statuses if status in ev.FINISHED]
+        where, values = replace(wanted, statuses=finished, prefix="").sql()
+        ids = [instance.id for instance in engine.store.instances(where, values)]
+        gone = engine.purge(ids, finished_only=False)
         return reply({"instancesDeleted": gone}) if gone else nothing(404)
 
     # --- entities -----------------------------------------------------------------------------------------------------
