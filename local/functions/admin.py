@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from local.functions.app import Function
 from local.functions.keys import SYSTEM_KEY_NAME, Keys
@@ -96,7 +96,7 @@ class Admin:
     def home(self) -> Response:
         functions = self._functions.values()
         rows = (f"<li>{one.name}: {one.kind} {self._paths.get(one.name, '')}</li>" for one in functions)
-        return HTMLResponse(HOME.format(functions="".join(rows)))
+        return Response(HOME.format(functions="".join(rows)), headers={"content-type": "text/html"})
 
     def find(self, method: str, parts: list[str]) -> AdminAnswer | None:
         """What answers at /admin/ and these parts of a path; None when the real host has no such route either."""

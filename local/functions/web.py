@@ -58,7 +58,7 @@ class Web:
         parts = path.strip("/").split("/")
         if path == FAULTS_PATH:
             return await faults_api(request, self._management.engine.faults)
-        if path == "/" and request.method in ("GET", "HEAD") and not find(self._http, request.method, path):
+        if path == "/" and not find(self._http, request.method, path):
             return self._admin.home()
         if path.startswith(f"{RPC_PATH}/"):
             token, _, rest = path[len(RPC_PATH) + 1 :].partition("/")

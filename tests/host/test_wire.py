@@ -39,6 +39,7 @@ def line(first: bytes, *headers: bytes) -> bytes:
         (line(b"get /api/open HTTP/1.1"), 404),
         (line(b"BREW /api/open HTTP/1.1"), 404),
         (line(b"OPTIONS * HTTP/1.1"), 404),
+        (line(b"POST / HTTP/1.1"), 200),
         (line(b"GET /api/open HTTP/2.5"), 505),
         (line(b"GET api/open HTTP/1.1"), 400),
         (line(b"GET /api/%00 HTTP/1.1"), 400),
