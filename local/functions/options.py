@@ -60,11 +60,17 @@ DEFAULTS: dict[str, Any] = {
     },
 }
 
+# Shown by their numbers in .NET.
+TRACING_VERSIONS = {"none": 0, "v1": 1, "v2": 2}
+
 
 def options(host_json: Mapping[str, Any], hub_name: str) -> dict[str, Any]:
     """Settings that the extensions don't show, the storage provider's among them, are left out here, too."""
     shown = _over(DEFAULTS, host_json)
-    shown["extensions"]["durableTask"]["hubName"] = hub_name
+    durable = shown["extensions"]["durableTask"]
+    durable["hubName"] = hub_name
+    version = durable["tracing"]["version"]
+    durable["tracing"]["version"] = TRACING_VERSIONS.get(str(version).lower(), version)
     return shown
 
 
