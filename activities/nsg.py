@@ -3,15 +3,14 @@
 from typing import Any
 
 from activities.decorators import act, undo
-from shared.arm.client import Arm, arm, describe
+from shared.arm.client import arm
 from shared.arm.reconcile import ensure, made_by, remove
-from shared.checks.hub import FIND_HUB
-from shared.errors import ConfigurationException, Failure
+from shared.checks.snapshot import read_hub_network
+from shared.errors import Failure
 from shared.recovery.blockers import unmanaged_behind
 from shared.saga.outcomes import Call, Failed, Outcome
-from shared.settings import Settings
 from shared.spoke.records import RunRow
-from shared.spoke.security_rules import HubNetwork, OutboundRules, hub_network, nsg_document
+from shared.spoke.security_rules import nsg_document, outbound_rules
 
 
 @act
@@ -51,23 +50,3 @@ def _in_use(nsg_id: str, users: list[str]) -> Failure:
         "Take it off there, then retry.",
         {"resource": nsg_id, "used_by": users},
     )
-
-
-def outbound_rules(settings: Settings) -> OutboundRules:
-    """What the settings say of a new spoke's way out."""
-    routed = settings.spoke_outbound.startswith("route:")
-    return OutboundRules(settings.spoke_allowed_destinations, settings.spoke_denied_destinations, routed)
-
-
-def read_hub_network(azure: Arm) -> HubNetwork:
-    """The hub's prefixes as they are now; a `ConfigurationException` when hub or gateway aren't there."""
-    hub, gateway = azure.get(azure.ids.hub_vnet), azure.get(azure.ids.gateway)
-    if hub is None or gateway is None:
-        missing = azure.ids.hub_vnet if hub is None else azure.ids.gateway
-        raise ConfigurationException(
-            f"The hub is incomplete: {describe(missing)} isn't there.",
-            code="HubNotFound",
-            hint=FIND_HUB,
-            resource=missing,
-        )
-    return hub_network(hub, gateway, azure.settings.management_source_prefixes)

@@ -8,6 +8,8 @@ import azure.durable_functions as df
 
 from shared.blocking import in_arm_thread, in_tables_thread
 from shared.clock import parse_timestamp, utc_now
+from shared.deadline import ACTIVITY_SECONDS
+from shared.recovery import rule_repair
 from shared.recovery.lost_rows import remake_lost_rows
 from shared.recovery.retention import forget_ended_runs
 from shared.settings import current_settings
@@ -31,6 +33,7 @@ blueprint = df.Blueprint()
 # Seconds, minutes, hours, days, months, days of the week.
 EVERY_MINUTE = "0 * * * * *"
 EVERY_FIVE_MINUTES = "30 */5 * * * *"
+EVERY_FIVE_MINUTES_TOO = "10 */5 * * * *"  # apart from the writers'
 EVERY_HOUR = "15 7 * * * *"
 SIX_TIMES_A_NIGHT = "40 */10 3 * * *"
 
@@ -73,9 +76,16 @@ async def repair_gateway(client: "DurableOrchestrationClient") -> None:
 
 @timer_function(blueprint, EVERY_FIVE_MINUTES)
 async def repair_hub(client: "DurableOrchestrationClient") -> None:
-    """Lets the hub's writer look at all peerings: it makes those anew that are gone or `Disconnected`."""
+    """Lets the hub's writer compare all peerings with the hub: it repairs those that are gone, `Disconnected`, out of sync
+    with a VNet that has grown, or without the gateway flags that the hub's gateway asks for."""
     if await in_tables_thread(_has_rows, HUB_TURNS_TABLE, current_settings().hub_key, "turn"):
         await ensure_writer_runs(client, "hub")
+
+
+@timer_function(blueprint, EVERY_FIVE_MINUTES_TOO)
+async def repair_security_rules(client: "DurableOrchestrationClient") -> None:
+    """Brings the security groups of finished spokes to the rules of this version, these settings and the hub as it is."""
+    await in_arm_thread(ACTIVITY_SECONDS, rule_repair.repair_security_rules)
 
 
 def _knows_sites() -> bool:

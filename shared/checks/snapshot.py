@@ -12,18 +12,19 @@ from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from shared.arm.client import Arm
+from shared.arm.client import Arm, describe
 from shared.arm.failures import ArmError
 from shared.blocking import ARM, side_by_side
 from shared.checks.gateway_network import GatewayNetwork, subnet_of_gateway, used_by
-from shared.checks.hub import outbound_is_elsewhere
+from shared.checks.hub import FIND_HUB, outbound_is_elsewhere
 from shared.checks.names import perhaps_in_the_way
 from shared.checks.sizes import Size, size_findings, sizes_in
 from shared.checks.surroundings import AzureSnapshot
 from shared.clock import utc_now
 from shared.deadline import current_deadline, waiting_for
-from shared.errors import Failure
+from shared.errors import ConfigurationException, Failure
 from shared.spoke.plan import SpokePlan
+from shared.spoke.security_rules import HubNetwork, hub_network
 from shared.tables.records import Records
 from shared.writers.desired_table import Present
 from shared.writers.gateway.capacity import firewall_policy_ids
@@ -169,6 +170,20 @@ def _with_what_these_name(
         unread_policies={each: unread.pop(each) for each in policies if each in unread},
         unread={**snapshot.unread, **unread},
     )
+
+
+def read_hub_network(azure: Arm) -> HubNetwork:
+    """The hub's prefixes as they are now; a `ConfigurationException` when hub or gateway aren't there."""
+    hub, gateway = azure.get(azure.ids.hub_vnet), azure.get(azure.ids.gateway)
+    if hub is None or gateway is None:
+        missing = azure.ids.hub_vnet if hub is None else azure.ids.gateway
+        raise ConfigurationException(
+            f"The hub is incomplete: {describe(missing)} isn't there.",
+            code="HubNotFound",
+            hint=FIND_HUB,
+            resource=missing,
+        )
+    return hub_network(hub, gateway, azure.settings.management_source_prefixes)
 
 
 def _present(documents: Iterable[Document | None]) -> tuple[Document, ...]:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import ConfigurationException
 from shared.prefixes import collapsed_ipv4
 from shared.spoke.plan import SpokePlan, our_tags
 from shared.spoke.resource_ids import name_of, same_id
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
 
 Document = dict[str, Any]
 
@@ -54,6 +57,12 @@ class OutboundRules:
     allowed: tuple[str, ...] = ()
     denied: tuple[str, ...] = ()
     routed: bool = False
+
+
+def outbound_rules(settings: "Settings") -> OutboundRules:
+    """What the settings say of a new spoke's way out."""
+    routed = settings.spoke_outbound.startswith("route:")
+    return OutboundRules(settings.spoke_allowed_destinations, settings.spoke_denied_destinations, routed)
 
 
 def prefixes_of(subnet: Document) -> tuple[str, ...]:

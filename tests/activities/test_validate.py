@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from activities.nsg import create_nsg
 from activities.validate import validate_config
 from shared.arm.client import arm
 from shared.checks.findings import CHECKS
@@ -334,3 +335,152 @@ def test_a_default_host_name_under_anothers_wildcard_is_refused(
     forget_app()
     assert validated()["outcome"] == "done"
     assert validated(host_name="shop.spokes.example.com")["outcome"] == "done"
+
+
+# --- networks as they are ---
+
+SIX = "fd12:3456:789a"
+
+
+def changed_hub(azure: LocalAzure, *spaces: str, **subnets: list[str]) -> None:
+    """The hub's VNet with further address spaces, and its subnets with these prefixes."""
+    hub = azure.find(arm().ids.hub_vnet)
+    assert hub is not None
+    hub["properties"]["addressSpace"]["addressPrefixes"] += spaces
+    azure.plant(hub)
+    for name, prefixes in subnets.items():
+        named, kind = name.replace("_", "-"), "Microsoft.Network/virtualNetworks/subnets"
+        properties = {"addressPrefixes": prefixes, "provisioningState": "Succeeded"}
+        subnet = {"id": f"{arm().ids.hub_vnet}/subnets/{named}", "name": named, "type": kind, "properties": properties}
+        azure.plant(subnet)
+
+
+def security_group(azure: LocalAzure) -> dict[str, Any]:
+    """The group that `create_nsg` makes, by rule."""
+    run = recorded(a_run(a_plan(1)))
+    for _ in range(3):
+        outcome = create_nsg(call_of(run, "create_nsg"))
+        if outcome["outcome"] != "pending":
+            break
+        azure.advance(30)
+    assert outcome["outcome"] == "done", outcome
+    nsg = arm().get(arm().ids.nsg("spoke-nsg-1"))
+    assert nsg is not None
+    return {rule["name"]: rule["properties"] for rule in nsg["properties"]["securityRules"]}
+
+
+def test_a_dual_stack_hub_has_nothing_against_a_spoke(settings: Settings, azure: LocalAzure) -> None:
+    changed_hub(
+        azure,
+        f"{SIX}::/48",
+        hub_subnet=["10.0.1.0/24", f"{SIX}:1::/64"],
+        agw_subnet=[f"{SIX}:2::/64", "10.0.2.0/24"],
+    )
+    peer = {"remoteVirtualNetwork": {"id": "/v/six"}, "remoteAddressSpace": {"addressPrefixes": ["fd00:1::/48"]}}
+    azure.plant(
+        a_vnet(azure, "six", "fd00:1::/48"),
+        {
+            "id": f"{arm().ids.hub_vnet}/virtualNetworkPeerings/to-six",
+            "name": "to-six",
+            "type": "Microsoft.Network/virtualNetworks/virtualNetworkPeerings",
+            "properties": peer | {"peeringState": "Connected", "provisioningState": "Succeeded"},
+        },
+    )
+    report = plan_report(a_plan(1), settings)
+    assert {check["result"] for check in report["checks"]} == {"ok"}
+    assert validated()["outcome"] == "done"
+    rules = security_group(azure)
+    assert rules["AllowGatewayToWeb"]["sourceAddressPrefixes"] == ["10.0.2.0/24"]
+    assert rules["AllowSshFromOperators"]["sourceAddressPrefixes"] == ["10.0.1.0/24"]
+    assert SIX not in str(rules)
+
+
+def test_overlapping_lists_make_rules_that_azure_takes(
+    settings: Settings, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed_hub(azure, "10.11.0.0/28", hub_subnet=["10.0.1.0/25", "10.0.1.128/25"])
+    for name in ("MANAGEMENT_SOURCE_PREFIXES", "SPOKE_ALLOWED_DESTINATIONS", "SPOKE_DENIED_DESTINATIONS"):
+        monkeypatch.setenv(name, "10.0.5.0/24,10.0.0.0/8,20.0.0.0/9,20.128.0.0/9")
+    forget_app()
+    rules = security_group(azure)
+    assert rules["AllowSshFromOperators"]["sourceAddressPrefixes"] == ["10.0.0.0/8", "20.0.0.0/8"]
+    assert "20.0.0.0/8" in rules["DenyPrivateOut"]["destinationAddressPrefixes"]
+
+
+def moved_gateway(azure: LocalAzure, subnet_id: str) -> None:
+    gateway = azure.find(arm().ids.gateway)
+    assert gateway is not None
+    gateway["properties"]["gatewayIPConfigurations"][0]["properties"]["subnet"]["id"] = subnet_id
+    azure.plant(gateway)
+
+
+@pytest.mark.parametrize(
+    ("subnet", "code"),
+    [("ingress-vnet/subnets/agw", "GatewayOutsideHub"), ("hub-vnet/subnets/gone", "GatewaySubnetNotFound")],
+)
+def test_a_gateway_without_a_subnet_in_the_hub_is_found_before_anything_is_built(
+    settings: Settings, azure: LocalAzure, subnet: str, code: str
+) -> None:
+    moved_gateway(azure, azure.id_of("hub-rg", "Microsoft.Network/virtualNetworks", subnet))
+    report = plan_report(a_plan(1), settings)
+    assert report["would_succeed"] is False
+    outcome = validated()
+    assert codes(outcome) == [code]
+    (finding,) = outcome["failure"]["details"]["findings"]
+    assert finding["hint"]
+    refused = create_nsg(call_of(recorded(a_run(a_plan(1))), "create_nsg"))
+    assert refused["failure"]["code"] == code, "no group without the rule for the gateway"
+
+
+def test_a_gateway_subnet_of_ipv6_alone_is_found(settings: Settings, azure: LocalAzure) -> None:
+    changed_hub(azure, f"{SIX}::/48", agw_subnet=[f"{SIX}:2::/64"])
+    assert codes(validated()) == ["GatewaySubnetHasNoIPv4"]
+
+
+def test_a_hub_without_operators_is_a_warning(settings: Settings, azure: LocalAzure) -> None:
+    changed_hub(azure, f"{SIX}::/48", hub_subnet=[f"{SIX}:1::/64"])
+    outcome = validated()
+    assert outcome["outcome"] == "done"
+    assert "hub-subnet without an IPv4 prefix" in outcome["result"]["warnings"][0]
+    assert "AllowSshFromOperators" not in security_group(azure)
+
+
+@pytest.mark.parametrize(("kind", "of"), [("nat", "natGateways"), ("route", "routeTables")])
+def test_a_way_out_of_another_region_is_found_before_anything_is_built(
+    settings: Settings, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch, kind: str, of: str
+) -> None:
+    resource_id = azure.id_of("hub-rg", f"Microsoft.Network/{of}", "out")
+    monkeypatch.setenv("SPOKE_OUTBOUND", f"{kind}:{resource_id}")
+    forget_app()
+    properties = {"provisioningState": "Succeeded", "publicIpAddresses": [{"id": f"{resource_id}-ip"}]}
+    azure.plant(
+        {"id": resource_id, "name": "out", "type": f"Microsoft.Network/{of}", "location": "westeurope"}
+        | {"properties": properties}
+    )
+    assert codes(validated()) == ["OutboundInAnotherRegion"]
+    assert validated(spoke_id=2, location="westeurope")["outcome"] == "done"
+    elsewhere = resource_id.replace(azure.subscription_id, "00000000-0000-4000-8000-000000000009")
+    monkeypatch.setenv("SPOKE_OUTBOUND", f"{kind}:{elsewhere}")
+    forget_app()
+    assert codes(validated()) == ["OutboundInAnotherSubscription"]
+
+
+def test_a_hub_gateway_that_is_not_ready_is_a_warning(settings: Settings, azure: LocalAzure) -> None:
+    subnet_id = f"{arm().ids.hub_vnet}/subnets/GatewaySubnet"
+    used = [{"name": "default", "properties": {"subnet": {"id": subnet_id}}}]
+    gateway = {
+        "id": azure.id_of("hub-rg", "Microsoft.Network/virtualNetworkGateways", "vpn"),
+        "name": "vpn",
+        "type": "Microsoft.Network/virtualNetworkGateways",
+        "location": "eastus",
+        "properties": {"ipConfigurations": used, "provisioningState": "Updating"},
+    }
+    subnet = {"addressPrefix": "10.0.9.0/24", "provisioningState": "Succeeded"}
+    kind = "Microsoft.Network/virtualNetworks/subnets"
+    azure.plant({"id": subnet_id, "name": "GatewaySubnet", "type": kind, "properties": subnet}, gateway)
+    (warning,) = validated()["result"]["warnings"]
+    assert "virtual network gateway vpn is Updating" in warning
+    refuse(azure, ".*/virtualNetworkGateways/vpn")
+    forget_app()
+    (warning,) = validated()["result"]["warnings"]
+    assert "may not read" in warning

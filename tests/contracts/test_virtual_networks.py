@@ -79,6 +79,19 @@ def test_a_vnet_and_its_subnets_have_prefixes_of_both_families(azure: Azure) -> 
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "NetcfgInvalidSubnet")
 
 
+def test_a_subnet_in_use_can_get_a_prefix_of_ipv6(azure: Azure) -> None:
+    path = azure.id("virtualNetworks", "hub-vnet")
+    hub = azure.send("GET", path).json()
+    hub["properties"]["addressSpace"]["addressPrefixes"].append("fd12:3456:789a::/48")
+    agw = next(each for each in hub["properties"]["subnets"] if each["name"] == "agw-subnet")
+    prefix = agw["properties"].pop("addressPrefix")
+    agw["properties"]["addressPrefixes"] = ["fd12:3456:789a:2::/64"]
+    refused = azure.send("PUT", path, hub)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "InUsePrefixCannotBeDeleted")
+    agw["properties"]["addressPrefixes"].append(prefix)
+    assert azure.send("PUT", path, hub).status_code == 200
+
+
 def test_before_2023_09_01_subnets_left_out_are_deleted(azure: Azure) -> None:
     azure.vnet("v1", "10.11.1.0/24", web="10.11.1.0/26")
     azure.send("PUT", azure.id("virtualNetworks", "v1"), _body("10.11.1.0/24"), version="2022-01-01")

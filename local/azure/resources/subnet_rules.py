@@ -95,16 +95,16 @@ def _is_of_a_subnets_size(network: addresses.Network) -> bool:
 
 
 def _refuse_range_that_loses_addresses(arm: Arm, subnet_id: str, networks: list[addresses.Network]) -> None:
-    """A subnet with something in it keeps its range [D]."""
+    """A subnet with something in it keeps its prefixes, and may get more: of IPv6, for example [D]."""
     existing = arm.store.get(subnet_id)
-    if existing is None or {str(each) for each in networks} == set(addresses.of_subnet(existing.properties)):
+    if existing is None:
         return
-    users = users_of(arm, existing)
-    if users:
+    kept = {str(each) for each in networks}
+    lost = [each for each in addresses.of_subnet(existing.properties) if each not in kept]
+    if lost and users_of(arm, existing):
         raise errors.by_network(
             "InUsePrefixCannotBeDeleted",
-            f"IpPrefix {','.join(addresses.of_subnet(existing.properties))} on Subnet {existing.name} has active "
-            "allocations and cannot be deleted.",
+            f"IpPrefix {','.join(lost)} on Subnet {existing.name} has active allocations and cannot be deleted.",
         )
 
 
