@@ -136,7 +136,7 @@ async def ensure_writer_runs(client: "DurableOrchestrationClient", which: str) -
     except ConcurrentUpdate:
         log.debug("The %s's writer was changed just now", which)
     except Exception as error:  # noqa: BLE001 - the SDK raises bare Exceptions, also for an instance that runs already
-        log.warning("The %s's writer was not started, the next who needs it tries again: %s", which, error)
+        log.info("The %s's writer was not started, the next who needs it tries again: %s", which, error)
 
 
 def _noted(writer: Writer, row: Any, start: "Start | Watch") -> Any:
