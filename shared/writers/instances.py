@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from shared import logs
 from shared.blocking import in_tables_thread
 from shared.clock import timestamp, utc_now
-from shared.deadline import ACTIVITY_SECONDS, CALL_SECONDS, within
+from shared.deadline import ACTIVITY_SECONDS, within
 from shared.saga.instances import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id
 from shared.saga.policy import writer_wait
 from shared.settings import Settings, current_settings
@@ -158,10 +158,10 @@ def call_of_writer(which: str, *, looks: bool = False) -> Callable[[Callable[[Da
     """
 
     def decorate(activity: Callable[[Data], Data]) -> Callable[[Data], Data]:
+        @logs.in_step
         @functools.wraps(activity)
         def call(payload: dict) -> dict:  # type: ignore[type-arg] # the worker refuses generic annotations
-            with logs.context(step=activity.__name__), within(CALL_SECONDS):
-                return _called(which, activity, payload, looks)
+            return _called(which, activity, payload, looks)
 
         return call
 
