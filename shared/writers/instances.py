@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from shared import logs
 from shared.blocking import in_tables_thread
 from shared.clock import timestamp, utc_now
-from shared.deadline import ACTIVITY_SECONDS, within
+from shared.deadline import ACTIVITY_SECONDS, CALL_SECONDS, within
 from shared.saga.instances import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id
 from shared.saga.policy import writer_wait
 from shared.settings import Settings, current_settings
@@ -136,7 +136,7 @@ async def ensure_writer_runs(client: "DurableOrchestrationClient", which: str) -
     except ConcurrentUpdate:
         log.debug("The %s's writer was changed just now", which)
     except Exception as error:  # noqa: BLE001 - the SDK raises bare Exceptions, also for an instance that runs already
-        log.info("The %s's writer was not started, the next who needs it tries again: %s", which, error)
+        log.warning("The %s's writer was not started, the next who needs it tries again: %s", which, error)
 
 
 def _noted(writer: Writer, row: Any, start: "Start | Watch") -> Any:
@@ -158,10 +158,10 @@ def call_of_writer(which: str, *, looks: bool = False) -> Callable[[Callable[[Da
     """
 
     def decorate(activity: Callable[[Data], Data]) -> Callable[[Data], Data]:
-        @logs.in_step
         @functools.wraps(activity)
         def call(payload: dict) -> dict:  # type: ignore[type-arg] # the worker refuses generic annotations
-            return _called(which, activity, payload, looks)
+            with logs.context(step=activity.__name__), within(CALL_SECONDS):
+                return _called(which, activity, payload, looks)
 
         return call
 
