@@ -78,6 +78,16 @@ def own_imports() -> Iterator[None]:
             f"{APP}@app.route(route='a')\ndef page(req) -> str | None: ...\n",
             "function_app.py:3: cannot load the page function: has invalid non-type return annotation str | None",
         ),
+        (
+            f"{APP}@app.route(route='a')\ndef page(req) -> None: ...\n",
+            'function_app.py:3: cannot load the page function: Python return annotation "NoneType" does not match binding '
+            'type "http"',
+        ),
+        (
+            f"{APP}@app.orchestration_trigger(context_name='story')\ndef tell(story): ...\n",
+            "function_app.py:3: cannot load the tell function: the following parameters are bound but not declared in "
+            "Python: ['story']",
+        ),
         ("answer = 42\n", "function_app.py:1: Could not find top level function app instances in function_app.py."),
         (
             "import azure.functions as func\napp = func.FunctionApp()\n\n@app.route(route='x')\ndef page(req, more):\n"
@@ -113,6 +123,22 @@ def test_what_needs_something_that_only_azure_has_is_left_out(
     assert [record.getMessage() for record in caplog.records] == [
         f"{tmp_path}/function_app.py:3: the 'take' function is in error: this host has no queueTrigger",
         f"{tmp_path}/function_app.py:5: the 'give' function is in error: this host has no queue",
+    ]
+
+
+def test_a_route_that_begins_as_the_hosts_own_is_in_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("host"), "propagate", True)
+    (tmp_path / "function_app.py").write_text(
+        f"{APP}@app.route(route='/Admins/{{name}}')\ndef page(req): ...\n"
+        "@app.route()\ndef administrators(req): ...\n@app.route(route='b/admin')\ndef other(req): ...\n"
+    )
+    assert [one.name for one in load_app(tmp_path)] == ["other"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}/function_app.py:{line}: the '{name}' function is in error: The specified route conflicts with one or "
+        "more built in routes."
+        for line, name in ((3, "page"), (5, "administrators"))
     ]
 
 
