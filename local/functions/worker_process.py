@@ -195,6 +195,9 @@ class WorkerProcess:
                 connection.send(pending.call)
             except OSError:
                 return  # the worker has died; who receives will notice
+            except Exception as error:  # noqa: BLE001 - what can't be sent fails its own call, no other
+                self._given.pop(pending.call.id, None)
+                self._fail(pending, error)
 
     def _receive(self, connection: "Connection[Any, Any]") -> None:
         """Until the worker has died, or must."""

@@ -230,18 +230,17 @@ def test_an_orchestration_that_was_being_replayed_has_failed(host: Host, episode
 
 
 def test_a_function_over_its_time_takes_the_worker_down_and_all_that_runs_there(serve: Callable[..., Host]) -> None:
-    host = serve({"functionTimeout": "00:00:02"})
+    host = serve({"functionTimeout": "00:00:03"})
     before = host.worker_pid
-    too_long = host.ask("waits/for_ever")
-    host.until_reached("for_ever")
     run = begin(host, "tries_again", {"name": "stay", "input": "gate"})
     host.until_reached("gate")
-    assert (too_long.answer().status_code, too_long.answer().content) == (500, b"")
+    beside = host.ask("waits/for_ever")
+    assert (beside.answer().status_code, beside.answer().content) == (500, b"")
     host.open("gate")
-    [failures, _] = host.until(run)["output"]
-    assert [KILLED in failure for failure in failures] == [True]
-    assert host.worker_pid != before
-    assert "Timeout value of 00:00:02 exceeded by function 'Functions.waits'" in host.logs
+    [[failure], result] = host.until(run)["output"]
+    assert "FunctionTimeoutException: Timeout value of 00:00:03 was exceeded by function: Functions.stay" in failure
+    assert result == str(host.worker_pid) != str(before)
+    assert "Timeout value of 00:00:03 exceeded by function 'Functions.stay'" in host.logs
 
 
 def test_the_host_stops_itself_after_the_third_death_of_a_worker(host: Host) -> None:
