@@ -21,7 +21,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)
 STACK_OPTIONS = --state "$(STATE)" --time-scale "$(TIME_SCALE)" $(if $(PORT),--port "$(PORT)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run func test test-full check fmt bench lock clean
+.PHONY: help setup run func quick test test-full check fmt bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ func: ## the same stack, with Azure Functions Core Tools as the host
 	    'npm install --global azure-functions-core-tools@4' >&2; exit 1; }
 	@$(MAKE) --silent setup
 	@$(PY) -m local.run $(STACK_OPTIONS) $(if $(filter-out 0 no false,$(ONCE)),--once) --func
+
+quick: check ## lint, types, layers and the unit tests: under a minute
+	@$(PY) -m pytest -q -n $(WORKERS) tests/unit
 
 test: check ## lint, types, layers and every test but the long ones
 	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile -m "not full" || { \
