@@ -59,6 +59,8 @@ def test_the_older_form_gives_the_same_answer(http: httpx.Client, body: Body) ->
         ({"spoke_id": 256}, "spoke_id"),
         ({"spoke_id": "one"}, "spoke_id"),
         ({"colour": "green"}, "colour"),
+        ({"client_name": "Login"}, "client_name"),
+        ({"host_name": "www.spokes.example.com"}, "host_name"),
     ],
 )
 def test_a_bad_request_is_told_what_is_wrong(http: httpx.Client, body: Body, changes: Body, field: str) -> None:

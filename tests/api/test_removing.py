@@ -117,6 +117,21 @@ def test_a_failed_spoke_is_deployed_again(http: httpx.Client, moves: Moves, body
     assert (run.kind, run.plan.made_by, run.plan.tags) == ("deploy", run.deployment_id, {"a": "b"})
 
 
+def test_a_failed_spoke_of_a_name_that_is_reserved_by_now_is_deployed_again(
+    http: httpx.Client, moves: Moves, body: Body
+) -> None:
+    made(http, body | {"spoke_id": 3})
+    moves.to(3, "failed")
+    records = Records()
+    spoke = records.spoke(3)
+    assert spoke is not None
+    run = records.run(spoke.deployment_id)
+    assert run is not None
+    request = spoke.request | {"host_name": "login.spokes.example.com"}
+    records.change_together(run, spoke, run_changes={}, spoke_changes={"request": request})
+    assert http.post("/spokes/3/retry").status_code == 202
+
+
 @pytest.mark.parametrize(("begun_as", "kind"), [("deploy", "rollback"), ("delete", "delete")])
 def test_an_unfinished_removal_is_taken_up_again(
     http: httpx.Client, moves: Moves, body: Body, begun_as: str, kind: str
