@@ -107,10 +107,9 @@ def test_what_a_network_security_group_keeps_azure_from(rules: Any, expected: li
 
 
 def test_the_hint_adds_the_rule_at_a_free_priority_before_the_one_that_denies() -> None:
-    rules = (rule("AllowGatewayManager", priority=400), deny("shut", priority=300), rule("x", priority=299))
-    (finding,) = (
-        each for each in found(*rules[:2], rule("x", priority=299, sourceAddressPrefix="10.0.0.0/8")) if each.stops
-    )
+    late, shut = rule("AllowGatewayManager", priority=400), deny("shut", priority=300)
+    other = rule("x", priority=299, sourceAddressPrefix="10.0.0.0/8")
+    (finding,) = (each for each in found(late, shut, other) if each.stops)
     assert "its rule shut denies it" in finding.message
     assert (
         "`az network nsg rule create --resource-group net-rg --nsg-name agw-nsg --name AllowGatewayManager2 --priority 298 "

@@ -115,7 +115,7 @@ def _command(gateway: Document, rule: str) -> str:
 
 
 def no_priority_beside_others(gateway: Document, foreign: Iterable[Element]) -> Failure | None:
-    """The rules without a number beside others that have one: no document with both is accepted, whoever sends it."""
+    """The rules without a number beside others that have one: Azure accepts no document with both."""
     rules = elements_of(gateway, "requestRoutingRules")
     lacking = [each for each in foreign if priority_of(each) is None]
     if not lacking:
