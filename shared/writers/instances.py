@@ -88,10 +88,12 @@ def writer_state(which: str) -> WriterState:
 
 @dataclass(frozen=True)
 class Start:
-    """Start the writer of this generation."""
+    """Start the writer of this generation. replaces: in place of one that stands still.  noted: its row says already when
+    its first call is due: somebody else is starting it just now, or it ended in the middle of something."""
 
     generation: int
     replaces: bool = False
+    noted: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def what_to_start(row: Beating, status: str, now: datetime) -> Start | Watch | N
         return None
     if status in UNFINISHED:
         return None if row.due else Watch()
-    return Start(row.generation)
+    return Start(row.generation, noted=bool(row.due) and not row.is_late(now))
 
 
 # --- doing it ---
@@ -129,17 +131,18 @@ async def ensure_writer_runs(client: "DurableOrchestrationClient", which: str) -
         start = what_to_start(row, await status_of(client, instance_id), utc_now())
         if start is None:
             return
-        row = await in_tables_thread(_noted, writer, row, start)
+        if isinstance(start, Watch) or not start.noted:
+            row = await in_tables_thread(_note, writer, row, start)
         if isinstance(start, Start):
             await client.start_new(writer.orchestrator, instance_id=writer.instance_id(row.generation))
             log.debug("%s started", writer.instance_id(row.generation))
     except ConcurrentUpdate:
         log.debug("The %s's writer was changed just now", which)
     except Exception as error:  # noqa: BLE001 - the SDK raises bare Exceptions, also for an instance that runs already
-        log.warning("The %s's writer was not started, the next who needs it tries again: %s", which, error)
+        log.info("The %s's writer was not started, the next who needs it tries again: %s", which, error)
 
 
-def _noted(writer: Writer, row: Any, start: "Start | Watch") -> Any:
+def _note(writer: Writer, row: Any, start: "Start | Watch") -> Any:
     """The row that says who is started: written first, so that a start that gets lost is noticed, too."""
     now = utc_now()
     changes: Data = {"due": first_due(now)}

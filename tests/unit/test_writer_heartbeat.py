@@ -66,8 +66,9 @@ def test_what_is_started_follows_from_the_status_and_the_row() -> None:
         assert what_to_start(idle, status, NOW) == Watch()
         assert what_to_start(late, status, NOW) == Start(3, replaces=True)
     for status in FINISHED | {NOT_THERE}:
-        for row in (idle, on_time, late):
+        for row in (idle, late):
             assert what_to_start(row, status, NOW) == Start(2)
+        assert what_to_start(on_time, status, NOW) == Start(2, noted=True), "the row is left alone"
     assert what_to_start(idle, NOT_KNOWN, NOW) is None
     assert what_to_start(on_time, NOT_KNOWN, NOW) is None
     assert what_to_start(late, NOT_KNOWN, NOW) == Start(3, replaces=True)
