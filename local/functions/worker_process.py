@@ -2,7 +2,7 @@
 
 What dies with it: calls that it had been given fail with WorkerProcessExitException; others wait for the next worker. A
 function that exceeds `functionTimeout` takes the worker down, and with it everything that runs there. When a worker has
-died three times within half an hour, the host gives up, and whoever started it starts it anew.
+died three times within half an hour, the host stops itself; the platform (here the stack) starts it anew.
 """
 
 import collections

@@ -43,7 +43,7 @@ def test_messages_that_an_episode_had_taken_come_back_after_their_timeout(new_st
     assert stage.run_to_end(run).output == 1
 
 
-def test_what_nobody_had_taken_is_there_at_once(new_stage: NewStage) -> None:
+def test_what_had_not_been_taken_is_there_at_once(new_stage: NewStage) -> None:
     stage = new_stage(visibility=TIMEOUTS)
     stage.start("fan_out", 3, "many")
     [first, *others] = stage.pending

@@ -265,7 +265,7 @@ def worker_exited(name: str, how: str = KILLED) -> Outcome:
 
 
 def _refusal(status: int) -> Response:
-    """As the extension words what it has not foreseen, such as storage that doesn't answer."""
+    """The extension's words for what it does not handle, such as storage that doesn't answer."""
     document = {
         "Message": "Something went wrong while processing your request",
         "ExceptionMessage": "Service request failed.",

@@ -210,7 +210,7 @@ class Transitions:
             self.send(instance.parent, told, instance.parent_execution, function=instance.name)
 
     def _continue_as_new(self, instance: Instance, outcome: Outcome, now: float) -> None:
-        """The next generation: an empty history, and the events that nobody waited for go along."""
+        """The next generation: an empty history; events that were not waited for go along."""
         self._store.clear_history(instance.id)
         self._agenda.forget_timers(self._store.drop_timers(instance.id))
         self._histories.forget(instance.id)
