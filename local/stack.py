@@ -341,9 +341,11 @@ class Stack:
     def _publish(self) -> None:
         """Write `endpoints.json` when it isn't what is running now."""
         running = {name: service.process.pid for name, service in self._services.items() if service.process}
-        # The host starts and watches its worker itself.
-        worker = None if self.core_tools else pid_in(self.state / "functions" / WORKER)
-        if worker is not None:
+        if not self.core_tools:
+            # The host starts and watches its worker itself; without one it is about to end.
+            worker = pid_in(self.state / "functions" / WORKER)
+            if worker is None:
+                return
             running["worker"] = worker
         if running == self.endpoints.get("pids"):
             return

@@ -159,6 +159,15 @@ def test_what_is_killed_is_started_again_where_it_was(stack: Stack, name: str) -
     assert arm_resources(stack) == resources
 
 
+def test_a_host_that_stops_itself_after_three_deaths_of_its_worker_is_started_anew(stack: Stack) -> None:
+    host, deaths = stack.pid("functions"), 0
+    while stack.pid("functions") == host:
+        assert deaths < 3
+        stack.restart("worker")
+        deaths += 1
+    assert environment_of_the_app(stack)["ARM_ENDPOINT"] == stack.endpoints["arm"]
+
+
 def test_azurite_is_started_again_too(stack: Stack) -> None:
     with tables_of(stack) as tables:
         tables.create_table_if_not_exists("BeforeTheEnd")
