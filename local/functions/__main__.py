@@ -21,7 +21,14 @@ from local.functions.calls import Start
 from local.functions.durable.client import RPC_PATH, Addresses
 from local.functions.keys import StateError, kept_keys
 from local.functions.pid_file import WORKER
-from local.functions.settings import SettingsError, apply_local_settings, host_settings, threads_for_functions
+from local.functions.settings import (
+    SettingsError,
+    UnresolvedError,
+    apply_local_settings,
+    host_settings,
+    threads_for_functions,
+)
+from local.functions.unavailable import serve_unavailable
 from local.functions.worker_process import WorkerProcess
 from local.options import state_directory
 
@@ -101,6 +108,9 @@ def main() -> None:
         settings = host_settings(script_root, os.environ)
         keys = kept_keys(state)
         listening = socket_on(options.port)
+    except UnresolvedError as error:
+        serve_unavailable(socket_on(options.port), kept_keys(state), output, str(error))
+        return
     except (SettingsError, StateError) as error:
         give_up(str(error))
     except (OSError, OverflowError) as error:

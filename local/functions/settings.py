@@ -15,6 +15,10 @@ class SettingsError(Exception):
     """A settings file can't be used; the message says which and why."""
 
 
+class UnresolvedError(SettingsError):
+    """host.json names an app setting that there isn't."""
+
+
 @dataclass(frozen=True)
 class HostSettings:
     route_prefix: str = "api"
@@ -118,7 +122,7 @@ def resolved(expression: str, environment: Mapping[str, str]) -> str:
     def value_of(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in environment:
-            raise SettingsError(f"'%{name}%' does not resolve to a value: there is no app setting {name}.")
+            raise UnresolvedError(f"'%{name}%' does not resolve to a value: there is no app setting {name}.")
         return environment[name]
 
     return re.sub(r"%([^%]+)%", value_of, expression)
