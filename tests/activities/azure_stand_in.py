@@ -118,6 +118,10 @@ def a_plan(spoke_id: int = 1, made_by: str | None = None, **changes: Any) -> Spo
     return replace(plan, **changes)
 
 
+# As `local.recipes.app_settings` names it.
+LOCAL_TASK_HUB = "HubSpokeLocal"
+
+
 def a_run(plan: SpokePlan, **changes: Any) -> RunRow:
     """The run of a plan, in progress."""
     run = RunRow(
@@ -129,6 +133,7 @@ def a_run(plan: SpokePlan, **changes: Any) -> RunRow:
         plan=plan,
         policy=Policy().as_data(),
         created_at="2026-01-01T00:00:00.000Z",
+        task_hub=LOCAL_TASK_HUB,
     )
     return replace(run, **changes)
 

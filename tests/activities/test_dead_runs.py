@@ -13,6 +13,7 @@ from local.processes import running
 from local.recipes import app_settings, functions_recipe
 from shared.clock import timestamp, utc_now
 from shared.recovery.dead_runs import LAST_CALLS, NOTE
+from shared.recovery.liveness import MISSING_FOR
 from shared.settings import Settings
 from shared.spoke.records import RunRow, StepRow
 from shared.tables.records import Records
@@ -26,7 +27,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from shared.clock import parse_timestamp
-from shared.sweeper import sweep
+from shared.recovery.dead_runs import sweep
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
@@ -191,7 +192,10 @@ def test_a_terminated_deployment_is_stopped_waited_for_and_handed_over(durable: 
 def test_a_purged_run_is_found_and_a_fresh_one_is_left_alone(durable: Durable) -> None:
     purged = recorded(a_run(a_plan(1)))
     recorded(a_run(a_plan(2), status="accepted"))
-    assert durable.sweep(utc_now()) == {purged.deployment_id: "Mark"}
+    now = utc_now()
+    assert durable.sweep(now) == {purged.deployment_id: "FoundMissing"}
+    assert durable.sweep(now + MISSING_FOR / 2) == {}
+    assert durable.sweep(now + MISSING_FOR) == {purged.deployment_id: "Mark"}
 
 
 def test_a_dead_delete_is_begun_again(durable: Durable) -> None:
@@ -199,6 +203,7 @@ def test_a_dead_delete_is_begun_again(durable: Durable) -> None:
     run = recorded(
         a_run(a_plan(1), kind="delete", status="deleting", deployment_id="delete-client-1-1-aaaa", force=True)
     )
+    assert durable.sweep(now - MISSING_FOR) == {run.deployment_id: "FoundMissing"}
     assert durable.sweep(now) == {run.deployment_id: "Mark"}
     assert run_now(run).status == "deleting"
     assert durable.sweep(now + LAST_CALLS) == {run.deployment_id: "HandOver"}
@@ -212,6 +217,7 @@ def test_a_dead_delete_is_begun_again(durable: Durable) -> None:
 def test_a_hand_over_that_was_cut_off_is_not_made_twice(durable: Durable) -> None:
     now = utc_now()
     run = recorded(a_run(a_plan(1)))
+    durable.sweep(now - MISSING_FOR)
     durable.sweep(now)
     assert durable.sweep(now + LAST_CALLS) == {run.deployment_id: "HandOver"}
     for _ in range(3):

@@ -1,10 +1,14 @@
 """Sites on the gateway: asked for, written, taken off again; against a stand-in of Azure and real tables."""
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
+
+import pytest
 
 from activities import gateway as steps
 from shared.saga.outcomes import Cancelled, Done, Pending, outcome_from_data
+from shared.tables.client import ConcurrentUpdate
 from shared.writers.gateway.document import unmanaged_digests
 from shared.writers.gateway.table import capacity_seen, gateway_sites
 from tests.activities.azure_stand_in import call_of
@@ -137,3 +141,31 @@ def test_a_waf_policy_with_old_rules_leaves_room_for_39(harness: WriterHarness) 
     assert capacity_seen() == 39
     failed = [number for number in range(1, 41) if (site := harness.site(number)) and site.has_failed]
     assert len(failed) == 1
+
+
+def test_a_site_that_was_never_there_is_gone_at_once_whoever_holds_the_gateway(harness: WriterHarness) -> None:
+    document = harness.gateway()
+    document["properties"]["provisioningState"] = "Updating"
+    harness.azure.plant(document)
+    run, _ = harness.want_site(1)
+    assert isinstance(harness.step(run, "update_agw", private_ip="10.11.1.4"), Pending)
+    run = harness.set_status(run, "rolling_back")
+    assert isinstance(harness.step(run, "remove_from_agw"), Done)
+    assert harness.site(1) is None
+    assert harness.gateway_puts() == []
+
+
+def test_a_writer_that_has_read_the_row_before_it_went_writes_nothing_of_it(harness: WriterHarness) -> None:
+    """The claim and the fence are one transaction: one of the two comes too late."""
+    run, _ = harness.want_site(1)
+    harness.want_site(2)
+    rows = gateway_sites().everything()[1]
+    run = harness.set_status(run, "rolling_back")
+    assert isinstance(harness.step(run, "remove_from_agw"), Done)
+    writer, _ = gateway_sites().everything()
+    claimed = [replace(row, owned=True) for row in rows if row.client == "client-1"]
+    with pytest.raises(ConcurrentUpdate):
+        gateway_sites().mark(writer, claimed)
+    harness.write_gateway()
+    assert not harness.reaches(1)
+    assert harness.reaches(2)

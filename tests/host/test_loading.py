@@ -13,7 +13,7 @@ from local.functions.paths import decoded
 from local.functions.routes import RouteError, parse
 from local.functions.settings import SettingsError, apply_local_settings, host_settings, resolved, threads_for_functions
 from local.functions.timers import Schedule, ScheduleError
-from tests.host.hosting import RunningHost
+from tests.host.hosting import running
 
 USUAL = min(32, (os.cpu_count() or 1) + 4)
 APP = "import azure.durable_functions as df\napp = df.DFApp()\n"
@@ -282,9 +282,7 @@ def test_a_host_without_the_setting_that_host_json_names_answers_503(tmp_path: P
     root.mkdir()
     (root / "function_app.py").write_text(APP)
     (root / "host.json").write_text('{"version": "2.0", "extensions": {"durableTask": {"hubName": "%TASK_HUB%"}}}')
-    host = RunningHost(root, tmp_path / "state")
-    try:
-        host.start()
+    with running(root, tmp_path / "state") as host:
         base = host.endpoints["api"].removesuffix("/api")
         for method, path in (("GET", "/"), ("POST", "/api/anything"), ("GET", "/admin/host/status")):
             answer = host.http.request(
@@ -293,5 +291,3 @@ def test_a_host_without_the_setting_that_host_json_names_answers_503(tmp_path: P
             assert (answer.status_code, answer.text) == (503, "Function host is not running."), path
         assert "there is no app setting TASK_HUB" in host.log.read_text()
         assert host.stop() < 2
-    finally:
-        host.kill()
