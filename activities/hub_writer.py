@@ -20,6 +20,7 @@ from shared.saga.outcomes import Operation
 from shared.saga.policy import retry_wait
 from shared.settings import current_settings
 from shared.tables.client import ConcurrentUpdate
+from shared.writers.desired_table import DesiredTable
 from shared.writers.instances import call_of_writer
 from shared.writers.peering.documents import (
     HubGateway,
@@ -31,6 +32,8 @@ from shared.writers.peering.documents import (
 )
 from shared.writers.peering.rows import (
     DELETE,
+    HubWriter,
+    PeeringPlan,
     PeeringRow,
     PeeringTask,
     hub_action,
@@ -119,10 +122,7 @@ def _look(payload: dict[str, Any]) -> Answer:
         now=now,
         gateway=_gateway_of(hub),
     )
-    if look.repaired:
-        log.warning("Peerings of the hub are not as they should be, they are repaired: %s", look.repaired)
-    if look.marks:
-        writer = turns.mark(writer, look.marks.values())
+    writer = _record_plan(turns, writer, look)
     if not look.left:
         turns.mark(replace(mine, etag=writer.etag, nonce="", not_after="", due="", trouble=""))
         return {"end": True}
@@ -138,6 +138,13 @@ def _look(payload: dict[str, Any]) -> Answer:
         "spoke_sides": [turn.as_data() for turn in look.spoke_sides],
         "wait": POLLS_FOR_THE_GATEWAY * payload["poll_seconds"] if look.held == look.left else 0.0,
     }
+
+
+def _record_plan(turns: DesiredTable[PeeringRow, HubWriter], writer: HubWriter, plan: PeeringPlan) -> HubWriter:
+    """Writes what a pass has found out of its rows."""
+    if plan.repaired:
+        log.warning("Peerings of the hub are not as they should be, they are repaired: %s", plan.repaired)
+    return turns.mark(writer, plan.marks.values()) if plan.marks else writer
 
 
 def _gateway_of(hub: dict[str, Any]) -> HubGateway:

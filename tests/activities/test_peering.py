@@ -367,6 +367,17 @@ def test_a_gateway_that_azure_does_not_find_ready_yet_is_not_the_end(harness: Wr
     assert flags(harness, 1) == (True, True)
 
 
+def test_a_gateway_that_may_not_be_read_is_taken_for_ready(
+    harness: WriterHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    plant_gateway(harness, "Succeeded")
+    ready(harness, 1)
+    harness.azure.fault(method="GET", path="virtualNetworkGateways", mode="refuse", status=403, times=None)
+    harness.write_hub()
+    assert flags(harness, 1) == (True, True)
+    assert "can't be read, it is taken for ready" in caplog.text
+
+
 def test_old_peerings_use_a_gateway_that_comes_later_and_none_that_has_failed(harness: WriterHarness) -> None:
     plant_gateway(harness, "Failed")
     ready(harness, 1)

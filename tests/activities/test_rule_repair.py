@@ -52,7 +52,7 @@ def rules(number: int = SPOKE) -> dict[str, dict[str, Any]]:
 
 
 def edit(azure: LocalAzure, *, drop: str = "", add: dict[str, Any] | None = None, tags: Any = None) -> None:
-    """Somebody changes the group by hand."""
+    """An operator changes the group by hand."""
     body = group()
     held = [each for each in body["properties"]["securityRules"] if each["name"] != drop]
     body["properties"]["securityRules"] = [*held, *([add] if add else [])]
@@ -163,7 +163,7 @@ def test_a_spoke_of_an_app_with_another_task_hub_is_left_to_it(
     assert repair_security_rules() == [SPOKE]
 
 
-def test_a_group_of_somebody_else_is_left_alone(spoke: RunRow, azure: LocalAzure) -> None:
+def test_a_group_without_our_tags_is_left_alone(spoke: RunRow, azure: LocalAzure) -> None:
     edit(azure, drop="DenyConnectedOut", tags={"deployment_id": "deploy-another"})
     assert repair_security_rules() == []
     edit(azure, tags={})

@@ -257,6 +257,20 @@ class PeeringPlan:
     queue: list[int] = field(default_factory=list)
     held: int = 0
 
+    def take(self, turn: PeeringTask, spoke_id: int, batch: int, *, hub_side: bool) -> None:
+        """Plans the write of one side, as far as the batch goes."""
+        if hub_side:
+            self.queue.append(spoke_id)
+        sides = self.hub_sides if hub_side else self.spoke_sides
+        if len(sides) < batch:
+            sides.append(turn)
+
+    def hold(self, row: PeeringRow, reason: str) -> None:
+        """Leaves a row waiting for the hub's gateway, and has that written once."""
+        self.held += 1
+        if row.trouble != reason:
+            self.marks[row.row_key] = replace(row, trouble=reason)
+
 
 def hub_pace(settings: "Settings") -> dict[str, Any]:
     """What the hub's writer takes from the settings."""
@@ -300,16 +314,10 @@ def plan_pass(
             look.marks[row.row_key] = _without(row, failure, now)
             look.left -= 1
         elif row.wanted and gateway.state == "not_ready" and not row.is_applied:
-            look.held += 1
-            if row.trouble != gateway.sentence:
-                look.marks[row.row_key] = replace(row, trouble=gateway.sentence)
-        elif row.row_key in heal or hub_action(turn, side) is None:
-            if len(look.spoke_sides) < batch:
-                look.spoke_sides.append(turn)
+            look.hold(row, gateway.sentence)
         else:
-            look.queue.append(row.spoke_id)
-            if len(look.hub_sides) < batch:
-                look.hub_sides.append(turn)
+            spoke_first = row.row_key in heal or hub_action(turn, side) is None
+            look.take(turn, row.spoke_id, batch, hub_side=not spoke_first)
     return look
 
 
