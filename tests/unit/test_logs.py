@@ -228,3 +228,66 @@ os._exit(0)  # without the exporter's attempts to reach Azure
     assert attributes["deployment_id"] == "deploy-acme-1-abcd"
     assert (attributes["spoke_id"], attributes["step"]) == (3, "create_vm")
     assert attributes["body"] == "from ?code=(hidden)"
+
+
+def test_application_insights_gets_each_line_of_a_thread_once_under_its_operation() -> None:
+    """As with the worker's own exporter, which makes each invocation's operation current in the function's task or thread."""
+    code = """
+import asyncio, json, logging, os
+from functools import partial
+from shared import logs
+from shared.blocking import ARM, in_tables_thread, side_by_side
+from shared.settings import current_settings
+logs.configure(current_settings())
+from opentelemetry import context, trace
+from opentelemetry._logs import get_logger_provider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+exported = InMemoryLogRecordExporter()
+get_logger_provider().add_log_record_processor(SimpleLogRecordProcessor(exported))
+log = logging.getLogger("activities.peering")
+
+def make_current(operation):
+    parent = trace.SpanContext(operation, 1, True, trace.TraceFlags(1))
+    context.attach(trace.set_span_in_context(trace.NonRecordingSpan(parent)))
+
+def work(name):
+    with logs.context(step=name):
+        log.warning("%s is written", name)
+        logging.getLogger("azure.core").info("a request")
+        logging.getLogger("azure_functions_worker").info("an invocation")
+
+async def function(operation, name):
+    make_current(operation)
+    with logs.context(deployment_id=f"deploy-{name}-1-abcd"):
+        await in_tables_thread(work, name)
+
+async def functions():
+    await asyncio.gather(*(asyncio.create_task(function(number, f"step-{number}")) for number in (11, 12, 13)))
+
+asyncio.run(functions())
+make_current(14)
+with logs.context(deployment_id="deploy-step-14-1-abcd"):
+    side_by_side(ARM, [partial(work, "step-14")], 8)
+lines = [each.log_record for each in exported.get_finished_logs()]
+print(json.dumps([[line.trace_id, line.body, line.attributes["deployment_id"], line.attributes["step"]] for line in lines]))
+import sys; sys.stdout.flush()
+os._exit(0)  # without the exporter's attempts to reach Azure
+"""
+    ended = alone(
+        code,
+        APPLICATIONINSIGHTS_CONNECTION_STRING=(
+            "InstrumentationKey=00000000-0000-0000-0000-000000000000;IngestionEndpoint=https://127.0.0.1:1/"
+        ),
+        APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL="true",
+    )
+    assert sorted(json.loads(ended.stdout)) == [
+        [number, f"step-{number} is written", f"deploy-step-{number}-1-abcd", f"step-{number}"]
+        for number in (11, 12, 13, 14)
+    ]
+
+
+@pytest.mark.parametrize("name", logs.QUIET_LOGGERS)
+def test_what_the_sdks_and_the_worker_say_of_every_call_is_quiet(settings: Settings, name: str) -> None:
+    logs.configure(settings)
+    assert not logging.getLogger(f"{name}.something").isEnabledFor(logging.INFO)
+    assert logging.getLogger(f"{name}.something").isEnabledFor(logging.WARNING)
