@@ -61,6 +61,7 @@ class Host:
     arm: httpx.Client
     environment: dict[str, str]
     root: Path
+    log: Path
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +86,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         endpoints = start(functions_recipe(state / "functions", 0, root, settings))
         trusted = ssl.create_default_context(cafile=azure["ca"])
         arm = stack.enter_context(httpx.Client(base_url=azure["arm"], verify=trusted, trust_env=False, timeout=30))
-        yield Host(endpoints, proxy["faults"], arm, settings, root)
+        yield Host(endpoints, proxy["faults"], arm, settings, root, state / "logs" / "functions.log")
 
 
 @pytest.fixture

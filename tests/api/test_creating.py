@@ -12,6 +12,25 @@ from tests.api.conftest import Host
 from triggers.http import schemas as documents
 
 
+def test_a_line_of_the_threads_work_reaches_the_hosts_log_under_its_function(
+    http: httpx.Client, host: Host, body: Body
+) -> None:
+    """The host drops what is logged without an invocation; reserving happens in a thread of the app's own."""
+    spoke = made(http, body)["spoke_id"]
+    line = f"Spoke {spoke} is reserved for {body['client_name']}"
+    found = [json.loads(each) for each in host.log.read_text(encoding="utf-8").splitlines() if line in each]
+    assert [(each["function"], each["logger"]) for each in found] == [("create_spoke", "shared.tables.reservations")]
+    assert found[0]["invocation_id"]
+
+
+def test_a_chunked_body_is_refused_with_a_hint(http: httpx.Client, body: Body) -> None:
+    """It reaches the function empty, as on the real host."""
+    chunks = iter([json.dumps(body).encode()])
+    for path in ("/spokes", "/spokes?mode=plan", "/v1/create-spoke"):
+        answer = http.post(path, content=chunks, headers={"Content-Type": "application/json"})
+        assert refused(answer, 411)["details"]["code"] == "LengthRequired"
+
+
 def test_a_create_is_accepted_with_all_links(http: httpx.Client, host: Host, body: Body) -> None:
     answer = http.post("/spokes", json=body | {"spoke_id": 7})
     assert answer.status_code == 202, answer.text
