@@ -4,7 +4,6 @@ Fresh interpreters against the real tables and the real stand-in; threads change
 two of them can do to each other's imports and clients happens soon.
 """
 
-import ast
 import json
 import os
 import subprocess
@@ -20,7 +19,6 @@ from tests.activities.azure_stand_in import a_plan, a_run, call_of, recorded
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 1
 ROUNDS_OF_THE_FULL_TEST = 40
-APP = ("shared", "activities", "triggers", "orchestrators")
 # What is imported in a fresh process while it makes its first calls: not by them, but before them, under one lock.
 LATE = ("azure.core", "azure.data", "azure.identity", "azure.mgmt", "msal", "requests", "urllib3", "_strptime", "email")
 
@@ -144,28 +142,3 @@ def test_requests_import_nothing_of_the_sdks(payloads: dict[str, Any]) -> None:
     """What an SDK imports at its first request is in `shared.once`, or would be imported by several threads at once."""
     imported, _ = run_fresh(ONE_AFTER_THE_OTHER, payloads)
     assert [name for name in imported if name.startswith(LATE)] == []
-
-
-def test_imports_inside_functions_stand_under_the_one_lock() -> None:
-    """`with importing:` around it, in a function that is only called so, or in a block for type checkers."""
-    outside = [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
-        for folder in APP
-        for path in sorted((ROOT / folder).rglob("*.py"))
-        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in _unlocked_imports(function)
-    ]
-    assert outside == []
-
-
-def _unlocked_imports(node: ast.AST) -> list[ast.Import | ast.ImportFrom]:
-    found: list[ast.Import | ast.ImportFrom] = []
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue  # walked by itself
-        if isinstance(child, ast.Import | ast.ImportFrom):
-            found.append(child)
-        elif not (isinstance(child, ast.With) and "importing" in ast.unparse(child.items[0].context_expr)):
-            found += _unlocked_imports(child)
-    return found

@@ -1,5 +1,6 @@
 """The OpenAPI document says what the functions are."""
 
+import asyncio
 import json
 import re
 import subprocess
@@ -7,10 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import azure.functions as func
+import pytest
+
 from shared.spoke.request import SpokeRequest
 from triggers import capacity, deployments, health, openapi, spokes
 from triggers.http.openapi import OPERATIONS, openapi_document
 from triggers.http.responses import _STATUS_OF_CODE, _STATUS_OF_ERROR
+from triggers.http.wiring import Call
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = (capacity, deployments, health, openapi, spokes)
@@ -83,3 +88,13 @@ def test_the_guide_names_every_call_and_every_field_of_a_request() -> None:
     table = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (required|optional) \|", text, re.MULTILINE)
     told = {name.strip("`"): kind == "required" for names, kind in table for name in names.split(", ")}
     assert told == {name: field.is_required() for name, field in SpokeRequest.model_fields.items()}
+
+
+@pytest.mark.parametrize(
+    ("url", "server"), [("https://x/v2/openapi.json", "/v2"), ("https://x/openapi.json?code=k", "/")]
+)
+def test_the_document_names_the_hosts_route_prefix(url: str, server: str) -> None:
+    request = func.HttpRequest("GET", url, body=b"")
+    answer = asyncio.run(openapi.get_openapi(Call(request, route="openapi.json")))
+    assert answer.body["servers"] == [{"url": server}]
+    assert openapi_document()["servers"] == [{"url": "/api"}]
