@@ -62,7 +62,7 @@ def app_settings(azure: Mapping[str, Any], tables: str, time_scale: float) -> di
     return {
         "FUNCTIONS_WORKER_RUNTIME": "python",
         "PYTHON_THREADPOOL_THREAD_COUNT": "32",
-        "TASK_HUB": "HubSpokeLocal",
+        "TASK_HUB": "HubSpokeV1",
         "ARM_ENDPOINT": azure["arm"],
         "REQUESTS_CA_BUNDLE": azure["ca"],
         "IDENTITY_ENDPOINT": azure["identity_endpoint"],

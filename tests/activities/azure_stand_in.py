@@ -119,7 +119,7 @@ def a_plan(spoke_id: int = 1, made_by: str | None = None, **changes: Any) -> Spo
 
 
 # As `local.recipes.app_settings` names it.
-LOCAL_TASK_HUB = "HubSpokeLocal"
+LOCAL_TASK_HUB = "HubSpokeV1"
 
 
 def a_run(plan: SpokePlan, **changes: Any) -> RunRow:

@@ -31,7 +31,7 @@ def call(url: str = "https://x.example.com/api/spokes?code=secret") -> Call:
     origin = f"http://127.0.0.1:{free_port()}"
     instance = f"{origin}/runtime/webhooks/durabletask/instances/INSTANCEID"
     binding = {
-        "taskHubName": "HubSpokeLocal",
+        "taskHubName": "HubSpokeV1",
         "rpcBaseUrl": f"{origin}/durabletask/",
         "baseUrl": f"{origin}/runtime/webhooks/durabletask",
         "requiredQueryStringParameters": "code=key",

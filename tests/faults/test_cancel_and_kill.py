@@ -7,6 +7,7 @@ import pytest
 
 from shared.clock import utc_now
 from shared.saga.steps import STEPS
+from shared.settings import current_settings
 from shared.tables.records import Records
 from tests.faults.simulation import Simulation
 from tests.faults.wire import Fault
@@ -142,3 +143,19 @@ def test_time_is_the_worlds(simulation: Simulation) -> None:
     before = utc_now()
     simulation.stage.advance(60)
     assert utc_now() == _minute(before)
+
+
+def test_a_cancel_does_not_wait_for_somebody_elses_operation_on_the_gateway(simulation: Simulation) -> None:
+    """The site was never there: it is gone at once, and the rest with it, while the gateway is held all the time."""
+    run = simulation.deploy()
+    simulation.until_pending("create_nic")
+    gateway = simulation.azure.find(simulation.resource("applicationGateways", "hub-agw"))
+    assert gateway is not None
+    gateway["properties"]["provisioningState"] = "Updating"
+    simulation.meanwhile(gateway)
+    simulation.until(lambda: any(step.step_name == "update_agw" for step in Records().steps(run)))
+    begun = simulation.clock.now()
+    assert simulation.delete() == run
+    simulation.until_ended(run)
+    simulation.check(run, "failed")
+    assert simulation.clock.now() - begun < current_settings().policy.shared_deadline_seconds

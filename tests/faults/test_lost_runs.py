@@ -4,6 +4,7 @@ Whatever is lost, and whenever: the run is named, started again from its rows un
 without; nothing is built twice.
 """
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -263,3 +264,38 @@ def test_another_task_hub_leaves_a_run_alone(simulation: Simulation) -> None:
     for _ in range(3):
         assert simulation.stage.run(sweep(simulation.stage.client())) == {}
         simulation.play_for(60)
+
+
+def test_a_run_that_someone_suspends_is_started_again(simulation: Simulation) -> None:
+    run = simulation.deploy()
+    simulation.until_pending("create_nic")
+    simulation.stage.suspend(run, "by hand")
+    assert looked_after(simulation) == ["stands_still"]
+    simulation.check(run, "completed")
+    assert_built_once(simulation)
+
+
+def test_two_timers_at_once_start_a_run_again_once(simulation: Simulation) -> None:
+    run = begin(simulation, "deploy", lose("result", ":create_nic$"))
+
+    async def both() -> None:
+        await asyncio.gather(sweep(simulation.stage.client()), sweep(simulation.stage.client()))
+
+    for _ in range(40):
+        simulation.stage.run(both())
+        simulation.play_for(60)
+    simulation.check(run, "completed")
+    assert simulation.run_row(run).execution == 2
+    assert_built_once(simulation)
+
+
+@pytest.mark.full
+def test_a_run_that_is_purged_while_it_is_started_again_goes_on(simulation: Simulation) -> None:
+    run = begin(simulation, "deploy", lose("result", ":create_nic$"))
+    for _ in range(40):
+        tick(simulation)
+        if simulation.run_row(run).restart and simulation.stage.status(run).runtime_status == "Terminated":
+            simulation.stage.purge(run)
+            break
+    looked_after(simulation)
+    simulation.check(run, "completed")
