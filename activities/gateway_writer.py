@@ -93,6 +93,15 @@ def _again(state: dict[str, Any], wait: float) -> dict[str, Any]:
     return {"state": _kept(state), "wait": wait}
 
 
+def _log_what_was_found(decided: ReconcilePlan) -> None:
+    if decided.repaired:
+        log.warning("Somebody changed sites of ours on the gateway, mending them: %s", ", ".join(decided.repaired))
+    for client, failure in decided.lost.items():
+        log.error("The site of %s is gone from the gateway and can't be put back: %s", client, failure.message)
+    for row in decided.failed:
+        log.error("The site of %s can't be had: %s", row.client, row.error.message if row.error else "")
+
+
 class _Pass:
     """One round's look: gathers, decides by the pure parts, applies."""
 
@@ -177,20 +186,10 @@ class _Pass:
     # --- what the look decides ---
 
     def _apply(self, gateway: Document, decided: ReconcilePlan) -> dict[str, Any]:
-        if decided.repaired:
-            log.warning("Somebody changed sites of ours on the gateway, mending them: %s", ", ".join(decided.repaired))
-        for client, failure in decided.lost.items():
-            log.error("The site of %s is gone from the gateway and can't be put back: %s", client, failure.message)
-        for row in decided.failed:
-            log.error("The site of %s can't be had: %s", row.client, row.error.message if row.error else "")
+        _log_what_was_found(decided)
         none_pending = not decided.left and not decided.repaired
         stuck = self.writer.trouble is not None
-        ours = self.writer.our_failure and provisioning_state(gateway).lower() == "failed"
-        writer = replace(self.writer, places=decided.places, our_failure=ours)
-        if none_pending:
-            writer = replace(writer, limit=None, trouble=None, setbacks=0, setback="")
-        if decided.failed:
-            writer = replace(writer, limit=None)
+        writer = self._after_plan(gateway, decided, none_pending)
         if decided.marks or decided.gone or writer != self.writer:
             self._mark(writer, decided.marks, decided.gone)
         if decided.document is None and decided.left:
@@ -204,6 +203,14 @@ class _Pass:
         if wait > 0:
             return self._next(_FRESH, wait)
         return self._send(gateway, decided)
+
+    def _after_plan(self, gateway: Document, decided: ReconcilePlan, none_pending: bool) -> GatewayWriter:
+        """The writer's row as it is to be before this pass sends anything."""
+        ours = self.writer.our_failure and provisioning_state(gateway).lower() == "failed"
+        writer = replace(self.writer, places=decided.places, our_failure=ours)
+        if none_pending:
+            writer = replace(writer, limit=None, trouble=None, setbacks=0, setback="")
+        return replace(writer, limit=None) if decided.failed else writer
 
     def _gather_wait(self) -> float:
         seconds = self.state["gather_seconds"]

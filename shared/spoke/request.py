@@ -409,23 +409,27 @@ def _finding(one: ErrorDetails) -> dict[str, Any]:
     return {"field": field[:200], "value": value, "message": _sentence(field, kind, context, one["msg"])}
 
 
+# What is said about a field, by the type of pydantic's error.
+_SAID_OF = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field of this request; the fields are listed in /api/openapi.json",
+    "int_type": "must be a whole number",
+    "string_type": "must be a string",
+    "dict_type": "must be a JSON object",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "string_unicode": "holds half a surrogate pair, which is no character",
+    "string_too_short": "must not be empty",
+}
+
+
 def _sentence(field: str, kind: str, context: dict[str, Any], said: str) -> str:
     field = field[:_SHOWN]
     match kind:
-        case "missing":
-            return f"{field} is missing."
-        case "extra_forbidden":
-            return f"{field} is not a field of this request; the fields are listed in /api/openapi.json."
+        case _ if kind in _SAID_OF:
+            return f"{field} {_SAID_OF[kind]}."
         case "refused":
             return f"{field} {context['sentence']}."
-        case "int_type":
-            return f"{field} must be a whole number."
-        case "string_type":
-            return f"{field} must be a string."
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return f"{field} must be a JSON object."
-        case "string_unicode":
-            return f"{field} holds half a surrogate pair, which is no character."
         case "string_pattern_mismatch" if field in _RULES:
             return f"{field} {_RULES[field]}."
         case "greater_than_equal":
@@ -435,8 +439,6 @@ def _sentence(field: str, kind: str, context: dict[str, Any], said: str) -> str:
             return (
                 f"{field} is too long: {most} is the most." if field != "tags" else f"At most {most} tags can be given."
             )
-        case "string_too_short":
-            return f"{field} must not be empty."
         case _:
             return f"{field}: {said[0].lower()}{said[1:]}."
 

@@ -100,10 +100,22 @@ def _live(azure: Azure) -> None:
     azure.send("DELETE", vm.id)
 
 
-def _look_around(azure: Azure) -> None:
+_TAGS = {"tags": {"a": "b"}}
+
+
+def _other_operations(azure: Azure) -> None:
     """What an operator may do beside it: every other type and operation that is served."""
-    network, compute, resources = azure.network, azure.compute, azure.resources
-    tags = {"tags": {"a": "b"}}
+    _make_networks(azure)
+    _tag_and_list_networks(azure)
+    _run_vm(azure)
+    _make_disk(azure)
+    _read_images(azure)
+    _use_resource_groups(azure)
+    _delete_all(azure)
+
+
+def _make_networks(azure: Azure) -> None:
+    network = azure.network
     standard = {"location": PLACE, "sku": {"name": "Standard"}}
     public = standard | {"properties": {"publicIPAllocationMethod": "Static"}}
     network.public_ip_addresses.begin_create_or_update(RG, "pip", public, polling=azure.done).result()
@@ -144,6 +156,10 @@ def _look_around(azure: Azure) -> None:
     azure.peer("v1", "to-hub", azure.id("virtualNetworks", "hub-vnet"))
     network.virtual_network_peerings.get(RG, "v1", "to-hub")
     network.subnets.get(RG, "v1", "web")
+
+
+def _tag_and_list_networks(azure: Azure) -> None:
+    network = azure.network
     for noun, operations in (
         ("v1", network.virtual_networks),
         ("nsg", network.network_security_groups),
@@ -153,7 +169,7 @@ def _look_around(azure: Azure) -> None:
         ("nat", network.nat_gateways),
         ("hub-agw", network.application_gateways),
     ):
-        operations.update_tags(RG, noun, tags)
+        operations.update_tags(RG, noun, _TAGS)
         operations.get(RG, noun)
         list(operations.list(RG))
         list(operations.list_all())
@@ -161,35 +177,54 @@ def _look_around(azure: Azure) -> None:
         list(listed.list(RG))
     for action in (network.application_gateways.begin_stop, network.application_gateways.begin_start):
         action(RG, "hub-agw", polling=azure.done).result()
-    machines = compute.virtual_machines
+
+
+def _run_vm(azure: Azure) -> None:
+    machines = azure.compute.virtual_machines
     azure.vm("vm1", azure.id("networkInterfaces", "n1"))
-    machines.begin_update(RG, "vm1", tags, polling=azure.done).result()
+    machines.begin_update(RG, "vm1", _TAGS, polling=azure.done).result()
     for action in (machines.begin_power_off, machines.begin_start, machines.begin_restart):
         action(RG, "vm1", polling=azure.done).result()
     machines.retrieve_boot_diagnostics_data(RG, "vm1")
     list(machines.list_all())
+
+
+def _make_disk(azure: Azure) -> None:
+    disks = azure.compute.disks
     empty = {"location": PLACE, "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 4}}
-    compute.disks.begin_create_or_update(RG, "data", empty, polling=azure.done).result()
-    compute.disks.begin_update(RG, "data", tags, polling=azure.done).result()
-    list(compute.disks.list_by_resource_group(RG))
-    images = compute.virtual_machine_images
+    disks.begin_create_or_update(RG, "data", empty, polling=azure.done).result()
+    disks.begin_update(RG, "data", _TAGS, polling=azure.done).result()
+    list(disks.list_by_resource_group(RG))
+
+
+def _read_images(azure: Azure) -> None:
+    images = azure.compute.virtual_machine_images
     canonical = (PLACE, "Canonical")
     images.list_publishers(PLACE)
     jammy = images.list_offers(*canonical)[0].name
     sku = images.list_skus(*canonical, jammy)[0].name
     version = images.list(*canonical, jammy, sku)[0].name
     images.get(*canonical, jammy, sku, version)
-    resources.resource_groups.create_or_update("other", {"location": PLACE} | tags)
-    resources.resource_groups.get("other")
-    resources.resource_groups.update("other", tags)
-    resources.resource_groups.check_existence("other")
-    list(resources.resource_groups.list())
+
+
+def _use_resource_groups(azure: Azure) -> None:
+    resources = azure.resources
+    groups = resources.resource_groups
+    groups.create_or_update("other", {"location": PLACE} | _TAGS)
+    groups.get("other")
+    groups.update("other", _TAGS)
+    groups.check_existence("other")
+    list(groups.list())
     list(resources.resources.list())
     list(resources.resources.list_by_resource_group(RG, expand="provisioningState"))
     resources.providers.get("Microsoft.Network")
     list(resources.providers.list())
-    resources.resource_groups.begin_delete("other", polling=azure.done).result()
-    machines.begin_delete(RG, "vm1", polling=azure.done).result()
+    groups.begin_delete("other", polling=azure.done).result()
+
+
+def _delete_all(azure: Azure) -> None:
+    network = azure.network
+    azure.compute.virtual_machines.begin_delete(RG, "vm1", polling=azure.done).result()
     for delete, *names in (
         (network.network_interfaces.begin_delete, "n1"),
         (network.subnets.begin_delete, "v1", "web"),
@@ -228,7 +263,7 @@ _JUDGED = {
 
 def test_all_that_is_served_is_as_described(azure: Azure, descriptions: Descriptions) -> None:
     _live(azure)
-    _look_around(azure)
+    _other_operations(azure)
     judged = [each for each in azure.journal() if descriptions.find(each["method"], each["path"])]
     for pattern, methods in _JUDGED.items():
         seen = {each["method"] for each in judged if re.search(pattern + "$", each["path"], re.IGNORECASE)}

@@ -101,29 +101,39 @@ def part_references(value: Any, by: str = "") -> Iterator[tuple[str, str]]:
 def decorated(gateway_id: str, properties: Json) -> Json:
     """The properties with every part's id, type and back-references, as GET shows them."""
     shown = copy.deepcopy(properties)
-    by_key: dict[str, tuple[str, Json]] = {}
     for collection in COLLECTIONS:
         if collection in _ALWAYS_SHOWN:
             shown.setdefault(collection, [])
         if shown.get(collection, []) is None:
             shown[collection] = []
         for part in shown.get(collection) or []:
-            part["id"] = f"{gateway_id}/{collection}/{part['name']}"
-            part["type"] = f"{TYPE}/{collection}"
-            inner = part.setdefault("properties", {})
-            inner.pop("data", None)
-            inner.pop("password", None)
-            for users in _USERS:
-                if isinstance(inner.get(users), list):
-                    del inner[users]
-            by_key[ids.key(part["id"])] = (collection, part)
+            _show_part(part, gateway_id, collection)
+    _add_back_references(shown)
+    return shown
+
+
+def _show_part(part: Json, gateway_id: str, collection: str) -> None:
+    """Its id and type, without what is secret and without the back-references that the caller sent."""
+    part["id"] = f"{gateway_id}/{collection}/{part['name']}"
+    part["type"] = f"{TYPE}/{collection}"
+    inner = part.setdefault("properties", {})
+    inner.pop("data", None)
+    inner.pop("password", None)
+    for users in _USERS:
+        if isinstance(inner.get(users), list):
+            del inner[users]
+
+
+def _add_back_references(shown: Json) -> None:
+    by_key: dict[str, tuple[str, Json]] = {
+        ids.key(part["id"]): (collection, part) for collection in COLLECTIONS for part in shown.get(collection) or []
+    }
     for users, used in _USERS.items():
         for part in shown.get(users) or []:
             for reference in dict.fromkeys(ids.key(each) for _, each in part_references(part["properties"])):
                 collection, other = by_key.get(reference, ("", {}))
                 if collection in used:
                     other["properties"].setdefault(users, []).append({"id": part["id"]})
-    return shown
 
 
 def stamped(properties: Json, etag: str, state: str) -> Json:

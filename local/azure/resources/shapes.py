@@ -5,6 +5,7 @@ ARM's providers parse a body into their types before any rule looks at it; one o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from local.azure import errors
@@ -36,7 +37,20 @@ _TEXTS = frozenset(
 
 _NUMBERS = frozenset({"diskSizeGB", "drainTimeoutInSec", "idleTimeoutInMinutes", "port", "requestTimeout"})
 
-_KNOWN = _OBJECTS | _LISTS_OF_OBJECTS | _LISTS_OF_TEXTS | _TEXTS | _NUMBERS
+
+def _list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(each, kind) for each in value)
+
+
+# which properties, what their value is called in a refusal, and whether a value is one
+_SHAPES: tuple[tuple[frozenset[str], str, Callable[[Any], bool]], ...] = (
+    (_OBJECTS, "an object", lambda value: isinstance(value, dict)),
+    (_TEXTS, "a string", lambda value: isinstance(value, str)),
+    (_NUMBERS, "an integer", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    (_LISTS_OF_OBJECTS, "an array of objects", lambda value: _list_of(value, dict)),
+    (_LISTS_OF_TEXTS, "an array of strings", lambda value: _list_of(value, str)),
+)
+_KNOWN = frozenset[str]().union(*(names for names, _, _ in _SHAPES))
 
 
 def check(body: dict[str, Any]) -> None:
@@ -50,26 +64,12 @@ def check(body: dict[str, Any]) -> None:
             continue
         if name == "tags" or value is None:
             continue
-        if name in _OBJECTS and not isinstance(value, dict):
-            raise _wrong(name, value, "an object")
-        if name in _TEXTS and not isinstance(value, str):
-            raise _wrong(name, value, "a string")
-        if name in _NUMBERS and (not isinstance(value, int) or isinstance(value, bool)):
-            raise _wrong(name, value, "an integer")
-        if name in _LISTS_OF_OBJECTS and not _list_of(value, dict):
-            raise _wrong(name, value, "an array of objects")
-        if name in _LISTS_OF_TEXTS and not _list_of(value, str):
-            raise _wrong(name, value, "an array of strings")
-        if isinstance(value, dict):
-            check(value)
-        elif isinstance(value, list):
-            for each in value:
-                if isinstance(each, dict):
-                    check(each)
-
-
-def _list_of(value: Any, kind: type) -> bool:
-    return isinstance(value, list) and all(isinstance(each, kind) for each in value)
+        for names, wanted, is_one in _SHAPES:
+            if name in names and not is_one(value):
+                raise _wrong(name, value, wanted)
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict):
+                check(inner)
 
 
 def _wrong(name: str, value: Any, wanted: str) -> errors.ArmError:

@@ -35,23 +35,12 @@ _LINKS = ("serviceAssociationLinks", "resourceNavigationLinks")
 
 def check_all(arm: Arm, vnet_id: str, outer: list[addresses.Network], subnets: list[Json], location: str) -> None:
     """All subnets of a VNet together: names, ranges, overlaps, references."""
-    vnet_name = vnet_id.rsplit("/", 1)[1]
-    seen: dict[str, None] = {}
+    seen: set[str] = set()
     taken: list[addresses.Network] = []
     for number, subnet in enumerate(subnets):
-        name = subnet.get("name") if isinstance(subnet, dict) else None
-        if not isinstance(name, str) or not name:
-            raise errors.cannot_parse("MissingResourceName", f"Resource {vnet_id} has a child without a name.")
+        name = _checked_name(vnet_id, subnet, seen)
+        seen.add(name.lower())
         subnet_id = f"{vnet_id}/subnets/{name}"
-        identity = ids.parse(subnet_id)
-        if identity is None:
-            raise errors.by_network("InvalidResourceName", f"Resource name {name} is invalid.")
-        Kind().check_name(identity)
-        if name.lower() in seen:
-            raise errors.cannot_parse(
-                "DuplicateResourceName", f"Resource {vnet_id} has two child resources with the same name ({name})."
-            )
-        seen[name.lower()] = None
         properties = subnet.get("properties") or {}
         prefixes = addresses.of_subnet(properties)
         if not prefixes:
@@ -60,33 +49,60 @@ def check_all(arm: Arm, vnet_id: str, outer: list[addresses.Network], subnets: l
             )
         networks = [addresses.parse(each, subnet_id) for each in prefixes]
         for network in networks:
-            if not addresses.contains(outer, network):
-                raise errors.by_network(
-                    "NetcfgSubnetRangeOutsideVnet",
-                    f"Subnet '{name}' is not valid because its IP address range is outside the IP address range of "
-                    f"virtual network '{vnet_name}'.",
-                )
-            if not _is_of_a_subnets_size(network):
-                raise errors.by_network(
-                    "NetcfgInvalidSubnet", f"Subnet '{name}' is not valid in virtual network '{vnet_name}'."
-                )
-            if any(network.version == other.version and network.overlaps(other) for other in taken):
-                raise errors.by_network(
-                    "NetcfgSubnetRangesOverlap",
-                    f"Subnet '{name}' is not valid because its IP address range overlaps with that of an existing "
-                    f"subnet in virtual network '{vnet_name}'.",
-                )
+            _check_range(vnet_id, name, network, outer, taken)
             taken.append(network)
         _refuse_range_that_loses_addresses(arm, subnet_id, networks)
-        existing = arm.store.get(subnet_id)
-        for reference, kind in REFERENCES.items():
-            other_id = (properties.get(reference) or {}).get("id")
-            if not other_id:
-                continue
-            at = f"properties.subnets[{number}].properties.{reference}"
-            other = references.found(arm, other_id, kind, at, subnet_id, location)
-            if existing is None or other.key not in mentioned(existing.doc):
-                references.refuse_unsettled(arm, other, subnet_id)
+        _check_references(arm, subnet_id, properties, f"properties.subnets[{number}].properties", location)
+
+
+def _checked_name(vnet_id: str, subnet: Any, seen: set[str]) -> str:
+    """The subnet's name; `seen` are those of the subnets before it, in lower case."""
+    name = subnet.get("name") if isinstance(subnet, dict) else None
+    if not isinstance(name, str) or not name:
+        raise errors.cannot_parse("MissingResourceName", f"Resource {vnet_id} has a child without a name.")
+    identity = ids.parse(f"{vnet_id}/subnets/{name}")
+    if identity is None:
+        raise errors.by_network("InvalidResourceName", f"Resource name {name} is invalid.")
+    Kind().check_name(identity)
+    if name.lower() in seen:
+        raise errors.cannot_parse(
+            "DuplicateResourceName", f"Resource {vnet_id} has two child resources with the same name ({name})."
+        )
+    return name
+
+
+def _check_range(
+    vnet_id: str, name: str, network: addresses.Network, outer: list[addresses.Network], taken: list[addresses.Network]
+) -> None:
+    vnet_name = vnet_id.rsplit("/", 1)[1]
+    if not addresses.contains(outer, network):
+        raise errors.by_network(
+            "NetcfgSubnetRangeOutsideVnet",
+            f"Subnet '{name}' is not valid because its IP address range is outside the IP address range of "
+            f"virtual network '{vnet_name}'.",
+        )
+    if not _is_of_a_subnets_size(network):
+        raise errors.by_network(
+            "NetcfgInvalidSubnet", f"Subnet '{name}' is not valid in virtual network '{vnet_name}'."
+        )
+    if any(network.version == other.version and network.overlaps(other) for other in taken):
+        raise errors.by_network(
+            "NetcfgSubnetRangesOverlap",
+            f"Subnet '{name}' is not valid because its IP address range overlaps with that of an existing "
+            f"subnet in virtual network '{vnet_name}'.",
+        )
+
+
+def _check_references(arm: Arm, subnet_id: str, properties: Json, path: str, location: str) -> None:
+    """What the subnet names must exist, and be settled when the subnet did not name it before."""
+    existing = arm.store.get(subnet_id)
+    for reference, kind in REFERENCES.items():
+        other_id = (properties.get(reference) or {}).get("id")
+        if not other_id:
+            continue
+        other = references.found(arm, other_id, kind, f"{path}.{reference}", subnet_id, location)
+        if existing is None or other.key not in mentioned(existing.doc):
+            references.refuse_unsettled(arm, other, subnet_id)
 
 
 def _is_of_a_subnets_size(network: addresses.Network) -> bool:

@@ -144,47 +144,57 @@ def images(location: str, rest: str, query: dict[str, str]) -> object:
     parts = [each for each in rest.split("/") if each]
     base = f"/Subscriptions/{ids.SUBSCRIPTION_ID}/Providers/Microsoft.Compute/Locations/{location}/Publishers"
 
-    def named(names: list[str], under: str) -> list[Json]:
-        return [{"location": location, "name": each, "id": f"{under}/{each}"} for each in names]
-
     if not parts:
-        return named([catalogue.PUBLISHER], base)
+        return _named([catalogue.PUBLISHER], base, location)
     offers = {offer for offer, _ in catalogue.IMAGES}
     if parts[0].lower() != catalogue.PUBLISHER.lower():
         raise errors.ArmError(404, "NotFound", f"Artifact: Publisher {parts[0]} was not found.")
     under = f"{base}/{catalogue.PUBLISHER}/ArtifactTypes/VMImage/Offers"
     if len(parts) <= 4 and parts[-1].lower() == "offers":
-        return named(sorted(offers), under)
+        return _named(sorted(offers), under, location)
     offer = parts[4] if len(parts) > 4 else ""
     if offer.lower() not in {each.lower() for each in offers}:
         raise errors.ArmError(404, "NotFound", f"Artifact: Offer {offer} was not found.")
     skus = [sku for each, sku in catalogue.IMAGES if each.lower() == offer.lower()]
     if len(parts) == 6:
-        return named(sorted(skus), f"{under}/{offer}/Skus")
+        return _named(sorted(skus), f"{under}/{offer}/Skus", location)
     sku = parts[6] if len(parts) > 6 else ""
     found = next((each for each in skus if each.lower() == sku.lower()), None)
     if found is None:
         raise errors.ArmError(404, "NotFound", f"Artifact: VMImage was not found: {offer}/{sku}.")
     under = f"{under}/{offer}/Skus/{found}/Versions"
     if len(parts) <= 8:
-        versions = list(catalogue.IMAGE_VERSIONS)
-        if "desc" in query.get("$orderby", "").lower():
-            versions.reverse()
-        top = query.get("$top", "")
-        return named(versions[: int(top)] if top.isdecimal() else versions, under)
+        return _named(_versions(query), under, location)
     version = catalogue.IMAGE_VERSIONS[-1] if parts[8].lower() == "latest" else parts[8]
     image = catalogue.image_of({"publisher": parts[0], "offer": offer, "sku": found, "version": version})
     if image is None:
         raise errors.ArmError(404, "NotFound", f"Artifact: VMImage version {parts[8]} was not found.")
+    generation, architecture, _ = image
+    return _image(under, version, location, generation, architecture)
+
+
+def _named(names: list[str], under: str, location: str) -> list[Json]:
+    return [{"location": location, "name": each, "id": f"{under}/{each}"} for each in names]
+
+
+def _versions(query: dict[str, str]) -> list[str]:
+    versions = list(catalogue.IMAGE_VERSIONS)
+    if "desc" in query.get("$orderby", "").lower():
+        versions.reverse()
+    top = query.get("$top", "")
+    return versions[: int(top)] if top.isdecimal() else versions
+
+
+def _image(under: str, version: str, location: str, generation: str, architecture: str) -> Json:
     return {
         "location": location,
         "name": version,
         "id": f"{under}/{version}",
         "properties": {
-            "hyperVGeneration": image[0],
-            "architecture": image[1],
+            "hyperVGeneration": generation,
+            "architecture": architecture,
             "osDiskImage": {"operatingSystem": "Linux"},
             "dataDiskImages": [],
-            "features": [{"name": "SecurityType", "value": "TrustedLaunchSupported"}] if image[0] == "V2" else [],
+            "features": [{"name": "SecurityType", "value": "TrustedLaunchSupported"}] if generation == "V2" else [],
         },
     }

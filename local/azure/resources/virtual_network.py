@@ -52,6 +52,35 @@ def refuse_second_write(arm: Arm, call: Call, vnet_id: str) -> None:
         raise errors.another_operation_in_progress(arm.operations.base_url(running, call.host))
 
 
+def _refuse_overlaps(name: str, outer: list[addresses.Network]) -> None:
+    for index, one in enumerate(outer):
+        if any(one.version == other.version and one.overlaps(other) for other in outer[:index]):
+            raise errors.by_network(
+                "NetcfgAddressSpaceOverlaps",
+                f"Address space of the virtual network {name} has overlapping prefixes: {one}.",
+            )
+
+
+def _check_removed_subnets(arm: Arm, existing: Resource, wanted: list[Json]) -> None:
+    names = {str(each.get("name", "")).lower() for each in wanted}
+    for subnet in arm.store.children(existing.id, SUBNETS):
+        if subnet.name.lower() not in names:
+            subnet_rules.refuse_delete_in_use(arm, subnet)
+
+
+def _check_peerings(arm: Arm, vnet_id: str, wanted: list[Json], prefixes: list[str], existing: Resource | None) -> None:
+    """New ones as if each were put by itself; those that are there, when the address space changes."""
+    for each in wanted:
+        peering_id = f"{vnet_id}/virtualNetworkPeerings/{each.get('name')}"
+        peering = arm.store.get(peering_id)
+        if peering is None:
+            peering_rules.check(arm, vnet_id, peering_id, each, prefixes)
+        elif existing is not None and prefixes != addresses.of_space(existing.properties):
+            remote = arm.store.get(peering_rules.remote_of(peering.properties))
+            if remote is not None:
+                peering_rules.check_spaces(arm, vnet_id, prefixes, remote, peering_id)
+
+
 class VirtualNetwork(Kind):
     """Microsoft.Network/virtualNetworks."""
 
@@ -95,28 +124,12 @@ class VirtualNetwork(Kind):
                 f"Address space of the virtual network {vnet_id} is not specified.",
             )
         outer = [addresses.parse(each, vnet_id) for each in prefixes]
-        for index, one in enumerate(outer):
-            if any(one.version == other.version and one.overlaps(other) for other in outer[:index]):
-                raise errors.by_network(
-                    "NetcfgAddressSpaceOverlaps",
-                    f"Address space of the virtual network {target.name} has overlapping prefixes: {one}.",
-                )
+        _refuse_overlaps(target.name, outer)
         wanted = self._wanted_subnets(arm, call, existing)
         subnet_rules.check_all(arm, vnet_id, outer, wanted, plain_location(call.body["location"]))
         if existing is not None:
-            names = {str(each.get("name", "")).lower() for each in wanted}
-            for subnet in arm.store.children(existing.id, SUBNETS):
-                if subnet.name.lower() not in names:
-                    subnet_rules.refuse_delete_in_use(arm, subnet)
-        for each in properties.get("virtualNetworkPeerings") or []:
-            peering_id = f"{vnet_id}/virtualNetworkPeerings/{each.get('name')}"
-            peering = arm.store.get(peering_id)
-            if peering is None:
-                peering_rules.check(arm, vnet_id, peering_id, each, prefixes)
-            elif existing is not None and prefixes != addresses.of_space(existing.properties):
-                remote = arm.store.get(peering_rules.remote_of(peering.properties))
-                if remote is not None:
-                    peering_rules.check_spaces(arm, vnet_id, prefixes, remote, peering_id)
+            _check_removed_subnets(arm, existing, wanted)
+        _check_peerings(arm, vnet_id, properties.get("virtualNetworkPeerings") or [], prefixes, existing)
 
     def _wanted_subnets(self, arm: Arm, call: Call, existing: Resource | None) -> list[Json]:
         properties = call.body.get("properties") or {}

@@ -92,7 +92,14 @@ def _check_quota(arm: Arm, vm_id: str, size: Size, location: str) -> None:
 def _check_os(profile: Any) -> None:
     if not isinstance(profile, dict):
         raise errors.missing_parameter("osProfile")
-    user, computer = profile.get("adminUsername"), profile.get("computerName")
+    user = profile.get("adminUsername")
+    _check_user(user)
+    _check_computer_name(profile.get("computerName"))
+    _check_custom_data(profile.get("customData"))
+    _check_sign_in(str(user), profile)
+
+
+def _check_user(user: Any) -> None:
     if not user:
         raise errors.missing_parameter("adminUsername")
     if str(user).lower() in REFUSED_USERS or str(user).endswith("."):
@@ -103,6 +110,9 @@ def _check_os(profile: Any) -> None:
         )
     if len(str(user)) > 64:
         raise errors.invalid_parameter("adminUsername", "The Admin Username cannot exceed 64 characters.")
+
+
+def _check_computer_name(computer: Any) -> None:
     if computer is None:
         raise errors.missing_parameter("computerName")
     if not _COMPUTER_NAME.match(str(computer)):
@@ -111,7 +121,10 @@ def _check_os(profile: Any) -> None:
             "Linux host name cannot exceed 64 characters in length or "
             "contain the following characters: ` ~ ! @ # $ % ^ & * ( ) = + _ [ ] { } \\ | ; : ' \" , < > / ?.",
         )
-    _check_custom_data(profile.get("customData"))
+
+
+def _check_sign_in(user: str, profile: Json) -> None:
+    """A password or keys."""
     linux = profile.get("linuxConfiguration") or {}
     keys = (linux.get("ssh") or {}).get("publicKeys") or []
     if linux.get("disablePasswordAuthentication"):
@@ -123,7 +136,7 @@ def _check_os(profile: Any) -> None:
     elif not profile.get("adminPassword"):
         raise errors.missing_parameter("adminPassword")
     for key in keys:
-        _check_key(str(user), key)
+        _check_key(user, key)
 
 
 def _check_custom_data(data: Any) -> None:
@@ -191,8 +204,12 @@ def _check_storage(arm: Arm, profile: Any, properties: Json, size: Size) -> None
         _check_attached_disk(arm, disk)
         return
     reference = profile.get("imageReference") or {}
-    if reference.get("id"):
-        return
+    if not reference.get("id"):
+        _check_image(reference, properties.get("securityProfile") or {}, size)
+
+
+def _check_image(reference: Json, security: Json, size: Size) -> None:
+    """A platform image that exists, and that the size can boot."""
     for name in ("publisher", "offer", "sku", "version"):
         if not reference.get(name):
             raise errors.missing_parameter(f"imageReference.{name}")
@@ -221,7 +238,6 @@ def _check_storage(arm: Arm, profile: Any, properties: Json, size: Size) -> None
             f"Cannot create a VM of size '{size.name}' because this VM size only supports a CPU Architecture "
             f"of '{size.architecture}', but an image or disk with CPU Architecture '{architecture}' was given.",
         )
-    security = properties.get("securityProfile") or {}
     trusted = str(security.get("securityType", "")).lower() == "trustedlaunch"
     if trusted and (not size.trusted_launch or generation != "V2"):
         raise errors.ArmError(
