@@ -57,7 +57,7 @@ test-full: check ## the long tests too
 check: setup ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/mypy -m function_app -p triggers -p orchestrators -p activities -p shared
+	$(VENV)/bin/mypy -m function_app -p triggers -p orchestrators -p activities -p shared -p local
 	$(VENV)/bin/lint-imports
 
 fmt: setup ## put the code into ruff's form

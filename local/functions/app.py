@@ -203,8 +203,9 @@ def _plain(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _own(call: Callable[..., Any]) -> Callable[..., Any]:
-    own = getattr(call, "orchestrator_function", None) or getattr(call, "entity_function", None) or call
-    return inspect.unwrap(own)
+    wrapped = getattr(call, "orchestrator_function", None) or getattr(call, "entity_function", None) or call
+    own: Callable[..., Any] = inspect.unwrap(wrapped)
+    return own
 
 
 def _place(call: Callable[..., Any]) -> str:

@@ -62,6 +62,7 @@ class Connection(h11.Connection):
 class Protocol(H11Protocol):
     """Hands each request its transport, in `scope["state"]`."""
 
+    conn: Connection
     _refused = False
 
     def connection_made(self, transport: Any) -> None:

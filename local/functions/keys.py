@@ -81,8 +81,8 @@ def kept_keys(state: Path) -> Keys:
             return Keys(**json.loads(file.read_text("utf-8")))
         except (TypeError, ValueError) as error:
             raise StateError(file, error) from None
-    *keys, rpc = (secrets.token_bytes(BYTES_OF_A_KEY) for _ in range(4))
-    made = Keys(*(_written(key) for key in keys), rpc.hex())
+    function, master, system, rpc = (secrets.token_bytes(BYTES_OF_A_KEY) for _ in range(4))
+    made = Keys(_written(function), _written(master), _written(system), rpc.hex())
     draft = file.with_suffix(".new")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
