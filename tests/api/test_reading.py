@@ -67,7 +67,7 @@ def test_an_unknown_id_is_404_everywhere(http: httpx.Client, path: str) -> None:
         assert error["details"]["code"] == "SpokeNotFound"
 
 
-@pytest.mark.parametrize("wanted", ["x", "deploy-a-1-abcd", "DEPLOY", "a%2Fb", "a%00b", "%23", "ü", "x" * 300])
+@pytest.mark.parametrize("wanted", ["x", "deploy-a-1-abcd", "DEPLOY", "a%2Fb", "%23", "ü", "x" * 300])
 def test_an_unknown_deployment_is_404(http: httpx.Client, wanted: str) -> None:
     answer = http.get(f"/deployments/{wanted}")
     assert answer.status_code == 404
