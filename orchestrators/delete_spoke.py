@@ -16,7 +16,7 @@ def delete_spoke(context: "DurableOrchestrationContext") -> Generator[Any, Any, 
     """Runs every undo in the order of a rollback. Can be repeated until it is done."""
     saga = Saga(context, DELETE_SPOKE)
     if not (yield from saga.begin()):
-        return {"deployment_id": saga.deployment_id, "status": "not_started"}
+        return {"deployment_id": saga.deployment_id, "status": saga.status}
     left_behind = yield from saga.undo_everything(_STATUS_WHEN_GONE[saga.kind])
     if left_behind:
         raise DeploymentFailed(f"left behind: {len(left_behind)}; the spoke's record names everything.")

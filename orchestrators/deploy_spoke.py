@@ -29,7 +29,7 @@ def deploy_spoke(context: "DurableOrchestrationContext") -> Generator[Any, Any, 
     """
     saga = Saga(context, DEPLOY_SPOKE)
     if not (yield from saga.begin()):
-        return {"deployment_id": saga.deployment_id, "status": "not_started"}
+        return {"deployment_id": saga.deployment_id, "status": saga.status}
     try:
         saga.resume_rollback()
         yield from saga.run(VALIDATE_CONFIG)

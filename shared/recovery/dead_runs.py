@@ -9,7 +9,7 @@ any of this can be repeated, or be cut off anywhere.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from shared.recovery.orphans import doubt_about_records
 from shared.recovery.restarts import (
     RESTART_REASON,
     begin_restart,
+    confirm_end,
     continue_restart,
     start_run,
     statuses_of_children,
@@ -176,16 +177,24 @@ async def sweep(client: "DurableOrchestrationClient", now: datetime | None = Non
         return done
     awake = await in_tables_thread(awake_since, current_settings(), now)
     for run in await in_tables_thread(Records().runs_looked_after):
-        with logs.context(deployment_id=run.deployment_id, spoke_id=run.spoke_id):
-            try:
-                move = await _look_at(client, run, now, awake)
-                if not isinstance(move, Fine):
-                    done[run.deployment_id] = move
-            except ConcurrentUpdate:
-                log.info("The run was changed just now; the next tick looks again")
-            except Exception:  # the SDK raises bare Exceptions; one run's trouble must not keep the others waiting
-                log.exception("The run could not be looked after; the next tick tries again")
+        move = await _guarded(run, _look_at(client, run, now, awake))
+        if not isinstance(move, Fine):
+            done[run.deployment_id] = move
+    for run in await in_tables_thread(Records().unconfirmed_runs):
+        await _guarded(run, confirm_end(client, run, now, awake))
     return done
+
+
+async def _guarded(run: RunRow, look: Awaitable[Done]) -> Done:
+    """One run's trouble must not keep the others waiting."""
+    with logs.context(deployment_id=run.deployment_id, spoke_id=run.spoke_id):
+        try:
+            return await look
+        except ConcurrentUpdate:
+            log.info("The run was changed just now; the next tick looks again")
+        except Exception:  # the SDK raises bare Exceptions
+            log.exception("The run could not be looked after; the next tick tries again")
+    return Fine()
 
 
 async def _look_at(client: "DurableOrchestrationClient", run: RunRow, now: datetime, awake: datetime) -> Done:

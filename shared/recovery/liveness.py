@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.spoke.records import RunRow, StepRow
+from shared.spoke.records import WELL, RunRow, StepRow
 from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, UNFINISHED
 
 # A run of which nothing was called for so long after a call was due stands still.
@@ -200,6 +200,33 @@ def next_restart_move(
     if NOT_KNOWN in children.values() or now - _moment(restart.at) < last_calls:
         return NotYet()
     return Start()
+
+
+# --- the end ---
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """The orchestration of an ended run has ended as its record says, or nobody can ask it any more."""
+
+
+def next_end_move(
+    run: RunRow, instance: str, stopped_by_us: bool, now: datetime, awake_since: datetime
+) -> Confirm | StopRun | Start | Fine:
+    """What an ended run needs, so that Durable's status URL tells the same as its record: its orchestration may have lost its
+    last message, or its worker in its last episode, after the record was written.
+
+    An orchestration that is started of an ended run does nothing, and ends as the record says. stopped_by_us: it was
+    terminated for just that. Answers `Confirm`, `StopRun`, `Start` or `Fine`.
+    """
+    if instance == NOT_KNOWN:
+        return Fine()
+    if instance in UNFINISHED:
+        ended = max(_moment(run.completed_at or run.created_at), awake_since)
+        return StopRun() if now - ended > STANDS_STILL_AFTER + DUE_SLACK else Fine()
+    if stopped_by_us or instance == ("Failed" if run.status in WELL else "Completed"):
+        return Start()
+    return Confirm()
 
 
 def note_of(run: RunRow, how: Broken) -> str:

@@ -16,12 +16,15 @@ from shared.recovery.liveness import (
     STARTING,
     STOPPING,
     Broken,
+    Confirm,
+    Fine,
     Restart,
     RestartMove,
     Start,
     StartOver,
     StopChildren,
     StopRun,
+    next_end_move,
     next_restart_move,
     note_of,
 )
@@ -29,7 +32,7 @@ from shared.saga.instances import ORCHESTRATOR_OF_KIND, step_instance_id
 from shared.saga.steps import CHILDREN
 from shared.spoke.records import RunRow
 from shared.tables.records import Records
-from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, UNFINISHED, status_of
+from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, UNFINISHED, status_and_output_of, status_of
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient
@@ -71,6 +74,21 @@ async def continue_restart(
             run = await in_tables_thread(lambda: Records().change_run(run, restart=starting.as_data()))
             await start_run(client, run)
     return move
+
+
+async def confirm_end(client: "DurableOrchestrationClient", run: RunRow, now: datetime, awake: datetime) -> Fine:
+    """Sees to it that the orchestration of an ended run ends, too, and says what the record says."""
+    instance, output = await status_and_output_of(client, run.deployment_id)
+    stopped_by_us = instance == "Terminated" and output == RESTART_REASON
+    match next_end_move(run, instance, stopped_by_us, now, awake):
+        case StopRun():
+            log.warning("The run is %s, and its orchestration stands still: it is ended", run.status)
+            await terminate(client, [run.deployment_id], RESTART_REASON)
+        case Start():
+            await start_run(client, run)
+        case Confirm():
+            await in_tables_thread(lambda: Records().change_run(run, confirmed=True))
+    return Fine()
 
 
 async def start_run(client: "DurableOrchestrationClient", run: RunRow) -> None:

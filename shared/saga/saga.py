@@ -89,6 +89,7 @@ class Saga:
         Durable Functions has a new one of the same id, and the children of the old one may still run.
         """
         if not is_run_id(self.deployment_id):
+            self.status = "not_started"
             return False
         begun = yield from self._record(BEGIN_RUN, begun_by=self._context.new_uuid(), orchestrator=self._orchestrator)
         if begun.get("begun"):
@@ -102,6 +103,7 @@ class Saga:
             self._show()
             return True
         if begun.get("status") in {*WELL, NOT_OF_THIS_KIND}:
+            self.status = begun["status"] if begun["status"] in WELL else "not_started"
             return False
         raise DeploymentFailed(f"This run is not begun again: it is {begun.get('status', 'gone')}.")
 

@@ -129,6 +129,8 @@ class RunRow:
     resumed_at: str | None = None
     missing_since: str | None = None
     restart: dict[str, Any] | None = None
+    confirmed: bool = False
+    """Of an ended run: its orchestration has ended, too, and says the same (or nobody can ask it any more)."""
     etag: str | None = None
 
     @property
@@ -170,6 +172,7 @@ class RunRow:
             "begun_by": self.begun_by or "",
             "resumed_at": self.resumed_at or "",
             "missing_since": self.missing_since or "",
+            "confirmed": self.confirmed,
             **json_columns("restart", self.restart),
             **json_columns("plan", plan.as_data()),
             **json_columns("policy", self.policy),
@@ -203,6 +206,7 @@ class RunRow:
             resumed_at=entity.get("resumed_at") or None,
             missing_since=entity.get("missing_since") or None,
             restart=from_json_columns(entity, "restart"),
+            confirmed=entity.get("confirmed", False),
             etag=etag,
         )
 

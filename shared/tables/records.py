@@ -53,6 +53,14 @@ class Records:
         own, retired = settings.task_hub, settings.task_hubs_retired
         return [run for run in self.unfinished_runs() if is_looked_after(run.task_hub, own, retired)]
 
+    def unconfirmed_runs(self) -> list[RunRow]:
+        """Ended runs of the same task hubs whose orchestration has not been seen to have ended alike."""
+        settings = current_settings()
+        own, retired = settings.task_hub, settings.task_hubs_retired
+        ended = " or ".join(f"status eq '{status}'" for status in sorted(TERMINAL))
+        runs = self._all(RunRow, "run:", f"confirmed eq false and ({ended})")
+        return [run for run in runs if is_looked_after(run.task_hub, own, retired)]
+
     def runs_of(self, spoke_id: int) -> list[RunRow]:
         """Every run of a spoke's id, newest first, those of its earlier lives included."""
         found = self._all(RunRow, "run:", f"spoke_id eq {int(spoke_id)}")

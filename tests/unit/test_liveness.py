@@ -19,6 +19,7 @@ from shared.recovery.liveness import (
     STARTING,
     STOPPING,
     Broken,
+    Confirm,
     Dead,
     Fine,
     FoundAgain,
@@ -31,6 +32,7 @@ from shared.recovery.liveness import (
     StopRun,
     condition_of,
     may_stand_still,
+    next_end_move,
     next_restart_move,
 )
 from shared.spoke.records import RunRow, StepRow
@@ -177,6 +179,31 @@ def test_a_new_execution_is_waited_for_and_replaced_when_it_never_begins() -> No
     assert next_restart_move(run, restart, NOT_KNOWN, {}, NOW, LAST_CALLS) == NotYet()
     run, restart = in_phase(STARTING, TOO_LONG)
     assert next_restart_move(run, restart, "Pending", {}, NOW, LAST_CALLS) == StartOver()
+
+
+# --- the end ---
+
+
+@pytest.mark.parametrize(("status", "instance"), [("completed", "Completed"), ("deleted", "Completed")])
+@pytest.mark.parametrize(("wrong", "late"), [("Failed", "Running")])
+def test_an_orchestration_that_missed_the_end_of_its_run_is_ended(
+    status: str, instance: str, wrong: str, late: str
+) -> None:
+    run = the_run(status=status, completed_at=timestamp(NOW - TOO_LONG))
+    assert next_end_move(run, instance, False, NOW, LONG_AGO) == Confirm()
+    assert next_end_move(run, wrong, False, NOW, LONG_AGO) == Start()
+    assert next_end_move(run, late, False, NOW, LONG_AGO) == StopRun()
+    assert next_end_move(run, late, False, NOW, NOW) == Fine(), "the app was down"
+    assert next_end_move(run, "Terminated", True, NOW, LONG_AGO) == Start()
+    assert next_end_move(run, "Terminated", False, NOW, LONG_AGO) == Confirm()
+    assert next_end_move(run, NOT_THERE, False, NOW, LONG_AGO) == Confirm()
+    assert next_end_move(run, NOT_KNOWN, False, NOW, LONG_AGO) == Fine()
+
+
+def test_a_failed_run_is_failed_in_durable_too() -> None:
+    run = the_run(status="failed", completed_at=timestamp(NOW))
+    assert next_end_move(run, "Failed", False, NOW, LONG_AGO) == Confirm()
+    assert next_end_move(run, "Completed", False, NOW, LONG_AGO) == Start()
 
 
 def test_a_restart_survives_its_row() -> None:
