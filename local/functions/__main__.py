@@ -25,6 +25,7 @@ from local.functions.settings import (
     SettingsError,
     UnresolvedError,
     apply_local_settings,
+    debug_port,
     host_settings,
     threads_for_functions,
 )
@@ -106,6 +107,7 @@ def main() -> None:
     try:
         apply_local_settings(script_root, os.environ)
         settings = host_settings(script_root, os.environ)
+        debugged_at = debug_port(os.environ)
         keys = kept_keys(state)
         listening = socket_on(options.port)
     except UnresolvedError as error:
@@ -119,8 +121,10 @@ def main() -> None:
         os.chdir(script_root)
     base_url = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
     addresses = Addresses(base_url, settings.hub_name, keys.system, f"{base_url}{RPC_PATH}/{keys.rpc}/")
-    start = Start(script_root, addresses, threads_for_functions(os.environ))
-    worker = WorkerProcess(start, state / WORKER, settings.function_timeout)
+    start = Start(script_root, addresses, threads_for_functions(os.environ), debugged_at)
+    # A function that stands at a breakpoint isn't too slow.
+    timeout = settings.function_timeout if debugged_at is None else None
+    worker = WorkerProcess(start, state / WORKER, timeout)
 
     # While the worker loads the app.
     import uvloop

@@ -16,6 +16,7 @@ class Start:
     script_root: Path
     addresses: Addresses
     threads: int
+    debug_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,16 @@ def span(text: str) -> float:
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
+def debug_port(environment: Mapping[str, str]) -> int | None:
+    """LOCAL_DEBUG_PORT: where the worker listens for a debugger; None when it isn't set."""
+    given = environment.get("LOCAL_DEBUG_PORT", "")
+    if not given:
+        return None
+    if not (given.isdecimal() and 0 < int(given) < 65536):
+        raise SettingsError(f"LOCAL_DEBUG_PORT must be a port, 1 to 65535, and is '{given}'")
+    return int(given)
+
+
 def threads_for_functions(environment: Mapping[str, str]) -> int:
     """As the Python worker: PYTHON_THREADPOOL_THREAD_COUNT, if that is a number from 1 on."""
     given = environment.get("PYTHON_THREADPOOL_THREAD_COUNT", "")

@@ -75,6 +75,8 @@ def main(descriptor: int) -> None:
     connection: Connection[Any, Any] = Connection(descriptor)
     try:
         start: Start = connection.recv()
+        if start.debug_port is not None:
+            listen_for_debugger(start.debug_port)
         functions = functions_in(start)
         bare = [dataclasses.replace(one, call=runs_in_the_worker) for one in functions]
         connection.send(Loaded(bare))
@@ -85,6 +87,20 @@ def main(descriptor: int) -> None:
         end(0)
     sys.setswitchinterval(SWITCH_INTERVAL)
     asyncio.run(Worker(connection, functions, start).serve())
+
+
+def listen_for_debugger(port: int) -> None:
+    """On loopback, for a debugger that may attach, leave and attach again. LoadError when the port can't be had.
+
+    In this process: debugpy's adapter in one of its own could still hold the port when the next worker starts.
+    """
+    import debugpy
+
+    try:
+        debugpy.listen(("127.0.0.1", port), in_process_debug_adapter=True)
+    except (OSError, RuntimeError) as error:
+        raise LoadError(f"No debugger can be listened for on port {port}: {error}") from None
+    logs.host_log.warning("A debugger can attach to 127.0.0.1:%d; functionTimeout is off", port)
 
 
 def functions_in(start: Start) -> list[Function]:
