@@ -12,7 +12,7 @@ from shared.settings import current_settings
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.writers.gateway.rows import GatewayWriter, SiteRow, request_removal, request_site, site_key
-from shared.writers.gateway.sites import names_of, site_of
+from shared.writers.gateway.sites import site_of
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.gateway.timing import waiter_wait
 
@@ -41,7 +41,7 @@ def update_agw(call: Call, run: RunRow) -> Outcome:
         client=plan.client,
         made_by=plan.made_by,
         deployment_id=call.deployment_id,
-        names=names_of(plan),
+        names=plan.site_names,
         site=site_of(plan, call.given["private_ip"], settings),
         now=timestamp(),
     )

@@ -27,7 +27,7 @@ from shared.writers.gateway.priorities import (
     with_all_numbered,
 )
 from shared.writers.gateway.rows import SiteRow, names_of_ours
-from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, missing_parts, names_of, site_of
+from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, missing_parts, site_of
 
 Document = dict[str, Any]
 
@@ -134,7 +134,7 @@ def _host_taken(
     """A new site's name, chosen or not, may not be caught by a wildcard either; a site that is there keeps its name."""
     there = any(row.client == plan.client and row.owned for row in sites)
     wildcards = not (settings.agw_override_wildcards or there)
-    failure = host_conflict(gateway, names_of(plan), plan.host_name, frontend, wildcards=wildcards)
+    failure = host_conflict(gateway, plan.site_names, plan.host_name, frontend, wildcards=wildcards)
     return replace(failure, error="ValidationException") if failure else None
 
 
@@ -152,6 +152,6 @@ def _names_taken(plan: SpokePlan, gateway: Document, sites: Iterable[SiteRow]) -
             "ValidationException",
             element_id(gateway, collection, name),
         )
-        for collection, name in names_of(plan).by_collection().items()
+        for collection, name in plan.site_names.by_collection().items()
         if element_named(gateway, collection, name) is not None
     ]

@@ -11,7 +11,6 @@ from shared.spoke.resource_ids import ResourceIds
 from shared.tables.reservations import holds_reservations
 from shared.writers.gateway.document import element_id, element_named
 from shared.writers.gateway.rows import site_key
-from shared.writers.gateway.sites import names_of
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.peering.documents import leads_to
 from shared.writers.peering.rows import peering_key
@@ -42,7 +41,7 @@ def named_by(undo: str, plan: SpokePlan, ids: ResourceIds) -> list[str]:
     return {
         "remove_from_agw": [
             element_id({"id": ids.gateway}, collection, name)
-            for collection, name in names_of(plan).by_collection().items()
+            for collection, name in plan.site_names.by_collection().items()
         ],
         "delete_vm": [ids.vm(plan.vm_name)],
         "delete_os_disk": [ids.disk(plan.os_disk_name)],

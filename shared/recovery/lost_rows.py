@@ -16,7 +16,7 @@ from shared.tables.client import ConcurrentUpdate
 from shared.tables.records import Records
 from shared.writers.gateway.document import element_named
 from shared.writers.gateway.rows import SiteRow, site_key
-from shared.writers.gateway.sites import names_of, site_of
+from shared.writers.gateway.sites import site_of
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.peering.documents import leads_to
 from shared.writers.peering.rows import PeeringRow, peering_key
@@ -52,7 +52,7 @@ def lost_site(
 ) -> SiteRow | None:
     """The row of a site that the gateway holds; None when it doesn't, or holds something else of these names. Pure but for
     the time. result: of the spoke, with its `private_ip`."""
-    names, private_ip = names_of(plan), result.get("private_ip")
+    names, private_ip = plan.site_names, result.get("private_ip")
     pool, listener, rule = (
         (element_named(gateway, collection, name) or {}).get("properties") or {}
         for collection, name in (

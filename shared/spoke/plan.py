@@ -13,6 +13,27 @@ SUBNET_ROLES = ("web", "app", "db", "management")
 
 
 @dataclass(frozen=True)
+class SiteNames:
+    """The names of a site's five elements. Only elements that a row names are ever added, changed or removed."""
+
+    pool: str
+    probe: str
+    settings: str
+    listener: str
+    rule: str
+
+    def by_collection(self) -> dict[str, str]:
+        """The name in each of the gateway's collections, what is referred to before what refers to it."""
+        return {
+            "backendAddressPools": self.pool,
+            "probes": self.probe,
+            "backendHttpSettingsCollection": self.settings,
+            "httpListeners": self.listener,
+            "requestRoutingRules": self.rule,
+        }
+
+
+@dataclass(frozen=True)
 class SpokePlan:
     """What a deployment will build.
 
@@ -81,6 +102,16 @@ class SpokePlan:
     @property
     def listener_name(self) -> str:
         return f"{self.client}-listener"
+
+    @property
+    def site_names(self) -> SiteNames:
+        return SiteNames(
+            self.backend_pool_name,
+            self.probe_name,
+            self.http_settings_name,
+            self.listener_name,
+            self.routing_rule_name,
+        )
 
     @property
     def subnets(self) -> tuple[tuple[str, str], ...]:

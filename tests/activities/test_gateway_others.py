@@ -12,7 +12,6 @@ from shared.saga.outcomes import Done, Failed
 from shared.settings import current_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE
 from shared.tables.client import table
-from shared.writers.gateway.sites import names_of
 from tests.activities.azure_stand_in import call_of
 from tests.activities.writers import GATEWAY, KilledError, WriterHarness, as_sent, code_of, site_row
 
@@ -237,7 +236,7 @@ def test_a_row_that_somebody_wrote_by_hand_is_named_to_its_client_and_stops_nobo
     run = harness.set_status(run, "rolling_back")
     left = list_left_behind(call_of(run, "list_left_behind", undos={"remove_from_agw": "why", "delete_nsg": "why"}))
     assert [each["resource"] for each in left["result"]["left_behind"]] == [
-        f"{harness.gateway_id}/{kind}/{name}" for kind, name in names_of(run.plan).by_collection().items()
+        f"{harness.gateway_id}/{kind}/{name}" for kind, name in run.plan.site_names.by_collection().items()
     ]
 
 

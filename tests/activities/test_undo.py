@@ -16,7 +16,7 @@ from shared.settings import Settings
 from shared.spoke.plan import our_tags
 from shared.spoke.records import RunRow
 from shared.writers.gateway.rows import request_site
-from shared.writers.gateway.sites import names_of, site_of
+from shared.writers.gateway.sites import site_of
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.peering.rows import PeeringRow
 from shared.writers.peering.table import hub_peerings
@@ -130,7 +130,7 @@ def test_of_a_gateway_that_nobody_can_ask_only_the_spokes_own_elements_are_named
 ) -> None:
     """Never the gateway itself: who reads `left_behind` takes away what it names."""
     run = rolling_back()
-    names = names_of(run.plan)
+    names = run.plan.site_names
     site = site_of(run.plan, "10.11.1.4", settings)
     made = {"client": run.plan.client, "made_by": run.plan.made_by, "deployment_id": run.plan.made_by}
     row = request_site(None, **made, names=names, site=site, now=run.created_at)

@@ -21,7 +21,7 @@ from shared.tables.records import Records
 from shared.writers import instances
 from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.rows import SiteRow, request_removal, request_site, site_key
-from shared.writers.gateway.sites import names_of, site_of
+from shared.writers.gateway.sites import site_of
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.instances import writer_of
 from shared.writers.peering.rows import PeeringRow, peering_key
@@ -251,7 +251,7 @@ def site_row(number: int) -> SiteRow:
     plan = a_plan(number)
     site = site_of(plan, f"10.11.{number}.4", current_settings())
     made = {"client": plan.client, "made_by": plan.made_by, "deployment_id": plan.made_by}
-    return request_site(None, **made, names=names_of(plan), site=site, now=clock.timestamp())
+    return request_site(None, **made, names=plan.site_names, site=site, now=clock.timestamp())
 
 
 def code_of(outcome: Outcome) -> str:

@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from local.azure.resources.gateway_document import decorated, stamped
+from shared.spoke.plan import SiteNames
 from shared.writers.gateway.document import Document, elements_of
-from shared.writers.gateway.rows import GatewayWriter, Site, SiteNames, SiteRow
+from shared.writers.gateway.rows import GatewayWriter, Site, SiteRow
 
 GATEWAY_ID = (
     "/subscriptions/5ca1ab1e-0000-4000-8000-0000000000a1/resourceGroups/hub-rg/providers/Microsoft.Network"

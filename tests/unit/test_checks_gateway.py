@@ -14,7 +14,7 @@ from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds
 from shared.writers.gateway.rows import SiteRow
-from shared.writers.gateway.sites import names_of, site_of
+from shared.writers.gateway.sites import site_of
 from tests.activities.azure_stand_in import a_plan, a_run
 
 IDS = ResourceIds("sub", "hub-rg", "hub-vnet", "hub-agw", "spoke-rg")
@@ -69,7 +69,7 @@ def a_site(plan: SpokePlan, **changes: Any) -> SiteRow:
         client=plan.client,
         made_by=plan.made_by,
         deployment_id=plan.made_by,
-        names=names_of(plan),
+        names=plan.site_names,
         site=site_of(plan, "10.11.1.4", SETTINGS),
         desired_version=1,
         since="2026",

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.errors import Failure, so_many
+from shared.spoke.plan import SiteNames
 from shared.writers.gateway.document import Document, elements_of, inner, reference
 from shared.writers.gateway.priorities import ceiling_for, free_priorities, priority_of, unmanaged_rules
-from shared.writers.gateway.rows import SiteNames, SiteRow, names_of_ours
+from shared.writers.gateway.rows import SiteRow, names_of_ours
 from shared.writers.gateway.sites import Frontend
 
 Limits = dict[str, int]

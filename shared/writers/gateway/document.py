@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from shared.writers.gateway.rows import SiteNames
+from shared.spoke.plan import SiteNames
 
 Document = dict[str, Any]
 Element = dict[str, Any]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from shared.errors import Failure
+from shared.spoke.plan import SiteNames
 from shared.writers.gateway.capacity import Limits, no_capacity_left, provisioning_state, site_capacity
 from shared.writers.gateway.document import (
     Document,
@@ -24,7 +25,7 @@ from shared.writers.gateway.priorities import (
     unmanaged_rules,
     with_all_numbered,
 )
-from shared.writers.gateway.rows import GatewayWriter, SiteNames, SiteRow, in_order_of_arrival, names_of_ours
+from shared.writers.gateway.rows import GatewayWriter, SiteRow, in_order_of_arrival, names_of_ours
 from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, site_elements
 
 # What those who leave in this round or the next one may mend.

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.errors import Failure
+from shared.spoke.plan import SiteNames
 from shared.writers.gateway.document import Document, Element, elements_of, inner, reference
-from shared.writers.gateway.rows import SiteNames
 from shared.writers.gateway.sites import Frontend, catches, gateway_in_command, hosts_of, listens_on
 
 NO_CEILING = 20001

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from shared.errors import Failure
+from shared.spoke.plan import SiteNames
 from shared.spoke.records import from_json_columns, json_columns
 from shared.writers.desired_state import DesiredState
 from shared.writers.heartbeat import Beating
@@ -15,32 +16,11 @@ from shared.writers.heartbeat import Beating
 WRITER_KEY = "writer"
 
 
-T = TypeVar("T", "SiteNames", "Site")
+T = TypeVar("T", SiteNames, "Site")
 
 
 def site_key(client: str) -> str:
     return f"site:{client}"
-
-
-@dataclass(frozen=True)
-class SiteNames:
-    """The names of a site's five elements. Only elements that a row names are ever added, changed or removed."""
-
-    pool: str
-    probe: str
-    settings: str
-    listener: str
-    rule: str
-
-    def by_collection(self) -> dict[str, str]:
-        """The name in each of the gateway's collections, what is referred to before what refers to it."""
-        return {
-            "backendAddressPools": self.pool,
-            "probes": self.probe,
-            "backendHttpSettingsCollection": self.settings,
-            "httpListeners": self.listener,
-            "requestRoutingRules": self.rule,
-        }
 
 
 @dataclass(frozen=True)

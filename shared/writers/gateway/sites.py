@@ -7,9 +7,9 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from shared.errors import Failure
-from shared.spoke.plan import SpokePlan
+from shared.spoke.plan import SiteNames, SpokePlan
 from shared.writers.gateway.document import Document, Element, element_id, element_named, elements_of, inner, reference
-from shared.writers.gateway.rows import Site, SiteNames
+from shared.writers.gateway.rows import Site
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -27,13 +27,6 @@ class Frontend:
     def key(self) -> tuple[str, str]:
         """What two listeners that could take each other's traffic have in common."""
         return self.ip_id.lower(), self.port_id.lower()
-
-
-def names_of(plan: SpokePlan) -> SiteNames:
-    """The five names of a spoke's site."""
-    return SiteNames(
-        plan.backend_pool_name, plan.probe_name, plan.http_settings_name, plan.listener_name, plan.routing_rule_name
-    )
 
 
 def site_of(plan: SpokePlan, private_ip: str, settings: "Settings") -> Site:
