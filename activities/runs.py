@@ -7,12 +7,13 @@ from activities.decorators import failure_of, record, undo
 from shared.arm.client import Arm, arm
 from shared.clock import timestamp
 from shared.errors import Failure, so_many
-from shared.recovery.leftovers import leftovers, named_by
+from shared.recovery.leftovers import leftovers
 from shared.recovery.liveness import STARTING, Restart
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, outcome_as_data
 from shared.saga.saga import NOT_OF_THIS_KIND
 from shared.saga.steps import STEP_NUMBERS, UNDO_NAMES
+from shared.spoke.inventory import named_by
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow, StepRow
 from shared.tables.records import Records

@@ -5,21 +5,17 @@ from typing import Any
 
 from shared.arm.reconcile import made_by
 from shared.checks.findings import ERROR, Finding
+from shared.saga.steps import STEPS
+from shared.spoke.inventory import Part, parts
 from shared.spoke.plan import SpokePlan
 from shared.spoke.resource_ids import ResourceIds, name_of, same_id, type_of
 
 Document = dict[str, Any]
 
 
-def needed_ids(plan: SpokePlan, ids: ResourceIds) -> tuple[str, ...]:
-    """What the deployment makes that has a name of its own in the spoke group."""
-    return (
-        ids.vnet(plan.vnet_name),
-        ids.nsg(plan.nsg_name),
-        ids.nic(plan.nic_name),
-        ids.vm(plan.vm_name),
-        ids.disk(plan.os_disk_name),
-    )
+def parts_as_made(plan: SpokePlan, ids: ResourceIds) -> list[Part]:
+    """The parts of a spoke in the order of the steps that make them."""
+    return [part for step in STEPS for part in parts(plan, ids) if part.undo in step.undos]
 
 
 def perhaps_in_the_way(plan: SpokePlan, ids: ResourceIds, resources: Iterable[Document]) -> list[str]:
@@ -27,9 +23,9 @@ def perhaps_in_the_way(plan: SpokePlan, ids: ResourceIds, resources: Iterable[Do
     owned = made_by(plan.made_by)
     listed = {str(resource.get("id", "")).lower(): resource for resource in resources}
     return [
-        needed
-        for needed in needed_ids(plan, ids)
-        if (resource := listed.get(needed.lower())) is not None and not owned(resource)
+        part.id
+        for part in parts_as_made(plan, ids)
+        if part.owned_by == "tags" and (resource := listed.get(part.id.lower())) is not None and not owned(resource)
     ]
 
 
@@ -37,13 +33,11 @@ def name_findings(
     plan: SpokePlan, ids: ResourceIds, in_the_way: Iterable[Document], hub_vnet: Document | None
 ) -> list[Finding]:
     """VNet, NSG, NIC, VM, disk and peering of these names don't exist, or are this run's own."""
-    owned = made_by(plan.made_by)
+    owned, own_vnet = made_by(plan.made_by), ids.vnet(plan.vnet_name)
     found = [_taken(str(document["id"])) for document in in_the_way if not owned(document)]
-    if same_id(ids.vnet(plan.vnet_name), ids.hub_vnet):
+    if same_id(own_vnet, ids.hub_vnet):
         found.append(_taken(ids.hub_vnet))
-    peerings = ((hub_vnet or {}).get("properties") or {}).get("virtualNetworkPeerings") or []
-    own_vnet = ids.vnet(plan.vnet_name)
-    for peering in peerings:
+    for peering in ((hub_vnet or {}).get("properties") or {}).get("virtualNetworkPeerings") or []:
         remote = str(((peering.get("properties") or {}).get("remoteVirtualNetwork") or {}).get("id", ""))
         named_like_ours = str(peering.get("name", "")).lower() == plan.hub_peering_name.lower()
         if named_like_ours != same_id(remote, own_vnet):

@@ -16,7 +16,7 @@ from shared.checks.hub import (
     peering_findings,
 )
 from shared.checks.locks import lock_findings
-from shared.checks.names import name_findings
+from shared.checks.names import name_findings, parts_as_made
 from shared.checks.sizes import quota_findings, size_findings
 from shared.checks.snapshot import read_snapshot
 from shared.checks.surroundings import AzureSnapshot
@@ -153,7 +153,6 @@ def plan_report(plan: SpokePlan, settings: Settings) -> dict[str, Any]:
 
 def described(plan: SpokePlan, ids: ResourceIds, settings: Settings) -> dict[str, Any]:
     """Names, addresses and ids of all that a deployment makes."""
-    web, app, db, management = plan.subnets
     return {
         "client_name": plan.client_name,
         "location": plan.location,
@@ -163,7 +162,7 @@ def described(plan: SpokePlan, ids: ResourceIds, settings: Settings) -> dict[str
             "address_space": plan.address_prefix,
             "subnets": [
                 {"role": role, "name": name, "address_prefix": prefix}
-                for role, (name, prefix) in zip(SUBNET_ROLES, (web, app, db, management), strict=True)
+                for role, (name, prefix) in zip(SUBNET_ROLES, plan.subnets, strict=True)
             ],
         },
         "vm": {
@@ -181,21 +180,7 @@ def described(plan: SpokePlan, ids: ResourceIds, settings: Settings) -> dict[str
             "routing_rule_name": plan.routing_rule_name,
         },
         "tags": our_tags(plan),
-        "resources": [
-            ids.vnet(plan.vnet_name),
-            *(ids.subnet(plan.vnet_name, name) for name, _ in plan.subnets),
-            ids.nsg(plan.nsg_name),
-            ids.nic(plan.nic_name),
-            ids.hub_peering(plan.hub_peering_name),
-            ids.spoke_peering(plan.vnet_name, plan.spoke_peering_name),
-            ids.vm(plan.vm_name),
-            ids.disk(plan.os_disk_name),
-            f"{ids.gateway}/backendAddressPools/{plan.backend_pool_name}",
-            f"{ids.gateway}/probes/{plan.probe_name}",
-            f"{ids.gateway}/backendHttpSettingsCollection/{plan.http_settings_name}",
-            f"{ids.gateway}/httpListeners/{plan.listener_name}",
-            f"{ids.gateway}/requestRoutingRules/{plan.routing_rule_name}",
-        ],
+        "resources": [part.id for part in parts_as_made(plan, ids) if part.owned_by != "reservations"],
     }
 
 

@@ -5,9 +5,9 @@ from functools import partial
 from shared.arm.client import Arm
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import Owner, made_by
+from shared.spoke.inventory import named_by, parts
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
-from shared.spoke.resource_ids import ResourceIds
 from shared.tables.reservations import holds_reservations
 from shared.writers.gateway.document import element_id, element_named
 from shared.writers.gateway.rows import site_key
@@ -24,36 +24,15 @@ def leftovers(azure: Arm, plan: SpokePlan, undo: str, *, in_doubt: bool = False)
     there, and is named; otherwise it raises. When the tables don't answer it always does.
     """
     ids = azure.ids.of(plan)
-    match undo:
-        case "remove_from_agw":
-            return _of_the_site(azure, plan, in_doubt)
-        case "delete_peering":
-            return _of_the_peering(azure, plan, in_doubt)
-        case "release_reservations":
-            return [f"reservations of spoke {plan.spoke_id}"] if holds_reservations(plan) else []
-        case _:
-            owned = made_by(plan.made_by)
-            return [each for each in named_by(undo, plan, ids) if _is_there(azure, each, owned, in_doubt)]
-
-
-def named_by(undo: str, plan: SpokePlan, ids: ResourceIds) -> list[str]:
-    """The ids of what an undo removes, whether it is there or not."""
-    return {
-        "remove_from_agw": [
-            element_id({"id": ids.gateway}, collection, name)
-            for collection, name in plan.site_names.by_collection().items()
-        ],
-        "delete_vm": [ids.vm(plan.vm_name)],
-        "delete_os_disk": [ids.disk(plan.os_disk_name)],
-        "delete_nic": [ids.nic(plan.nic_name)],
-        "delete_peering": [
-            ids.hub_peering(plan.hub_peering_name),
-            ids.spoke_peering(plan.vnet_name, plan.spoke_peering_name),
-        ],
-        "delete_vnet": [ids.vnet(plan.vnet_name)],
-        "delete_nsg": [ids.nsg(plan.nsg_name)],
-        "release_reservations": [f"reservations of spoke {plan.spoke_id}"],
-    }[undo]
+    owned_by = {part.owned_by for part in parts(plan, ids) if part.undo == undo}
+    if "site_row" in owned_by:
+        return _of_the_site(azure, plan, in_doubt)
+    if "peering_row" in owned_by:
+        return _of_the_peering(azure, plan, in_doubt)
+    named, owned = named_by(undo, plan, ids), made_by(plan.made_by)
+    if "reservations" in owned_by:
+        return named if holds_reservations(plan) else []
+    return [each for each in named if _is_there(azure, each, owned, in_doubt)]
 
 
 def _is_there(azure: Arm, resource_id: str, owned: Owner, in_doubt: bool) -> bool:

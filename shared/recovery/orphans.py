@@ -15,6 +15,7 @@ from shared.clock import timestamp
 from shared.errors import Failure
 from shared.recovery.record_loss import doubt
 from shared.settings import current_settings
+from shared.spoke.inventory import TAGGED
 from shared.spoke.records import SPOKES_TABLE, TERMINAL, from_json_columns
 from shared.spoke.resource_ids import name_of, type_of
 from shared.tables.client import ConcurrentUpdate, table
@@ -29,11 +30,6 @@ log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 
-# What has to go before what: a VM holds its disk and NIC, these hold the VNet, whose subnets hold the NSG.
-_ORDER = ("virtualmachines", "disks", "networkinterfaces", "virtualnetworks", "networksecuritygroups")
-
-# How a spoke's resources are called, where the caller can't choose it.
-_NAMES = {"disks": r".+-osdisk", "networkinterfaces": r".+-nic", "networksecuritygroups": r"spoke-nsg-\d+"}
 _OUR_TAGS = {"deployment_id": r"deploy-.+-\d+-[0-9a-f]{4}", "spoke_id": r"\d+", "client_name": r"(?s).+"}
 
 
@@ -61,17 +57,20 @@ def is_part_of_a_spoke(resource_id: str, tags: Document) -> bool:
 
     Others can come by our tags, too: a snapshot, or the disk that somebody restored from it, has those of its source.
     """
-    kind = type_of(resource_id).rsplit("/", 1)[-1].lower()
+    form = TAGGED.get(_kind(resource_id))
     return (
-        kind in _ORDER
-        and re.fullmatch(_NAMES.get(kind, ".+"), name_of(resource_id), re.IGNORECASE) is not None
+        form is not None
+        and re.fullmatch(form, name_of(resource_id), re.IGNORECASE) is not None
         and all(re.fullmatch(form, str(tags.get(tag) or "")) for tag, form in _OUR_TAGS.items())
     )
 
 
 def _rank(resource_id: str) -> int:
-    kind = type_of(resource_id).rsplit("/", 1)[-1].lower()
-    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+    return [*TAGGED, _kind(resource_id)].index(_kind(resource_id))
+
+
+def _kind(resource_id: str) -> str:
+    return type_of(resource_id).rsplit("/", 1)[-1].lower()
 
 
 def orphans() -> list[Document]:

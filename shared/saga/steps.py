@@ -1,8 +1,4 @@
-"""The steps of the saga, each with its undo: public names, one order, one place.
-
-A new step is one activity, its undo, one line in `STEPS` (and its undo in `UNDOS`), one line in the story, one in the
-fault matrix.
-"""
+"""The steps of the saga, each with its undo: public names, one order, one place."""
 
 from dataclasses import dataclass
 
@@ -55,7 +51,7 @@ STEPS: tuple[Step, ...] = (
 
 # The order of rollback and delete alike: traffic first, then what holds others, addresses last. Those that don't need each
 # other run side by side.
-UNDOS: tuple[Undo, ...] = (
+_REMOVALS: tuple[Undo, ...] = (
     Undo("remove_from_agw", deadline="shared_deadline_seconds"),
     # Visitors never meet a VM that is gone. A site that was never on the gateway is removed at once.
     Undo("delete_vm", needs=("remove_from_agw",), deadline="vm_deadline_seconds"),
@@ -64,20 +60,9 @@ UNDOS: tuple[Undo, ...] = (
     Undo("delete_peering", deadline="shared_deadline_seconds"),
     Undo("delete_vnet", needs=("delete_nic", "delete_peering")),
     Undo("delete_nsg", needs=("delete_vnet",)),
-    # An address block may only go to the next client when nothing of this one is left in it.
-    Undo(
-        "release_reservations",
-        needs=(
-            "remove_from_agw",
-            "delete_vm",
-            "delete_os_disk",
-            "delete_nic",
-            "delete_peering",
-            "delete_vnet",
-            "delete_nsg",
-        ),
-    ),
 )
+# An address block may only go to the next client when nothing of this one is left in it.
+UNDOS: tuple[Undo, ...] = (*_REMOVALS, Undo("release_reservations", needs=tuple(undo.name for undo in _REMOVALS)))
 
 STEP_NUMBERS: dict[str, int] = {
     **{step.name: number for number, step in enumerate(STEPS, start=1)},

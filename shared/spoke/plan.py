@@ -106,11 +106,7 @@ class SpokePlan:
     @property
     def site_names(self) -> SiteNames:
         return SiteNames(
-            self.backend_pool_name,
-            self.probe_name,
-            self.http_settings_name,
-            self.listener_name,
-            self.routing_rule_name,
+            self.backend_pool_name, self.probe_name, self.http_settings_name, self.listener_name, self.routing_rule_name
         )
 
     @property

@@ -116,6 +116,10 @@ def test_without_a_site_a_turn_or_a_reservation_nothing_of_them_is_left(settings
     assert left_behind(run, undos)["result"]["left_behind"] == []
 
 
+def test_of_an_undo_that_the_inventory_does_not_know_nothing_is_left(settings: Settings, azure: LocalAzure) -> None:
+    assert left_behind(rolling_back(), {"undo_without_parts": "refused"})["result"]["left_behind"] == []
+
+
 def test_what_nobody_can_be_asked_about_is_named_all_the_same(settings: Settings, azure: LocalAzure) -> None:
     run = rolling_back()
     nsg_id = an_nsg(azure, run)

@@ -21,8 +21,10 @@ from local.functions.app import Function
 from local.functions.durable.clock import VirtualClock
 from local.functions.durable.stage import CrashedError, Stage
 from local.functions.durable.store import Task
+from shared.arm.client import arm
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.saga.progress import progress_of
+from shared.spoke.inventory import parts
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables import client as store_of_rows
 from shared.tables.records import Records
@@ -369,6 +371,10 @@ class Simulation:
             prefix.rstrip(":") for prefix in RESERVATIONS
         )
         if self.complete is not None and run.spoke_id == 1:
+            made = _parts_of(now.resources).keys() - _parts_of(self.before.resources).keys()
+            own = ("tags", "site_row", "peering_row")
+            listed = parts(run.plan, arm().ids.of(run.plan))
+            assert made == {part.id.lower() for part in listed if part.owned_by in own}
             assert _differences(self.complete, without_run(now.resources, run)) == {}
 
     def assert_left_exactly(self, now: Snapshot, run: RunRow) -> None:
