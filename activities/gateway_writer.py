@@ -95,7 +95,7 @@ def _again(state: dict[str, Any], wait: float) -> dict[str, Any]:
 
 def _log_what_was_found(decided: ReconcilePlan) -> None:
     if decided.repaired:
-        log.warning("Somebody changed sites of ours on the gateway, mending them: %s", ", ".join(decided.repaired))
+        log.warning("Sites of ours were changed on the gateway; repairing them: %s", ", ".join(decided.repaired))
     for client, failure in decided.lost.items():
         log.error("The site of %s is gone from the gateway and can't be put back: %s", client, failure.message)
     for row in decided.failed:

@@ -42,7 +42,7 @@ class IndexingError(LoadError):
 
 def runs_in_the_worker(*_: Any, **__: Any) -> Any:
     """Stands for a function's code in the host."""
-    raise NotImplementedError
+    raise RuntimeError("a function of the app was called in the host: its code runs in the worker")
 
 
 @dataclass(frozen=True)
