@@ -12,7 +12,7 @@ PY    := $(VENV)/bin/python
 PACKAGES_READY := $(VENV)/.ready
 AZURITE_READY  := local/node_modules/.ready
 BYTECODE_READY := $(VENV)/.compiled
-SOURCES = $(wildcard function_app.py $(foreach folder,triggers orchestrators activities shared shared/* \
+SOURCES = $(wildcard function_app.py $(foreach folder,triggers triggers/* orchestrators activities shared shared/* shared/*/* \
   local local/azure local/azure/* local/functions local/functions/*,$(folder)/*.py))
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1

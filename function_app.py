@@ -16,9 +16,9 @@ from orchestrators.deploy_spoke import deploy_spoke
 from orchestrators.run_step import run_step
 from orchestrators.write_gateway import write_gateway
 from orchestrators.write_hub import write_hub
-from triggers import capacity, deployments, health, openapi, spokes, sweeper, timers
+from triggers import deployments, spokes, status, timers
 
-TRIGGERS = (spokes, deployments, capacity, health, openapi, timers, sweeper)
+TRIGGERS = (spokes, deployments, status, timers)
 
 ORCHESTRATORS = (deploy_spoke, delete_spoke, run_step, write_gateway, write_hub)
 

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from shared import logs
 from shared.arm.cancellation import RunCancelledError, cancellation_guard
-from shared.blocking import in_tables_thread
 from shared.clock import parse_timestamp, timestamp, utc_now
-from shared.deadline import ACTIVITY_SECONDS, CALL_SECONDS, Deadline, within
 from shared.errors import UNEXPECTED, Failure, HubSpokeException
-from shared.recovery.liveness import DUE_SLACK
+from shared.process import logs
+from shared.process.blocking import in_tables_thread
+from shared.process.deadline import ACTIVITY_SECONDS, CALL_SECONDS, Deadline, within
+from shared.recovery.runs.liveness import DUE_SLACK
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending, outcome_as_data
 from shared.saga.policy import Policy
 from shared.saga.step_run import wait_after

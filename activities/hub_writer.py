@@ -12,13 +12,14 @@ from typing import Any
 from activities.decorators import failure_of
 from shared.arm.client import Accepted, arm, describe
 from shared.arm.failures import ArmError
-from shared.arm.reconcile import in_the_way, made_by, only_over
-from shared.checks.hub import FIND_HUB
+from shared.arm.reconcile import in_the_way, only_over
+from shared.checks.subjects.hub import FIND_HUB
 from shared.clock import timestamp, utc_now
 from shared.errors import ConfigurationException, Failure
 from shared.saga.outcomes import Operation
 from shared.saga.policy import retry_wait
 from shared.settings import current_settings
+from shared.spoke.inventory import made_by
 from shared.tables.client import ConcurrentUpdate
 from shared.writers.desired_table import DesiredTable
 from shared.writers.instances import call_of_writer

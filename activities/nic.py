@@ -2,9 +2,10 @@
 
 from activities.decorators import act, undo
 from shared.arm.client import arm
-from shared.arm.reconcile import ensure, made_by, remove
+from shared.arm.reconcile import ensure, remove
 from shared.saga.outcomes import Call, Outcome
-from shared.spoke.documents import nic_document, private_ip_of
+from shared.spoke.documents.resources import nic_document, private_ip_of
+from shared.spoke.inventory import made_by
 from shared.spoke.records import RunRow
 
 

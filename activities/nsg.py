@@ -4,13 +4,14 @@ from typing import Any
 
 from activities.decorators import act, undo
 from shared.arm.client import arm
-from shared.arm.reconcile import ensure, made_by, remove
+from shared.arm.reconcile import ensure, remove
 from shared.checks.snapshot import read_hub_network
 from shared.errors import Failure
 from shared.recovery.blockers import unmanaged_behind
 from shared.saga.outcomes import Call, Failed, Outcome
+from shared.spoke.documents.security_rules import nsg_document, outbound_rules
+from shared.spoke.inventory import made_by
 from shared.spoke.records import RunRow
-from shared.spoke.security_rules import nsg_document, outbound_rules
 
 
 @act

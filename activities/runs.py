@@ -8,7 +8,7 @@ from shared.arm.client import Arm, arm
 from shared.clock import timestamp
 from shared.errors import Failure, so_many
 from shared.recovery.leftovers import leftovers
-from shared.recovery.liveness import STARTING, Restart
+from shared.recovery.runs.liveness import STARTING, Restart
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, outcome_as_data
 from shared.saga.saga import NOT_OF_THIS_KIND

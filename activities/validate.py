@@ -4,7 +4,7 @@ from activities.decorators import act
 from shared.arm.client import arm
 from shared.checks.findings import failure_from, warnings_in
 from shared.checks.preflight import check
-from shared.checks.sizes import security_type, size_named
+from shared.checks.subjects.sizes import security_type, size_named
 from shared.recovery.orphans import confirm_new_records
 from shared.saga.outcomes import Call, Done, Failed, Outcome
 from shared.spoke.records import RunRow

@@ -6,9 +6,10 @@ from functools import partial
 from activities.decorators import act, undo
 from shared.arm.client import Arm, arm
 from shared.arm.failures import ArmError
-from shared.arm.reconcile import ensure, follow, in_the_way, made_by, provisioning_state, remove
+from shared.arm.reconcile import ensure, follow, in_the_way, remove
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
-from shared.spoke.documents import os_of, vm_document, vm_keeping_unmanaged
+from shared.spoke.documents.resources import os_of, provisioning_state, vm_document, vm_keeping_unmanaged
+from shared.spoke.inventory import made_by
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 

@@ -4,11 +4,12 @@ from typing import Any
 
 from activities.decorators import act, undo
 from shared.arm.client import arm, describe
-from shared.arm.reconcile import ensure, made_by, remove
+from shared.arm.reconcile import ensure, remove
 from shared.errors import Failure, ValidationException
 from shared.recovery.blockers import users_of
 from shared.saga.outcomes import Call, Failed, Outcome
-from shared.spoke.documents import has_subnets, vnet_document, vnet_with_subnets
+from shared.spoke.documents.resources import has_subnets, vnet_document, vnet_with_subnets
+from shared.spoke.inventory import made_by
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import same_id
 

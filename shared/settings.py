@@ -14,9 +14,9 @@ from functools import cache
 from typing import TypeVar
 
 from shared.errors import ConfigurationException
-from shared.prefixes import collapsed_ipv4, cover_all_ipv4
+from shared.saga.instances import TaskHub, account_of
 from shared.saga.policy import Policy, longest_request
-from shared.task_hub import TaskHub, account_of
+from shared.spoke.addresses import collapsed_ipv4, cover_all_ipv4
 
 T = TypeVar("T")
 

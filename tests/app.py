@@ -1,8 +1,8 @@
 """The app as it lives in the tests' own process."""
 
-from shared import blocking
 from shared.arm.client import arm
-from shared.identity import identity
+from shared.process import blocking
+from shared.process.identity import identity
 from shared.settings import current_settings
 from shared.tables.client import forget_clients
 

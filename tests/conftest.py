@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from shared import logs
+from shared.process import logs
 
 
 @pytest.fixture(autouse=True)

@@ -1,16 +1,27 @@
-"""/deployments: a single run, also long after it ended."""
+"""/deployments: a single run, also long after it ended; and how a run is started and answered."""
 
-from typing import Any
+import logging
+from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 
-from shared.blocking import in_tables_thread
+from shared.process import logs
+from shared.process.blocking import in_tables_thread
+from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.saga.progress import progress_of
+from shared.settings import current_settings
 from shared.tables.records import Records
+from shared.writers.instance_status import UNFINISHED, status_of
+from triggers.http.links import deployment_url, progress_url
 from triggers.http.queries import deployment_id, unknown_deployment
-from triggers.http.responses import Answer
+from triggers.http.responses import RETRY_AFTER_SECONDS, Answer
 from triggers.http.wiring import Call, http_function
+from triggers.use_cases import RunHandle
 
+if TYPE_CHECKING:
+    from azure.durable_functions import DurableOrchestrationClient
+
+log = logging.getLogger(__name__)
 blueprint = df.Blueprint()
 
 
@@ -27,3 +38,59 @@ def _run(wanted: str) -> dict[str, Any]:
     if run is None:
         raise unknown_deployment(wanted)
     return progress_of(run, records.steps(wanted))
+
+
+async def start_run(client: "DurableOrchestrationClient", *, deployment_id: str, spoke_id: int, kind: str) -> bool:
+    """Starts a run's orchestration; whether it runs. If not, the run's row is `accepted`, and a timer tries again.
+
+    Durable refuses the id of an instance that isn't finished (409): another call has started the run already.
+    """
+    with logs.context(deployment_id=deployment_id, spoke_id=spoke_id):
+        try:
+            await client.start_new(ORCHESTRATOR_OF_KIND[kind], instance_id=deployment_id)
+        except Exception as error:  # noqa: BLE001 - the SDK raises bare Exceptions; the run is kept and started again
+            if await status_of(client, deployment_id) in UNFINISHED:
+                log.info("%s runs already", deployment_id)
+                return True
+            log.error("%s could not be started and will be tried again: %s", deployment_id, error)
+            return False
+        log.info("%s started", deployment_id)
+        return True
+
+
+async def accepted(call: Call, handle: RunHandle) -> Answer:
+    """202, after the story has been started. It is kept in the records, so a failing start changes nothing."""
+    settings = current_settings()
+    if handle.start and handle.deployment_id:
+        await start_run(call.durable, deployment_id=handle.deployment_id, spoke_id=handle.spoke_id, kind=handle.kind)
+    base = call.base
+    body: dict[str, Any] = {
+        "deployment_id": handle.deployment_id,
+        "spoke_id": handle.spoke_id,
+        "status": handle.status,
+        "message": handle.message,
+    }
+    if handle.deployment_id is None:
+        return Answer(202, body)
+    ours = deployment_url(base, handle.deployment_id)
+    body["progress_url"] = progress_url(base, handle.spoke_id)
+    durable = durable_urls(call, handle.deployment_id, settings.durable_urls)
+    headers = {
+        "Location": durable.get("statusQueryGetUri", ours),
+        "Operation-Location": ours,
+        "Retry-After": str(RETRY_AFTER_SECONDS),
+    }
+    return Answer(202, {**body, **durable}, headers)
+
+
+def durable_urls(call: Call, deployment_id: str, how_much: str) -> dict[str, str]:
+    """The Durable management payload. Each URL carries the key that opens all of them: `DURABLE_URLS` limits it."""
+    if how_much == "none":
+        return {}
+    try:
+        payload: dict[str, str] = call.durable.get_client_response_links(call.request, deployment_id)
+    except ValueError:  # a Host header that makes no URL
+        payload = call.durable.create_http_management_payload(deployment_id)
+    if how_much == "status":
+        return {name: payload[name] for name in ("id", "statusQueryGetUri")}
+    return payload

@@ -5,13 +5,14 @@ from typing import Any
 
 import azure.durable_functions as df
 
-from shared.blocking import TABLES, in_arm_thread, in_tables_thread, side_by_side
+from shared.process.blocking import TABLES, in_arm_thread, in_tables_thread, side_by_side
 from shared.saga.progress import progress_of
 from shared.settings import current_settings
 from shared.spoke.records import TERMINAL, SpokeRow
 from shared.tables.records import Records
 from shared.writers.peering.table import peering_statuses
-from triggers import use_cases as intents
+from triggers import use_cases
+from triggers.deployments import accepted
 from triggers.http.queries import (
     SPOKE_STATES,
     continuation_after,
@@ -26,7 +27,6 @@ from triggers.http.requests import body_of
 from triggers.http.responses import Answer
 from triggers.http.views import run_view, spoke_view
 from triggers.http.wiring import Call, http_function
-from triggers.runs import accepted
 
 blueprint = df.Blueprint()
 
@@ -54,8 +54,8 @@ async def _create(call: Call, *, v1: bool) -> Answer:
     body = await in_tables_thread(body_of, call.request.get_body(), headers)
     if mode == "plan":
         seconds = current_settings().arm_look_seconds
-        return Answer(200, await in_arm_thread(seconds, intents.plan, body, v1=v1))
-    handle = await in_tables_thread(intents.deploy, body, headers.get("Idempotency-Key"), v1=v1)
+        return Answer(200, await in_arm_thread(seconds, use_cases.plan, body, v1=v1))
+    handle = await in_tables_thread(use_cases.deploy, body, headers.get("Idempotency-Key"), v1=v1)
     return await accepted(call, handle)
 
 
@@ -98,7 +98,7 @@ async def get_spoke(call: Call) -> Answer:
 
 
 def _view(number: int) -> dict[str, Any]:
-    spoke, run = intents.spoke_and_run(number)
+    spoke, run = use_cases.spoke_and_run(number)
     return spoke_view(spoke, run, current_settings(), peering_statuses(number).get(number))
 
 
@@ -110,7 +110,7 @@ async def get_progress(call: Call) -> Answer:
 
 
 def _progress(number: int) -> dict[str, Any]:
-    spoke, run = intents.spoke_and_run(number)
+    spoke, run = use_cases.spoke_and_run(number)
     if run is None:
         raise unknown_spoke(number)
     return progress_of(run, Records().steps(spoke.deployment_id))
@@ -121,20 +121,20 @@ async def remove_spoke(call: Call) -> Answer:
     """Takes a spoke down, or cancels its deployment, or joins the removal that is under way."""
     number = spoke_id(call.request.route_params)
     force = flag(call.params, "force")
-    removal = await in_tables_thread(intents.remove, number, force=force)
+    removal = await in_tables_thread(use_cases.remove, number, force=force)
     for _ in range(LOOKS):
         if not isinstance(removal, SpokeRow):
             return await accepted(call, removal)
-        kept = await in_arm_thread(current_settings().arm_look_seconds, intents.look_first, removal, force)
-        removal = await in_tables_thread(intents.remove, number, force=force, looked_at=removal, kept=kept)
-    raise intents.busy(number)
+        kept = await in_arm_thread(current_settings().arm_look_seconds, use_cases.look_first, removal, force)
+        removal = await in_tables_thread(use_cases.remove, number, force=force, looked_at=removal, kept=kept)
+    raise use_cases.busy(number)
 
 
 @http_function(blueprint, "POST", "spokes/{spoke_id}/retry", durable=True)
 async def retry_spoke(call: Call) -> Answer:
     """Deploys a failed spoke again, or finishes a rollback that could not finish."""
     number = spoke_id(call.request.route_params)
-    return await accepted(call, await in_tables_thread(intents.retry, number))
+    return await accepted(call, await in_tables_thread(use_cases.retry, number))
 
 
 @http_function(blueprint, "GET", "spokes/{spoke_id}/deployments")

@@ -1,4 +1,4 @@
-"""What mends itself on a schedule: runs that were reserved and never started, the gateway, old idempotency keys."""
+"""What runs on a schedule: starts forgotten runs, has the writers repair, looks after dead runs, orphans, old rows."""
 
 import logging
 from datetime import timedelta
@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import azure.durable_functions as df
 
-from shared.blocking import in_arm_thread, in_tables_thread
 from shared.clock import parse_timestamp, utc_now
-from shared.deadline import ACTIVITY_SECONDS
+from shared.process.blocking import in_arm_thread, in_tables_thread
+from shared.process.deadline import ACTIVITY_SECONDS
 from shared.recovery import rule_repair
 from shared.recovery.lost_rows import remake_lost_rows
-from shared.recovery.retention import forget_ended_runs
+from shared.recovery.orphans import sweep_orphans
+from shared.recovery.runs.dead_runs import sweep
+from shared.recovery.runs.retention import forget_ended_runs
 from shared.settings import current_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
 from shared.tables.client import table
@@ -21,8 +23,8 @@ from shared.writers.gateway.rows import WRITER_KEY
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.instance_status import NOT_THERE, status_of
 from shared.writers.instances import ensure_writer_runs
+from triggers.deployments import start_run
 from triggers.http.wiring import timer_function
-from triggers.runs import start_run
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient
@@ -32,8 +34,10 @@ blueprint = df.Blueprint()
 
 # Seconds, minutes, hours, days, months, days of the week.
 EVERY_MINUTE = "0 * * * * *"
+EVERY_MINUTE_TOO = "20 * * * * *"  # apart from the one before
 EVERY_FIVE_MINUTES = "30 */5 * * * *"
 EVERY_FIVE_MINUTES_TOO = "10 */5 * * * *"  # apart from the writers'
+EVERY_FIVE_MINUTES_OF_ORPHANS = "50 */5 * * * *"
 EVERY_HOUR = "15 7 * * * *"
 SIX_TIMES_A_NIGHT = "40 */10 3 * * *"
 
@@ -112,3 +116,15 @@ async def forget_old_keys(client: "DurableOrchestrationClient") -> None:
 async def forget_old_runs(client: "DurableOrchestrationClient") -> None:
     """Deletes runs that ended more than `KEEP_RUNS_DAYS` days ago, with their Durable history, and idle secrets."""
     await forget_ended_runs(client)
+
+
+@timer_function(blueprint, EVERY_MINUTE_TOO)
+async def sweep_terminated_runs(client: "DurableOrchestrationClient") -> None:
+    """Stops the children of dead orchestrations and has another run undo what they left."""
+    await sweep(client)
+
+
+@timer_function(blueprint, EVERY_FIVE_MINUTES_OF_ORPHANS)
+async def report_orphans(client: "DurableOrchestrationClient") -> None:
+    """Reports resources of ours that no record knows; removes them when `SWEEP_DELETE_ORPHANS` says so."""
+    await in_arm_thread(ACTIVITY_SECONDS, sweep_orphans)

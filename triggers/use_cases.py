@@ -1,6 +1,6 @@
 """What a caller wants done, decided on the records alone: no call to Azure but for the look before a delete.
 
-Each answers with the `Story` to start (or to join); the triggers start it. Blocking: run it in a thread of `shared.blocking`.
+Each answers with the `Story` to start (or to join); the triggers start it. Blocking: run it in a thread of `shared.process.blocking`.
 """
 
 import logging
@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from shared.checks.preflight import plan_report
 from shared.errors import DeploymentException, StorageException, so_many
-from shared.once import importing
+from shared.process import logs
+from shared.process.once import importing
 from shared.recovery.blockers import blockers_of_delete, stays
 from shared.settings import current_settings
 from shared.spoke.names import sanitize_name
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
-from shared.tables.records import Records
-from shared.tables.removals import begin_removal
+from shared.tables.records import Records, begin_removal
 from shared.tables.reservations import Reservation, ReservationRequest, forget_spoke, preview, reserve
 from triggers.http.queries import unknown_spoke
 from triggers.http.requests import idempotency_key
 
 if TYPE_CHECKING:
-    from shared.spoke.request import SpokeRequest
+    from shared.spoke.request.model import SpokeRequest
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def plan(body: dict[str, Any], *, v1: bool = False) -> dict[str, Any]:
 
 def parse_request(body: dict[str, Any], v1: bool = False, *, new: bool = True) -> ReservationRequest:
     with importing:
-        from shared.spoke.request import check_against_settings, check_reserved, spoke_request, v1_spoke_request
+        from shared.spoke.request.model import check_against_settings, check_reserved, spoke_request, v1_spoke_request
 
     request = check_against_settings((v1_spoke_request if v1 else spoke_request)(body), current_settings())
     if new:
@@ -143,9 +143,12 @@ def spoke_and_run(spoke_id: int) -> tuple[SpokeRow, RunRow | None]:
 
 def _planned(request: "SpokeRequest", spoke_id: int, deployment_id: str) -> SpokePlan:
     with importing:
-        from shared.spoke.request import plan_from
+        from shared.spoke.request.model import plan_from
 
-    return plan_from(request, current_settings(), spoke_id, deployment_id)
+    plan = plan_from(request, current_settings(), spoke_id, deployment_id)
+    with logs.context(deployment_id=deployment_id, spoke_id=spoke_id):
+        log.debug("%s in %s, names from %s", plan.vnet_name, plan.address_prefix, plan.client)
+    return plan
 
 
 def _cancelled(run: RunRow) -> RunRow:

@@ -19,10 +19,10 @@ from shared.arm.api_versions import api_version_of
 from shared.arm.failures import PASSES, ArmError, error_object, error_of_exception, failure_of_error
 from shared.arm.targets import RefusedTargetError, is_absolute, url_of
 from shared.clock import utc_now
-from shared.deadline import current_deadline, waiting_for
 from shared.errors import Failure
-from shared.identity import identity
-from shared.once import import_what_requests_import, importing, once
+from shared.process.deadline import current_deadline, waiting_for
+from shared.process.identity import identity
+from shared.process.once import import_what_requests_import, importing, once
 from shared.saga.outcomes import Operation
 from shared.saga.policy import longest_request
 from shared.settings import Settings, current_settings
@@ -31,7 +31,7 @@ from shared.spoke.resource_ids import ResourceIds, ids_of, name_of, type_of
 if TYPE_CHECKING:
     from azure.core.rest import HttpResponse
 
-    from shared.transport import Transport
+    from shared.process.transport import Transport
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ class Arm:
     def _new_client(self, kind: str) -> Any:
         if self._transport is None:
             with importing:
-                from shared.transport import Transport
+                from shared.process.transport import Transport
 
             import_what_requests_import()
             self._transport = Transport()

@@ -13,7 +13,7 @@ from typing import Any
 from azure.core import exceptions as sdk
 
 from shared.errors import AzureResourceException, Failure
-from shared.identity import TokenTimeoutError
+from shared.process.identity import TokenTimeoutError
 
 
 @dataclass(frozen=True)

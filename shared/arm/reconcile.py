@@ -13,25 +13,12 @@ from shared.arm.client import Accepted, Arm, describe
 from shared.arm.failures import ArmError
 from shared.errors import Failure
 from shared.saga.outcomes import Call, Done, Failed, Operation, Outcome, Pending
+from shared.spoke.documents.resources import provisioning_state
+from shared.spoke.inventory import Owner
 
 log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
-Owner = Callable[[Document], bool]
-
-
-def made_by(deployment_id: str) -> Owner:
-    """Ownership of what has tags: the `deployment_id` tag names the run that made the spoke."""
-
-    def owns(document: Document) -> bool:
-        tags = document.get("tags") or {}
-        return any(key.lower() == "deployment_id" and value == deployment_id for key, value in tags.items())
-
-    return owns
-
-
-def provisioning_state(document: Document) -> str:
-    return str((document.get("properties") or {}).get("provisioningState", "Succeeded"))
 
 
 def follow(arm: Arm, operation: Operation | None, what: str) -> Outcome | None:

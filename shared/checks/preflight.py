@@ -3,23 +3,23 @@
 from typing import Any
 
 from shared.arm.client import Arm, arm, describe
-from shared.checks.addresses import address_findings
 from shared.checks.findings import ERROR, WARNING, Finding, results_of
-from shared.checks.gateway import gateway_findings
-from shared.checks.gateway_network import gateway_network_findings
-from shared.checks.gateway_policies import tls_findings, waf_findings
-from shared.checks.hub import (
+from shared.checks.inputs import AzureSnapshot
+from shared.checks.snapshot import read_snapshot
+from shared.checks.subjects.addresses import address_findings
+from shared.checks.subjects.gateway import gateway_findings
+from shared.checks.subjects.gateway_network import gateway_network_findings
+from shared.checks.subjects.gateway_policies import tls_findings, waf_findings
+from shared.checks.subjects.hub import (
     hub_gateway_findings,
     hub_vnet_findings,
     network_findings,
     outbound_findings,
     peering_findings,
 )
-from shared.checks.locks import lock_findings
-from shared.checks.names import name_findings, parts_as_made
-from shared.checks.sizes import quota_findings, size_findings
-from shared.checks.snapshot import read_snapshot
-from shared.checks.surroundings import AzureSnapshot
+from shared.checks.subjects.locks import lock_findings
+from shared.checks.subjects.names import name_findings, parts_as_made
+from shared.checks.subjects.sizes import quota_findings, size_findings
 from shared.errors import Failure
 from shared.saga.steps import STEPS
 from shared.settings import Settings

@@ -14,17 +14,17 @@ from weakref import WeakKeyDictionary
 
 from shared.arm.client import Arm, describe
 from shared.arm.failures import ArmError
-from shared.blocking import ARM, side_by_side
-from shared.checks.gateway_network import GatewayNetwork, subnet_of_gateway, used_by
-from shared.checks.hub import FIND_HUB, outbound_is_elsewhere
-from shared.checks.names import perhaps_in_the_way
-from shared.checks.sizes import Size, size_findings, sizes_in
-from shared.checks.surroundings import AzureSnapshot
+from shared.checks.inputs import AzureSnapshot
+from shared.checks.subjects.gateway_network import GatewayNetwork, subnet_of_gateway, used_by
+from shared.checks.subjects.hub import FIND_HUB, outbound_is_elsewhere
+from shared.checks.subjects.names import perhaps_in_the_way
+from shared.checks.subjects.sizes import Size, size_findings, sizes_in
 from shared.clock import utc_now
-from shared.deadline import current_deadline, waiting_for
 from shared.errors import ConfigurationException, Failure
+from shared.process.blocking import ARM, side_by_side
+from shared.process.deadline import current_deadline, waiting_for
+from shared.spoke.documents.security_rules import HubNetwork, hub_network
 from shared.spoke.plan import SpokePlan
-from shared.spoke.security_rules import HubNetwork, hub_network
 from shared.tables.records import Records
 from shared.writers.desired_table import Present
 from shared.writers.gateway.capacity import firewall_policy_ids

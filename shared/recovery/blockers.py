@@ -6,12 +6,11 @@ from typing import Any
 
 from shared.arm.client import Arm, arm, describe
 from shared.arm.failures import ArmError
-from shared.arm.reconcile import made_by
-from shared.checks.locks import forbidding, level_of, scope_of
+from shared.checks.subjects.locks import forbidding, level_of, scope_of
 from shared.recovery.leftovers import leftovers
 from shared.saga.steps import UNDOS
-from shared.spoke.documents import goes_with_its_vm
-from shared.spoke.inventory import named_by
+from shared.spoke.documents.resources import goes_with_its_vm
+from shared.spoke.inventory import made_by, named_by
 from shared.spoke.plan import SpokePlan
 from shared.spoke.resource_ids import ResourceIds, name_of, same_id, type_of
 

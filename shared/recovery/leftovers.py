@@ -4,8 +4,7 @@ from functools import partial
 
 from shared.arm.client import Arm
 from shared.arm.failures import ArmError
-from shared.arm.reconcile import Owner, made_by
-from shared.spoke.inventory import named_by, parts
+from shared.spoke.inventory import Owner, made_by, named_by, parts
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
 from shared.tables.reservations import holds_reservations

@@ -5,19 +5,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared import logs
 from shared.arm.client import Arm, arm
 from shared.arm.failures import ArmError
-from shared.arm.reconcile import made_by, only_over, provisioning_state
+from shared.arm.reconcile import only_over
 from shared.checks.snapshot import read_hub_network
 from shared.clock import timestamp
+from shared.process import logs
+from shared.saga.instances import is_looked_after
+from shared.spoke.documents.resources import provisioning_state
+from shared.spoke.documents.rule_changes import RuleChanges, rule_changes
+from shared.spoke.documents.security_rules import HubNetwork, OutboundRules, outbound_rules, security_rules
+from shared.spoke.inventory import made_by
 from shared.spoke.records import RunRow, SpokeRow
 from shared.spoke.resource_ids import ResourceIds
-from shared.spoke.rule_changes import RuleChanges, rule_changes
-from shared.spoke.security_rules import HubNetwork, OutboundRules, outbound_rules, security_rules
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.records import Records
-from shared.task_hub import is_looked_after
 
 log = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ is the third octet: `10.11.{id}.0/24` for 1 to 255.
 """
 
 import ipaddress
+from collections.abc import Iterable
 from ipaddress import IPv4Network
 
 from shared.errors import ValidationException
@@ -75,3 +76,20 @@ def calculate_subnet_ranges(vnet_cidr: str) -> list[str]:
 
 def _not_a_block(value: object, sentence: str) -> ValidationException:
     return ValidationException(sentence, code="InvalidAddressPrefix", field="address_prefix", value=value)
+
+
+# No packet of another machine comes from or goes to these: a list that lacks only them holds everything.
+_NEVER_ROUTED = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
+_EVERYTHING = ("0.0.0.0/0",)
+
+
+def collapsed_ipv4(prefixes: Iterable[str]) -> tuple[str, ...]:
+    """The IPv4 prefixes among these, sorted, none of them covered by others; IPv6 ones are left out."""
+    networks = [ipaddress.ip_network(prefix, strict=False) for prefix in prefixes]
+    return tuple(str(each) for each in ipaddress.collapse_addresses(n for n in networks if n.version == 4))
+
+
+def cover_all_ipv4(prefixes: Iterable[str]) -> bool:
+    """Whether a list of prefixes, all together, holds every IPv4 address that can be routed."""
+    own = tuple(prefixes)
+    return bool(own) and collapsed_ipv4((*own, *_NEVER_ROUTED)) == _EVERYTHING

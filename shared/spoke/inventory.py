@@ -1,10 +1,14 @@
 """What a spoke is made of. Pure. Leftovers, locks, name conflicts, the plan's report and orphans read it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from shared.spoke.plan import SpokePlan
 from shared.spoke.resource_ids import ResourceIds
+
+Document = dict[str, Any]
+Owner = Callable[[Document], bool]
 
 # What tells that a part is this spoke's own: the resource's tag `deployment_id`; the client's row of `GatewaySites`; the
 # spoke's row of `HubTurns` and the VNet that the side leads to; rows of `Spokes`, and no resource of Azure; the part that it
@@ -51,3 +55,13 @@ def parts(plan: SpokePlan, ids: ResourceIds) -> list[Part]:
 def named_by(undo: str, plan: SpokePlan, ids: ResourceIds) -> list[str]:
     """The ids of what an undo removes, there or not, but for what goes with it."""
     return [part.id for part in parts(plan, ids) if part.undo == undo and part.owned_by != "parent"]
+
+
+def made_by(deployment_id: str) -> Owner:
+    """Ownership of what has tags: the `deployment_id` tag names the run that made the spoke."""
+
+    def owns(document: Document) -> bool:
+        tags = document.get("tags") or {}
+        return any(key.lower() == "deployment_id" and value == deployment_id for key, value in tags.items())
+
+    return owns

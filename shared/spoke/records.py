@@ -101,10 +101,10 @@ class RunRow:
     `completed`, `failed`, `rollback_failed`, `deleted`.  error: `Failure.public()`.  left_behind: a list of
     `{"resource", "step", "reason"}`.  result: what the steps found out (`private_ip`).
 
-    task_hub: the one whose timers look after it (`shared.task_hub`); empty in rows of older versions.  execution: how
+    task_hub: the one whose timers look after it (`shared.saga.instances`); empty in rows of older versions.  execution: how
     often its orchestration was started from its rows, from 1; a call that carries another number does nothing.
     begun_by: the id that the orchestration of this execution drew when it began, at `resumed_at`.  missing_since: when a
-    timer first found no instance of it.  restart: why and how far it is being started again, see `shared.recovery.liveness.Restart`.
+    timer first found no instance of it.  restart: why and how far it is being started again, see `shared.recovery.runs.liveness.Restart`.
     """
 
     deployment_id: str

@@ -1,9 +1,12 @@
 """Resource ids, and which of them mean the same."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from shared.settings import Settings
 from shared.spoke.plan import SpokePlan
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class ResourceIds:
         return f"{self.spoke_group}/providers/Microsoft.Compute/disks/{name}"
 
 
-def ids_of(settings: Settings) -> ResourceIds:
+def ids_of(settings: "Settings") -> ResourceIds:
     """The ids under these settings."""
     return ResourceIds(
         settings.subscription_id,

@@ -4,23 +4,23 @@ By connection string (Azurite, or a key) or by the app's identity and `TABLES_EN
 """
 
 import contextlib
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
 
-from shared.errors import Failure
-from shared.identity import identity
-from shared.once import import_what_requests_import, importing, once
+from shared.errors import Failure, StorageException
+from shared.process.identity import identity
+from shared.process.once import import_what_requests_import, importing, once
 from shared.settings import current_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABLE
-from shared.tables.missing import raise_if_missing
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
 
-    from shared.transport import Transport
+    from shared.process.transport import Transport
 
 Write = tuple[Any, ...]
 """As `TableClient.submit_transaction` takes it: `("create" | "update" | "upsert" | "delete", entity, {keyword: value})`."""
@@ -43,7 +43,7 @@ class ConcurrentUpdate(Exception):  # noqa: N818 - an event, not an error: someb
 def _transport() -> "Transport":
     """One for all tables: they are one host."""
     with importing:
-        from shared.transport import Transport
+        from shared.process.transport import Transport
 
     import_what_requests_import()
     return Transport(connection_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS)
@@ -155,3 +155,41 @@ def storage_failure(exception: Exception) -> Failure | None:
         {"status": status} if status else {},
         transient=not permanent,
     )
+
+
+# Of the error in an answer, and of one in the part of a transaction that failed (whose own status is 202).
+_CODE = re.compile(r'"code"\s*:\s*"(TableNotFound|TableBeingDeleted)"')
+_NAME = re.compile(rf"\b({SPOKES_TABLE}|{GATEWAY_SITES_TABLE}|{HUB_TURNS_TABLE})\b")
+
+_HINTS = {
+    "TableNotFound": "Restore the table; the app goes on without a restart. See docs/operations.md, A table is gone.",
+    "TableBeingDeleted": "A table that was deleted can be made again after about a minute. See docs/operations.md, A table is gone.",
+}
+
+
+def raise_if_missing(request: Any, response: Any) -> None:
+    """Raises a `StorageException` that names the table when an answer of Table Storage says that it isn't there.
+
+    request, response: of azure.core, the response read to its end.
+    """
+    if response.status_code < 400 and not request.url.endswith("/$batch"):
+        return
+    found = _CODE.search(response.text())
+    if found is None:
+        return
+    code, name = found[1], _name_in(request)
+    raise StorageException(
+        f"The table {name} is {'missing' if code == 'TableNotFound' else 'being deleted'}.",
+        code=code,
+        hint=_HINTS[code],
+        transient=True,
+        table=name,
+    )
+
+
+def _name_in(request: Any) -> str:
+    """The table that a request is about: from its URL, or from the body of a transaction or of a table's creation."""
+    body = request.body
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
+    found = _NAME.search(request.url) or _NAME.search(text)
+    return found[1] if found else "of the records"

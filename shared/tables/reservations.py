@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from shared import logs
 from shared.clock import epoch_seconds, nonce, parse_timestamp, timestamp, utc_now
 from shared.errors import DeploymentException, ValidationException
+from shared.process import logs
 from shared.saga import instances as protocol
 from shared.settings import Settings, current_settings
 from shared.spoke import names as naming

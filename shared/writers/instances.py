@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from shared import logs
-from shared.blocking import in_tables_thread
 from shared.clock import timestamp, utc_now
-from shared.deadline import ACTIVITY_SECONDS, CALL_SECONDS, within
+from shared.process import logs
+from shared.process.blocking import in_tables_thread
+from shared.process.deadline import ACTIVITY_SECONDS, CALL_SECONDS, within
 from shared.saga.instances import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id
 from shared.saga.policy import writer_wait
 from shared.settings import Settings, current_settings

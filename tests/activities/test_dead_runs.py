@@ -12,8 +12,8 @@ import pytest
 from local.processes import running
 from local.recipes import app_settings, functions_recipe
 from shared.clock import timestamp, utc_now
-from shared.recovery.dead_runs import LAST_CALLS, NOTE
-from shared.recovery.liveness import MISSING_FOR
+from shared.recovery.runs.dead_runs import LAST_CALLS, NOTE
+from shared.recovery.runs.liveness import MISSING_FOR
 from shared.settings import Settings
 from shared.spoke.records import RunRow, StepRow
 from shared.tables.records import Records
@@ -27,7 +27,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from shared.clock import parse_timestamp
-from shared.recovery.dead_runs import sweep
+from shared.recovery.runs.dead_runs import sweep
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 

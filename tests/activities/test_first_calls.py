@@ -139,6 +139,6 @@ def test_the_first_calls_can_come_at_once_many_times(payloads: dict[str, Any]) -
 
 
 def test_requests_import_nothing_of_the_sdks(payloads: dict[str, Any]) -> None:
-    """What an SDK imports at its first request is in `shared.once`, or would be imported by several threads at once."""
+    """What an SDK imports at its first request is in `shared.process.once`, or would be imported by several threads at once."""
     imported, _ = run_fresh(ONE_AFTER_THE_OTHER, payloads)
     assert [name for name in imported if name.startswith(LATE)] == []

@@ -24,7 +24,7 @@ import json
 import azure.durable_functions as df
 import azure.functions as func
 
-from shared.recovery.retention import forget_ended_runs
+from shared.recovery.runs.retention import forget_ended_runs
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 

@@ -36,10 +36,10 @@ APP = '''"""The triggers, and stories that wait for ever."""
 
 import azure.durable_functions as df
 
-from triggers import capacity, deployments, health, openapi, spokes, timers
+from triggers import deployments, spokes, status, timers
 
 app = df.DFApp()
-for module in (spokes, deployments, capacity, health, openapi, timers):
+for module in (spokes, deployments, status, timers):
     app.register_functions(module.blueprint)
 
 

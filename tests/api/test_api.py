@@ -148,7 +148,7 @@ def test_runs_that_were_never_started_are_started_by_the_timer(
     http: httpx.Client, host: Host, settings: Settings, body: Body
 ) -> None:
     """As after a crash between the reservation and the start: the record is there, the instance isn't."""
-    from shared.spoke.request import check_against_settings, plan_from, spoke_request
+    from shared.spoke.request.model import check_against_settings, plan_from, spoke_request
     from shared.tables.reservations import ReservationRequest, reserve
 
     request = check_against_settings(spoke_request(body), settings)

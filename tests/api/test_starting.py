@@ -17,10 +17,10 @@ from local.processes import free_port
 from shared.errors import StorageException
 from shared.settings import Settings, current_settings
 from tests.api.conftest import Host
+from triggers.deployments import accepted, durable_urls, start_run
 from triggers.http import schemas as documents
 from triggers.http.responses import Answer
 from triggers.http.wiring import Call, answered, timer_function
-from triggers.runs import accepted, durable_urls, start_run
 from triggers.timers import repair_gateway
 from triggers.use_cases import RunHandle
 

@@ -31,7 +31,7 @@ from shared.tables.records import Records
 from tests.activities.azure_stand_in import KEY, LocalAzure
 from tests.faults.progress import Watcher, assert_moves_on
 from tests.faults.wire import Fault, Wire
-from triggers import use_cases as intents
+from triggers import use_cases
 
 MOST_CRASHES = 50
 MOST_STEPS = 20_000
@@ -200,7 +200,7 @@ class Simulation:
 
     def deploy(self, spoke_id: int = 1, *faults: Fault, **changes: Any) -> str:
         """As POST does. The deployment's id."""
-        story = intents.deploy(self.request(spoke_id, **changes), None)
+        story = use_cases.deploy(self.request(spoke_id, **changes), None)
         plan = self.run_row(story.deployment_id or "").plan
         self.wire.names |= {
             plan.vnet_name: "{vnet}",
@@ -217,16 +217,16 @@ class Simulation:
         """As DELETE does. The id of the run that was begun or joined."""
         self.keep_time()
         self.wire.caller = "DELETE"
-        removal = intents.remove(spoke_id, force=force)
+        removal = use_cases.remove(spoke_id, force=force)
         if isinstance(removal, SpokeRow):
-            kept = intents.look_first(removal, force)
-            removal = intents.remove(spoke_id, force=force, looked_at=removal, kept=kept)
-        assert isinstance(removal, intents.RunHandle)
+            kept = use_cases.look_first(removal, force)
+            removal = use_cases.remove(spoke_id, force=force, looked_at=removal, kept=kept)
+        assert isinstance(removal, use_cases.RunHandle)
         return self._begin(removal, faults)
 
     def retry(self, spoke_id: int = 1, *faults: Fault) -> str:
         """As POST …/retry does."""
-        return self._begin(intents.retry(spoke_id), faults)
+        return self._begin(use_cases.retry(spoke_id), faults)
 
     def take_up(self, *faults: Fault) -> str:
         """Goes on with the run that was under way at the beginning. Its id."""
@@ -234,7 +234,7 @@ class Simulation:
         self.wire.faults.extend(faults)
         return self.begins.run
 
-    def _begin(self, story: intents.RunHandle, faults: tuple[Fault, ...]) -> str:
+    def _begin(self, story: use_cases.RunHandle, faults: tuple[Fault, ...]) -> str:
         self.wire.faults.extend(faults)
         deployment_id = story.deployment_id or ""
         if story.start:

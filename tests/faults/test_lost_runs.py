@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from local.functions.durable.faults import Fault
-from shared.recovery.dead_runs import sweep
-from shared.recovery.liveness import Restart
-from shared.saga.children import MOST_TRIES
+from shared.recovery.runs.dead_runs import sweep
+from shared.recovery.runs.liveness import Restart
 from shared.saga.progress import progress_of
+from shared.saga.saga import MOST_TRIES
 from shared.saga.steps import STEPS, UNDOS
 from shared.tables.records import Records
 from tests.faults.checkpoints import vm_fails

@@ -3,8 +3,8 @@
 import pytest
 
 from local.functions.durable.faults import Fault as EngineFault
-from shared.recovery.dead_runs import sweep
-from shared.saga.children import MOST_TRIES
+from shared.recovery.runs.dead_runs import sweep
+from shared.saga.saga import MOST_TRIES
 from shared.saga.steps import STEPS, UNDOS
 from shared.tables.records import Records
 from tests.faults.checkpoints import vm_fails

@@ -8,8 +8,8 @@ import pytest
 
 from local.functions.durable.faults import Fault
 from local.functions.durable.store import Task
-from shared.saga.children import MOST_TRIES
 from shared.saga.instances import step_instance_id
+from shared.saga.saga import MOST_TRIES
 from shared.saga.steps import STEPS, UNDOS
 from tests.stories.saga_harness import (
     POLICY,

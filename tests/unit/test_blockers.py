@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shared.recovery.blockers import locks_in_the_way, unmanaged_in, unmanaged_on
-from shared.spoke.documents import vm_keeping_unmanaged
+from shared.spoke.documents.resources import vm_keeping_unmanaged
 from shared.spoke.inventory import named_by
 from shared.spoke.resource_ids import ResourceIds
 from tests.activities.azure_stand_in import a_plan

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from shared import blocking, logs
-from shared.blocking import ARM, TABLES, in_arm_thread, in_tables_thread, side_by_side
-from shared.deadline import CODE, Deadline, seconds_left, within
 from shared.errors import AzureResourceException
+from shared.process import blocking, logs
+from shared.process.blocking import ARM, TABLES, in_arm_thread, in_tables_thread, side_by_side
+from shared.process.deadline import CODE, Deadline, seconds_left, within
 from tests.app import forget_app
 
 NEEDED = {

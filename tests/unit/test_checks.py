@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.checks.addresses import address_findings
 from shared.checks.findings import CHECKS, Finding, failure_from, in_order, results_of, warnings_in
-from shared.checks.hub import (
+from shared.checks.subjects.addresses import address_findings
+from shared.checks.subjects.hub import (
     hub_gateway_findings,
     hub_vnet_findings,
     network_findings,
     outbound_findings,
     peering_findings,
 )
-from shared.checks.locks import covers, lock_findings
-from shared.checks.names import name_findings, perhaps_in_the_way
+from shared.checks.subjects.locks import covers, lock_findings
+from shared.checks.subjects.names import name_findings, perhaps_in_the_way
 from shared.settings import settings_from
 from shared.spoke.plan import our_tags
 from shared.spoke.resource_ids import ResourceIds

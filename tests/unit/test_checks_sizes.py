@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.checks.findings import failure_from
-from shared.checks.sizes import Size, quota_findings, security_type, size_findings, size_named, sizes_in
+from shared.checks.subjects.sizes import Size, quota_findings, security_type, size_findings, size_named, sizes_in
 from shared.spoke.plan import our_tags
 from shared.spoke.records import RunRow
 from tests.activities.azure_stand_in import a_plan, a_run

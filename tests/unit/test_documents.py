@@ -11,10 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import ConfigurationException
-from shared.spoke.documents import has_subnets, nic_document, os_of, vm_document, vnet_document, vnet_with_subnets
+from shared.spoke.documents.resources import (
+    has_subnets,
+    nic_document,
+    os_of,
+    vm_document,
+    vnet_document,
+    vnet_with_subnets,
+)
+from shared.spoke.documents.security_rules import HubNetwork, OutboundRules, hub_network, nsg_document, security_rules
 from shared.spoke.plan import SpokePlan, our_tags
 from shared.spoke.resource_ids import ResourceIds, name_of, same_id, type_of
-from shared.spoke.security_rules import HubNetwork, OutboundRules, hub_network, nsg_document, security_rules
 
 IDS = ResourceIds("sub", "hub-rg", "hub-vnet", "hub-agw", "spoke-rg")
 HUB = HubNetwork(("10.0.2.0/24",), ("10.0.1.0/24",), ("10.0.0.0/16",))

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from shared import deadline
-from shared.identity import CONNECT_SECONDS, READ_SECONDS
+from shared.process import deadline
+from shared.process.identity import CONNECT_SECONDS, READ_SECONDS
 from shared.saga.policy import longest_request
 from shared.settings import MOST_ARM_TIMEOUT_SECONDS
 from shared.tables import client

@@ -11,8 +11,8 @@ from azure.core.credentials import AccessTokenInfo
 from azure.core.exceptions import ClientAuthenticationError
 
 from shared.arm.failures import error_of_exception
-from shared.deadline import within
-from shared.identity import Identity, TokenTimeoutError
+from shared.process.deadline import within
+from shared.process.identity import Identity, TokenTimeoutError
 
 SCOPE = "https://management.azure.com/.default"
 
@@ -110,8 +110,8 @@ def test_tokens_of_other_scopes_and_claims_are_others() -> None:
 
 
 def test_health_probes_share_one_answer() -> None:
-    from triggers.health import SharedAnswer
     from triggers.http.responses import Answer
+    from triggers.status import SharedAnswer
 
     asked: list[int] = []
 

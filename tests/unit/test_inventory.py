@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from shared.checks.names import parts_as_made
+from shared.checks.subjects.names import parts_as_made
 from shared.recovery.orphans import orphans_among
 from shared.saga.steps import UNDOS
 from shared.spoke.inventory import TAGGED, named_by, parts

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clock import parse_timestamp, timestamp
-from shared.recovery.liveness import (
+from shared.recovery.runs.liveness import (
     BROKE_OFF,
     DUE_SLACK,
     MISSING_FOR,

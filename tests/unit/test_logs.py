@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import logs
+from shared.process import logs
 from shared.settings import Settings, settings_from
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,7 +186,7 @@ def alone(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_without_a_handler_lines_go_to_standard_error() -> None:
     ended = alone(
         "import logging, sys\n"
-        "from shared import logs\n"
+        "from shared.process import logs\n"
         "with logs.context(spoke_id=3): logging.getLogger('triggers.spokes').warning('hello')\n"
         "assert not [name for name in sys.modules if 'opentelemetry' in name]\n"
     )
@@ -195,7 +195,7 @@ def test_without_a_handler_lines_go_to_standard_error() -> None:
 
 
 def test_bad_settings_do_not_stop_a_line_nor_change_its_form() -> None:
-    code = "import logging\nfrom shared import logs\nwith logs.context(spoke_id=3): logging.warning('hello')\n"
+    code = "import logging\nfrom shared.process import logs\nwith logs.context(spoke_id=3): logging.warning('hello')\n"
     line = json.loads(alone(code, HUB_VNET_NAME="", APPLICATIONINSIGHTS_CONNECTION_STRING="rubbish").stderr)
     assert (line["message"], line["spoke_id"]) == ("hello", 3)
 
@@ -204,7 +204,7 @@ def test_application_insights_gets_the_fields_as_dimensions() -> None:
     """Its exporter is attached to the root logger, and what it is handed carries the fields and no secret."""
     code = """
 import json, logging, os
-from shared import logs
+from shared.process import logs
 from shared.settings import current_settings
 logs.configure(current_settings())
 from opentelemetry._logs import get_logger_provider
@@ -235,8 +235,8 @@ def test_application_insights_gets_each_line_of_a_thread_once_under_its_operatio
     code = """
 import asyncio, json, logging, os
 from functools import partial
-from shared import logs
-from shared.blocking import ARM, in_tables_thread, side_by_side
+from shared.process import logs
+from shared.process.blocking import ARM, in_tables_thread, side_by_side
 from shared.settings import current_settings
 logs.configure(current_settings())
 from opentelemetry import context, trace

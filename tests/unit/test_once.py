@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.once import once
+from shared.process.once import once
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = ("shared", "activities", "triggers", "orchestrators")

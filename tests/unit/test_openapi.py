@@ -11,14 +11,14 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from shared.spoke.request import SpokeRequest
-from triggers import capacity, deployments, health, openapi, spokes
+from shared.spoke.request.model import SpokeRequest
+from triggers import deployments, spokes, status
 from triggers.http.openapi import OPERATIONS, openapi_document
 from triggers.http.responses import _STATUS_OF_CODE, _STATUS_OF_ERROR
 from triggers.http.wiring import Call
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = (capacity, deployments, health, openapi, spokes)
+MODULES = (deployments, spokes, status)
 
 
 def registered() -> dict[str, Any]:
@@ -71,7 +71,7 @@ def test_every_status_that_we_choose_is_described() -> None:
 def test_importing_the_triggers_imports_no_sdk() -> None:
     code = (
         "import sys\n"
-        "from triggers import capacity, deployments, health, openapi, spokes, timers\n"
+        "from triggers import deployments, spokes, status, timers\n"
         "heavy = ('pydantic', 'cryptography', 'azure.data', 'azure.identity', 'azure.mgmt', 'azure.monitor')\n"
         "print([name for name in sys.modules if name.startswith(heavy)])\n"
     )
@@ -95,6 +95,6 @@ def test_the_guide_names_every_call_and_every_field_of_a_request() -> None:
 )
 def test_the_document_names_the_hosts_route_prefix(url: str, server: str) -> None:
     request = func.HttpRequest("GET", url, body=b"")
-    answer = asyncio.run(openapi.get_openapi(Call(request, route="openapi.json")))
+    answer = asyncio.run(status.get_openapi(Call(request, route="openapi.json")))
     assert answer.body["servers"] == [{"url": server}]
     assert openapi_document()["servers"] == [{"url": "/api"}]

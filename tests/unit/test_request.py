@@ -14,8 +14,14 @@ from hypothesis import strategies as st
 from shared.errors import ValidationException
 from shared.settings import settings_from
 from shared.spoke.plan import SpokePlan, our_tags
-from shared.spoke.request import check_against_settings, check_reserved, plan_from, spoke_request, v1_spoke_request
-from shared.spoke.ssh_keys import checked_ssh_public_key
+from shared.spoke.request.model import (
+    check_against_settings,
+    check_reserved,
+    plan_from,
+    spoke_request,
+    v1_spoke_request,
+)
+from shared.spoke.request.ssh_keys import checked_ssh_public_key
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = settings_from(

@@ -20,13 +20,12 @@ from shared.clock import nonce, timestamp, utc_now
 from shared.errors import DeploymentException, HubSpokeException, ValidationException
 from shared.settings import Settings, current_settings
 from shared.spoke.names import sanitize_name
-from shared.spoke.request import check_against_settings, plan_from, spoke_request
+from shared.spoke.request.model import check_against_settings, plan_from, spoke_request
 from shared.tables import client as store
 from shared.tables import reservations
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.partition import SpokesPartition
-from shared.tables.records import Records
-from shared.tables.removals import begin_removal
+from shared.tables.records import Records, begin_removal
 from shared.tables.reservations import (
     IdempotencyKey,
     Reservation,

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shared.recovery.retention import runs_to_forget
+from shared.recovery.runs.retention import runs_to_forget
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
-from shared.spoke.request import plan_from, spoke_request
+from shared.spoke.request.model import plan_from, spoke_request
 from tests.unit.test_request import ACME, SETTINGS
 
 SECRET = "#cloud-config\npassword: hunter2"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.spoke.rule_changes import PLACES, is_same, place_of, rule_changes
-from shared.spoke.security_rules import HubNetwork, OutboundRules, security_rules
+from shared.spoke.documents.rule_changes import PLACES, is_same, place_of, rule_changes
+from shared.spoke.documents.security_rules import HubNetwork, OutboundRules, security_rules
 from tests.activities.azure_stand_in import a_plan
 
 HUB = HubNetwork(("10.0.2.0/24",), ("10.0.1.0/24",), ("10.0.0.0/16",))

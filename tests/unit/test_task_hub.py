@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.task_hub import HUB_OF_OLD_RUNS, TaskHub, account_of, is_looked_after
+from shared.saga.instances import HUB_OF_OLD_RUNS, TaskHub, account_of, is_looked_after
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = TaskHub("Blue", "store")

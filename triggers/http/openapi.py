@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from shared.once import once
-from shared.spoke.request import SpokeRequest, V1SpokeRequest
+from shared.process.once import once
+from shared.spoke.request.model import SpokeRequest, V1SpokeRequest
 from triggers.http import schemas as documents
 from triggers.http.queries import DEFAULT_LIMIT, MAX_LIMIT, SPOKE_STATES
 from triggers.http.requests import MAX_KEY_LENGTH

@@ -7,8 +7,8 @@ from typing import Any
 
 from activities.decorators import failure_of
 from shared.clock import timestamp
-from shared.deadline import CODE as NO_ANSWER_IN_TIME
 from shared.errors import Failure, HubSpokeException
+from shared.process.deadline import CODE as NO_ANSWER_IN_TIME
 
 JSON = "application/json"
 RETRY_AFTER_SECONDS = 5

@@ -4,7 +4,7 @@ from typing import Any
 
 from shared.clock import parse_timestamp
 from shared.settings import Settings
-from shared.spoke.documents import os_of
+from shared.spoke.documents.resources import os_of
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow, SpokeRow
 

@@ -1,7 +1,7 @@
 """Turns a handler into an HTTP function: registered, logged, and never answering anything but our own shapes.
 
 A handler takes a `Call` and returns an `Answer` or raises. Every function here is `async`; blocking work goes into the
-threads of `shared.blocking`. Only those that start or name orchestrations get a Durable client: reading needs none, and
+threads of `shared.process.blocking`. Only those that start or name orchestrations get a Durable client: reading needs none, and
 liveness asks nobody.
 """
 
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import azure.functions as func
 
-from shared import logs
-from shared.deadline import CODE as NO_ANSWER_IN_TIME
-from shared.deadline import HTTP_SECONDS, TIMER_SECONDS
 from shared.errors import HubSpokeException
+from shared.process import logs
+from shared.process.deadline import CODE as NO_ANSWER_IN_TIME
+from shared.process.deadline import HTTP_SECONDS, TIMER_SECONDS
 from triggers.http.links import api_base
 from triggers.http.queries import subject
 from triggers.http.responses import JSON, Answer, error_answer

@@ -2,7 +2,7 @@
 
 Durable's word is not enough: an orchestration whose queue message was lost is `Running` for ever, one whose worker died
 while it was replayed is `Failed` for good (durable-extension#2922). Both are started again from the run's rows, under the
-same id. Only `Terminated` is a person's decision; such a run is rolled back (`shared.recovery.dead_runs`).
+same id. Only `Terminated` is a person's decision; such a run is rolled back (`shared.recovery.runs.dead_runs`).
 
 A restart: the row gets the next `execution`, so that no call of the old one does anything any more; the orchestration and
 its children are terminated; when none of them runs, and no write of theirs can be under way, the orchestration is started

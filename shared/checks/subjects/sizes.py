@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.arm.reconcile import made_by
 from shared.checks.findings import ERROR, Finding
-from shared.checks.precedence import earlier_deployments
+from shared.checks.subjects.names import earlier_deployments
+from shared.spoke.inventory import made_by
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 

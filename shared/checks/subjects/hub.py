@@ -1,17 +1,19 @@
 """The hub's VNet: there, at work, with room for one more peering; and the way out that the settings name. Pure."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from shared.arm.reconcile import provisioning_state
 from shared.checks.findings import ERROR, WARNING, Finding
-from shared.checks.precedence import earlier_deployments
-from shared.settings import Settings
+from shared.checks.subjects.names import earlier_deployments
+from shared.spoke.documents.resources import provisioning_state
+from shared.spoke.documents.security_rules import hub_network
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds, name_of
-from shared.spoke.security_rules import hub_network
 from shared.writers.peering.documents import hub_gateway
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
 
 Document = dict[str, Any]
 
@@ -78,7 +80,7 @@ def peering_findings(
     ]
 
 
-def network_findings(hub_vnet: Document, gateway: Document, settings: Settings) -> list[Finding]:
+def network_findings(hub_vnet: Document, gateway: Document, settings: "Settings") -> list[Finding]:
     """Every rule of a spoke's network security group can be written: the gateway's subnet is in the hub, with IPv4."""
     gaps = hub_network(hub_vnet, gateway, settings.management_source_prefixes).gaps
     return [
@@ -117,13 +119,13 @@ def hub_gateway_findings(hub_vnet: Document, gateways: Iterable[Document]) -> li
     return [Finding("hub_vnet", WARNING, code, f"{gateway.sentence}: {consequence}", hint, resource=resource)]
 
 
-def outbound_is_elsewhere(settings: Settings) -> bool:
+def outbound_is_elsewhere(settings: "Settings") -> bool:
     """Whether `SPOKE_OUTBOUND` names something of another subscription: a subnet can't use it, so it isn't read."""
     resource_id = settings.spoke_outbound.partition(":")[2].lower()
     return bool(resource_id) and not resource_id.startswith(f"/subscriptions/{settings.subscription_id.lower()}/")
 
 
-def outbound_findings(plan: SpokePlan, settings: Settings, resource: Document | None) -> list[Finding]:
+def outbound_findings(plan: SpokePlan, settings: "Settings", resource: Document | None) -> list[Finding]:
     """The NAT gateway or route table that `SPOKE_OUTBOUND` names is there and can be used by the spoke's subnets: they
     have to be in its region and subscription (azure-docs#32363)."""
     kind, _, resource_id = settings.spoke_outbound.partition(":")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.checks.gateway_network import GatewayNetwork
-from shared.checks.sizes import Size
+from shared.checks.subjects.gateway_network import GatewayNetwork
+from shared.checks.subjects.sizes import Size
 from shared.errors import Failure
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from shared.arm.reconcile import made_by
 from shared.checks.findings import ERROR, Finding
 from shared.saga.steps import STEPS
-from shared.spoke.inventory import Part, parts
+from shared.spoke.inventory import Part, made_by, parts
 from shared.spoke.plan import SpokePlan
+from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds, name_of, same_id, type_of
 
 Document = dict[str, Any]
@@ -56,3 +56,12 @@ def _taken(resource_id: str) -> Finding:
         "ValidationException",
         resource_id,
     )
+
+
+def earlier_deployments(plan: SpokePlan, runs: Iterable[RunRow]) -> list[RunRow]:
+    """Deployments under way that began before this one, and so have the older right to what is scarce."""
+    building = [run for run in runs if run.kind == "deploy" and run.status in ("accepted", "in_progress")]
+    own = next((run for run in building if run.deployment_id == plan.made_by), None)
+    if own is None:
+        return building
+    return [run for run in building if (run.created_at, run.deployment_id) < (own.created_at, own.deployment_id)]

@@ -11,14 +11,14 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared import logs
-from shared.blocking import in_tables_thread
 from shared.clock import parse_timestamp, utc_now
+from shared.process import logs
+from shared.process.blocking import in_tables_thread
+from shared.saga.instances import is_looked_after
 from shared.settings import current_settings
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.records import Records
-from shared.task_hub import is_looked_after
 from shared.writers.instance_status import UNFINISHED
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from azure.core.credentials import AccessToken, AccessTokenInfo
 from azure.core.exceptions import ServiceRequestTimeoutError
 
-from shared import logs
-from shared.deadline import seconds_left, waiting_for
-from shared.once import importing, once
+from shared.process import logs
+from shared.process.deadline import seconds_left, waiting_for
+from shared.process.once import importing, once
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenRequestOptions

@@ -1,6 +1,6 @@
 """The HTTP transport of all clients of the Azure SDKs: each request keeps the deadline of the one who waits for it.
 
-Import it under `shared.once.importing` only: `requests`, which it needs, costs a cold start too much.
+Import it under `shared.process.once.importing` only: `requests`, which it needs, costs a cold start too much.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from azure.core.pipeline.transport._requests_basic import RequestsTransport
 from requests import Session
 from requests.adapters import HTTPAdapter
 
-from shared.deadline import seconds_left
+from shared.process.deadline import seconds_left
 
 # As many connections to one host as threads can ask for at once; more would be opened anew for each request.
 _CONNECTIONS = 64

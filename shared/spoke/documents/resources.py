@@ -1,4 +1,4 @@
-"""The ARM documents of a spoke: VNet, subnets, NIC, VM. Pure; the NSG's rules are in `shared.spoke.security_rules`."""
+"""The ARM documents of a spoke: VNet, subnets, NIC, VM. Pure; the NSG's rules are in `shared.spoke.documents.security_rules`."""
 
 import base64
 from typing import Any
@@ -183,3 +183,7 @@ def goes_with_its_vm(reference: Document) -> bool:
 
 def _detached(options: Document) -> Document:
     return {**options, "deleteOption": "Detach"} if goes_with_its_vm(options) else options
+
+
+def provisioning_state(document: Document) -> str:
+    return str((document.get("properties") or {}).get("provisioningState", "Succeeded"))

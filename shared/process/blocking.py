@@ -3,7 +3,7 @@
 Two pools, so that an Azure Resource Manager that hangs takes no thread from what only needs the tables. They are made
 once in a process, their sizes are settings, and there are no other threads: what hangs in a request holds one of these
 until the request's timeout, and never more of them than there are. The caller's context variables go along; the thread's
-log lines are handed on by who waits for it (`shared.logs.HeldLines`).
+log lines are handed on by who waits for it (`shared.process.logs.HeldLines`).
 
 What runs in a pool doesn't wait for the same pool: `side_by_side` does the work itself where no thread is free.
 """
@@ -18,10 +18,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from shared import logs
-from shared.deadline import Deadline, current_deadline, set_deadline
 from shared.errors import AzureResourceException, ConfigurationException, HubSpokeException
-from shared.once import once
+from shared.process import logs
+from shared.process.deadline import Deadline, current_deadline, set_deadline
+from shared.process.once import once
 from shared.settings import current_settings
 
 P = ParamSpec("P")

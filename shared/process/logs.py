@@ -1,7 +1,7 @@
 """One JSON object a line, with the deployment, spoke and step that the line is about, and without secrets.
 
 `context(...)` says what the lines within it are about; triggers and activities enter it, nobody passes ids to a logger.
-Contextvars go along into the threads of `shared.blocking`, whose lines are handed on by the function that waits for them
+Contextvars go along into the threads of `shared.process.blocking`, whose lines are handed on by the function that waits for them
 (`HeldLines`): the host drops a record that comes without an invocation, and an invocation belongs to a function's own
 thread or task.
 
@@ -32,7 +32,7 @@ from typing import Any
 
 from shared.clock import timestamp
 from shared.errors import ConfigurationException
-from shared.once import importing
+from shared.process.once import importing
 from shared.settings import Settings, current_settings
 
 FIELDS = ("deployment_id", "spoke_id", "step")

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared import logs
-from shared.blocking import in_arm_thread, in_tables_thread
 from shared.clock import parse_timestamp, timestamp, utc_now
-from shared.deadline import ACTIVITY_SECONDS
 from shared.errors import Failure
-from shared.recovery.liveness import (
+from shared.process import logs
+from shared.process.blocking import in_arm_thread, in_tables_thread
+from shared.process.deadline import ACTIVITY_SECONDS
+from shared.recovery.orphans import doubt_about_records
+from shared.recovery.runs.liveness import (
     BROKE_OFF,
     Broken,
     Condition,
@@ -31,8 +32,7 @@ from shared.recovery.liveness import (
     condition_of,
     may_stand_still,
 )
-from shared.recovery.orphans import doubt_about_records
-from shared.recovery.restarts import (
+from shared.recovery.runs.restarts import (
     RESTART_REASON,
     begin_restart,
     confirm_end,
@@ -45,8 +45,7 @@ from shared.saga.policy import Policy
 from shared.settings import current_settings
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
-from shared.tables.records import Records
-from shared.tables.removals import begin_removal
+from shared.tables.records import Records, begin_removal
 from shared.tables.ticks import awake_since
 from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, UNFINISHED, status_and_output_of
 

@@ -5,13 +5,12 @@ The rules are those by which the gateway's writer decides (`shared.writers.gatew
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.checks.findings import ERROR, WARNING, Finding
-from shared.checks.hub import FIND_HUB
-from shared.checks.precedence import earlier_deployments
+from shared.checks.subjects.hub import FIND_HUB
+from shared.checks.subjects.names import earlier_deployments
 from shared.errors import Failure
-from shared.settings import Settings
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds
@@ -29,13 +28,16 @@ from shared.writers.gateway.priorities import (
 from shared.writers.gateway.rows import SiteRow, names_of_ours
 from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, missing_parts, site_of
 
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
 Document = dict[str, Any]
 
 
 def gateway_findings(
     plan: SpokePlan,
     ids: ResourceIds,
-    settings: Settings,
+    settings: "Settings",
     gateway: Document | None,
     sites: Sequence[SiteRow],
     runs: Iterable[RunRow],
@@ -80,7 +82,7 @@ def _others(plan: SpokePlan, sites: Iterable[SiteRow]) -> list[SiteRow]:
     return [row for row in sites if row.client != plan.client]
 
 
-def _odd_port(ids: ResourceIds, settings: Settings) -> list[Finding]:
+def _odd_port(ids: ResourceIds, settings: "Settings") -> list[Finding]:
     """HTTPS on the port of HTTP, or the other way round: legal, and hardly what was meant."""
     protocol = "HTTPS" if settings.agw_ssl_certificate else "HTTP"
     if settings.agw_frontend_port != (80 if settings.agw_ssl_certificate else 443):
@@ -100,7 +102,7 @@ def _odd_port(ids: ResourceIds, settings: Settings) -> list[Finding]:
 def _no_place(
     plan: SpokePlan,
     limits: Limits | None,
-    settings: Settings,
+    settings: "Settings",
     gateway: Document,
     sites: Sequence[SiteRow],
     runs: Iterable[RunRow],
@@ -129,7 +131,7 @@ def _no_priority(plan: SpokePlan, gateway: Document, sites: Sequence[SiteRow], f
 
 
 def _host_taken(
-    plan: SpokePlan, settings: Settings, gateway: Document, sites: Iterable[SiteRow], frontend: Frontend
+    plan: SpokePlan, settings: "Settings", gateway: Document, sites: Iterable[SiteRow], frontend: Frontend
 ) -> Failure | None:
     """A new site's name, chosen or not, may not be caught by a wildcard either; a site that is there keeps its name."""
     there = any(row.client == plan.client and row.owned for row in sites)

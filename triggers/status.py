@@ -1,4 +1,4 @@
-"""/health: is the app there, and does it reach what it needs?"""
+"""What the installation says of itself: /health, /capacity and /openapi.json."""
 
 import asyncio
 import logging
@@ -6,23 +6,30 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import azure.durable_functions as df
 import azure.functions as func
 from azure.core.exceptions import ClientAuthenticationError
 
 from shared.arm.client import arm
-from shared.blocking import in_arm_thread, in_tables_thread
-from shared.checks.hub import FIND_HUB
-from shared.errors import ConfigurationException
-from shared.identity import identity
-from shared.once import once
+from shared.checks.subjects.hub import FIND_HUB, PEERINGS_PER_VNET
+from shared.errors import AzureResourceException, ConfigurationException
+from shared.process.blocking import in_arm_thread, in_tables_thread
+from shared.process.identity import identity
+from shared.process.once import importing, once
 from shared.recovery.orphans import doubt_about_records
 from shared.recovery.record_loss import raise_for_lost_rows
 from shared.settings import current_settings
+from shared.spoke.addresses import highest_spoke_id
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
+from shared.tables.partition import SpokesPartition
 from shared.tables.records import Records
-from shared.writers.gateway.rows import site_key
+from shared.tables.reservations import places
+from shared.writers.gateway.capacity import capacity_of
+from shared.writers.gateway.firewall import gateway_limits
+from shared.writers.gateway.rows import Site, site_key
+from shared.writers.gateway.sites import Frontend, frontend_of
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.instances import writer_state
 from shared.writers.peering.rows import peering_key
@@ -236,3 +243,78 @@ CHECKS: dict[str, Callable[[], Awaitable[str]]] = {
     "hub": _of_arm(_hub),
     "gateway": _of_arm(_gateway),
 }
+
+
+@http_function(blueprint, "GET", "capacity")
+async def get_capacity(call: Call) -> Answer:
+    """Used, limit and free of everything that a spoke takes. What Azure doesn't tell just now is named in `unknown`."""
+    ours, hub, gateway = await asyncio.gather(
+        in_tables_thread(_capacity_by_records), _answered(_peering_capacity), _answered(_gateway_capacity)
+    )
+    unknown = [{"of": of, **failure} for of, _, failure in (("hub", *hub), ("gateway", *gateway)) if failure]
+    return Answer(200, {**ours, **hub[0], **gateway[0], "unknown": unknown})
+
+
+def counted(used: int, limit: int) -> dict[str, int]:
+    return {"used": used, "limit": limit, "free": max(limit - used, 0)}
+
+
+def _capacity_by_records() -> dict[str, Any]:
+    """What the records alone tell."""
+    settings = current_settings()
+    rows = SpokesPartition(settings)
+    blocks = len(rows.range("block:", select=("RowKey",)))
+    slots = len(rows.range("slot:", select=("RowKey",)))
+    highest = highest_spoke_id(settings.spoke_address_pool, settings.spoke_prefix_length)
+    return {"address_blocks": counted(blocks, highest), "gateway_places": counted(slots, places(settings))}
+
+
+def _peering_capacity() -> dict[str, Any]:
+    hub = arm().get(arm().ids.hub_vnet)
+    if hub is None:
+        return {}
+    peerings = hub.get("properties", {}).get("virtualNetworkPeerings", [])
+    return {"peerings": counted(len(peerings), PEERINGS_PER_VNET)}
+
+
+def _gateway_capacity() -> dict[str, Any]:
+    """Counted on the live document; priorities are those below the ceiling of a host name of ours."""
+    settings = current_settings()
+    gateway = arm().get(arm().ids.gateway)
+    if gateway is None:
+        return {}
+    host_name = f"any-client.{settings.spoke_domain}"
+    site = Site(
+        host_name=host_name,
+        private_ip="0.0.0.0",  # noqa: S104 - nobody listens: only the frontend of the site matters here
+        frontend_ip=settings.agw_frontend_ip,
+        frontend_port=settings.agw_frontend_port,
+        ssl_certificate=settings.agw_ssl_certificate,
+        probe_path=settings.probe_path,
+    )
+    frontend = frontend_of(gateway, site)
+    rows = gateway_sites().present().rows
+    known = frontend if isinstance(frontend, Frontend) else None
+    return capacity_of(gateway, rows, known, host_name, limits=gateway_limits(arm(), gateway))
+
+
+async def _answered(ask: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """What Azure says, or why it says nothing."""
+    try:
+        return await in_arm_thread(current_settings().arm_look_seconds, ask), None
+    except AzureResourceException as error:
+        return {}, error.failure.public()
+
+
+@http_function(blueprint, "GET", "openapi.json")
+async def get_openapi(call: Call) -> Answer:
+    """The OpenAPI document, generated from the models."""
+    document = await in_tables_thread(_generated)
+    return Answer(200, {**document, "servers": [{"url": urlsplit(call.base).path or "/"}]})
+
+
+def _generated() -> dict[str, object]:
+    with importing:
+        from triggers.http.openapi import openapi_document
+
+    return openapi_document()

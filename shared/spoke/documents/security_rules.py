@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import ConfigurationException
-from shared.prefixes import collapsed_ipv4
+from shared.spoke.addresses import collapsed_ipv4
 from shared.spoke.plan import SpokePlan, our_tags
 from shared.spoke.resource_ids import name_of, same_id
 

@@ -1,6 +1,6 @@
 """Starts runs, the first time and again from their rows, and stops what is left of the execution before.
 
-Thin: `shared.recovery.liveness` decides. Everything is written into the run's row under its ETag before it is done, so that of two
+Thin: `shared.recovery.runs.liveness` decides. Everything is written into the run's row under its ETag before it is done, so that of two
 timers one does it, and that a tick that was cut off is repeated by the next one.
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.blocking import in_tables_thread
 from shared.clock import timestamp
-from shared.recovery.liveness import (
+from shared.process.blocking import in_tables_thread
+from shared.recovery.runs.liveness import (
     STARTING,
     STOPPING,
     Broken,

@@ -4,16 +4,13 @@ Import it inside functions: a cold start shouldn't pay for pydantic and cryptogr
 The OpenAPI document is generated from these models.
 """
 
-import logging
 import re
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from shared import logs
 from shared.errors import HubSpokeException, ValidationException
-from shared.settings import Settings
 from shared.spoke import names as naming
 from shared.spoke.addresses import (
     calculate_spoke_address_space,
@@ -22,9 +19,11 @@ from shared.spoke.addresses import (
     spoke_id_of_block,
 )
 from shared.spoke.plan import SECRETS, SpokePlan
-from shared.spoke.ssh_keys import checked_ssh_public_key
+from shared.spoke.request.ssh_keys import checked_ssh_public_key
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
 
 MAX_TAGS = 46  # Azure takes 50 on a resource, and four are ours
 MAX_CLOUD_INIT_BYTES = 24 * 1024
@@ -296,7 +295,7 @@ def v1_spoke_request(body: dict[str, Any]) -> SpokeRequest:
         raise _refusal(error) from error
 
 
-def check_against_settings(request: SpokeRequest, settings: Settings) -> SpokeRequest:
+def check_against_settings(request: SpokeRequest, settings: "Settings") -> SpokeRequest:
     """What only this hub's settings can judge: id, block, host name, VNet name. Answers the request with its id, when
     the block decides it."""
     pool, length = settings.spoke_address_pool, settings.spoke_prefix_length
@@ -319,7 +318,7 @@ def check_against_settings(request: SpokeRequest, settings: Settings) -> SpokeRe
     return request
 
 
-def check_reserved(request: SpokeRequest, settings: Settings) -> None:
+def check_reserved(request: SpokeRequest, settings: "Settings") -> None:
     """Refuses a new spoke that would take one of RESERVED_CLIENTS, as its client or as the first label of its host name.
     One that is there already is retried all the same."""
     client = naming.sanitize_name(request.client_name)
@@ -329,13 +328,13 @@ def check_reserved(request: SpokeRequest, settings: Settings) -> None:
         raise _reserved("host_name", request.host_name, label)
 
 
-def plan_from(request: SpokeRequest, settings: Settings, spoke_id: int, deployment_id: str) -> SpokePlan:
+def plan_from(request: SpokeRequest, settings: "Settings", spoke_id: int, deployment_id: str) -> SpokePlan:
     """Every name and address of a spoke. The request has been through `check_against_settings`."""
     client = naming.sanitize_name(request.client_name)
     prefix = request.address_prefix or calculate_spoke_address_space(
         spoke_id, settings.spoke_address_pool, settings.spoke_prefix_length
     )
-    plan = SpokePlan(
+    return SpokePlan(
         spoke_id=spoke_id,
         client_name=request.client_name,
         client=client,
@@ -355,12 +354,9 @@ def plan_from(request: SpokeRequest, settings: Settings, spoke_id: int, deployme
         tags=dict(request.tags),
         cloud_init=request.cloud_init,
     )
-    with logs.context(deployment_id=deployment_id, spoke_id=spoke_id):
-        log.debug("%s in %s, names from %s", plan.vnet_name, plan.address_prefix, client)
-    return plan
 
 
-def _default_host_name(client: str, settings: Settings) -> str:
+def _default_host_name(client: str, settings: "Settings") -> str:
     return f"{client}.{settings.spoke_domain}"
 
 

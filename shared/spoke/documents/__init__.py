@@ -1,0 +1,1 @@
+"""The documents that Azure is sent for a spoke. Pure."""
