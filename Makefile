@@ -1,9 +1,10 @@
-# `make` lists what there is. Settings: STATE, PORT, TIME_SCALE, ONCE (see `make help`).
+# `make` lists what there is. Settings: STATE, PORT, TIME_SCALE, ONCE, HUBS (see `make help`).
 
 STATE      ?= .local
 TIME_SCALE ?= 0.02
 PORT       ?=
 ONCE       ?=
+HUBS       ?=
 UPGRADE    ?=
 
 SHELL := /bin/bash
@@ -18,7 +19,7 @@ SOURCES = $(wildcard function_app.py $(foreach folder,triggers triggers/* orches
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # One more than there are cores: a test waits for its servers about as long as it computes.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)
-STACK_OPTIONS = --state "$(STATE)" --time-scale "$(TIME_SCALE)" $(if $(PORT),--port "$(PORT)")
+STACK_OPTIONS = --state "$(STATE)" --time-scale "$(TIME_SCALE)" $(if $(PORT),--port "$(PORT)") $(if $(HUBS),--hubs "$(HUBS)")
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run func quick test test-full check fmt bench lock clean
@@ -27,7 +28,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make run takes STATE=DIR (default .local; nowhere else in the checkout), PORT=n (a free one),'
-	@echo '  TIME_SCALE=x (0.02; 1 is the pace of real Azure) and ONCE=1 (end when the sample spoke is completed).'
+	@echo '  TIME_SCALE=x (0.02; 1 is the pace of real Azure), ONCE=1 (end when the sample spoke is completed) and'
+	@echo '  HUBS=FILE (several hubs, such as samples/two-hubs.json).'
 	@echo '  Needs Python 3.11-3.13, Node.js 18 or newer and make. Downloads PyPI and npm packages, nothing else.'
 
 setup: ## .venv with all Python packages, Azurite from npm; instant the second time

@@ -13,6 +13,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=port, help="the port of the API (default: the last one, or a free one)")
     parser.add_argument("--time-scale", type=time_scale, default=0.02, help="1 is real Azure's pace (default: 0.02)")
     parser.add_argument("--gateway-limit", type=int, metavar="N", help="how many sites the gateway holds")
+    parser.add_argument(
+        "--hubs", type=hubs_file, metavar="FILE", help="several hubs: a file in the form of the setting HUBS"
+    )
     parser.add_argument("--func", action="store_true", help="Azure Functions Core Tools instead of the local host")
     parser.add_argument("--tables-proxy", action="store_true", help="put local.tables_proxy before the table service")
     parser.add_argument(
@@ -45,6 +48,12 @@ def state_directory(text: str) -> Path:
             f"use .local, a folder in it such as .local/{chosen.name}, or one outside of the checkout"
         )
     return Path(text)
+
+
+def hubs_file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return Path(text).absolute()
 
 
 def port(text: str) -> int:

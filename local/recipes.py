@@ -53,13 +53,14 @@ def clean_environment(caller: Mapping[str, str]) -> dict[str, str]:
     return kept | {"NO_PROXY": f"{LOOPBACK},localhost", "PYTHONUNBUFFERED": "1"}
 
 
-def app_settings(azure: Mapping[str, Any], tables: str, time_scale: float) -> dict[str, str]:
+def app_settings(azure: Mapping[str, Any], tables: str, time_scale: float, hubs: Path | None = None) -> dict[str, str]:
     """The app's settings, as an operator would give them: but for the addresses, nothing says that this isn't Azure."""
 
     def scaled(seconds: float, least: float = 0.02) -> str:
         return f"{max(seconds * time_scale, least):g}"
 
-    return {
+    several = {} if hubs is None else {"HUBS": hubs.read_text(encoding="utf-8")}
+    return several | {
         "FUNCTIONS_WORKER_RUNTIME": "python",
         "PYTHON_THREADPOOL_THREAD_COUNT": "32",
         "TASK_HUB": "HubSpokeV1",
@@ -119,11 +120,15 @@ def tables_proxy_recipe(port: int, target: str) -> Recipe:
     )
 
 
-def azure_recipe(state: Path, port: int, time_scale: float, gateway_limit: int | None) -> Recipe:
+def azure_recipe(
+    state: Path, port: int, time_scale: float, gateway_limit: int | None, hubs: Path | None = None
+) -> Recipe:
     command = [sys.executable, "-m", "local.azure", "--port", str(port), "--state", str(state)]
     command += ["--time-scale", f"{time_scale:g}"]
     if gateway_limit is not None:
         command += ["--gateway-limit", str(gateway_limit)]
+    if hubs is not None:
+        command += ["--hubs", str(hubs)]
     state.mkdir(parents=True, exist_ok=True)
     return Recipe("azure", command, clean_environment(os.environ), ROOT, json_line_with("arm"), announces_keys=True)
 

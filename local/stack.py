@@ -9,13 +9,11 @@ prints its endpoints as one JSON line when it is ready and serves until SIGINT o
 
 All processes are started, watched and stopped by one thread, the keeper: on Linux the leash that ends them with the
 stack (local.leash) is held by the thread that started them. One that dies is started again with the same port and
-state. The stack's own memory of ports and processes is `stack.json` in the state directory, and a lock there keeps a
-second stack out. A process that an earlier, killed stack left behind is stopped before anything is started.
+state. A process that an earlier, killed stack left behind is stopped before anything is started (local.state_directory).
 """
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -26,9 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self, TextIO
-
-import psutil
+from typing import Any, Self
 
 from local.functions.pid_file import WORKER, pid_in
 from local.options import add_options
@@ -46,20 +42,12 @@ from local.recipes import (
     tables_connection_string,
     tables_proxy_recipe,
 )
+from local.state_directory import SECONDS_BETWEEN_LOOKS, StateDirectory
 
-SECONDS_BETWEEN_LOOKS = 0.03
 SECONDS_TO_START_ALL = 120
 LONGEST_PAUSE_BEFORE_A_RESTART = 5.0
 
 Endpoints = dict[str, Any]
-
-
-class StateInUseError(StackError):
-    def __init__(self, state: Path, holder: str) -> None:
-        super().__init__(
-            f"The state directory {state} is in use by another stack{f' (process {holder})' if holder else ''}. "
-            "Stop that one, or choose another directory: make run STATE=DIR"
-        )
 
 
 class StoppedError(StackError):
@@ -107,6 +95,7 @@ class Stack:
         script_root: Path = ROOT,
         settings: Mapping[str, str] | None = None,
         gateway_limit: int | None = None,
+        hubs: Path | None = None,
         tables_proxy: bool = False,
         core_tools: bool = False,
         say: Callable[[str], None] = lambda message: None,
@@ -117,6 +106,7 @@ class Stack:
         self.script_root = script_root.absolute()
         self.settings = dict(settings or {})
         self.gateway_limit = gateway_limit
+        self.hubs = hubs
         self.core_tools = core_tools
         self.say = say
         self.endpoints: Endpoints = {}
@@ -132,7 +122,7 @@ class Stack:
         self._services["functions"] = Service("functions", self._functions, needs=needed, port_may_change=port is None)
         self._stop_order = ("functions", "tables_proxy", "azure", "azurite")
 
-        self._lock: TextIO | None = None
+        self._directory = StateDirectory(self.state)
         self._keeper: threading.Thread | None = None
         self._changed = threading.Condition()
         self._is_up = False
@@ -157,7 +147,7 @@ class Stack:
         """Return when everything is ready; otherwise raise, with nothing left running."""
         if self.core_tools:
             path_of_core_tools()
-        self._take_lock()
+        self._directory.take_lock()
         try:
             self._keeper = threading.Thread(target=self._keep, name="stack-keeper", daemon=True)
             self._keeper.start()
@@ -187,9 +177,7 @@ class Stack:
         if self._keeper is not None:
             self._keeper.join()
             self._keeper = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._directory.release()
 
     @property
     def stopping(self) -> bool:
@@ -234,12 +222,13 @@ class Stack:
         return tables_proxy_recipe(self._port("tables_proxy"), self._url("azurite"))
 
     def _azure(self) -> Recipe:
-        return azure_recipe(self.state / "azure", self._port("azure"), self.time_scale, self.gateway_limit)
+        port = self._port("azure")
+        return azure_recipe(self.state / "azure", port, self.time_scale, self.gateway_limit, self.hubs)
 
     def _functions(self) -> Recipe:
         tables = tables_connection_string(self._url("tables_proxy" if "tables_proxy" in self._services else "azurite"))
         self._told = self._services["azure"].announced
-        settings = app_settings(self._told, tables, self.time_scale) | self.settings
+        settings = app_settings(self._told, tables, self.time_scale, self.hubs) | self.settings
         if not self.core_tools:
             state, port = self.state / "functions", self._port("functions")
             return functions_recipe(state, port, self.script_root, settings, self.time_scale)
@@ -251,7 +240,7 @@ class Stack:
     def _port(self, name: str) -> int:
         """The port of an earlier start with this state where it is free, so that noted addresses stay good."""
         if name not in self._ports:
-            remembered = self._remembered("ports").get(name)
+            remembered = self._directory.remembered("ports").get(name)
             if name == "functions" and self.port is not None:
                 if not is_free(self.port):
                     raise StackError(f"Port {self.port} is taken. Choose another: make run PORT=n, or leave it out.")
@@ -266,8 +255,8 @@ class Stack:
 
     def _keep(self) -> None:
         try:
-            self._stop_left_behind()
-            (self.state / "endpoints.json").unlink(missing_ok=True)
+            self._directory.stop_left_behind(self._stop_order, self.say)
+            self._directory.withdraw()
             for name in self._services:
                 keep_one_older(self.logs / f"{name}.log")
             latest = time.monotonic() + SECONDS_TO_START_ALL
@@ -360,7 +349,7 @@ class Stack:
         endpoints["pids"] = {
             name: running[name] for name in ("functions", "worker", *self._stop_order) if name in running
         }
-        write_whole(self.state / "endpoints.json", endpoints)
+        self._directory.publish(endpoints)
         with self._changed:
             self.endpoints, self._is_up = endpoints, True
             self._changed.notify_all()
@@ -372,89 +361,12 @@ class Stack:
                 service.process.stop()
                 service.process = None
         if self.state.is_dir():  # a test may have removed it
-            (self.state / "endpoints.json").unlink(missing_ok=True)
+            self._directory.withdraw()
             self._remember()
 
-    # --- what is remembered between starts
-
-    def _take_lock(self) -> None:
-        try:
-            self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = (self.state / "stack.lock").open("a+", encoding="utf-8")
-        except OSError as failed:
-            raise StackError(
-                f"The state directory {self.state} can't be used: {failed.strerror}. Choose another: make run STATE=DIR"
-            ) from failed
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip()
-            lock.close()
-            raise StateInUseError(self.state, holder) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        self._lock = lock
-
-    def _remembered(self, what: str) -> dict[str, Any]:
-        try:
-            known = json.loads((self.state / "stack.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return dict(known.get(what, {}))
-
     def _remember(self) -> None:
-        running: dict[str, Any] = {}
-        for name, service in self._services.items():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if service.process is not None:
-                    born = psutil.Process(service.process.pid).create_time()
-                    running[name] = {
-                        "pid": service.process.pid,
-                        "born": born,
-                        "stop": int(service.process.recipe.stop_signal),
-                    }
-        ports = self._remembered("ports") | self._ports
-        write_whole(self.state / "stack.json", {"ports": ports, "processes": running})
-
-    def _stop_left_behind(self) -> None:
-        """End what a killed stack left running: it would write to the same files.
-
-        On Linux they have had their signal from the kernel and are given the time to obey: a second one would keep
-        Azurite from saving. Elsewhere they get it now.
-        """
-        left = self._remembered("processes")
-        for name in [name for name in self._stop_order if name in left]:
-            noted = left[name]
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process = psutil.Process(noted["pid"])
-                if abs(process.create_time() - noted["born"]) > 2 or has_ended(process):
-                    continue  # the number has gone to somebody else, or nobody has asked yet how it ended
-                self.say(f"waiting for {name}, left behind by a stack that was killed")
-                if sys.platform == "linux" and has_ended(process, within=10):
-                    continue
-                process.send_signal(noted["stop"])
-                if not has_ended(process, within=10):
-                    process.kill()
-                    has_ended(process, within=10)
-
-
-def has_ended(process: psutil.Process, within: float = 0) -> bool:
-    """Whether a process that isn't our child has ended within so many seconds."""
-    latest = time.monotonic() + within
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        if time.monotonic() >= latest:
-            return False
-        time.sleep(SECONDS_BETWEEN_LOOKS)
-    return True
-
-
-def write_whole(path: Path, content: dict[str, Any]) -> None:
-    """A reader sees the old content or the new, never half of it."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+        running = {name: service.process for name, service in self._services.items() if service.process is not None}
+        self._directory.remember(self._ports, running)
 
 
 @contextlib.contextmanager
@@ -479,6 +391,7 @@ def stack_from(options: argparse.Namespace, say: Callable[[str], None]) -> Stack
         port=options.port,
         settings=dict(options.settings),
         gateway_limit=options.gateway_limit,
+        hubs=options.hubs,
         tables_proxy=options.tables_proxy,
         core_tools=options.func,
         say=say,

@@ -1,9 +1,10 @@
-"""`python -m local.azure --port P --state DIR [--time-scale X] [--gateway-limit N]`."""
+"""`python -m local.azure --port P --state DIR [--time-scale X] [--gateway-limit N] [--hubs FILE]`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from local.options import state_directory
 
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument("--state", type=state_directory, required=True, help="directory of the state, taken up again")
     parser.add_argument("--time-scale", type=_scale, default=0.02, help="1 is Azure's pace; 0 stops the clock")
     parser.add_argument("--gateway-limit", type=_limit, default=100, help="pools, settings, listeners of a gateway")
+    parser.add_argument("--hubs", type=Path, help="a file in the form of the app's setting HUBS: more than one hub")
     arguments = parser.parse_args()
     from local.azure import server
 

@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.azure import errors
+from local.azure import errors, ids
 from local.azure.clock import Clock
 from local.azure.operations import Operation, Operations
 from local.azure.store import Json, Resource, Store
@@ -96,11 +96,17 @@ class Arm:
     clock: Clock
     operations: Operations
     started_with_gateway_limit: int = 100
+    gateway_limits: dict[str, int] = field(default_factory=dict)  # by id, for those that have one of their own
 
-    @property
-    def gateway_limit(self) -> int:
+    def gateway_limit(self, gateway_id: str) -> int:
         """How many pools, settings and listeners a gateway may have."""
-        return int(self.store.meta("gateway_limit", self.started_with_gateway_limit))
+        own = self.gateway_limits.get(ids.key(gateway_id))
+        return own or int(self.store.meta("gateway_limit", self.started_with_gateway_limit))
+
+    def quota(self, subscription: str, location: str, name: str, otherwise: int) -> int:
+        """A quota of a subscription in a region, as `POST /_local/quota` has changed it."""
+        changed = self.store.meta("quotas", {})
+        return int(changed.get(f"{subscription}/{location}/{name}".lower(), otherwise))
 
     @property
     def page_size(self) -> int:

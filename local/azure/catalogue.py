@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from local.azure import ids
 from local.azure.arm import Arm
 from local.azure.resources.kind import LOCATIONS
 
@@ -28,7 +29,11 @@ class Size:
     trusted_launch: bool = True
     disks: int = 4
     zones: bool = True
+    missing_in: tuple[str, ...] = ()
 
+
+# Not every size is in every region [D]; which regions lack which is this table's own choice.
+_FEW_CONFIDENTIAL = ("westus", "westus3", "swedencentral")
 
 SIZES = {
     size.name.lower(): size
@@ -56,7 +61,9 @@ SIZES = {
         Size("Standard_E2s_v5", "standardESv5Family", 2, 16),
         Size("Standard_F2s_v2", "standardFSv2Family", 2, 4),
         Size("Standard_DS1_v2", "standardDSv2Family", 1, 3.5),
-        Size("Standard_DC2as_v5", "standardDCASv5Family", 2, 8, "V2", trusted_launch=False),
+        Size(
+            "Standard_DC2as_v5", "standardDCASv5Family", 2, 8, "V2", trusted_launch=False, missing_in=_FEW_CONFIDENTIAL
+        ),
         Size("Standard_NC24ads_A100_v4", "StandardNCADSA100v4Family", 24, 220, zones=False),
     )
 }
@@ -108,13 +115,20 @@ def image_of(reference: Json) -> tuple[str, str, str] | None:
     return None
 
 
-def restrictions(arm: Arm, size: Size, location: str) -> list[tuple[str, str]]:
-    """What keeps a size from being used in a region: (type, reason)."""
+def sizes_in(location: str) -> list[Size]:
+    """The sizes that a region has."""
+    return [size for size in SIZES.values() if location not in size.missing_in]
+
+
+def restrictions(arm: Arm, subscription: str, size: Size, location: str) -> list[tuple[str, str]]:
+    """What keeps a subscription from using a size in a region: (type, reason)."""
     found = [
         (kind, reason) for name, where, kind, reason in _RESTRICTED if name == size.name and where in (None, location)
     ]
     for each in arm.store.meta("restrictions", []):
-        if each["size"].lower() == size.name.lower() and each.get("location", location).lower() == location:
+        here = {"location": location, "subscription_id": subscription} | each
+        place = (here["location"].lower(), here["subscription_id"].lower())
+        if each["size"].lower() == size.name.lower() and place == (location, subscription):
             if each.get("remove"):
                 found = []
             else:
@@ -122,13 +136,13 @@ def restrictions(arm: Arm, size: Size, location: str) -> list[tuple[str, str]]:
     return found
 
 
-def skus(arm: Arm, location: str | None) -> list[Json]:
+def skus(arm: Arm, subscription: str, location: str | None) -> list[Json]:
     """The list that `Microsoft.Compute/skus` answers: one entry per size and region."""
     regions = [each for each in LOCATIONS if location is None or each == location]
-    return [_sku(arm, size, region) for size in SIZES.values() for region in regions]
+    return [_sku(arm, subscription, size, region) for region in regions for size in sizes_in(region)]
 
 
-def _sku(arm: Arm, size: Size, location: str) -> Json:
+def _sku(arm: Arm, subscription: str, size: Size, location: str) -> Json:
     zones = ["1", "2", "3"] if size.zones and location not in _NO_ZONES else []
     capabilities = {
         "MaxResourceVolumeMB": str(size.vcpus * 4096),
@@ -153,7 +167,7 @@ def _sku(arm: Arm, size: Size, location: str) -> Json:
     if not size.trusted_launch:
         capabilities["TrustedLaunchDisabled"] = "True"
     shown_restrictions = []
-    for kind, reason in restrictions(arm, size, location):
+    for kind, reason in restrictions(arm, subscription, size, location):
         info: Json = {"locations": [location]}
         if kind == "Zone":
             info["zones"] = ["1"]
@@ -171,18 +185,15 @@ def _sku(arm: Arm, size: Size, location: str) -> Json:
     }
 
 
-def limit(arm: Arm, location: str, name: str) -> int:
+def limit(arm: Arm, subscription: str, location: str, name: str) -> int:
     """The quota of a family, or of all cores, in a region."""
-    changed = arm.store.meta("quotas", {})
-    if f"{location}/{name}".lower() in changed:
-        return int(changed[f"{location}/{name}".lower()])
-    return _DEFAULT_QUOTAS.get(name, _DEFAULT_FAMILY_QUOTA)
+    return arm.quota(subscription, location, name, _DEFAULT_QUOTAS.get(name, _DEFAULT_FAMILY_QUOTA))
 
 
-def used(arm: Arm, location: str, name: str, but: str = "") -> int:
+def used(arm: Arm, subscription: str, location: str, name: str, but: str = "") -> int:
     """What the VMs that are there use of it. A deallocated VM keeps its cores in the count, as here the harder choice."""
     count = 0
-    for vm in arm.store.of_type("Microsoft.Compute/virtualMachines"):
+    for vm in arm.store.of_type("Microsoft.Compute/virtualMachines", ids.subscription_id(subscription)):
         size = SIZES.get(str((vm.properties.get("hardwareProfile") or {}).get("vmSize")).lower())
         if size is None or vm.location != location or vm.key == but.lower():
             continue
@@ -193,7 +204,7 @@ def used(arm: Arm, location: str, name: str, but: str = "") -> int:
     return count
 
 
-def usages(arm: Arm, location: str) -> list[Json]:
+def usages(arm: Arm, subscription: str, location: str) -> list[Json]:
     """The list that `Microsoft.Compute/locations/{location}/usages` answers."""
     names = {
         "availabilitySets": "Availability Sets",
@@ -206,8 +217,8 @@ def usages(arm: Arm, location: str) -> list[Json]:
     return [
         {
             "unit": "Count",
-            "currentValue": used(arm, location, name),
-            "limit": limit(arm, location, name),
+            "currentValue": used(arm, subscription, location, name),
+            "limit": limit(arm, subscription, location, name),
             "name": {"value": name, "localizedValue": label},
         }
         for name, label in names.items()

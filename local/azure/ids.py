@@ -52,6 +52,11 @@ class ResourceId:
         return "/".join((self.namespace, *pairs))
 
     @property
+    def group_id(self) -> str:
+        """The id of its resource group."""
+        return group_id(self.group, self.subscription)
+
+    @property
     def parent(self) -> ResourceId | None:
         """The resource that this one is a child of."""
         if len(self.names) == 1:
@@ -73,9 +78,20 @@ def parse(resource_id: str) -> ResourceId | None:
     return ResourceId(match["subscription"], match["group"], match["namespace"], tuple(rest[::2]), tuple(rest[1::2]))
 
 
-def group_id(group: str, subscription: str = SUBSCRIPTION_ID) -> str:
+def subscription_id(subscription: str) -> str:
+    """The scope of a subscription, in the lower case that ARM keeps its GUID in."""
+    return f"/subscriptions/{subscription.lower()}"
+
+
+def subscription_of(resource_id: str) -> str:
+    """The GUID of the subscription that an id lies in, in lower case, or ''."""
+    parts = resource_id.split("/")
+    return parts[2].lower() if len(parts) > 2 and parts[1].lower() == "subscriptions" else ""
+
+
+def group_id(group: str, subscription: str) -> str:
     """The id of a resource group."""
-    return f"/subscriptions/{subscription}/resourceGroups/{group}"
+    return f"{subscription_id(subscription)}/resourceGroups/{group}"
 
 
 def group_of(resource_id: str) -> str:

@@ -9,14 +9,17 @@
 - `GET /_local/held`: the requests that a fault of mode `hold` keeps waiting.
 - `GET`, `POST /_local/clock`: `{"now", "time_scale"}`; `{"advance": seconds}` lets so many of Azure's seconds pass, at
   any time scale.
-- `POST /_local/quota`: `{"location", "quotas": {name: limit}, "restrictions": [{"size", "location", "type", "reason",
-  "remove"}]}`; names are `cores`, a family such as `standardBSFamily`, or one of the network provider's.
+- `POST /_local/quota`: `{"subscription_id", "location", "quotas": {name: limit}, "restrictions": [{"size",
+  "subscription_id", "location", "type", "reason", "remove"}]}`; names are `cores`, a family such as
+  `standardBSFamily`, or one of the network provider's.
+- `POST /_local/subscriptions`: `{"add": [id], "denied": [id]}`: more subscriptions, and all those in which the identity
+  has no rights; `{"known", "denied"}` is answered.
 - `POST /_local/limits`: `{"throttle": bool, "buckets": {name: [size, per_second]}, "nic_operations": "always" | "never"
   | "by_name", "gateway_limit": n, "page_size": n}`.
 - `GET /_local/route?gateway=&host=&port=`: `{"rule", "priority", "listener", "pool", "settings", "addresses"}` of what a
   request would reach, 404 when nothing listens. `gateway` is a name or an id, `frontend` may name a frontend
   configuration, `path` chooses in a URL path map. What counts is the document that was last provisioned.
-- `POST /_local/reset`: the starting hub again, nothing else.
+- `POST /_local/reset`: the starting hubs again, nothing else.
 - `POST /_local/save`, `/_local/restore`: `{"name"}`; everything but the journal as it was when it was saved under that
   name, as often as wanted, while the process lives. 404 when nothing was.
 """
@@ -26,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from local.azure import evaluation, faults, ids, throttle
+from local.azure import access, evaluation, faults, ids, throttle
 from local.azure.arm import Reply
 from local.azure.resources import gateway_document
 from local.azure.state import State
@@ -165,10 +168,11 @@ def _advance(state: State, query: dict[str, str], body: Any) -> Reply:
 
 def _quota(state: State, _: dict[str, str], body: Any) -> Reply:
     body = _object(body, "the body")
+    subscription = str(body.get("subscription_id", ids.SUBSCRIPTION_ID))
     location = str(body.get("location", "eastus"))
     quotas = dict(state.store.meta("quotas") or {})
     for name, limit in _object(body.get("quotas") or {}, "quotas").items():
-        quotas[f"{location}/{name}".lower()] = _whole(limit, name, 0)
+        quotas[f"{subscription}/{location}/{name}".lower()] = _whole(limit, name, 0)
     state.store.set_meta("quotas", quotas)
     added = body.get("restrictions") or []
     if not isinstance(added, list) or not all(_is_restriction(each) for each in added):
@@ -178,7 +182,7 @@ def _quota(state: State, _: dict[str, str], body: Any) -> Reply:
 
 
 def _is_restriction(item: Any) -> bool:
-    texts = ("size", "location", "type", "reason")
+    texts = ("size", "subscription_id", "location", "type", "reason")
     return isinstance(item, dict) and bool(item.get("size")) and all(isinstance(item.get(n, ""), str) for n in texts)
 
 
@@ -192,6 +196,18 @@ def _limits(state: State, _: dict[str, str], body: Any) -> Reply:
     for name, value in settings.items():
         state.store.set_meta(name, value)
     return Reply(200, {})
+
+
+def _subscriptions(state: State, _: dict[str, str], body: Any) -> Reply:
+    """Adds and denies."""
+    lists = {name: _object(body, "the body").get(name, []) for name in ("add", "denied")}
+    if not all(isinstance(each, list) and all(isinstance(one, str) for one in each) for each in lists.values()):
+        raise BadRequestError("add and denied are lists of subscription ids")
+    for each in lists["add"]:
+        access.add(state.arm, each)
+    if "denied" in body:
+        state.store.set_meta("denied_subscriptions", [each.lower() for each in lists["denied"]])
+    return Reply(200, {"known": access.known(state.arm), "denied": access.denied(state.arm)})
 
 
 def _throttle(value: Any) -> bool:
@@ -225,11 +241,11 @@ _LIMITS: dict[str, Callable[[Any], Any]] = {
 
 
 def _gateway(state: State, name: str) -> Resource | None:
-    found = state.store.get(name)
-    if found is not None:
-        return found
     every = state.store.of_type(gateway_document.TYPE)
-    return next((each for each in every if each.name.lower() == name.lower()), None)
+    found = [each for each in every if name.lower() in (each.name.lower(), each.key)]
+    if len(found) > 1:
+        raise BadRequestError(f"{name} is the name of several gateways: {', '.join(each.id for each in found)}")
+    return found[0] if found else None
 
 
 def _route(state: State, query: dict[str, str], _: Any) -> Reply:
@@ -285,6 +301,7 @@ _CALLS = {
     ("POST", "clock"): _advance,
     ("POST", "quota"): _quota,
     ("POST", "limits"): _limits,
+    ("POST", "subscriptions"): _subscriptions,
     ("GET", "route"): _route,
     ("POST", "reset"): _reset,
     ("POST", "save"): _save,

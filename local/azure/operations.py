@@ -206,7 +206,7 @@ class Operations:
             operation.form, "operations"
         )
         url = (
-            f"https://{host}/subscriptions/{ids.SUBSCRIPTION_ID}/providers/{namespace}"
+            f"https://{host}/subscriptions/{ids.subscription_of(operation.target)}/providers/{namespace}"
             f"/locations/{operation.location}/{kind}/{operation.id}"
         )
         query = "?"

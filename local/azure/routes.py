@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from local.azure import catalogue, errors, ids, versions
+from local.azure import access, catalogue, errors, ids, versions
 from local.azure.arm import Arm, Call, Reply
 from local.azure.ids import ResourceId
 from local.azure.operations import Operation
@@ -49,7 +49,8 @@ def paged(arm: Arm, call: Call, items: list[Json], top: int | None = None) -> Re
 
 
 def _subscriptions(arm: Arm, call: Call, _: re.Match[str]) -> Reply:
-    return Reply(200, {"value": [subscription.show()], "count": {"type": "Total", "value": 1}})
+    found = [subscription.show(each) for each in access.readable(arm)]
+    return Reply(200, {"value": found, "count": {"type": "Total", "value": len(found)}})
 
 
 def _tenants(arm: Arm, call: Call, _: re.Match[str]) -> Reply:
@@ -57,31 +58,33 @@ def _tenants(arm: Arm, call: Call, _: re.Match[str]) -> Reply:
     return Reply(200, {"value": [tenant]})
 
 
-def _subscription(arm: Arm, call: Call, _: re.Match[str]) -> Reply:
-    return Reply(200, subscription.show())
+def _subscription(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
+    return Reply(200, subscription.show(match["sub"].lower()))
 
 
-def _locations(arm: Arm, call: Call, _: re.Match[str]) -> Reply:
-    return Reply(200, {"value": subscription.locations()})
+def _locations(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
+    return Reply(200, {"value": subscription.locations(match["sub"].lower())})
 
 
-def _providers(arm: Arm, call: Call, _: re.Match[str]) -> Reply:
-    return Reply(200, {"value": [subscription.provider(name) for name in subscription.NAMESPACES]})
+def _providers(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
+    own = match["sub"].lower()
+    return Reply(200, {"value": [subscription.provider(own, name) for name in subscription.NAMESPACES]})
 
 
 def _provider(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
-    return Reply(200, subscription.provider(match["namespace"]))
+    return Reply(200, subscription.provider(match["sub"].lower(), match["namespace"]))
 
 
-def _groups(arm: Arm, call: Call, _: re.Match[str]) -> Reply:
-    found = [resource_group.show(each) for each in arm.store.of_type(resource_group.TYPE)]
+def _groups(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
+    own = ids.subscription_id(match["sub"])
+    found = [resource_group.show(each) for each in arm.store.of_type(resource_group.TYPE, own)]
     wanted = resource_filters.parsed(call.query.get("$filter", ""))
     return paged(arm, call, [each for each in found if wanted(each)])
 
 
 def _group(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
-    group = match["group"]
-    locks.refuse(arm, call.method, ids.group_id(group))
+    group = _scope(match)
+    locks.refuse(arm, call.method, group)
     if call.method == "PUT":
         return resource_group.put(arm, call, group)
     if call.method == "PATCH":
@@ -92,19 +95,23 @@ def _group(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
     return Reply(204) if call.method == "HEAD" else Reply(200, resource_group.show(found))
 
 
+def _scope(match: re.Match[str]) -> str:
+    """The id of the group that a path names, or of its subscription where it names none."""
+    group = match.groupdict().get("group")
+    return ids.group_id(group, match["sub"]) if group else ids.subscription_id(match["sub"])
+
+
 def _resources(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
     """A list filtered by a tag doesn't show the tags ([D], [I])."""
-    group = match.groupdict().get("group")
-    if group:
-        resource_group.get(arm, group)
+    scope = _scope(match)
+    if "group" in match.groupdict():
+        resource_group.get(arm, scope)
     text = call.query.get("$filter", "")
     wanted = resource_filters.parsed(text)
     found = [
         subscription.entry(arm, each, call.query.get("$expand", ""))
         for each in arm.store.all()
-        if each.type.lower() in KINDS
-        and each.id.count("/") == 8
-        and (group is None or each.group.lower() == group.lower())
+        if each.type.lower() in KINDS and each.id.count("/") == 8 and each.key.startswith(ids.key(scope) + "/")
     ]
     found = [each for each in found if wanted(each)]
     if "tagname" in text.lower():
@@ -122,7 +129,7 @@ def _locks(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
     if identity is not None:
         Kind.check_group(arm, identity)
     elif group := ids.group_of(scope):
-        resource_group.get(arm, group)
+        resource_group.get(arm, ids.group_id(group, ids.subscription_of(scope)))
     return paged(arm, call, [subscription.lock(each) for each in locks.listed_at(arm, scope)])
 
 
@@ -136,33 +143,42 @@ def _lock(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
 # -- compute's and network's lists
 
 
-def _skus(arm: Arm, call: Call, _: re.Match[str]) -> Reply:
+def _skus(arm: Arm, call: Call, own: re.Match[str]) -> Reply:
     """The only filter is `location eq '..'`; any other is ignored."""
     match = re.search(r"location\s+eq\s+'([^']*)'", call.query.get("$filter", ""), re.IGNORECASE)
-    return Reply(200, {"value": catalogue.skus(arm, plain_location(match[1]) if match else None)})
+    place = plain_location(match[1]) if match else None
+    return Reply(200, {"value": catalogue.skus(arm, own["sub"].lower(), place)})
 
 
 def _compute_usages(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
-    return Reply(200, {"value": catalogue.usages(arm, plain_location(match["location"]))})
+    return Reply(200, {"value": catalogue.usages(arm, match["sub"].lower(), plain_location(match["location"]))})
 
 
 def _network_usages(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
-    return Reply(200, {"value": subscription.network_usages(arm, plain_location(match["location"]))})
+    place = plain_location(match["location"])
+    return Reply(200, {"value": subscription.network_usages(arm, match["sub"].lower(), place)})
 
 
-def _vm_sizes(arm: Arm, call: Call, _: re.Match[str]) -> Reply:
-    return Reply(200, {"value": [subscription.vm_size(each) for each in catalogue.SIZES.values()]})
+def _vm_sizes(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
+    found = catalogue.sizes_in(plain_location(match["location"]))
+    return Reply(200, {"value": [subscription.vm_size(each) for each in found]})
 
 
 def _images(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
-    return Reply(200, subscription.images(match["location"], match["rest"], call.query))
+    return Reply(200, subscription.images(match["sub"].lower(), match["location"], match["rest"], call.query))
 
 
 # -- operations
 
 
+def _found_operation(arm: Arm, match: re.Match[str]) -> Operation | None:
+    """The operation, where it is asked for in the subscription that it runs in."""
+    found = arm.operations.find(match["operation"])
+    return found if found and ids.subscription_of(found.target) == match["sub"].lower() else None
+
+
 def _operation(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
-    operation = arm.operations.find(match["operation"])
+    operation = _found_operation(arm, match)
     if operation is None:
         raise errors.by_network("OperationNotFound", f"The operation '{match['operation']}' was not found.", 404)
     if not arm.operations.accepts(operation.id, call.raw_query):
@@ -209,7 +225,7 @@ def _results(arm: Arm, call: Call, operation: Operation) -> Reply:
 
 
 def _group_operation(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
-    operation = arm.operations.find(match["operation"])
+    operation = _found_operation(arm, match)
     if operation is None:
         raise errors.by_gateway(404, "OperationNotFound", f"The operation '{match['operation']}' was not found.")
     return resource_group.poll(arm, call, operation)
@@ -240,7 +256,7 @@ def _check_namespace(namespace: str) -> None:
 
 def _list_in_subscription(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
     kind = _kind(match["namespace"], (match["type"],), call.api_version)
-    return _listed(arm, call, kind, kind.list(arm, None, None))
+    return _listed(arm, call, kind, kind.list(arm, ids.subscription_id(match["sub"]), None))
 
 
 def _listed(arm: Arm, call: Call, kind: Kind, found: list[Resource]) -> Reply:
@@ -255,6 +271,7 @@ def _in_group(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
         kind = _kind(namespace, target.types, call.api_version)
         kind.check_group(arm, target)
         locks.refuse(arm, call.method, str(target))
+        access.check_linked(arm, call, target)
         if call.method == "HEAD":
             kind.find(arm, target)
             return Reply(204)
@@ -278,10 +295,10 @@ def _in_group(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
         vm = _kind(namespace, parent.types, call.api_version).find(arm, parent)
         return Reply(200, instance_view(arm, vm))
     kind = _kind(namespace, types, call.api_version)
-    resource_group.get(arm, match["group"])
+    resource_group.get(arm, _scope(match))
     if isinstance(kind, SecurityRule) and parent is not None:
         return paged(arm, call, kind.shown_list(arm, parent))
-    return _listed(arm, call, kind, kind.list(arm, match["group"], parent))
+    return _listed(arm, call, kind, kind.list(arm, _scope(match), parent))
 
 
 def method_not_allowed(method: str) -> errors.ArmError:
@@ -372,7 +389,7 @@ _PROVIDER_GROUP = re.compile(_GROUP + r"/providers/(?P<namespace>[^/]+)/(?P<rest
 
 def answer(arm: Arm, call: Call) -> Reply:
     """Answer a request, or raise ARM's error."""
-    _check_subscription(call.path)
+    access.check(arm, call)
     for methods, pattern, namespace, kind, function in _COMPILED:
         match = pattern.match(call.path)
         if match is None:
@@ -400,12 +417,6 @@ def answer(arm: Arm, call: Call) -> Reply:
         reply.body = versions.shown(reply.body, call.api_version)
         return reply
     raise _nothing_there(call.path)
-
-
-def _check_subscription(path: str) -> None:
-    parts = path.split("/")
-    if len(parts) > 2 and parts[1].lower() == "subscriptions" and parts[2].lower() != ids.SUBSCRIPTION_ID:
-        raise errors.by_gateway(404, "SubscriptionNotFound", f"The subscription '{parts[2]}' could not be found.")
 
 
 def _nothing_there(path: str) -> Any:

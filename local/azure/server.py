@@ -18,7 +18,8 @@ from typing import IO, Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from local.azure import app, errors, ids
+from local.azure import app, errors, hub, ids
+from local.azure.hub import Hub
 from local.azure.state import State
 
 HOST = "127.0.0.1"
@@ -118,11 +119,11 @@ def listen(port: int, state: State) -> socket.socket:
     return listening
 
 
-def serve(port: int, directory: Path, time_scale: float, gateway_limit: int) -> None:
+def serve(port: int, directory: Path, time_scale: float, gateway_limit: int, hubs: tuple[Hub, ...]) -> None:
     """Serve until SIGTERM or SIGINT."""
     directory.mkdir(parents=True, exist_ok=True)
     held = lock(directory)
-    state = State(directory / "azure.sqlite", time_scale, gateway_limit)
+    state = State(directory / "azure.sqlite", time_scale, gateway_limit, hubs)
     ca, server = certificates(directory)
     listening = listen(port, state)
     address = f"https://{HOST}:{listening.getsockname()[1]}"
@@ -162,8 +163,9 @@ def run(arguments: Any) -> int:
     """0 after a signal, 1 when it couldn't start."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     try:
-        serve(arguments.port, arguments.state, arguments.time_scale, arguments.gateway_limit)
-    except InUseError as error:
+        hubs = hub.read(arguments.hubs) if arguments.hubs else (Hub(),)
+        serve(arguments.port, arguments.state, arguments.time_scale, arguments.gateway_limit, hubs)
+    except (InUseError, ValueError) as error:
         print(f"local.azure: {error}", file=sys.stderr)
         return 1
     return 0

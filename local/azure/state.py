@@ -6,10 +6,11 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from local.azure import hub, ids
+from local.azure import access, hub, ids
 from local.azure.arm import Arm
 from local.azure.clock import Clock
 from local.azure.faults import Faults
+from local.azure.hub import Hub
 from local.azure.identity import Identity
 from local.azure.journal import Journal
 from local.azure.operations import Operation, Operations
@@ -18,27 +19,43 @@ from local.azure.store import Everything, Json, Resource, Store
 from local.azure.throttle import Throttle
 
 _VNET = "microsoft.network/virtualnetworks"
-_SETTINGS = ("quotas", "restrictions", "throttle", "buckets", "nic_operations", "gateway_limit", "page_size")
+_SETTINGS = (
+    "quotas",
+    "restrictions",
+    "throttle",
+    "buckets",
+    "nic_operations",
+    "gateway_limit",
+    "page_size",
+    "subscriptions",
+    "denied_subscriptions",
+)
 
 
 class State:
     """The store and what works on it."""
 
-    def __init__(self, path: Path, time_scale: float, gateway_limit: int) -> None:
+    def __init__(self, path: Path, time_scale: float, gateway_limit: int, hubs: tuple[Hub, ...]) -> None:
+        self._hubs = hubs
         self._saved: dict[str, Everything] = {}
         self.store = Store(path)
         with self.store.transaction():
             clock = Clock(self.store, time_scale)
             operations = Operations(self.store, clock)
-            self.arm = Arm(self.store, clock, operations, gateway_limit)
+            self.arm = Arm(self.store, clock, operations, gateway_limit, hub.limits(hubs))
             operations.finish = self._finish
             self.faults = Faults(self.store)
             self.journal = Journal(self.store)
             self.identity = Identity(self.store)
             self.throttle = Throttle(self.store, clock)
-            if not self.store.meta("planted"):
-                hub.plant(self.arm)
-                self.store.set_meta("planted", True)
+            self._plant_hubs(self.store.meta("planted", []))
+
+    def _plant_hubs(self, planted: list[str] | bool) -> None:
+        """planted: what earlier starts made; True where that was the one hub of a state before there were several."""
+        if planted is True:
+            first = Hub()
+            planted = [first.vnet_id, first.id("applicationGateways", first.gateways[0].name)]
+        self.store.set_meta("planted", hub.plant(self.arm, self._hubs, planted or []))
 
     def _finish(self, operation: Operation) -> None:
         if operation.form == "group":
@@ -50,7 +67,7 @@ class State:
             kind.finish(self.arm, operation)
 
     def reset(self) -> None:
-        """The starting hub, no operations, faults or journal, all settings as they were; tokens stay good."""
+        """The starting hubs, no operations, faults or journal, all settings as they were; tokens stay good."""
         self.store.clear()
         self.arm.operations.clear()
         self.faults.clear()
@@ -60,7 +77,7 @@ class State:
                 self.store.set_meta(name, None)
         self.store.set_meta("clock_moved", 0.0)
         self.throttle.forget()
-        hub.plant(self.arm)
+        self._plant_hubs([])
 
     def save(self, name: str) -> None:
         """Remember everything but the journal as it is now, until this process ends."""
@@ -92,7 +109,7 @@ class State:
 
     def _planted(self, document: Json) -> Resource:
         resource_id = str(document.pop("id", "")).rstrip("/")
-        kind = _type_of(resource_id)
+        kind = self._type_of(resource_id)
         etag = str(document.pop("etag", None) or self.arm.new_etag())
         for name in ("name", "type"):
             document.pop(name, None)
@@ -101,10 +118,11 @@ class State:
             if not isinstance(document.get(name) or kind_of_value(), kind_of_value):
                 raise ValueError(f"'{name}' of '{resource_id}' is no {kind_of_value.__name__}")
         group = ids.group_of(resource_id)
-        if group and kind != resource_group.TYPE and self.store.get(ids.group_id(group)) is None:
+        group_id = ids.group_id(group, ids.subscription_of(resource_id))
+        if group and kind != resource_group.TYPE and self.store.get(group_id) is None:
             location = document.get("location", hub.LOCATION)
             doc = {"location": location, "properties": {"provisioningState": "Succeeded"}}
-            self.store.put(Resource(ids.group_id(group), resource_group.TYPE, doc))
+            self.store.put(Resource(group_id, resource_group.TYPE, doc))
         if kind.lower() == gateway_document.TYPE.lower():
             document["properties"] = gateway_document.decorated(resource_id, properties)
         hidden: Json = {"power": "running"} if kind.lower() == "microsoft.compute/virtualmachines" else {}
@@ -148,21 +166,20 @@ class State:
             return resource_group.show(resource)
         return {"id": resource.id, "name": resource.name, "type": resource.type} | resource.doc
 
-
-def _type_of(resource_id: str) -> str:
-    if "/providers/microsoft.authorization/locks/" in resource_id.lower():
-        return locks.TYPE
-    parts = resource_id.split("/")
-    if len(parts) == 5 and parts[3].lower() == "resourcegroups":
-        return resource_group.TYPE
-    identity = ids.parse(resource_id)
-    if identity is None or identity.subscription.lower() != ids.SUBSCRIPTION_ID:
-        raise ValueError(f"not the id of a resource in subscription {ids.SUBSCRIPTION_ID}: '{resource_id}'")
-    known = {each.type.lower(): each.type for each in KINDS.values()} | {
-        peering_rules.TYPE.lower(): peering_rules.TYPE,
-        subnet_rules.TYPE.lower(): subnet_rules.TYPE,
-    }
-    return known.get(identity.type.lower(), identity.type)
+    def _type_of(self, resource_id: str) -> str:
+        if "/providers/microsoft.authorization/locks/" in resource_id.lower():
+            return locks.TYPE
+        parts = resource_id.split("/")
+        if len(parts) == 5 and parts[3].lower() == "resourcegroups":
+            return resource_group.TYPE
+        identity = ids.parse(resource_id)
+        if identity is None or identity.subscription.lower() not in access.known(self.arm):
+            raise ValueError(f"not the id of a resource in a subscription that is known here: '{resource_id}'")
+        known = {each.type.lower(): each.type for each in KINDS.values()} | {
+            peering_rules.TYPE.lower(): peering_rules.TYPE,
+            subnet_rules.TYPE.lower(): subnet_rules.TYPE,
+        }
+        return known.get(identity.type.lower(), identity.type)
 
 
 def _name_delegations(subnet_id: str, properties: Any) -> None:

@@ -232,12 +232,12 @@ class Store:
         self.on_undo(lambda: self._replace(None, before))
         self.db.execute("DELETE FROM resources WHERE key = ?", (before.key,))
 
-    def of_type(self, kind: str, group: str | None = None) -> list[Resource]:
-        """Every resource of a type, in the order of creation."""
+    def of_type(self, kind: str, scope: str | None = None) -> list[Resource]:
+        """Every resource of a type, in the order of creation. scope: the id of a subscription or of a group."""
         found = self._by_type.get(kind.lower(), {}).values()
-        if group is None:
+        if scope is None:
             return list(found)
-        return [each for each in found if each.group.lower() == group.lower()]
+        return [each for each in found if each.key.startswith(ids.key(scope) + "/")]
 
     def all(self) -> list[Resource]:
         """Everything, in the order of creation."""

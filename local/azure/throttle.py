@@ -1,9 +1,9 @@
 """Token buckets: how many requests ARM and its providers take ([D], [R]).
 
-Per region and principal: reads 250 and 25 a second, writes 200 and 10, deletes 200 and 10; the network provider 1000
-writes and 10,000 reads in five minutes; the compute provider 240 VM puts in three minutes. They scale with the time
-scale, and are off with scale 0. `POST /_local/limits {"throttle": false}` turns them off,
-`{"buckets": {"reads": [size, per_second]}}` changes them.
+Per subscription, region and principal (one region and one principal ask here): reads 250 and 25 a second, writes 200
+and 10, deletes 200 and 10; the network provider 1000 writes and 10,000 reads in five minutes; the compute provider 240
+VM puts in three minutes. They scale with the time scale, and are off with scale 0. `POST /_local/limits
+{"throttle": false}` turns them off, `{"buckets": {"reads": [size, per_second]}}` changes them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Throttle:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[tuple[str, str], _Bucket] = {}
 
     @property
     def on(self) -> bool:
@@ -51,13 +51,13 @@ class Throttle:
         """Fill all buckets, with their sizes as now set."""
         self._buckets.clear()
 
-    def _take(self, name: str) -> tuple[float, float]:
+    def _take(self, subscription: str, name: str) -> tuple[float, float]:
         """What is left after taking one, and after how many of Azure's seconds there is one again."""
-        bucket = self._buckets.get(name)
+        bucket = self._buckets.get((subscription, name))
         now = time.monotonic() / (self._clock.time_scale or 1.0)
         if bucket is None:
             size, per_second = (self._store.meta("buckets", {}) or {}).get(name, DEFAULTS[name])
-            bucket = self._buckets[name] = _Bucket(size, per_second, size, now)
+            bucket = self._buckets[subscription, name] = _Bucket(size, per_second, size, now)
         bucket.level = min(bucket.size, bucket.level + (now - bucket.at) * bucket.per_second)
         bucket.at = now
         if bucket.level < 1:
@@ -70,17 +70,18 @@ class Throttle:
         kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(method, "writes")
         headers = {f"x-ms-ratelimit-remaining-subscription-global-{kind}": "2999" if kind != "reads" else "3749"}
         lowered = path.lower()
+        subscription = ids.subscription_of(path)
         if "/providers/microsoft.compute/" in lowered:
             headers["x-ms-ratelimit-remaining-resource"] = _compute_header(method, lowered)
         if not self.on:
             headers[f"x-ms-ratelimit-remaining-subscription-{kind}"] = str(int(DEFAULTS[kind][0]) - 1)
             return headers
-        left, wait = self._take(kind)
+        left, wait = self._take(subscription, kind)
         headers[f"x-ms-ratelimit-remaining-subscription-{kind}"] = str(max(0, int(left)))
         if left < 0:
-            raise _arm_throttled(kind, wait, headers)
+            raise _arm_throttled(subscription, kind, wait, headers)
         if "/providers/microsoft.network/" in lowered:
-            left, wait = self._take("network_reads" if kind == "reads" else "network_writes")
+            left, wait = self._take(subscription, "network_reads" if kind == "reads" else "network_writes")
             if left < 0:
                 raise ArmError(
                     429,
@@ -91,7 +92,7 @@ class Throttle:
                     retry_after=max(1.0, wait),
                 )
         if method == "PUT" and "/providers/microsoft.compute/virtualmachines/" in lowered:
-            left, wait = self._take("vm_puts")
+            left, wait = self._take(subscription, "vm_puts")
             if left < 0:
                 raise _compute_throttled("PutVM3Min", wait)
             headers["x-ms-ratelimit-remaining-resource"] = (
@@ -115,12 +116,12 @@ def _compute_header(method: str, path: str) -> str:
     return f"Microsoft.Compute/{verb}3Min;{most},Microsoft.Compute/{verb}30Min;{5 * most + 4}"
 
 
-def _arm_throttled(kind: str, wait: float, headers: dict[str, str]) -> ArmError:
+def _arm_throttled(subscription: str, kind: str, wait: float, headers: dict[str, str]) -> ArmError:
     seconds = max(1, round(wait + 0.5))
     return by_gateway(
         429,
         "SubscriptionRequestsThrottled",
-        f"Number of '{kind.removesuffix('s')}' requests for subscription '{ids.SUBSCRIPTION_ID}' actor "
+        f"Number of '{kind.removesuffix('s')}' requests for subscription '{subscription}' actor "
         f"'{ids.PRINCIPAL_ID}' exceeded. Please try again after '{seconds}' seconds.",
         retry_after=seconds,
         headers=headers,

@@ -18,7 +18,8 @@ from azure.data.tables import TableServiceClient
 
 from local.processes import free_port, is_free
 from local.recipes import ROOT, StackError, app_settings, clean_environment
-from local.stack import Stack, StateInUseError
+from local.stack import Stack
+from local.state_directory import StateInUseError
 
 APP = """
 import json

@@ -58,7 +58,7 @@ def _shown(target: ResourceId, given: Json) -> Json:
     managed = {"storageAccountType": "Standard_LRS"} | (given.get("managedDisk") or {})
     own_name = managed["id"].rsplit("/", 1)[-1] if managed.get("id") else None
     name = given.get("name") or own_name or f"{target.name}_disk{given['lun'] + 2}"
-    made = ResourceId(ids.SUBSCRIPTION_ID, target.group.upper(), "Microsoft.Compute", ("disks",), (name,))
+    made = ResourceId(target.subscription.lower(), target.group.upper(), "Microsoft.Compute", ("disks",), (name,))
     managed.setdefault("id", str(made))
     defaults = {"caching": "None", "deleteOption": "Detach", "toBeDetached": False}
     return defaults | given | {"name": name, "managedDisk": managed}

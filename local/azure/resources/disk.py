@@ -131,7 +131,7 @@ def _make(arm: Arm, vm: Resource, reference: Json, properties: Json, gigabytes: 
 def _image_id(vm: Resource) -> str:
     image = (vm.properties.get("storageProfile") or {}).get("imageReference") or {}
     return (
-        f"/Subscriptions/{ids.SUBSCRIPTION_ID}/Providers/Microsoft.Compute/Locations/{vm.location}/Publishers/"
+        f"/Subscriptions/{ids.subscription_of(vm.id)}/Providers/Microsoft.Compute/Locations/{vm.location}/Publishers/"
         f"{image.get('publisher')}/ArtifactTypes/VMImage/Offers/{image.get('offer')}/Skus/{image.get('sku')}/Versions/"
         f"{image.get('exactVersion')}"
     )

@@ -147,10 +147,10 @@ def _check_tls(gateway_id: str, properties: Json) -> None:
             )
 
 
-def limits(arm: Arm, properties: Json) -> dict[str, int]:
+def limits(arm: Arm, gateway_id: str, properties: Json) -> dict[str, int]:
     """The most of each kind [D]. 40 of most of them on a WAF with CRS 3.1 or older, but not of pools (azure-docs
-    includes/application-gateway-limits.md of 2024-06-19); `--gateway-limit` makes them less."""
-    base = arm.gateway_limit
+    includes/application-gateway-limits.md of 2024-06-19); `--gateway-limit` and a `limit` in `--hubs` make them less."""
+    base = arm.gateway_limit(gateway_id)
     lowered = base < 100
     found = {
         "BackendAddressPools": base,

@@ -265,7 +265,7 @@ def _check_certificates(gateway_id: str, properties: Json, kept: set[str]) -> No
 
 def _check_limits(arm: Arm, gateway_id: str, properties: Json) -> None:
     """[D]; the code is unknown there [U]."""
-    limits = gateway_network.limits(arm, properties)
+    limits = gateway_network.limits(arm, gateway_id, properties)
     active = {ids.key(_inner(rule)["httpListener"]["id"]) for rule in properties["requestRoutingRules"]}
     for noun, count in (
         ("BackendAddressPools", len(properties["backendAddressPools"])),

@@ -143,13 +143,13 @@ class Kind:
     @staticmethod
     def check_group(arm: Arm, target: ResourceId) -> None:
         """Every method on anything in a missing group answers 404 ResourceGroupNotFound."""
-        if arm.store.get(ids.group_id(target.group)) is None:
+        if arm.store.get(target.group_id) is None:
             raise errors.resource_group_not_found(target.group)
 
     @staticmethod
     def check_group_stays(arm: Arm, target: ResourceId) -> None:
         """Nothing is written into a group that is being deleted (its words are unverified)."""
-        group = arm.store.get(ids.group_id(target.group))
+        group = arm.store.get(target.group_id)
         if group is not None and group.properties.get("provisioningState") == "Deleting":
             raise errors.resource_group_being_deleted(group.name)
 
@@ -173,7 +173,8 @@ class Kind:
         self.check_free(arm, call, target, "put")
         self.check(arm, call, target, existing)
         if existing is None:
-            network_quotas.check(arm, self.type, plain_location(str(call.body.get("location") or "")))
+            place = plain_location(str(call.body.get("location") or ""))
+            network_quotas.check(arm, self.type, target.subscription, place)
         seconds = self.put_operation_seconds(arm, call, existing)
         resource = self.store(arm, call, target, existing)
         self.written(arm, call, resource, existing)
@@ -208,7 +209,7 @@ class Kind:
     def written_id(self, target: ResourceId) -> str:
         """The id as it is kept: types in their own letter case, names as given."""
         namespace, *types = self.type.split("/")
-        return str(ResourceId(ids.SUBSCRIPTION_ID, target.group, namespace, tuple(types), target.names))
+        return str(ResourceId(target.subscription.lower(), target.group, namespace, tuple(types), target.names))
 
     def delete(self, arm: Arm, call: Call, target: ResourceId) -> Reply:
         """DELETE: 202 and an operation; 204 when there is nothing."""
@@ -243,13 +244,13 @@ class Kind:
             f"'{call.api_version}'.",
         )
 
-    def list(self, arm: Arm, target_group: str | None, parent: ResourceId | None) -> list[Resource]:
-        """What a list holds, in the order of creation."""
+    def list(self, arm: Arm, scope: str, parent: ResourceId | None) -> list[Resource]:
+        """What a list holds, in the order of creation. scope: the id of the subscription or group that is listed."""
         if parent is not None:
             if arm.store.get(str(parent)) is None:
                 raise errors.resource_not_found(parent.type_and_name, parent.group)
             return arm.store.children(str(parent), self.type)
-        return arm.store.of_type(self.type, target_group)
+        return arm.store.of_type(self.type, scope)
 
     # -- parts of them
 

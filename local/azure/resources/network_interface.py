@@ -84,7 +84,7 @@ class NetworkInterface(Kind):
         vnet, subnet = arm.store.get(vnet_id), arm.store.get(subnet_id)
         if vnet is None:
             raise errors.parent_of_reference_not_found(vnet_id, nic_id)
-        if subnet is None or vnet.location != location:
+        if subnet is None or not references.is_near(vnet, nic_id, location):
             raise errors.invalid_reference(subnet_id, nic_id)
         references.refuse_unsettled(arm, subnet, nic_id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from local.azure import errors
+from local.azure import errors, ids
 from local.azure.arm import Arm
 
 
@@ -35,17 +35,17 @@ _QUOTAS = (
 )
 
 
-def usages(arm: Arm, location: str) -> Iterator[tuple[Quota, int, int]]:
+def usages(arm: Arm, subscription: str, location: str) -> Iterator[tuple[Quota, int, int]]:
     """Every quota of a region, how much of it is used, and its limit, which `POST /_local/quota` changes."""
-    changed = arm.store.meta("quotas", {})
+    scope = ids.subscription_id(subscription)
     for quota in _QUOTAS:
-        used = sum(1 for each in arm.store.of_type(quota.kind) if each.location == location)
-        yield quota, used, int(changed.get(f"{location}/{quota.name}".lower(), quota.limit))
+        used = sum(1 for each in arm.store.of_type(quota.kind, scope) if each.location == location)
+        yield quota, used, arm.quota(subscription, location, quota.name, quota.limit)
 
 
-def check(arm: Arm, kind: str, location: str) -> None:
+def check(arm: Arm, kind: str, subscription: str, location: str) -> None:
     """Refuse one more of a kind than its quota allows."""
-    for quota, used, limit in usages(arm, location):
+    for quota, used, limit in usages(arm, subscription, location):
         if quota.kind == kind.lower() and used >= limit:
             nouns = " ".join(word if word.isupper() else word.lower() for word in quota.label.split())
             raise errors.by_network(

@@ -10,22 +10,22 @@ from local.azure.arm import Arm
 from local.azure.store import Json, Resource
 
 
-def _places(value: Any, at: str) -> Iterator[tuple[str, str]]:
+def places(value: Any, at: str = "properties") -> Iterator[tuple[str, str]]:
     """Every `id` in a value, and where it is."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if name == "id" and isinstance(inner, str):
                 yield f"{at}.id", inner
             else:
-                yield from _places(inner, f"{at}.{name}")
+                yield from places(inner, f"{at}.{name}")
     elif isinstance(value, list):
         for number, each in enumerate(value):
-            yield from _places(each, f"{at}[{number}]")
+            yield from places(each, f"{at}[{number}]")
 
 
 def check_forms(body: Json) -> None:
     """ARM itself refuses what is no fully qualified id, before any provider sees it [I]."""
-    for at, text in _places(body.get("properties"), "properties"):
+    for at, text in places(body.get("properties")):
         if not text.lower().startswith(("/subscriptions/", "/providers/")):
             raise errors.by_gateway(
                 400,
@@ -55,12 +55,20 @@ def check_type(reference: str, kind: str, at: str) -> None:
 
 
 def found(arm: Arm, reference: str, kind: str, at: str, user: str, location: str) -> Resource:
-    """What a property of `user` names: of the right type, there, and in the same region."""
+    """What a property of `user` names: of the right type, there, and in the same region and subscription.
+
+    The refusal of another subscription has the words of another region (azure-cli#13258).
+    """
     check_type(reference, kind, at)
     resource = arm.store.get(reference)
-    if resource is None or resource.location != location:
+    if resource is None or not is_near(resource, user, location):
         raise errors.invalid_reference(reference, user)
     return resource
+
+
+def is_near(resource: Resource, user: str, location: str) -> bool:
+    """Whether `user` may use it: NICs, VMs and what they stand on are in one region and one subscription."""
+    return resource.location == location and ids.subscription_of(resource.id) == ids.subscription_of(user)
 
 
 def refuse_unsettled(arm: Arm, resource: Resource, user: str) -> None:

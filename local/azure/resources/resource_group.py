@@ -35,16 +35,17 @@ def show(resource: Resource) -> Json:
     return {"id": resource.id, "name": resource.name, "type": TYPE} | resource.doc
 
 
-def get(arm: Arm, group: str) -> Resource:
+def get(arm: Arm, group_id: str) -> Resource:
     """The group, or 404 ResourceGroupNotFound."""
-    found = arm.store.get(ids.group_id(group))
+    found = arm.store.get(group_id)
     if found is None:
-        raise errors.resource_group_not_found(group)
+        raise errors.resource_group_not_found(ids.group_of(group_id))
     return found
 
 
-def put(arm: Arm, call: Call, group: str) -> Reply:
+def put(arm: Arm, call: Call, group_id: str) -> Reply:
     """201 or 200, done at once."""
+    group = ids.group_of(group_id)
     if not _NAME.match(group) or group.endswith("."):
         raise errors.by_gateway(
             400,
@@ -54,7 +55,7 @@ def put(arm: Arm, call: Call, group: str) -> Reply:
         )
     shapes.check(call.body)
     tags.check(call.body.get("tags"))
-    existing = arm.store.get(ids.group_id(group))
+    existing = arm.store.get(group_id)
     if existing is not None and existing.properties.get("provisioningState") == "Deleting":
         raise errors.resource_group_being_deleted(group)
     location = str(call.body.get("location") or "")
@@ -78,31 +79,31 @@ def put(arm: Arm, call: Call, group: str) -> Reply:
     if call.body.get("tags") is not None:
         doc["tags"] = dict(call.body["tags"])
     doc["properties"] = {"provisioningState": "Succeeded"}
-    stored = arm.store.put(Resource(existing.id if existing else ids.group_id(group), TYPE, doc))
+    stored = arm.store.put(Resource(existing.id if existing else group_id, TYPE, doc))
     return Reply(200 if existing else 201, show(stored))
 
 
-def patch(arm: Arm, call: Call, group: str) -> Reply:
+def patch(arm: Arm, call: Call, group_id: str) -> Reply:
     """The tags."""
-    found = get(arm, group)
+    found = get(arm, group_id)
     tags.check(call.body.get("tags"))
     changed = arm.store.change(found, tags=dict(call.body.get("tags") or {}))
     return Reply(200, show(changed))
 
 
-def delete(arm: Arm, call: Call, group: str) -> Reply:
+def delete(arm: Arm, call: Call, group_id: str) -> Reply:
     """202 with a Location; a missing group is 404, a second delete joins the first."""
-    found = get(arm, group)
+    found = get(arm, group_id)
     running = next((each for each in arm.operations.running() if ids.key(each.target) == found.key), None)
     if running is not None:
-        return Reply(202, None, _poll_headers(arm, running, call.host, found.name))
+        return Reply(202, None, _poll_headers(arm, running, call.host))
     held = [each for each in locks.listed_at(arm, found.id) if each.properties.get("level") in locks.LEVELS]
     if held:
         scopes = ",".join(locks.scope_of(each) for each in held)
         raise errors.by_gateway(
             409,
             "ScopeLocked",
-            f"The scope '{group}' cannot perform delete operation because following scope(s) are locked: '{scopes}'. "
+            f"The scope '{found.name}' cannot perform delete operation because following scope(s) are locked: '{scopes}'. "
             "Please remove the lock and try again.",
         )
     operation = arm.operations.new(
@@ -119,12 +120,12 @@ def delete(arm: Arm, call: Call, group: str) -> Reply:
         state_meanwhile="Deleting",
     )
     arm.operations.start(operation)
-    changed = arm.store.change(found, properties={"provisioningState": "Deleting"})
-    return Reply(202, None, _poll_headers(arm, operation, call.host, changed.name))
+    arm.store.change(found, properties={"provisioningState": "Deleting"})
+    return Reply(202, None, _poll_headers(arm, operation, call.host))
 
 
-def _poll_headers(arm: Arm, operation: Operation, host: str, group: str) -> dict[str, str]:
-    url = f"https://{host}/subscriptions/{ids.SUBSCRIPTION_ID}/operationresults/{operation.id}"
+def _poll_headers(arm: Arm, operation: Operation, host: str) -> dict[str, str]:
+    url = f"https://{host}/subscriptions/{ids.subscription_of(operation.target)}/operationresults/{operation.id}"
     return {
         "Location": f"{url}?api-version={operation.api_version}",
         **arm.clock.first_retry_after(_RETRY_AFTER),
@@ -134,7 +135,7 @@ def _poll_headers(arm: Arm, operation: Operation, host: str, group: str) -> dict
 def poll(arm: Arm, call: Call, operation: Operation) -> Reply:
     """202 while it runs, 200 when all is gone, 409 with the blocking resource's error otherwise (1.5 [R])."""
     if operation.running:
-        return Reply(202, None, _poll_headers(arm, operation, call.host, operation.target))
+        return Reply(202, None, _poll_headers(arm, operation, call.host))
     if operation.status == FAILED:
         return Reply(409, operation.error)
     return Reply(200)
@@ -147,7 +148,7 @@ def finish(arm: Arm, operation: Operation, delete_now: Mapping[str, object]) -> 
         return
     blocked = None if operation.error is None else ArmError(409, operation.error["code"], operation.error["message"])
     blocking = found.id
-    for resource in sorted(_inside(arm, found.name), key=_place):
+    for resource in sorted(_inside(arm, found.id), key=_place):
         kind = delete_now.get(resource.type.lower())
         if blocked is not None or arm.store.get(resource.id) is None or kind is None:
             continue
@@ -167,11 +168,9 @@ def finish(arm: Arm, operation: Operation, delete_now: Mapping[str, object]) -> 
     arm.operations.save(operation)
 
 
-def _inside(arm: Arm, group: str) -> list[Resource]:
+def _inside(arm: Arm, group_id: str) -> list[Resource]:
     return [
-        each
-        for each in arm.store.all()
-        if each.group.lower() == group.lower() and each.type != TYPE and each.id.count("/") == 8
+        each for each in arm.store.all() if each.key.startswith(ids.key(group_id) + "/") and each.id.count("/") == 8
     ]
 
 

@@ -41,15 +41,15 @@ _TYPES = {
 }
 
 
-def show() -> Json:
-    """The one subscription."""
+def show(subscription: str) -> Json:
+    """A subscription."""
     return {
-        "id": f"/subscriptions/{ids.SUBSCRIPTION_ID}",
+        "id": f"/subscriptions/{subscription}",
         "authorizationSource": "RoleBased",
         "managedByTenants": [],
-        "subscriptionId": ids.SUBSCRIPTION_ID,
+        "subscriptionId": subscription,
         "tenantId": ids.TENANT_ID,
-        "displayName": "Local Azure",
+        "displayName": "Local Azure" if subscription == ids.SUBSCRIPTION_ID else f"Local Azure {subscription[:8]}",
         "state": "Enabled",
         "subscriptionPolicies": {
             "locationPlacementId": "Public_2014-09-01",
@@ -59,11 +59,11 @@ def show() -> Json:
     }
 
 
-def locations() -> list[Json]:
+def locations(subscription: str) -> list[Json]:
     """The regions."""
     return [
         {
-            "id": f"/subscriptions/{ids.SUBSCRIPTION_ID}/locations/{name}",
+            "id": f"/subscriptions/{subscription}/locations/{name}",
             "name": name,
             "type": "Region",
             "displayName": label,
@@ -74,13 +74,13 @@ def locations() -> list[Json]:
     ]
 
 
-def provider(namespace: str) -> Json:
+def provider(subscription: str, namespace: str) -> Json:
     """A provider, registered."""
     name = next((each for each in NAMESPACES if each.lower() == namespace.lower()), None)
     if name is None:
         raise errors.by_gateway(404, "InvalidResourceNamespace", f"The resource namespace '{namespace}' is invalid.")
     return {
-        "id": f"/subscriptions/{ids.SUBSCRIPTION_ID}/providers/{name}",
+        "id": f"/subscriptions/{subscription}/providers/{name}",
         "namespace": name,
         "registrationPolicy": "RegistrationRequired",
         "registrationState": "Registered",
@@ -112,9 +112,9 @@ def lock(resource: Resource) -> Json:
     return {"id": resource.id, "name": resource.name, "type": LOCK, "properties": dict(resource.properties)}
 
 
-def network_usages(arm: Arm, location: str) -> list[Json]:
+def network_usages(arm: Arm, subscription: str, location: str) -> list[Json]:
     """What the network provider counts in a region."""
-    usages = f"/subscriptions/{ids.SUBSCRIPTION_ID}/providers/Microsoft.Network/locations/{location}/usages"
+    usages = f"/subscriptions/{subscription}/providers/Microsoft.Network/locations/{location}/usages"
     return [
         {
             "id": f"{usages}/{quota.name}",
@@ -123,7 +123,7 @@ def network_usages(arm: Arm, location: str) -> list[Json]:
             "limit": limit,
             "name": {"value": quota.name, "localizedValue": quota.label},
         }
-        for quota, used, limit in network_quotas.usages(arm, location)
+        for quota, used, limit in network_quotas.usages(arm, subscription, location)
     ]
 
 
@@ -139,10 +139,10 @@ def vm_size(size: Size) -> Json:
     }
 
 
-def images(location: str, rest: str, query: dict[str, str]) -> object:
+def images(subscription: str, location: str, rest: str, query: dict[str, str]) -> object:
     """Publishers, offers, SKUs, versions, and one version."""
     parts = [each for each in rest.split("/") if each]
-    base = f"/Subscriptions/{ids.SUBSCRIPTION_ID}/Providers/Microsoft.Compute/Locations/{location}/Publishers"
+    base = f"/Subscriptions/{subscription}/Providers/Microsoft.Compute/Locations/{location}/Publishers"
 
     if not parts:
         return _named([catalogue.PUBLISHER], base, location)

@@ -87,7 +87,9 @@ class VirtualMachine(Kind):
         old = (before.get("storageProfile") or {}).get("osDisk") or {}
         suffix = hashlib.sha256(str(target).lower().encode()).hexdigest()[:32]
         name = given.get("name") or old.get("name") or f"{target.name}_disk1_{suffix}"
-        disk_id = ResourceId(ids.SUBSCRIPTION_ID, target.group.upper(), "Microsoft.Compute", ("disks",), (name,))
+        disk_id = ResourceId(
+            target.subscription.lower(), target.group.upper(), "Microsoft.Compute", ("disks",), (name,)
+        )
         asked = (old.get("managedDisk") or {}) | (given.get("managedDisk") or {})
         managed = {"storageAccountType": "Standard_LRS"} | asked | {"id": str(disk_id)}
         return (

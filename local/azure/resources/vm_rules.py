@@ -27,7 +27,7 @@ _COMPUTER_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?$")
 def check(arm: Arm, call: Call, target: ResourceId, location: str, existing: Resource | None) -> None:
     """Everything that is known at once; what isn't fails late, in the operation."""
     properties = call.body.get("properties") or {}
-    size = _check_size(properties)
+    size = _check_size(properties, location)
     if existing is None:
         _check_os(properties.get("osProfile"))
         _check_storage(arm, properties.get("storageProfile"), properties, size)
@@ -39,30 +39,30 @@ def check(arm: Arm, call: Call, target: ResourceId, location: str, existing: Res
 
 def check_capacity(arm: Arm, vm_id: str, properties: Json, location: str, existing: Resource | None) -> None:
     """Whether a size, when it is new to the VM, can be had and paid for from the quota."""
-    size = _check_size(properties)
+    size = _check_size(properties, location)
     before = str((existing.properties.get("hardwareProfile") or {}).get("vmSize", "")) if existing else ""
     if before.lower() != size.name.lower():
-        _check_restrictions(arm, size, location)
+        _check_restrictions(arm, ids.subscription_of(vm_id), size, location)
         _check_quota(arm, vm_id, size, location)
 
 
-def _check_size(properties: Json) -> Size:
+def _check_size(properties: Json, location: str) -> Size:
     name = (properties.get("hardwareProfile") or {}).get("vmSize")
     if not name:
         raise errors.missing_parameter("hardwareProfile.vmSize")
     size = catalogue.SIZES.get(str(name).lower())
-    if size is None:
+    if size is None or location in size.missing_in:
         raise errors.invalid_parameter(
             "vmSize",
             f"The value {name} provided for the VM size is not valid. The valid sizes in the current region "
-            f"are: {','.join(each.name for each in catalogue.SIZES.values())}.",
+            f"are: {','.join(each.name for each in catalogue.sizes_in(location))}.",
         )
     return size
 
 
-def _check_restrictions(arm: Arm, size: Size, location: str) -> None:
+def _check_restrictions(arm: Arm, subscription: str, size: Size, location: str) -> None:
     """Only a restriction of type Location blocks [I]."""
-    if any(kind == "Location" for kind, _ in catalogue.restrictions(arm, size, location)):
+    if any(kind == "Location" for kind, _ in catalogue.restrictions(arm, subscription, size, location)):
         raise errors.ArmError(
             409,
             "SkuNotAvailable",
@@ -74,8 +74,10 @@ def _check_restrictions(arm: Arm, size: Size, location: str) -> None:
 
 def _check_quota(arm: Arm, vm_id: str, size: Size, location: str) -> None:
     """The family's quota, then the region's [I]."""
+    subscription = ids.subscription_of(vm_id)
     for name, label in ((size.family, f"{size.family} Cores"), (catalogue.REGIONAL_CORES, "Total Regional Cores")):
-        limit, used = catalogue.limit(arm, location, name), catalogue.used(arm, location, name, vm_id)
+        limit = catalogue.limit(arm, subscription, location, name)
+        used = catalogue.used(arm, subscription, location, name, vm_id)
         if used + size.vcpus > limit:
             raise errors.ArmError(
                 409,
@@ -270,7 +272,7 @@ def _check_nics(arm: Arm, vm_id: str, profile: Any, location: str) -> None:
         if identity is None or identity.type.lower() != NetworkInterface.type.lower():
             raise errors.invalid_parameter("networkProfile.networkInterfaces.id")
         nic = arm.store.get(nic_id)
-        if nic is None or nic.location != location:
+        if nic is None or not references.is_near(nic, vm_id, location):
             raise errors.invalid_reference(nic_id, vm_id)
         references.refuse_unsettled(arm, nic, vm_id)
         for other in arm.store.referrers(nic.id, "Microsoft.Compute/virtualMachines"):
