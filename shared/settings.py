@@ -8,15 +8,19 @@ import base64
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TypeVar
 
 from shared.errors import ConfigurationException
+from shared.hubs import SETTING as HUBS
+from shared.hubs import Place, check_together, places_in
 from shared.saga.instances import TaskHub, account_of
 from shared.saga.policy import Policy, longest_request
-from shared.spoke.addresses import collapsed_ipv4, cover_all_ipv4
+from shared.spoke.addresses import collapsed_ipv4, cover_all_ipv4, highest_spoke_id
 
 T = TypeVar("T")
 
@@ -29,6 +33,7 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _GROUP_NAME = re.compile(r"[\w().-]{0,89}[\w()-]")
 _VNET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}[A-Za-z0-9_]")
 _ELEMENT_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_])?")
+_HUB_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _REGION = re.compile(r"[a-z0-9]{2,40}")
 _URL = re.compile(r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?")
 _IMAGE = re.compile(r"[A-Za-z0-9._-]+(:[A-Za-z0-9._-]+){3}")
@@ -52,7 +57,12 @@ _NEVER_IN_A_VNET = [
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings, checked. Durations are in seconds."""
+    """All settings, checked, as one gateway of one hub has them. Durations are in seconds.
+
+    hub_name: as `HUBS` has it, else the VNet's.  key_prefix: of the table keys of a hub in another subscription than
+    `AZURE_SUBSCRIPTION_ID`.  first_spoke_id: the id of block 1.  gateway_is_open: whether new sites are put on it.
+    places: of the settings of a process all gateways of all hubs, in the order of `HUBS`; empty in each of them.
+    """
 
     subscription_id: str
     hub_resource_group: str
@@ -98,24 +108,37 @@ class Settings:
     task_hubs_retired: tuple[TaskHub, ...]
     keep_runs_days: int
     accept_empty_records: bool
+    hub_name: str
+    spoke_subscription_id: str
+    key_prefix: str = ""
+    first_spoke_id: int = 1
+    gateway_is_open: bool = True
+    dns_zone_id: str = ""
+    several: bool = False
+    places: "tuple[Settings, ...]" = field(default=(), repr=False)
 
     @property
     def hub_key(self) -> str:
         """The partition of everything that belongs to this hub (`/ \\ # ?` are refused in table keys)."""
-        return f"{self.hub_resource_group}:{self.hub_vnet_name}".lower()
+        return f"{self.key_prefix}{self.hub_resource_group}:{self.hub_vnet_name}".lower()
 
     @property
     def gateway_key(self) -> str:
         """The partition of the gateway's sites."""
-        return f"{self.hub_resource_group}:{self.hub_agw_name}".lower()
+        return f"{self.key_prefix}{self.hub_resource_group}:{self.hub_agw_name}".lower()
+
+    @property
+    def last_spoke_id(self) -> int:
+        """The highest id that the hub's pool has a block for."""
+        return self.first_spoke_id + highest_spoke_id(self.spoke_address_pool, self.spoke_prefix_length) - 1
 
 
 class _Reader:
     """Collects every bad setting, so that an operator mends all of them in one go."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], problems: dict[str, str]) -> None:
         self.environment = environment
-        self.problems: dict[str, str] = {}
+        self.problems = problems
 
     def text(self, name: str, default: str | None = None) -> str:
         value = self.environment.get(name, "").strip()
@@ -222,8 +245,58 @@ class _Reader:
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
-    """The settings that an environment holds; a `ConfigurationException` names every missing or bad one at once."""
-    read = _Reader(environment)
+    """The settings that an environment holds, those of the first hub's first gateway with all others in `places`.
+
+    A `ConfigurationException` names every missing or bad one at once, and every mistake in `HUBS`.
+    """
+    problems: dict[str, str] = {}
+    hubs = environment.get(HUBS, "").strip()
+    places = _places(places_in(hubs, problems), environment, problems) if hubs else [_read(environment, problems)]
+    if problems:
+        sentence = "; ".join(f"{name} {problem}" for name, problem in sorted(problems.items()))
+        raise ConfigurationException(
+            f"The app's settings can't be used: {sentence}.",
+            code="InvalidSettings",
+            hint="Set them in the function app's configuration (locally: local.settings.json); see docs/operations.md.",
+            settings=dict(sorted(problems.items())),
+        )
+    return replace(places[0], places=tuple(places))
+
+
+def _places(places: list[Place], environment: Mapping[str, str], problems: dict[str, str]) -> list[Settings]:
+    """What each gateway of `HUBS` has for settings."""
+    home = environment.get("AZURE_SUBSCRIPTION_ID", "").strip().lower()
+    read: list[tuple[Place, Settings]] = []
+    for place in places:
+        found: dict[str, str] = {}
+        own = _read(place.environment(environment), found)
+        problems.update({place.where(name, problem): problem for name, problem in found.items()})
+        subscription, spokes = own.subscription_id, place.hub.get("spoke_subscription_id", own.subscription_id)
+        if not _GUID.fullmatch(spokes) and "AZURE_SUBSCRIPTION_ID" not in found:
+            problems[f"{place.hub_at}.spoke_subscription_id"] = "must be the id of a subscription, a GUID"
+        if not _HUB_NAME.fullmatch(name := place.hub.get("name", "-")) and "name" in place.hub:
+            problems[f"{place.hub_at}.name"] = "must be 1 to 40 lower-case letters, digits and hyphens"
+        if place.first_spoke_id < 1:
+            problems[f"{place.hub_at}.first_spoke_id"] = "must be 1 or more"
+        home = home or subscription.lower()
+        own = replace(
+            own,
+            hub_name=name,
+            spoke_subscription_id=spokes,
+            key_prefix="" if subscription.lower() == home else f"{subscription}:",
+            first_spoke_id=place.first_spoke_id,
+            gateway_is_open=place.gateway.get("open", True),
+            dns_zone_id=place.gateway.get("dns_zone_id", ""),
+            several=len(places) > 1,
+        )
+        read.append((place, own))
+    check_together(read, problems)
+    return [settings for _, settings in read]
+
+
+def _read(environment: Mapping[str, str], problems: dict[str, str]) -> Settings:
+    """The settings that an environment holds for one gateway. What is wrong with them goes into `problems`."""
+    read = _Reader(environment, problems)
     group = "the name of a resource group"
     hub_resource_group = read.matching("HUB_RESOURCE_GROUP", _GROUP_NAME, group)
     spoke_domain = read.text("SPOKE_DOMAIN").lower()
@@ -260,10 +333,12 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     ssl_certificate = read.matching("AGW_SSL_CERTIFICATE", _ELEMENT_NAME, certificate, "") or None
     outbound = "default, none, nat:<natGatewayId> or route:<routeTableId>"
     jammy = "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest"
-    settings = Settings(
-        subscription_id=read.matching("AZURE_SUBSCRIPTION_ID", _GUID, "the id of a subscription, a GUID"),
+    subscription_id = read.matching("AZURE_SUBSCRIPTION_ID", _GUID, "the id of a subscription, a GUID")
+    hub_vnet_name = read.matching("HUB_VNET_NAME", _VNET_NAME, "the name of a VNet")
+    return Settings(
+        subscription_id=subscription_id,
         hub_resource_group=hub_resource_group,
-        hub_vnet_name=read.matching("HUB_VNET_NAME", _VNET_NAME, "the name of a VNet"),
+        hub_vnet_name=hub_vnet_name,
         hub_agw_name=read.matching("HUB_AGW_NAME", _ELEMENT_NAME, "the name of an Application Gateway"),
         hub_location=hub_location,
         spoke_resource_group=read.matching("SPOKE_RESOURCE_GROUP", _GROUP_NAME, group, "") or hub_resource_group,
@@ -315,16 +390,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         task_hubs_retired=read.task_hubs("TASK_HUBS_RETIRED", task_hub),
         accept_empty_records=read.flag("ACCEPT_EMPTY_RECORDS", False),
         keep_runs_days=read.integer("KEEP_RUNS_DAYS", 90, 1, 3650),
+        hub_name=hub_vnet_name,
+        spoke_subscription_id=subscription_id,
     )
-    if read.problems:
-        sentence = "; ".join(f"{name} {problem}" for name, problem in sorted(read.problems.items()))
-        raise ConfigurationException(
-            f"The app's settings can't be used: {sentence}.",
-            code="InvalidSettings",
-            hint="Set them in the function app's configuration (locally: local.settings.json); see docs/operations.md.",
-            settings=dict(sorted(read.problems.items())),
-        )
-    return settings
 
 
 def _with_plain_kind(outbound: str) -> str:
@@ -348,7 +416,26 @@ def _can_connect(connection_string: str) -> bool:
     return bool(_URL.fullmatch(url.replace("http://", "https://"))) and (has_key or "SharedAccessSignature" in parts)
 
 
+# The gateway that the present call is about.
+_here: ContextVar[Settings | None] = ContextVar("settings of one gateway", default=None)
+
+
 @cache
-def current_settings() -> Settings:
+def process_settings() -> Settings:
     """The settings of this process, read from its environment once; a bad environment is read again next time."""
     return settings_from(os.environ)  # noqa: TID251 - the one place that reads the environment
+
+
+def current_settings() -> Settings:
+    """The settings of the hub and gateway that the present call is about (`at`); elsewhere of the first ones."""
+    return _here.get() or process_settings()
+
+
+@contextmanager
+def at(place: Settings) -> Iterator[None]:
+    """What is done inside is about this hub and gateway: settings, Azure and tables are theirs, in its threads too."""
+    token = _here.set(place)
+    try:
+        yield
+    finally:
+        _here.reset(token)

@@ -3,7 +3,7 @@
 from shared.arm.client import arm
 from shared.process import blocking
 from shared.process.identity import identity
-from shared.settings import current_settings
+from shared.settings import process_settings
 from shared.tables.client import forget_clients
 
 
@@ -17,4 +17,4 @@ def forget_app() -> None:
     blocking.forget_threads()
     arm.forget()
     identity.forget()
-    current_settings.cache_clear()
+    process_settings.cache_clear()

@@ -15,7 +15,7 @@ from azure.durable_functions import DurableOrchestrationClient
 from local.functions.durable.stage import Stage
 from local.processes import free_port
 from shared.errors import StorageException
-from shared.settings import Settings, current_settings
+from shared.settings import Settings, process_settings
 from tests.api.conftest import Host
 from triggers.deployments import accepted, durable_urls, start_run
 from triggers.http import schemas as documents
@@ -86,7 +86,7 @@ def test_a_run_that_another_call_has_started_counts_as_started(
 
 def test_without_durable_urls_the_location_is_our_own(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DURABLE_URLS", "none")
-    current_settings.cache_clear()
+    process_settings.cache_clear()
     answer = asyncio.run(accepted(call(), STORY))
     assert answer.headers["Location"] == answer.headers["Operation-Location"]
     assert answer.headers["Location"] == "https://x.example.com/api/deployments/deploy-acme-1-abcd"

@@ -18,7 +18,7 @@ from local.processes import free_port, running
 from local.recipes import azurite_recipe, tables_connection_string, tables_proxy_recipe
 from shared.clock import nonce, timestamp, utc_now
 from shared.errors import DeploymentException, HubSpokeException, ValidationException
-from shared.settings import Settings, current_settings
+from shared.settings import Settings, current_settings, process_settings
 from shared.spoke.names import sanitize_name
 from shared.spoke.request.model import check_against_settings, plan_from, spoke_request
 from shared.tables import client as store
@@ -340,7 +340,7 @@ def test_ids_of_failed_spokes_are_given_when_nothing_else_is_free(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPOKE_ADDRESS_POOL", "10.11.0.0/22")
-    current_settings.cache_clear()
+    process_settings.cache_clear()
     small = current_settings()
     made = [reserve(reservation_request(name, small), small) for name in ("a", "b", "c")]
     assert [one.spoke_id for one in made] == [1, 2, 3]
