@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from rich.console import Console, Group, RenderableType
@@ -236,6 +237,33 @@ def spoke_picture(spoke: dict[str, Any], site: str, seconds: float | None) -> Re
     return Panel(facts, title=title, title_align="left", border_style="green", expand=False, padding=(1, 2))
 
 
+def bill_of(stack: Stack) -> dict[str, int]:
+    """What the engine has done since the host's start; nothing where the host is Azure's own."""
+    if stack.core_tools:
+        return {}
+    total: dict[str, int] = httpx.get(f"{origin_of(stack)}/_local/bill", trust_env=False).json()["total"]
+    return total
+
+
+def bill_line(before: dict[str, int], after: dict[str, int]) -> str:
+    """What one deployment cost. A host that was started again meanwhile has counted from 0."""
+    counted = {what: number - (before[what] if number >= before[what] else 0) for what, number in after.items()}
+    return "  Durable Functions: " + ", ".join(
+        f"{counted[what]} {words}"
+        for what, words in (
+            ("calls", "activity calls"),
+            ("episodes", "orchestrator episodes"),
+            ("messages", "queue messages"),
+            ("appends", "appends to histories"),
+        )
+    )
+
+
+def origin_of(stack: Stack) -> str:
+    parts = urlsplit(stack.endpoints["api"])
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def left_behind_line(left: object) -> str:
     if not isinstance(left, dict):
         return f"  {left}"
@@ -288,7 +316,7 @@ def run(stack: Stack, once: bool, console: Console) -> int:
     request = json.loads(Path(SAMPLE).read_text(encoding="utf-8"))
     console.print(f"  Deploying {SAMPLE.relative_to(ROOT)} through the API\n", highlight=False)
 
-    code = 1
+    code, before = 1, bill_of(stack)
     try:
         spoke, was_there = deploy(Api(stack), request, console)
     except RefusedError as refused:
@@ -306,6 +334,8 @@ def run(stack: Stack, once: bool, console: Console) -> int:
             seconds = (spoke.get("deployment") or {}).get("duration_seconds")
             site = way_through_the_gateway(stack, spoke)
             console.print(spoke_picture(spoke, site, None if was_there else seconds))
+            if before and not was_there:
+                console.print(bill_line(before, bill_of(stack)), style="dim")
         else:
             console.print(failure_picture(spoke))
         if not once:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from local.functions.admin import Admin
@@ -19,6 +19,7 @@ from local.functions.paths import path_of
 from local.functions.settings import HostSettings
 
 FAULTS_PATH = "/_local/faults"
+BILL_PATH = "/_local/bill"
 WEBHOOKS = ["runtime", "webhooks"]
 WEBHOOK_METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS")
 DURABLE = "durabletask"
@@ -58,6 +59,8 @@ class Web:
         parts = path.strip("/").split("/")
         if path == FAULTS_PATH:
             return await faults_api(request, self._management.engine.faults)
+        if path == BILL_PATH and request.method == "GET":
+            return JSONResponse(self._management.engine.bill.as_document())
         if path == "/" and not find(self._http, request.method, path):
             return self._admin.home()
         if path.startswith(f"{RPC_PATH}/"):

@@ -1,6 +1,7 @@
 """What a visitor meets: `make run`, its end, and what the next start finds."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def test_the_sample_is_deployed_then_found_then_deployed_anew_after_a_delete(tmp
     assert all(f"{step}: completed" in shown for step in STEPS)
     assert "http://acme-corp.spokes.example.com/" in shown
     assert "10.11.1." in shown
+    assert re.search(r"Durable Functions: \d+ activity calls, \d+ orchestrator episodes, \d+ queue messages", shown)
 
     code, shown = run_once(tmp_path)
     assert code == 0, shown

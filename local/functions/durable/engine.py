@@ -18,6 +18,7 @@ from typing import Any
 
 from local.functions.durable import events as ev
 from local.functions.durable.agenda import Agenda
+from local.functions.durable.bill import CALLS, EPISODES, Bill
 from local.functions.durable.clock import Clock, SystemClock, stamp
 from local.functions.durable.decisions import Failure, Outcome, Success, missing_function
 from local.functions.durable.entities import (
@@ -67,6 +68,7 @@ class Engine:
         entities: Mapping[str, EntityFunction] | None = None,
         faults: Faults | None = None,
         visibility: Visibility | None = None,
+        bill: Bill | None = None,
     ) -> None:
         """Without `visibility`, what a killed engine had taken is there at once for the next one."""
         self.catalogue = Catalogue(
@@ -78,6 +80,7 @@ class Engine:
         self.store = store
         self.clock = clock or SystemClock()
         self.faults = faults or Faults()
+        self.bill = bill or Bill()
         self.on_work: Callable[[], None] = lambda: None
         """Called, in whatever thread, when there may be something to do."""
         self.on_change: Callable[[Instance], None] = lambda instance: None
@@ -87,7 +90,9 @@ class Engine:
         self._taken = Taken(store, self.clock, visibility)
         self._agenda = Agenda(store, self.clock.now())
         self._histories = Histories(store)
-        self._transitions = Transitions(store, self._agenda, self._histories, self.catalogue, self.faults, self.clock)
+        self._transitions = Transitions(
+            store, self._agenda, self._histories, self.catalogue, self.faults, self.bill, self.clock
+        )
 
     # --- what clients ask for -----------------------------------------------------------------------------------------
 
@@ -298,6 +303,7 @@ class Engine:
     def _finish_orchestration(self, episode: Episode, outcome: Outcome) -> None:
         with self._lock:
             instance = episode.instance
+            self.bill.count(EPISODES, instance.name)
             if self._was_replaced(instance):
                 self._done_with(instance.id)
                 self.on_work()
@@ -339,6 +345,7 @@ class Engine:
         with self._lock:
             task = self._agenda.take_task(task_id)
             if task:
+                self.bill.count(CALLS, task.name)
                 self._taken.take_task(task)
             return task
 

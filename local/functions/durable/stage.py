@@ -55,6 +55,7 @@ from azure.functions import FunctionRegister
 from local.functions.app import ACTIVITY, ENTITY, ORCHESTRATION, Function, functions_of
 from local.functions.calls import WorkerProcessExitException, code_of
 from local.functions.durable import events as ev
+from local.functions.durable.bill import Bill
 from local.functions.durable.client import Addresses
 from local.functions.durable.clock import UTC, VirtualClock
 from local.functions.durable.decisions import HTTP_ACTIVITY, Answer, Failure, Success
@@ -129,6 +130,8 @@ class Stage:
         self.clock = clock or VirtualClock()
         self.faults = Faults()
         """What goes wrong on demand; it survives `crash`."""
+        self.bill = Bill()
+        """What was done so far, counted; it survives `crash`, too."""
         self._path = path
         self._default_version = default_version
         self._visibility = visibility
@@ -158,6 +161,7 @@ class Stage:
             self._entities,
             self.faults,
             self._visibility,
+            self.bill,
         )
         self._management = Management(self.engine, Addresses("", "TestHub", "", ""))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from local.functions.durable import events as ev
 from local.functions.durable.agenda import Agenda
+from local.functions.durable.bill import APPENDS, MESSAGES, Bill
 from local.functions.durable.clock import Clock, stamp
 from local.functions.durable.decisions import Decision, Outcome, Schedule, SendEvent, SetTimer, StartSub
 from local.functions.durable.episode import Catalogue, Episode, History, as_played, start_of
@@ -61,13 +62,21 @@ class _Finishing:
 
 class Transitions:
     def __init__(
-        self, store: Store, agenda: Agenda, histories: Histories, catalogue: Catalogue, faults: Faults, clock: Clock
+        self,
+        store: Store,
+        agenda: Agenda,
+        histories: Histories,
+        catalogue: Catalogue,
+        faults: Faults,
+        bill: Bill,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._agenda = agenda
         self._histories = histories
         self._catalogue = catalogue
         self._faults = faults
+        self._bill = bill
         self._clock = clock
 
     def begin(
@@ -101,9 +110,10 @@ class Transitions:
         function: str | None = None,
     ) -> None:
         """`function` is whose message it is, if it isn't one of the receiver itself."""
-        if not ahead and self._faults.loses_message(
-            message, instance_id, function or self._agenda.name_of(instance_id)
-        ):
+        function = function or self._agenda.name_of(instance_id)
+        if not ahead and message["EventType"] != ev.TIMER_FIRED:
+            self._bill.count(MESSAGES, function)
+        if not ahead and self._faults.loses_message(message, instance_id, function):
             return
         self._store.send(instance_id, message, execution, ahead=ahead)
         self._agenda.has_message(instance_id)
@@ -122,6 +132,7 @@ class Transitions:
         else:
             self._settle(instance, outcome, now, finishing.new)
             texts = [text(as_played(one)) for one in finishing.new]
+            self._bill.count(APPENDS, instance.name)
             self._store.append_history(instance.id, len(episode.past.events), texts)
             if instance.status not in ev.FINISHED:
                 episode.past.extend(finishing.new, texts)
@@ -138,6 +149,7 @@ class Transitions:
         given = text([decision.input])
         words = {"Name": name, "Version": "", "Input": given}
         finishing.new.append(event(ev.TASK_SCHEDULED, finishing.now, decision.id, **words))
+        self._bill.count(MESSAGES, name)
         if not self._faults.loses(CALL, instance.id, name):
             task = self._store.add_task(instance.id, instance.execution, decision.id, name, given)
             finishing.effects.tasks.append(task)
@@ -145,6 +157,7 @@ class Transitions:
     def _set_timer(self, decision: SetTimer, finishing: _Finishing) -> None:
         instance, due = finishing.instance, stamp(decision.due)
         finishing.new.append(event(ev.TIMER_CREATED, finishing.now, decision.id, FireAt=due))
+        self._bill.count(MESSAGES, instance.name)
         fired = event(ev.TIMER_FIRED, finishing.now, TimerId=decision.id, FireAt=due)
         timer = self._store.add_timer(instance.id, instance.execution, decision.id, decision.due, fired)
         finishing.effects.timers.append(timer)
