@@ -1,0 +1,14 @@
+@description('The identity that the app runs as: storage, telemetry and Azure Resource Manager are reached with it, without keys.')
+param name string
+param location string
+param tags object
+
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: name
+  location: location
+  tags: tags
+}
+
+output id string = identity.id
+output clientId string = identity.properties.clientId
+output principalId string = identity.properties.principalId
