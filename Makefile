@@ -21,6 +21,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)
 STACK_OPTIONS = --state "$(STATE)" --time-scale "$(TIME_SCALE)" $(if $(PORT),--port "$(PORT)") $(if $(HUBS),--hubs "$(HUBS)")
 
+# The Bicep compiler: the one on the PATH, else one beside the checkout; where there is neither, its checks are skipped.
+export BICEP ?= $(or $(shell command -v bicep),$(wildcard ../shared/tools/bicep))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run func quick test test-full check fmt bench lock clean
 
@@ -56,11 +59,12 @@ test: check ## lint, types, layers and every test but the long ones
 test-full: check ## the long tests too
 	$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
 
-check: setup ## ruff, mypy, import-linter
+check: setup ## ruff, mypy, import-linter, Bicep
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy -m function_app -p triggers -p orchestrators -p activities -p shared -p local
 	$(VENV)/bin/lint-imports
+	@$(PY) -m local.bicep
 
 fmt: setup ## put the code into ruff's form
 	$(VENV)/bin/ruff check --fix
