@@ -62,7 +62,7 @@ test-full: check ## the long tests too
 check: setup ## ruff, mypy, import-linter, Bicep
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/mypy -m function_app -p triggers -p orchestrators -p activities -p shared -p local
+	$(VENV)/bin/mypy -m function_app -p triggers -p orchestrators -p activities -p shared -p local -p tests
 	$(VENV)/bin/lint-imports
 	@$(PY) -m local.bicep
 

@@ -2,6 +2,7 @@
 at the start of every test. One pair for each worker of pytest."""
 
 import os
+import ssl
 from collections.abc import Iterator
 
 import httpx
@@ -89,7 +90,5 @@ def harness(azure: LocalAzure, settings: Settings, monkeypatch: pytest.MonkeyPat
     return WriterHarness(azure, monkeypatch)
 
 
-def _trusting(ca: str) -> "object":
-    import ssl
-
+def _trusting(ca: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=ca)

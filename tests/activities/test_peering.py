@@ -494,7 +494,8 @@ def test_a_turn_that_is_refused_for_long_keeps_nobody_else_waiting(harness: Writ
     ready(harness, 1, 2, 3)
     harness.azure.fault(method="PUT", path="spoke-vnet-1$", mode="slow", seconds=120)
     a_vnet(harness, 1)
-    began, done = harness.now.moment, {}
+    began = harness.now.moment
+    done: dict[int, float] = {}
 
     def look(name: str) -> None:
         for number in (1, 2, 3):

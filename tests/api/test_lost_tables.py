@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -89,7 +90,7 @@ def test_health_says_how_to_restore_new_records_or_start_anew(
     http: httpx.Client, host: Host, settings: Settings
 ) -> None:
     group = f"/subscriptions/{settings.subscription_id}/resourceGroups/{settings.spoke_resource_group}"
-    nsg = {
+    nsg: dict[str, Any] = {
         "id": f"{group}/providers/Microsoft.Network/networkSecurityGroups/spoke-nsg-9",
         "name": "spoke-nsg-9",
         "type": "Microsoft.Network/networkSecurityGroups",

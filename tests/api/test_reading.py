@@ -1,6 +1,7 @@
 """What is shown of spokes and runs, by id and in pages."""
 
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -101,7 +102,9 @@ def test_spokes_are_listed_in_pages(http: httpx.Client, moves: Moves, body: Body
     assert (whole["total"], whole["continuation"]) == (4, None)
     seen, continuation = [], None
     while True:
-        params = {"limit": 1, "status": "accepted"} | ({"continuation": continuation} if continuation else {})
+        params: dict[str, Any] = {"limit": 1, "status": "accepted"} | (
+            {"continuation": continuation} if continuation else {}
+        )
         page = http.get("/spokes", params=params).json()
         assert page["total"] == 3
         seen += [spoke["spoke_id"] for spoke in page["spokes"]]
@@ -109,8 +112,8 @@ def test_spokes_are_listed_in_pages(http: httpx.Client, moves: Moves, body: Body
             break
     assert seen == [1, 2, 4]
     assert [spoke["spoke_id"] for spoke in http.get("/spokes", params={"client_name": "c-9"}).json()["spokes"]] == [9]
-    for params in ({"limit": 0}, {"limit": "x"}, {"status": "gone"}, {"continuation": "x"}):
-        refused(http.get("/spokes", params=params), 400)
+    for name, value in (("limit", 0), ("limit", "x"), ("status", "gone"), ("continuation", "x")):
+        refused(http.get("/spokes", params={name: value}), 400)
 
 
 def test_every_run_of_a_spoke_is_listed(http: httpx.Client, moves: Moves, body: Body) -> None:

@@ -1,6 +1,7 @@
 """DELETE and retry: begun once, joined, refused while others use the spoke, taken up again."""
 
 from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -74,7 +75,7 @@ def test_a_delete_looks_first_and_goes_on_by_force(
     ids = ids_of(settings)
     other = ids.vnet("somebody-elses")
     peering = {"name": "theirs", "properties": {"remoteVirtualNetwork": {"id": other}}}
-    vnet = {
+    vnet: dict[str, Any] = {
         "id": ids.vnet("spoke-vnet-3"),
         "name": "spoke-vnet-3",
         "type": "Microsoft.Network/virtualNetworks",

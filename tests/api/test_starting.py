@@ -78,7 +78,7 @@ def test_a_start_that_fails_is_accepted_all_the_same(settings: Settings, caplog:
 def test_a_run_that_another_call_has_started_counts_as_started(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = {"deployment_id": STORY.deployment_id, "spoke_id": 1, "kind": "deploy"}
+    run: dict[str, Any] = {"deployment_id": STORY.deployment_id, "spoke_id": 1, "kind": "deploy"}
     with Stage([], tmp_path / "durable.sqlite") as stage, caplog.at_level(logging.ERROR):
         started = [stage.run(start_run(stage.client(), **run)) for _ in range(2)]
     assert (started, caplog.text) == ([True, True], "")
@@ -113,7 +113,7 @@ def test_a_timer_that_fails_only_says_so(caplog: pytest.LogCaptureFixture) -> No
         raise StorageException("The records could not be read just now.")
 
     timer_function(blueprint, "0 * * * * *")(mends)
-    function = blueprint._function_builders[0]._function
+    function: Any = blueprint._function_builders[0]._function
     assert function.get_trigger().schedule == "0 * * * * *"
     asyncio.run(function.get_user_function().client_function(None, call().durable))
     assert "mends: The records could not be read just now." in caplog.text

@@ -94,10 +94,10 @@ class Azure:
             base_url=endpoints["arm"], verify=_context(endpoints["ca"]), timeout=30, trust_env=False
         )
         credential = _Credential(self)
-        options = {"base_url": endpoints["arm"], "connection_verify": endpoints["ca"], "retry_total": 0}
-        self.network = NetworkManagementClient(credential, self.subscription_id, **options)
-        self.compute = ComputeManagementClient(credential, self.subscription_id, **options)
-        self.resources = ResourceManagementClient(credential, self.subscription_id, **options)
+        options: dict[str, Any] = {"base_url": endpoints["arm"], "connection_verify": endpoints["ca"], "retry_total": 0}
+        self.network: Any = NetworkManagementClient(credential, self.subscription_id, **options)
+        self.compute: Any = ComputeManagementClient(credential, self.subscription_id, **options)
+        self.resources: Any = ResourceManagementClient(credential, self.subscription_id, **options)
         self._bearer: str | None = None
 
     def close(self) -> None:
@@ -153,13 +153,13 @@ class Azure:
         if self._bearer is None:
             self._bearer = self.token()
         version = more.pop("version", COMPUTE_VERSION if "Microsoft.Compute" in path else NETWORK_VERSION)
-        query = dict(more.pop("query", {}))
+        query: dict[str, Any] = dict(more.pop("query", {}))
         if version:
             query["api-version"] = version
         headers = {"Authorization": f"Bearer {self._bearer}"} | more.pop("headers", {})
         if path.startswith("https://"):
-            query = None
-        return self.http.request(method, path, params=query, json=body, headers=headers, **more)
+            query = {}
+        return self.http.request(method, path, params=query or None, json=body, headers=headers, **more)
 
     def poll(self, answer: httpx.Response) -> httpx.Response:
         """The operation of an answer, as it is now."""
@@ -174,7 +174,7 @@ class Azure:
 
     def vnet(self, name: str, *prefixes: str, **subnets: str) -> str:
         """A VNet that is there, and its id."""
-        body = {"location": PLACE, "properties": {"addressSpace": {"addressPrefixes": list(prefixes)}}}
+        body: dict[str, Any] = {"location": PLACE, "properties": {"addressSpace": {"addressPrefixes": list(prefixes)}}}
         body["properties"]["subnets"] = [
             {"name": each, "properties": {"addressPrefix": prefix}} for each, prefix in subnets.items()
         ]
@@ -249,6 +249,12 @@ def running(state: Path, *arguments: str) -> Iterator[Azure]:
     finally:
         azure.close()
         process.stop()
+
+
+def arm_error(error: HttpResponseError) -> Any:
+    """What an answer of ARM says in `error`, as the SDK has parsed it."""
+    assert error.error is not None
+    return error.error
 
 
 def codes(error: HttpResponseError) -> tuple[int | None, str]:

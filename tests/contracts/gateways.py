@@ -39,7 +39,7 @@ def with_site(
     if host:
         listener["hostName"] = host
     properties["httpListeners"].append({"name": f"{name}-listener", "properties": listener})
-    rule = {
+    rule: Document = {
         "ruleType": "Basic",
         "httpListener": part("httpListeners", f"{name}-listener"),
         "backendAddressPool": part("backendAddressPools", f"{name}-pool"),

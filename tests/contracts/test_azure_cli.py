@@ -37,7 +37,13 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """azure-cli in an environment of its own."""
     home = tmp_path_factory.mktemp("az") / "venv"
     subprocess.run([sys.executable, "-m", "venv", home], check=True)
-    command = [home / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", f"azure-cli=={VERSION}"]
+    command: list[Any] = [
+        home / "bin" / "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        f"azure-cli=={VERSION}",
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=1200)
     return home / "bin" / "az"
 

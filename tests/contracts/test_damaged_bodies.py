@@ -76,7 +76,7 @@ def test_a_damaged_body_is_taken_or_refused_but_never_fails(azure: Azure, kind: 
         "virtualNetworks/subnets": ("v1", "web"),
     }.get(kind, ("x1",))
     path = azure.id(kind, *names)
-    body = (
+    body: Any = (
         azure.send("GET", path).json()
         if len(names) == 1 and names != ("x1",)
         else {"location": PLACE, "properties": {}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from azure.core.exceptions import HttpResponseError
 
-from tests.contracts.azure import PLACE, RG, Azure, codes, details
+from tests.contracts.azure import PLACE, RG, Azure, arm_error, codes, details
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_a_foreign_private_endpoint_keeps_the_subnet(azure: Azure, web: str) -> 
     with pytest.raises(HttpResponseError) as caught:
         azure.network.virtual_networks.begin_delete(RG, "v1")
     assert codes(caught.value) == (400, "InUseSubnetCannotBeDeleted")
-    assert endpoint in caught.value.error.message
+    assert endpoint in arm_error(caught.value).message
 
 
 def test_a_service_association_link_survives_a_put_and_keeps_the_subnet(azure: Azure, web: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -21,7 +22,8 @@ def test_refuse_answers_before_any_effect_so_many_times(azure: Azure) -> None:
         with pytest.raises(HttpResponseError) as caught:
             azure.network.virtual_networks.begin_create_or_update(RG, "v1", BODY)
         assert codes(caught.value) == (429, "TooManyRequests")
-        assert caught.value.response.headers["Retry-After"] == "7"
+        answer: Any = caught.value.response
+        assert answer.headers["Retry-After"] == "7"
         assert "v1" not in azure.names()
     azure.vnet("v1", "10.11.1.0/24")
     assert azure.local("GET", "faults") == []

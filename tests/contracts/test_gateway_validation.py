@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.azure import RG, Azure, codes
+from tests.contracts.azure import RG, Azure, arm_error, codes
 from tests.contracts.gateways import Document, put, refused_put, with_site, without_priority
 
 
@@ -152,17 +152,17 @@ def test_the_whole_document_is_validated(azure: Azure, document: Document, chang
 def test_the_words_of_a_pool_that_is_still_named_and_of_two_alike(
     azure: Azure, gateway: str, document: Document
 ) -> None:
-    assert refused_put(azure, _pool_gone(document)).error.message == (
+    assert arm_error(refused_put(azure, _pool_gone(document))).message == (
         f"Resource {gateway}/backendAddressPools/a-pool referenced by resource {gateway}/requestRoutingRules/a-rule was not "
         "found. Please make sure that the referenced resource exists, and that both resources are in the same region."
     )
-    error = refused_put(azure, _double_name(document)).error
+    error = arm_error(refused_put(azure, _double_name(document)))
     assert error.message == "Cannot parse the request."
     assert (error.details[0].code, error.details[0].message) == (
         "DuplicateResourceName",
         f"Resource {gateway} has two child resources with the same name (a-pool).",
     )
-    assert refused_put(azure, with_site(document, "a", "a.example.com", 1001)).error.message == (
+    assert arm_error(refused_put(azure, with_site(document, "a", "a.example.com", 1001))).message == (
         f"Priority must be unique across all the request routing rules. Rules {gateway}/requestRoutingRules/"
         f"defaultRoutingRule and {gateway}/requestRoutingRules/a-rule cannot have the same priority 1001."
     )
@@ -171,14 +171,14 @@ def test_the_words_of_a_pool_that_is_still_named_and_of_two_alike(
 def test_the_words_of_a_probe_out_of_range_and_of_an_id_of_another_type(
     azure: Azure, gateway: str, document: Document
 ) -> None:
-    assert refused_put(azure, _inside("probes", unhealthyThreshold=21)(document)).error.message == (
+    assert arm_error(refused_put(azure, _inside("probes", unhealthyThreshold=21)(document))).message == (
         f"Unhealthy threshold specified for Probe {gateway}/probes/a-probe is not valid. Supported range is [0, 20]."
     )
-    assert refused_put(azure, _inside("probes", path="x")(document)).error.message == (
+    assert arm_error(refused_put(azure, _inside("probes", path="x")(document))).message == (
         f"Path specified for Probe {gateway}/probes/a-probe is not valid. Path must start with a forward slash  and meet "
         "the format requirements."
     )
-    detail = refused_put(azure, _wrong_type(document)).error.details[0]
+    detail = arm_error(refused_put(azure, _wrong_type(document))).details[0]
     assert detail.code == "InvalidJsonReferenceWrongType"
     assert detail.message.endswith(
         "types: applicationGateways/backendAddressPools. Path "
@@ -242,7 +242,7 @@ def test_a_gateway_holds_a_hundred_pools_settings_and_active_listeners(azure: Az
         full = with_site(full, f"s{number}", f"s{number}.example.com", number + 1)
     error = refused_put(azure, with_site(full, "more", "more.example.com", 500))
     assert codes(error)[0] == 400
-    assert "maximum allowed: 100" in error.error.message
+    assert "maximum allowed: 100" in arm_error(error).message
     assert len(put(azure, full).request_routing_rules) == 100
 
 
@@ -263,7 +263,7 @@ def test_a_waf_of_old_rules_holds_forty(azure: Azure, document: Document, waf: A
     for number in range(40):
         document = with_site(document, f"s{number}", f"s{number}.example.com", number + 1)
     document["properties"] |= waf(azure, {"ruleSetType": "OWASP", "ruleSetVersion": "3.1"})
-    assert "maximum allowed: 40" in refused_put(azure, document).error.message
+    assert "maximum allowed: 40" in arm_error(refused_put(azure, document)).message
     document["properties"] |= waf(azure, {"ruleSetType": "OWASP", "ruleSetVersion": "3.2"})
     assert len(put(azure, document).request_routing_rules) == 41
 
@@ -335,8 +335,8 @@ def test_the_network_security_group_of_a_gateways_subnet(
         return
     error = refused_put(azure, document)
     assert codes(error) == (400, code)
-    assert group in error.error.message
-    assert document["id"] in error.error.message
+    assert group in arm_error(error).message
+    assert document["id"] in arm_error(error).message
     put(azure, document | {"tags": {"EnhancedNetworkControl": "True"}})
 
 
@@ -369,6 +369,6 @@ def test_a_tls_policy_that_has_ended_is_refused(azure: Azure, document: Document
         if refused:
             error = refused_put(azure, changed)
             assert codes(error) == (400, "ApplicationGatewayDeprecatedTlsVersionUsedInSslPolicy")
-            assert document["id"] in error.error.message
+            assert document["id"] in arm_error(error).message
         else:
             put(azure, changed)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from azure.core.exceptions import HttpResponseError
 
-from tests.contracts.azure import PLACE, RG, Azure, codes, details
+from tests.contracts.azure import PLACE, RG, Azure, arm_error, codes, details
 
 
 @pytest.fixture
@@ -60,10 +62,10 @@ def test_a_missing_subnet_and_a_missing_vnet_are_named(azure: Azure, web: str) -
     missing = web.replace("/web", "/none")
     error = _refused(azure, missing)
     assert codes(error) == (400, "InvalidResourceReference")
-    assert error.error.message == f"Resource {missing} referenced by resource {nic} {tail}"
+    assert arm_error(error).message == f"Resource {missing} referenced by resource {nic} {tail}"
     vnet = azure.id("virtualNetworks", "none")
     error = _refused(azure, f"{vnet}/subnets/web")
-    assert error.error.message == f"Resource {vnet} referenced by resource {nic} {tail}"
+    assert arm_error(error).message == f"Resource {vnet} referenced by resource {nic} {tail}"
     assert details(error) == ["NotFound"]
 
 
@@ -72,9 +74,10 @@ def test_a_subnet_that_is_being_written_makes_it_retryable(azure: Azure, web: st
     azure.network.subnets.begin_create_or_update(RG, "v1", "web", body, polling=False)
     error = _refused(azure, web)
     assert codes(error) == (429, "RetryableError")
-    assert error.error.message == "A retryable error occurred."
+    assert arm_error(error).message == "A retryable error occurred."
     assert details(error) == ["ReferencedResourceNotProvisioned"]
-    assert error.response.headers["Retry-After"] == "10"
+    answer: Any = error.response
+    assert answer.headers["Retry-After"] == "10"
     azure.advance(4)
     azure.nic("nic", web)
 
@@ -128,7 +131,7 @@ def test_a_nic_shows_its_vm_and_mac_only_once_attached_and_is_in_use(azure: Azur
         with pytest.raises(HttpResponseError) as caught:
             azure.network.network_interfaces.begin_delete(RG, "n1")
         assert codes(caught.value) == (400, "NicInUse")
-        assert caught.value.error.message == message
+        assert arm_error(caught.value).message == message
         azure.compute.virtual_machines.begin_delete(RG, "vm1", polling=False)
     azure.advance(40)
     azure.network.network_interfaces.begin_delete(RG, "n1", polling=azure.done).result()
@@ -157,7 +160,7 @@ def test_a_write_to_a_nic_that_is_being_written_is_retryable(azure: Azure, web: 
     error = _refused(azure, web)
     assert codes(error) == (429, "RetryableError")
     assert details(error) == ["RetryableErrorDueToAnotherOperation"]
-    assert "The call can be retried in 3 seconds." in error.error.details[0].message
+    assert "The call can be retried in 3 seconds." in arm_error(error).details[0].message
 
 
 def test_an_address_can_be_asked_about(azure: Azure, web: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from azure.core.exceptions import HttpResponseError
 
-from tests.contracts.azure import PLACE, RG, Azure, codes
+from tests.contracts.azure import PLACE, RG, Azure, arm_error, codes
 
 
 def _rule(name: str = "r", priority: int = 100, **more: object) -> dict[str, object]:
@@ -22,7 +24,7 @@ def _rule(name: str = "r", priority: int = 100, **more: object) -> dict[str, obj
     return {"name": name, "properties": {key: value for key, value in (properties | more).items() if value is not None}}
 
 
-def _put(azure: Azure, *rules: dict[str, object], name: str = "nsg") -> object:
+def _put(azure: Azure, *rules: dict[str, object], name: str = "nsg") -> Any:
     return azure.network.network_security_groups.begin_create_or_update(
         RG, name, {"location": PLACE, "properties": {"securityRules": list(rules)}}, polling=azure.done
     ).result()
@@ -77,7 +79,7 @@ def test_a_put_replaces_the_rules(azure: Azure) -> None:
         ({"sourceAddressPrefix": None}, "SecurityRuleParameterNotSpecified"),
     ],
 )
-def test_a_rule_is_checked(azure: Azure, change: dict[str, object], code: str) -> None:
+def test_a_rule_is_checked(azure: Azure, change: dict[str, Any], code: str) -> None:
     with pytest.raises(HttpResponseError) as caught:
         _put(azure, _rule(**change))
     assert codes(caught.value) == (400, code)
@@ -115,7 +117,7 @@ def test_a_group_on_a_subnet_or_a_nic_can_not_be_deleted(azure: Azure) -> None:
     with pytest.raises(HttpResponseError) as caught:
         azure.network.network_security_groups.begin_delete(RG, "nsg")
     assert codes(caught.value) == (400, "InUseNetworkSecurityGroupCannotBeDeleted")
-    assert caught.value.error.message.startswith(
+    assert arm_error(caught.value).message.startswith(
         f"Network security group {group.id} cannot be deleted because it is in use by the following resources: "
         f"{azure.id('virtualNetworks/subnets', 'v1', 'web')}."
     )

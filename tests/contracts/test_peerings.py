@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from azure.core.exceptions import HttpResponseError
 
-from tests.contracts.azure import PLACE, RG, Azure, codes
+from tests.contracts.azure import PLACE, RG, Azure, arm_error, codes
 
 
 @pytest.fixture
@@ -23,13 +25,13 @@ def _state(azure: Azure, vnet: str, name: str) -> tuple[str, str]:
     return str(peering.peering_state.value), str(peering.peering_sync_level.value)
 
 
-def _refused(azure: Azure, vnet: str, name: str, remote: str, **flags: object) -> HttpResponseError:
+def _refused(azure: Azure, vnet: str, name: str, remote: str, **flags: Any) -> HttpResponseError:
     with pytest.raises(HttpResponseError) as caught:
         azure.peer(vnet, name, remote, **flags)
     return caught.value
 
 
-def _gateway(azure: Azure) -> dict[str, object]:
+def _gateway(azure: Azure) -> dict[str, Any]:
     subnet = {"id": azure.id("virtualNetworks/subnets", "hub-vnet", "GatewaySubnet")}
     return {
         "id": azure.id("virtualNetworkGateways", "vpn"),
@@ -92,7 +94,7 @@ def test_a_peering_operation_holds_its_own_vnet_not_the_remote_one(azure: Azure,
     azure.peer("other", "other-to-hub", hub, wait=False)
     error = _refused(azure, "hub-vnet", "hub-to-spoke", spoke)
     assert codes(error) == (400, "ReferencedResourceNotProvisioned")
-    assert error.error.message == (
+    assert arm_error(error).message == (
         f"Cannot proceed with operation because resource {spoke} used by resource {hub}/virtualNetworkPeerings/"
         "hub-to-spoke is not in Succeeded state. Resource is in Updating state and the last operation that "
         "updated/is updating the resource is PutVirtualNetworkPeeringOperation."
@@ -114,14 +116,14 @@ def test_a_peering_while_a_subnet_is_written_is_not_provisioned_and_not_throttle
     azure.network.subnets.begin_create_or_update(RG, "spoke", "app", body, polling=False)
     error = _refused(azure, "hub-vnet", "hub-to-spoke", spoke)
     assert codes(error) == (400, "ReferencedResourceNotProvisioned")
-    assert "the resource is PutSubnetOperation." in error.error.message
+    assert "the resource is PutSubnetOperation." in arm_error(error).message
 
 
 def test_overlapping_spaces_can_not_be_peered(azure: Azure, hub: str) -> None:
     same = azure.vnet("same", "10.0.4.0/24")
     error = _refused(azure, "hub-vnet", "p", same)
     assert codes(error) == (400, "VnetAddressSpacesOverlap")
-    assert error.error.message == (
+    assert arm_error(error).message == (
         f"Cannot create or update peering {hub}/virtualNetworkPeerings/p. Virtual networks {hub} and {same} cannot be "
         "peered because their address spaces overlap. Overlapping address prefixes: 10.0.0.0/16, 10.0.4.0/24"
     )
@@ -142,14 +144,14 @@ def test_a_space_that_another_spoke_of_the_hub_has_is_refused_from_either_side(
         f"Virtual networks {twin} and {hub} cannot be peered because address space of the first virtual network overlaps "
         f"with address space of virtual network {spoke} already peered with the second virtual network. Overlapping "
         "address prefixes: 10.11.1.0/25."
-    ) in error.error.message
+    ) in arm_error(error).message
 
 
 def test_remote_gateways_need_a_gateway_in_the_hub(azure: Azure, spoke: str, hub: str) -> None:
     azure.peer("hub-vnet", "hub-to-spoke", spoke, allowGatewayTransit=True)
     error = _refused(azure, "spoke", "spoke-to-hub", hub, useRemoteGateways=True)
     assert codes(error) == (400, "RemoteVnetHasNoGateways")
-    assert error.error.message == (
+    assert arm_error(error).message == (
         f"Peering {spoke}/virtualNetworkPeerings/spoke-to-hub cannot have UseRemoteGateway flag set to true because "
         f"remote virtual network {hub} referenced by the peering does not have any gateways."
     )
@@ -164,7 +166,7 @@ def test_one_vnet_is_referenced_by_one_peering(azure: Azure, spoke: str, hub: st
     azure.peer("hub-vnet", "hub-to-spoke", spoke)
     error = _refused(azure, "hub-vnet", "again", spoke)
     assert codes(error) == (400, "AnotherPeeringAlreadyReferencesRemoteVnet")
-    assert error.error.message == (
+    assert arm_error(error).message == (
         f"Peering {hub}/virtualNetworkPeerings/hub-to-spoke already references remote virtual network {spoke}. Cannot add "
         "another peering referencing the same remote virtual network."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -122,7 +123,10 @@ def _make_networks(azure: Azure) -> None:
     address = azure.id("publicIPAddresses", "pip")
     nat = standard | {"properties": {"publicIpAddresses": [{"id": address}]}}
     network.nat_gateways.begin_create_or_update(RG, "nat", nat, polling=azure.done).result()
-    route = {"name": "r", "properties": {"addressPrefix": "10.0.0.0/8", "nextHopType": "VirtualAppliance"}}
+    route: dict[str, Any] = {
+        "name": "r",
+        "properties": {"addressPrefix": "10.0.0.0/8", "nextHopType": "VirtualAppliance"},
+    }
     route["properties"]["nextHopIpAddress"] = "10.0.1.4"
     table = {"location": PLACE, "properties": {"routes": [route]}}
     network.route_tables.begin_create_or_update(RG, "routes", table, polling=azure.done).result()

@@ -129,13 +129,14 @@ def test_the_headers_that_azure_always_sends_are_sent(azure: Azure, headers: dic
     azure.resources.resource_groups.check_existence("other")
     azure.resources.resource_groups.get("other")
     azure.resources.resource_groups.begin_delete("other", polling=azure.done).result()
-    missing, judged = set(), set()
+    missing: set[Any] = set()
+    judged: set[Any] = set()
     for entry in azure.journal():
         kind = _kind(entry["path"])
-        answer = (str(kind), entry["method"], entry["status"])
+        seen = (str(kind), entry["method"], entry["status"])
         sent = {name.lower() for name in entry["headers"]}
-        judged |= {answer} & set(headers)
-        missing |= {(*answer, name) for name in headers.get(answer, set()) - sent}
+        judged |= {seen} & set(headers)
+        missing |= {(*seen, name) for name in headers.get(seen, set()) - sent}
     assert not missing
     assert len(judged) > 25, sorted(set(headers) - judged)
 

@@ -30,7 +30,7 @@ class World:
         return self.azure.send("PUT", self.subnet, body)
 
     def put_nic(self, *subnets: str, name: str = "n1", public: str | None = None, **properties: Any) -> Any:
-        configurations = [
+        configurations: list[dict[str, Any]] = [
             {"name": f"c{number}", "properties": {"subnet": {"id": each}}} for number, each in enumerate(subnets)
         ]
         if public:

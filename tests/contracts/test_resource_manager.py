@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
@@ -379,7 +380,7 @@ def test_tags_are_checked(azure: Azure) -> None:
 
 
 def test_locations_are_checked(azure: Azure) -> None:
-    def code(body: dict[str, object], name: str = "v1") -> str:
+    def code(body: dict[str, Any], name: str = "v1") -> str:
         answer = azure.send("PUT", azure.id("virtualNetworks", name), body)
         return str(answer.json().get("error", {}).get("code"))
 

@@ -117,8 +117,8 @@ def test_kills_in_the_middle_of_writes_leave_whole_requests_and_nothing_else(tmp
         assert answered <= there == {each["response"]["name"] for each in journal}
         assert len(journal) == len(there)
         again.advance(10)
-        for each in journal:
-            assert again.send("GET", each["headers"]["Azure-AsyncOperation"]).json() == {"status": "Succeeded"}
+        for made in journal:
+            assert again.send("GET", made["headers"]["Azure-AsyncOperation"]).json() == {"status": "Succeeded"}
 
 
 def test_a_managed_identity_is_enough_for_unmodified_clients(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:

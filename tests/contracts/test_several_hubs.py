@@ -236,7 +236,7 @@ def test_a_route_is_asked_for_by_the_name_or_the_id_of_any_gateway(azure: Azure)
         assert reached["rule"] == "defaultRoutingRule"
     twin = azure.send("GET", second).json() | {"id": second.replace(HUBS, SPOKES)}
     azure.plant(twin)
-    asked = {"gateway": "hub-westeurope-agw", "host": "x", "port": 80}
+    asked: dict[str, str | int] = {"gateway": "hub-westeurope-agw", "host": "x", "port": 80}
     assert azure.http.get("/_local/route", params=asked).status_code == 400
     assert azure.http.get("/_local/route", params=asked | {"gateway": "none"}).status_code == 404
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 
-from tests.contracts.azure import PLACE, RG, Azure, codes
+from tests.contracts.azure import PLACE, RG, Azure, arm_error, codes
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_deleting_leaves_disk_and_nic_and_the_order_is_enforced(azure: Azure, ni
         with pytest.raises(ResourceExistsError) as caught:
             azure.compute.disks.begin_delete(RG, "vm1-osdisk")
         assert codes(caught.value) == (409, "OperationNotAllowed")
-        assert caught.value.error.message == message
+        assert arm_error(caught.value).message == message
         answer = azure.send("DELETE", path)
     assert (answer.status_code, answer.content) == (202, b"")
     assert "monitor=true" in answer.headers["Location"]
@@ -105,7 +105,7 @@ def test_a_vm_that_fails_late_stays_with_its_disk_and_reserves_its_nic(azure: Az
     azure.fault("fail_operation", method="PUT", path="virtualMachines/vm1$", code="AllocationFailed")
     error = _failed(azure, azure.vm_body("vm1", nic))
     assert codes(error) == (200, "AllocationFailed")
-    assert error.error.message.startswith("Allocation failed. We do not have sufficient capacity")
+    assert arm_error(error).message.startswith("Allocation failed. We do not have sufficient capacity")
     vm = azure.compute.virtual_machines.get(RG, "vm1")
     assert vm.provisioning_state == "Failed"
     assert "vm1-osdisk" in azure.names()
@@ -118,7 +118,7 @@ def test_a_vm_that_fails_late_stays_with_its_disk_and_reserves_its_nic(azure: Az
         with pytest.raises(HttpResponseError) as caught:
             azure.network.network_interfaces.begin_delete(RG, "n1")
         assert codes(caught.value) == (400, "NicReservedForAnotherVm")
-        assert caught.value.error.message == message
+        assert arm_error(caught.value).message == message
 
     reserved()
     assert codes(_refused(azure, azure.vm_body("vm2", nic), "vm2")) == (400, "NicReservedForAnotherVm")
@@ -140,10 +140,10 @@ def test_trying_again_on_a_failed_vm_meets_its_own_disk(azure: Azure, nic: str) 
     _failed(azure, azure.vm_body("vm1", nic))
     error = _failed(azure, azure.vm_body("vm1", nic))
     assert codes(error) == (200, "ConflictingUserInput")
-    assert error.error.message == (
+    assert arm_error(error).message == (
         "Disk vm1-osdisk already exists in resource group HUB-RG. Only CreateOption.Attach is supported."
     )
-    assert error.error.target == azure.id("disks", "vm1-osdisk", group="HUB-RG")
+    assert arm_error(error).target == azure.id("disks", "vm1-osdisk", group="HUB-RG")
 
 
 def test_a_disk_of_another_vm_stays_with_that_vm(azure: Azure, nic: str) -> None:
@@ -201,7 +201,7 @@ def test_core_quota_is_operation_not_allowed(azure: Azure, nic: str) -> None:
     second = azure.nic("n2", azure.id("virtualNetworks/subnets", "v1", "web")).id
     error = _refused(azure, azure.vm_body("vm2", second), "vm2")
     assert codes(error) == (409, "OperationNotAllowed")
-    assert error.error.message.startswith(
+    assert arm_error(error).message.startswith(
         "Operation could not be completed as it results in exceeding approved standardBSFamily Cores quota. Additional "
         "details - Deployment Model: Resource Manager, Location: eastus, Current Limit: 3, Current Usage: 2, Additional "
         "Required: 2, (Minimum) New Limit Required: 4. Submit a request for Quota increase at "
@@ -226,7 +226,7 @@ def test_a_restricted_size_is_not_available_but_a_zone_restriction_does_not_bloc
     azure.local("POST", "quota", {"restrictions": [{"size": "Standard_B2s", "location": PLACE, "type": "Location"}]})
     error = _refused(azure, azure.vm_body("vm1", nic))
     assert codes(error) == (409, "SkuNotAvailable")
-    assert error.error.message == (
+    assert arm_error(error).message == (
         "The requested VM size for resource 'Following SKUs have failed for Capacity Restrictions: Standard_B2s' is "
         "currently not available in location 'eastus'. Please try another size or deploy to a different location or "
         "different zone. See https://aka.ms/azureskunotavailable for details."
@@ -300,22 +300,22 @@ def test_a_body_is_checked_at_once(
     change(body)
     error = _refused(azure, json.loads(json.dumps(body)))
     assert codes(error) == (status, code)
-    assert error.error.target == target
+    assert arm_error(error).target == target
     assert not {"vm1", "vm1-osdisk"} & set(azure.names())
 
 
 def test_the_words_of_a_bad_key_a_missing_field_and_a_missing_image(azure: Azure, nic: str) -> None:
     body = azure.vm_body("vm1", nic)
     _key("x")(body)
-    assert _refused(azure, body).error.message == (
+    assert arm_error(_refused(azure, body)).message == (
         "The value of parameter linuxConfiguration.ssh.publicKeys.keyData is invalid."
     )
     body = azure.vm_body("vm1", nic)
     del body["properties"]["osProfile"]["adminUsername"]
-    assert _refused(azure, body).error.message == "Required parameter 'adminUsername' is missing (null)."
+    assert arm_error(_refused(azure, body)).message == "Required parameter 'adminUsername' is missing (null)."
     body = azure.vm_body("vm1", nic)
     _image(sku="nope")(body)
-    assert _refused(azure, body).error.message == (
+    assert arm_error(_refused(azure, body)).message == (
         "The platform image 'Canonical:0001-com-ubuntu-server-jammy:nope:latest' is not available. Verify that all fields "
         "in the storage profile are correct. For more details about storage profile information, please refer to "
         "https://aka.ms/storageprofile"
@@ -335,7 +335,7 @@ def test_what_was_fixed_at_creation_can_not_change(azure: Azure, nic: str) -> No
     body["properties"]["priority"] = "Spot"
     error = _refused(azure, body)
     assert codes(error) == (409, "PropertyChangeNotAllowed")
-    assert error.error.message == "Changing property 'priority' is not allowed."
+    assert arm_error(error).message == "Changing property 'priority' is not allowed."
     body = azure.vm_body("vm1", nic)
     body["properties"]["osProfile"]["adminUsername"] = "other"
     assert codes(_refused(azure, body)) == (409, "PropertyChangeNotAllowed")

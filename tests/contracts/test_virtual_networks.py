@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-from tests.contracts.azure import PLACE, RG, Azure, codes
+from tests.contracts.azure import PLACE, RG, Azure, arm_error, codes
 
 
 def _body(*prefixes: str, **parts: object) -> dict[str, object]:
@@ -63,7 +64,7 @@ def test_a_vnet_put_replaces_tags_and_subnets(azure: Azure) -> None:
 
 
 def test_a_vnet_and_its_subnets_have_prefixes_of_both_families(azure: Azure) -> None:
-    dual = {"name": "web", "properties": {"addressPrefixes": ["10.11.1.0/26", "fd12:3456:789a:1::/64"]}}
+    dual: dict[str, Any] = {"name": "web", "properties": {"addressPrefixes": ["10.11.1.0/26", "fd12:3456:789a:1::/64"]}}
     only_v6 = {"name": "six", "properties": {"addressPrefix": "fd12:3456:789a:6::/64"}}
     path = azure.id("virtualNetworks", "v1")
     both = ("10.11.1.0/24", "fd12:3456:789a::/48")
@@ -135,7 +136,7 @@ def test_parallel_writes_in_one_vnet_are_another_operation_in_progress(azure: Az
         with pytest.raises(HttpResponseError) as caught:
             second()
         assert codes(caught.value) == (409, "AnotherOperationInProgress")
-        url = re.search(r"use uri: (\S+)\.$", caught.value.error.message)
+        url = re.search(r"use uri: (\S+)\.$", arm_error(caught.value).message)
         assert url is not None
         assert azure.send("GET", url[1]).json() == {"status": "InProgress"}
     azure.advance(4)
@@ -183,7 +184,7 @@ def test_a_subnets_range_is_checked(azure: Azure, prefix: str, code: str, words:
     with pytest.raises(HttpResponseError) as caught:
         azure.network.subnets.begin_create_or_update(RG, "v1", "x", _subnet("x", prefix))
     assert codes(caught.value) == (400, code)
-    assert words in caught.value.error.message
+    assert words in arm_error(caught.value).message
 
 
 def test_a_reference_that_points_nowhere_is_refused(azure: Azure) -> None:
@@ -195,7 +196,7 @@ def test_a_reference_that_points_nowhere_is_refused(azure: Azure) -> None:
             _body("10.11.1.0/24", subnets=[_subnet("web", "10.11.1.0/26", networkSecurityGroup={"id": missing})]),
         )
     assert codes(caught.value) == (400, "InvalidResourceReference")
-    assert caught.value.error.message.startswith(f"Resource {missing} referenced by resource /subscriptions/")
+    assert arm_error(caught.value).message.startswith(f"Resource {missing} referenced by resource /subscriptions/")
     with pytest.raises(ResourceNotFoundError):
         azure.network.virtual_networks.get(RG, "v1")
 
@@ -217,7 +218,7 @@ def test_a_subnet_in_use_can_not_be_deleted_until_the_nics_delete_has_ended(azur
             with pytest.raises(HttpResponseError) as caught:
                 attempt()
             assert codes(caught.value) == (400, "InUseSubnetCannotBeDeleted")
-            assert caught.value.error.message == message
+            assert arm_error(caught.value).message == message
 
     refused()
     azure.network.network_interfaces.begin_delete(RG, "n", polling=False)
@@ -231,7 +232,7 @@ def test_the_gateways_subnet_is_in_use_by_the_gateway(azure: Azure) -> None:
     with pytest.raises(HttpResponseError) as caught:
         azure.network.subnets.begin_delete(RG, "hub-vnet", "agw-subnet")
     assert codes(caught.value) == (400, "InUseSubnetCannotBeDeleted")
-    assert "hub-agw/gatewayIPConfigurations/appGatewayIpConfig" in caught.value.error.message
+    assert "hub-agw/gatewayIPConfigurations/appGatewayIpConfig" in arm_error(caught.value).message
 
 
 def test_deleting_is_202_with_both_addresses_deleting_and_then_204(azure: Azure) -> None:
@@ -288,8 +289,8 @@ def test_a_stale_etag_is_412(azure: Azure) -> None:
     with pytest.raises(HttpResponseError) as caught:
         put(RG, "v1", _body("10.11.1.0/24"), headers={"If-Match": 'W/"other"'})
     assert codes(caught.value) == (412, "PreconditionFailed")
-    assert caught.value.error.details[0].code == "PreconditionFailedEtagMismatch"
-    assert caught.value.error.details[0].message == (
+    assert arm_error(caught.value).details[0].code == "PreconditionFailedEtagMismatch"
+    assert arm_error(caught.value).details[0].message == (
         f'Etag provided in if-match header W/"other" does not match etag {shown.etag} of resource {shown.id} in NRP '
         "data store."
     )

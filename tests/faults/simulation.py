@@ -164,7 +164,7 @@ class Simulation:
         self.azure.save(name)
         with contextlib.closing(sqlite3.connect(self.directory / "durable.sqlite")) as store:
             durable = store.serialize()
-        rows = {table: list(_table(table).list_entities()) for table in store_of_rows.TABLES}
+        rows: dict[str, list[Document]] = {table: list(_table(table).list_entities()) for table in store_of_rows.TABLES}
         names, operations = dict(self.wire.names), dict(self.wire.operations)
         return Checkpoint(run, name, self.clock.now(), self.before, rows, durable, names, operations)
 
@@ -457,8 +457,8 @@ def _fill_tables(rows: dict[str, list[Document]]) -> None:
                 changes.setdefault(key[0], []).append(("delete", row, {}))
             elif dict(wanted[key]) == dict(row):
                 del wanted[key]
-        for (partition, _), row in wanted.items():
-            changes.setdefault(partition, []).append(("upsert", row, {"mode": UpdateMode.REPLACE}))
+        for (partition, _), kept in wanted.items():
+            changes.setdefault(partition, []).append(("upsert", kept, {"mode": UpdateMode.REPLACE}))
         for partition in changes.values():
             for start in range(0, len(partition), 100):
                 client.submit_transaction(partition[start : start + 100])

@@ -29,7 +29,7 @@ SHORT_REQUESTS = {"ARM_TIMEOUT_SECONDS": "5"}
 PATIENT = {"RETRY_FIRST_SECONDS": "0.1", "RETRY_MAX_SECONDS": "1", **SHORT_REQUESTS}
 
 # 30 % of all calls of Azure Resource Manager, one in ten calls of the tables.
-ARM_STORM = [
+ARM_STORM: list[dict[str, Any]] = [
     {"mode": "refuse", "status": 429, "code": "TooManyRequests", "retry_after": 1},
     {"mode": "refuse", "status": 409, "code": "AnotherOperationInProgress"},
     {"mode": "refuse", "status": 500},

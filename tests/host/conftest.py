@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def durable_functions() -> list[Function]:
 def new_stage(durable_functions: list[Function], tmp_path: Path) -> Iterator[Callable[..., Stage]]:
     stages: list[Stage] = []
 
-    def make(**options: object) -> Stage:
+    def make(**options: Any) -> Stage:
         stages.append(Stage(durable_functions, tmp_path / f"{len(stages)}.sqlite", **options))
         return stages[-1]
 

@@ -138,7 +138,7 @@ def test_a_terminated_parent_is_started_again_after_its_children_were_terminated
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 503, "times": 2}])
-def test_status_queries_are_refused_as_often_as_wanted(stage: Stage, fault: dict[str, int]) -> None:
+def test_status_queries_are_refused_as_often_as_wanted(stage: Stage, fault: dict[str, Any]) -> None:
     run = stage.start("hello", "you")
     stage.play()
     stage.faults.add(Fault("refuse", **fault))

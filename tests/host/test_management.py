@@ -267,6 +267,7 @@ def test_nothing_that_a_function_raises_ends_the_host(host: RunningHost) -> None
     assert "(python exited with code 3 (0x3))" in leaves["output"]
     assert host.result("outcome_of", "echo") == 3
     assert process is host.process
+    assert process is not None
     assert process.poll() is None
 
 

@@ -3,6 +3,7 @@
 import itertools
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,10 @@ FAIL: list[tuple[str, Any, str]] = [
 ]
 
 
+def _begin_and_end(stage: Stage, name: str, given: Any) -> Any:
+    return stage.run_to_end(stage.start(name, given, "run"))
+
+
 @pytest.mark.parametrize(("name", "given", "output"), COMPLETE)
 def test_an_orchestration_completes_also_when_killed_at_any_transition(
     new_stage: Callable[..., Stage], name: str, given: Any, output: Any
@@ -61,7 +66,7 @@ def test_an_orchestration_completes_also_when_killed_at_any_transition(
     for kill_at in itertools.count(1):
         stage = new_stage()
         stage.crash_after(kill_at)
-        if stage.survive(lambda stage=stage: stage.run_to_end(stage.start(name, given, "run"))):
+        if stage.survive(partial(_begin_and_end, stage, name, given)):
             stage.crash()
         if not stage.exists("run"):
             stage.start(name, given, "run")

@@ -1,5 +1,5 @@
 """Histories of stories that began under this version: later code has to replay them, or a deployment of new code breaks
-what is in flight. `python -m tests.stories.golden` records them anew, after a change that docs/operations.md allows."""
+what is in flight. `python -m tests.stories.recorded_histories` records them anew, after a change that docs/operations.md allows."""
 
 import copy
 from typing import Any
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.functions.app import Function
-from tests.stories.golden import GOLDEN, Recorded, recorded, replayed
+from tests.stories.recorded_histories import GOLDEN, Recorded, recorded, replayed
 
 NAMES = sorted(GOLDEN)
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +243,7 @@ def test_a_host_that_is_killed_after_any_commit_goes_on(the_app: df.DFApp, tmp_p
         writer = IDS[story]
         with Stage(the_app, tmp_path / f"{number}.sqlite", activities=azure_stand_in.activities) as stage:
             stage.crash_after(number)
-            if not stage.survive(lambda stage=stage, writer=writer: stage.run_to_end(stage.start(story, None, writer))):
+            if not stage.survive(partial(_begin_and_end, stage, story, writer)):
                 break
             stage.crash()
             if not stage.exists(writer):
@@ -255,3 +256,7 @@ def test_a_host_that_is_killed_after_any_commit_goes_on(the_app: df.DFApp, tmp_p
             assert azure_stand_in.spoke == set(azure_stand_in.wanted)
             assert len(azure_stand_in.log) == 4
     assert number > 10
+
+
+def _begin_and_end(stage: Stage, story: str, writer: str) -> Any:
+    return stage.run_to_end(stage.start(story, None, writer))

@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from local.azure.resources.gateway_document import decorated, stamped
 from shared.spoke.plan import SiteNames
@@ -43,6 +43,15 @@ def rule(name: str, listener_name: str, priority: int | None) -> Document:
     if priority is not None:
         own["priority"] = priority
     return {"name": name, "properties": own}
+
+
+T = TypeVar("T")
+
+
+def known(value: T | None) -> T:
+    """What a test takes to be there."""
+    assert value is not None
+    return value
 
 
 def gateway(default_priority: int | None = 1001, *more: tuple[Document, Document], **properties: Any) -> Document:

@@ -17,7 +17,7 @@ from shared.checks.subjects.gateway_policies import tls_findings, waf_findings
 from shared.errors import Failure
 
 GROUP = "/subscriptions/s/resourceGroups/net-rg/providers/Microsoft.Network"
-SUBNET = {
+SUBNET: dict[str, Any] = {
     "id": f"{GROUP}/virtualNetworks/hub-vnet/subnets/agw-subnet",
     "properties": {"addressPrefix": "10.0.2.0/24", "networkSecurityGroup": {"id": "n"}},
 }
@@ -128,10 +128,10 @@ def test_probes_of_the_load_balancer_that_are_denied_are_a_warning() -> None:
     assert found(rule(), rule("lb", sourceAddressPrefix="AzureLoadBalancer", destinationPortRange="*"), deny()) == []
 
 
-PRIVATE = {"frontendIPConfigurations": [{"name": "f", "properties": {"subnet": {"id": "s"}}}]}
+PRIVATE: dict[str, Any] = {"frontendIPConfigurations": [{"name": "f", "properties": {"subnet": {"id": "s"}}}]}
 
 
-@pytest.mark.parametrize("isolated", [gateway({"EnhancedNetworkControl": "True"}), gateway(**PRIVATE)])
+@pytest.mark.parametrize("isolated", [gateway({"EnhancedNetworkControl": "True"}), gateway(None, **PRIVATE)])
 def test_a_gateway_with_network_isolation_needs_none_of_it(isolated: dict[str, Any]) -> None:
     assert is_isolated(isolated)
     assert found(deny(direction="Outbound"), of=isolated) == []
@@ -209,7 +209,7 @@ def test_a_waf_policy_that_cannot_be_read_and_a_block_that_ends_are_warnings() -
     )
     assert {missing.code, forbidden.code} == {"WafPolicyUnknown"}
     assert not missing.stops
-    block = {"webApplicationFirewallConfiguration": {"enabled": True}}
+    block: dict[str, Any] = {"webApplicationFirewallConfiguration": {"enabled": True}}
     assert codes(waf_findings(gateway(**block), {}, {})) == ["ApplicationGatewayWafConfigurationDeprecated"]
     assert waf_findings(gateway(**block, firewallPolicy={"id": "/p"}), {}, {}) == []
 

@@ -23,6 +23,7 @@ from tests.unit.gateways import (
     WRITER,
     applied_rows,
     gateway,
+    known,
     listener,
     numbers_of,
     part,
@@ -36,7 +37,7 @@ def test_an_element_of_the_same_name_that_is_not_ours_fails_that_row_alone():
     document = gateway()
     document["properties"]["probes"].append({"name": "Client-1-Probe", "properties": {}})
     decided = plan_pass(document, [site_row(1), site_row(2)], WRITER)
-    assert [(row.client, row.error.code) for row in decided.failed] == [("client-1", "GatewayNameTaken")]
+    assert [(row.client, known(row.error).code) for row in decided.failed] == [("client-1", "GatewayNameTaken")]
     assert decided.batch == {"client-2": 1}
     rolled_back = request_removal(replace(decided.failed[0]), deployment_id="x", now=NOW)
     after = plan_pass(document, [rolled_back], WRITER)
@@ -111,7 +112,7 @@ def test_policies_of_listeners_and_path_rules_are_policies_of_the_gateway():
 
 def test_capacity_counts_wishes_and_what_is_not_ours():
     document = gateway()
-    found = frontend_of(document, site_row(1).site)
+    found = frontend_of(document, known(site_row(1).site))
     assert isinstance(found, Frontend)
     counted = capacity_of(document, [site_row(1), site_row(2, site=None)], found, "x.spokes.example.com")
     assert counted["pools"] == {"used": 2, "limit": 100, "free": 98}
@@ -128,13 +129,13 @@ def test_gateways_that_must_not_be_written():
         failure = unsuitable(document)
         return failure.code if failure else None
 
-    assert unsuitable(None).code == "GatewayNotFound"
+    assert known(unsuitable(None)).code == "GatewayNotFound"
     assert code() is None
     assert code(tags={"Managed-By-k8s-Ingress": "1.2"}) == "GatewayManagedByIngress"
     assert code(properties={"operationalState": "Stopped"}) == "GatewayStopped"
     assert code(properties={"sku": {"tier": "Standard"}}) == "GatewayTier"
     failed = served(gateway(), "Failed")
-    assert unsuitable(failed).code == "GatewayFailed"
+    assert known(unsuitable(failed)).code == "GatewayFailed"
     assert unsuitable(failed, failed_by_us=True) is None
 
 
@@ -159,7 +160,7 @@ def test_a_site_that_failed_is_taken_off_again():
     first = plan_pass(gateway(), [site_row(1), site_row(2)], WRITER)
     assert first.document is not None
     rows = applied_rows(first, [site_row(1), site_row(2)])
-    failed = rows[0].failed(unsuitable(None))
+    failed = rows[0].failed(known(unsuitable(None)))
     decided = plan_pass(served(first.document, "Failed"), [failed, rows[1]], GatewayWriter(our_failure=True))
     assert decided.document is not None
     assert present(decided.document, failed.names) == []
@@ -214,18 +215,18 @@ def test_the_same_wish_is_the_same_version():
     first = again(None)
     assert first.desired_version == 1
     assert again(first) is first
-    other = again(first, site=replace(row.site, private_ip="10.11.1.5"))
+    other = again(first, site=replace(known(row.site), private_ip="10.11.1.5"))
     assert other.desired_version == 2
     gone = request_removal(other, deployment_id="later", now=NOW)
     assert (gone.desired_version, gone.site) == (3, None)
     assert request_removal(gone, deployment_id="later", now=NOW) is gone
-    failed = gone.failed(unsuitable(None))
+    failed = gone.failed(known(unsuitable(None)))
     assert request_removal(failed, deployment_id="later", now=NOW) is failed
     assert request_removal(failed, deployment_id="a retry", now=NOW).desired_version == 4
 
 
 def test_rows_survive_the_table():
-    row = site_row(1, priority=7, owned=True).failed(unsuitable(None))
+    row = site_row(1, priority=7, owned=True).failed(known(unsuitable(None)))
     assert SiteRow.from_entity(row.as_entity("p")) == row
     writer = GatewayWriter(
         "running",
@@ -256,13 +257,13 @@ def test_who_goes_makes_room_for_who_comes_in_the_same_document():
     rows = [row.applied() for row in applied_rows(first, rows)]
     leaving = [request_removal(row, deployment_id="x", now="2026-01-01T01:00") for row in rows[:49]]
     coming = [site_row(number, since="2026-01-01T00:30") for number in range(101, 150)]
-    decided = plan_pass(served(first.document), [*leaving, *rows[49:], *coming], WRITER)
+    decided = plan_pass(served(known(first.document)), [*leaving, *rows[49:], *coming], WRITER)
     assert not decided.failed
     assert decided.left == 98
-    assert len(decided.document["properties"]["backendAddressPools"]) == 100
-    part_of = plan_pass(served(first.document), [*leaving, *rows[49:], *coming], GatewayWriter(limit=10))
+    assert len(known(decided.document)["properties"]["backendAddressPools"]) == 100
+    part_of = plan_pass(served(known(first.document)), [*leaving, *rows[49:], *coming], GatewayWriter(limit=10))
     assert not part_of.failed
-    assert len(part_of.document["properties"]["backendAddressPools"]) == 90
+    assert len(known(part_of.document)["properties"]["backendAddressPools"]) == 90
 
 
 def test_a_number_that_is_about_to_be_free_is_waited_for():
@@ -270,20 +271,20 @@ def test_a_number_that_is_about_to_be_free_is_waited_for():
     first = plan_pass(gateway(4), rows, WRITER)
     rows = [row.applied() for row in applied_rows(first, rows)]
     leaving = request_removal(rows[0], deployment_id="x", now=NOW)
-    decided = plan_pass(served(first.document), [leaving, *rows[1:], site_row(9)], WRITER)
+    decided = plan_pass(served(known(first.document)), [leaving, *rows[1:], site_row(9)], WRITER)
     assert (decided.failed, decided.left) == ([], 2)
-    live = served(decided.document)
+    live = served(known(decided.document))
     after = plan_pass(live, [leaving, *rows[1:], site_row(9)], WRITER)
     assert (after.gone, after.failed, after.left) == ([leaving], [], 1)
     last = plan_pass(live, [*rows[1:], site_row(9)], WRITER)
-    assert numbers_of(last.document)["client-9-route"] == 3
+    assert numbers_of(known(last.document))["client-9-route"] == 3
 
 
 def test_a_wish_for_names_that_somebody_else_has_does_not_make_them_ours():
     greedy = site_row(1, names=replace(site_row(1).names, rule="defaultRoutingRule", pool="defaultPool"))
     decided = plan_pass(gateway(), [greedy, site_row(2)], WRITER)
-    assert [row.error.code for row in decided.failed] == ["GatewayNameTaken"]
-    assert numbers_of(decided.document) == {"defaultRoutingRule": 1001, "client-2-route": 1000}
+    assert [known(row.error).code for row in decided.failed] == ["GatewayNameTaken"]
+    assert numbers_of(known(decided.document)) == {"defaultRoutingRule": 1001, "client-2-route": 1000}
     full = site_capacity(gateway(), names_of_ours([greedy]))
     assert full == 99
 
@@ -311,19 +312,19 @@ def test_a_site_that_is_put_back_waits_like_a_new_one_and_can_be_blamed():
 
 def test_a_removed_site_that_a_stale_document_brings_back_is_removed_again():
     first = plan_pass(gateway(), [site_row(1)], WRITER)
-    stale, names = served(first.document), site_row(1).names
-    known = GatewayWriter(removed={"client-1": Tombstone(names, elements_digest(stale, names), NOW)})
-    again = plan_pass(stale, [], known)
+    stale, names = served(known(first.document)), site_row(1).names
+    writer = GatewayWriter(removed={"client-1": Tombstone(names, elements_digest(stale, names), NOW)})
+    again = plan_pass(stale, [], writer)
     assert again.repaired == ["client-1"]
-    assert present(again.document, names) == []
-    assert plan_pass(gateway(), [], known).document is None
-    new = plan_pass(stale, [site_row(1, site=replace(site_row(1).site, private_ip="10.11.1.9"))], known)
+    assert present(known(again.document), names) == []
+    assert plan_pass(gateway(), [], writer).document is None
+    new = plan_pass(stale, [site_row(1, site=replace(known(site_row(1).site), private_ip="10.11.1.9"))], writer)
     assert not new.failed
     assert "10.11.1.9" in str(new.document)
     assert "10.11.1.4" not in str(new.document)
     others = copy.deepcopy(stale)
-    element_named(others, "backendAddressPools", "client-1-pool")["properties"]["backendAddresses"] = []
-    assert plan_pass(others, [], known).document is None, "what differs is somebody else's by now"
+    known(element_named(others, "backendAddressPools", "client-1-pool"))["properties"]["backendAddresses"] = []
+    assert plan_pass(others, [], writer).document is None, "what differs is somebody else's by now"
 
 
 def test_removed_sites_are_forgotten_in_time():
@@ -342,8 +343,8 @@ def test_one_rule_without_priority_beside_others_fails_who_waits_with_the_comman
     odd = gateway(1001, (listener("a", "a.example.com"), rule("aRule", "a", None)))
     decided = plan_pass(odd, [site_row(1)], WRITER)
     [failed] = decided.failed
-    assert failed.error.code == "RuleWithoutPriority"
-    assert "--name aRule --priority" in failed.error.hint
+    assert known(failed.error).code == "RuleWithoutPriority"
+    assert "--name aRule --priority" in known(known(failed.error).hint)
     assert decided.document is None
 
 
@@ -353,7 +354,7 @@ def test_a_cancelled_site_that_never_came_to_be_leaves_a_failed_gateway_whatever
     rows = applied_rows(first, [site_row(1), site_row(2), site_row(3)])
     gone = [request_removal(row, deployment_id="x", now=NOW) for row in rows]
     kept = replace(gone[0], applied_version=1)
-    broken = served(first.document, "Failed")
+    broken = served(known(first.document), "Failed")
     decided = plan_pass(broken, [kept, *gone[1:]], GatewayWriter(limit=1, our_failure=True))
     assert decided.batch == {"client-1": 2}
-    assert [bool(present(decided.document, row.names)) for row in rows] == [False, False, False]
+    assert [bool(present(known(decided.document), row.names)) for row in rows] == [False, False, False]

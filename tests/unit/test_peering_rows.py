@@ -306,9 +306,9 @@ def test_another_writer_waits_until_nothing_of_the_first_can_arrive(seconds: flo
     assert not may_send(text, until - timedelta(seconds=seconds), seconds)
     writer = HubWriter("mine", text)
     assert writer.held_by_another("mine", MIDNIGHT) == 0
-    assert writer.held_by_another(None, MIDNIGHT) > 0
-    assert writer.held_by_another(None, until) == 0
-    assert HubWriter("mine", "").held_by_another(None, MIDNIGHT) == 0
+    assert writer.held_by_another("another", MIDNIGHT) > 0
+    assert writer.held_by_another("another", until) == 0
+    assert HubWriter("mine", "").held_by_another("another", MIDNIGHT) == 0
 
 
 def test_looks_come_close_to_the_end_once_it_is_known() -> None:

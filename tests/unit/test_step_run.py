@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ CALL = Call("deploy-acme-1-abcd", 1, "create_vnet", number=2)
 BUSY = Failure("AzureResourceException", "AnotherOperationInProgress", "Busy.", transient=True)
 
 
-def a_run(**changes: object) -> StepRun:
+def a_run(**changes: Any) -> StepRun:
     return replace(StepRun(CALL, Policy(), deadline_seconds=1800).begun(NOW), **changes)
 
 

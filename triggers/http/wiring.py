@@ -7,7 +7,7 @@ liveness asks nobody.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,7 +58,7 @@ class Call:
         return params
 
 
-Handler = Callable[[Call], Awaitable[Answer]]
+Handler = Callable[[Call], Coroutine[Any, Any, Answer]]
 
 
 def http_function(
@@ -132,7 +132,7 @@ def _response(answer: Answer) -> func.HttpResponse:
     return func.HttpResponse(answer.text(), status_code=answer.status, headers=headers, mimetype=JSON)
 
 
-TimerHandler = Callable[["DurableOrchestrationClient"], Awaitable[None]]
+TimerHandler = Callable[["DurableOrchestrationClient"], Coroutine[Any, Any, None]]
 
 
 def timer_function(blueprint: "Blueprint", schedule: str) -> Callable[[TimerHandler], TimerHandler]:

@@ -1,6 +1,6 @@
 """Histories of the stories, kept in `tests/stories/golden`, and their replay by the engine.
 
-`python -m tests.stories.golden` records them with the present code.
+`python -m tests.stories.recorded_histories` records them with the present code.
 """
 
 import json
