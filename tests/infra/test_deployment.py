@@ -66,7 +66,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(params=VARIANTS.values(), ids=VARIANTS.keys())
+@pytest.fixture(params=list(VARIANTS.values()), ids=list(VARIANTS))
 def deployment(request: pytest.FixtureRequest, predict: Predict) -> Deployment:
     return predict(**request.param)
 
