@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from shared.arm.cancellation import RunCancelledError, cancellation_guard
 from shared.clock import parse_timestamp, timestamp, utc_now
-from shared.errors import UNEXPECTED, Failure, HubSpokeException
 from shared.process import logs
 from shared.process.blocking import in_tables_thread
 from shared.process.deadline import ACTIVITY_SECONDS, CALL_SECONDS, Deadline, within
@@ -23,7 +22,7 @@ from shared.saga.policy import Policy
 from shared.saga.step_run import wait_after
 from shared.saga.steps import BEGIN_RUN
 from shared.spoke.records import MAY_ACT, MAY_UNDO, RunRow, StepRow
-from shared.tables.client import ConcurrentUpdate, storage_failure
+from shared.tables.client import ConcurrentUpdate
 from shared.tables.records import Records
 from shared.writers.instances import ensure_writer_runs
 
@@ -94,7 +93,7 @@ def _perform(function: Typed, allowed_in: frozenset[str] | None, call: Call) -> 
         try:
             outcome = _perform_and_record(function, allowed_in, call)
         except Exception as error:  # noqa: BLE001 - the boundary: nothing may leave an activity but data
-            outcome = Failed(failure_of(error))
+            outcome = Failed(logs.failure_of(error))
         _log(call, outcome)
         return outcome
 
@@ -124,7 +123,7 @@ def _perform_and_record(function: Typed, allowed_in: frozenset[str] | None, call
     except RunCancelledError as no_longer:
         outcome = Cancelled(str(no_longer))
     except Exception as error:  # noqa: BLE001 - becomes data, and the step's row must say so
-        outcome = Failed(failure_of(error))
+        outcome = Failed(logs.failure_of(error))
     _record(records, call, before, outcome, Policy.from_data(run.policy))
     return outcome
 
@@ -216,7 +215,7 @@ def _write_end(records: Records, call: Call, before: StepRow | None, outcome: Fa
     try:
         _write_step(records, call, before, "failed", outcome.failure.message, outcome=outcome)
     except Exception as error:  # noqa: BLE001 - the failure is the step's answer, whatever becomes of its row
-        log.warning("That %s has failed could not be written just now: %s", call.name, failure_of(error).message)
+        log.warning("That %s has failed could not be written just now: %s", call.name, logs.failure_of(error).message)
 
 
 def _says_as_much(row: StepRow | None, status: str, call: Call, message: str, due: str) -> bool:
@@ -230,30 +229,6 @@ def _says_as_much(row: StepRow | None, status: str, call: Call, message: str, du
         return False
     # A poll that finds nothing new is not worth a write; but by this a timer sees that the step is alive.
     return not due or (bool(row.due) and parse_timestamp(due) - parse_timestamp(row.due) < DUE_SLACK)
-
-
-def failure_of(error: Exception) -> Failure:
-    """What an exception means, as data. An unexpected one is logged with its traceback; a step tries it again a few times."""
-    if isinstance(error, HubSpokeException):
-        return error.failure
-    if isinstance(error, ConcurrentUpdate):
-        return Failure(
-            "StorageException",
-            "RowChanged",
-            "A record was changed by another call just now.",
-            "Nothing is lost: try again in a moment.",
-            transient=True,
-        )
-    if failure := storage_failure(error):
-        return failure
-    log.error("An unexpected error", exc_info=error)
-    return Failure(
-        "HubSpokeException",
-        UNEXPECTED,
-        f"The app met an unexpected error ({type(error).__name__}).",
-        "The log has its traceback; please report it.",
-        transient=True,
-    )
 
 
 def _log(call: Call, outcome: Outcome) -> None:

@@ -4,7 +4,7 @@ from activities.decorators import act_through_writer, undo_through_writer
 from shared.arm.client import arm
 from shared.arm.failures import STAYS
 from shared.clock import timestamp, utc_now
-from shared.errors import DeploymentException, Failure
+from shared.errors import AzureResourceException, DeploymentException, Failure
 from shared.recovery.lost_rows import lost_site
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
 from shared.saga.policy import Policy
@@ -97,7 +97,7 @@ def _waiting(row: SiteRow, writer: GatewayWriter, run: RunRow) -> Pending:
 
 
 def _why(row: SiteRow) -> Failure:
-    return row.error or Failure("AzureResourceException", "SiteFailed", "The gateway can't have this site.", STAYS)
+    return row.error or Failure(AzureResourceException, "SiteFailed", "The gateway can't have this site.", STAYS)
 
 
 def _as_result(plan: SpokePlan) -> dict[str, object]:

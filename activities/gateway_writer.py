@@ -8,11 +8,11 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from activities.decorators import failure_of
 from shared.arm.client import arm, describe
 from shared.arm.failures import STAYS, ArmError
 from shared.clock import nonce, parse_timestamp, timestamp, utc_now
-from shared.errors import Failure
+from shared.errors import AzureResourceException, Failure, StorageException
+from shared.process.logs import failure_of
 from shared.saga.outcomes import Operation
 from shared.saga.policy import retry_wait
 from shared.settings import current_settings
@@ -48,7 +48,7 @@ def gateway_round(payload: dict) -> dict:  # type: ignore[type-arg]
         failure = failure_of(error)
         retries = payload.get("retries") or 0
         log.warning("The gateway's writer waits: %s (%s)", failure.message, failure.code)
-        if failure.error != "StorageException":
+        if failure.error != StorageException:
             _tell(failure.message)
         wait = retry_wait(payload, retries) if failure.retry_after is None else failure.retry_after
         return {"state": {**_kept(payload), "retries": retries + 1}, "wait": wait}
@@ -346,7 +346,7 @@ class _Pass:
 def _unexplained() -> Failure:
     """Its explanation went with the operation's URL; another try tells it, before anybody is blamed."""
     message = "The gateway's change failed without an explanation."
-    return Failure("AzureResourceException", "GatewayFailed", message, STAYS, transient=True)
+    return Failure(AzureResourceException, "GatewayFailed", message, STAYS, transient=True)
 
 
 ACTIVITIES = (call_of_writer("gateway", looks=True)(gateway_round), call_of_writer("gateway")(poll_gateway))

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from activities.decorators import failure_of
 from shared.arm.client import Accepted, arm, describe
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import in_the_way, only_over
 from shared.checks.subjects.hub import FIND_HUB
 from shared.clock import timestamp, utc_now
-from shared.errors import ConfigurationException, Failure
+from shared.errors import ConfigurationException, Failure, StorageException
+from shared.process.logs import failure_of
 from shared.saga.outcomes import Operation
 from shared.saga.policy import retry_wait
 from shared.settings import current_settings
@@ -81,7 +81,7 @@ def hub_round(payload: dict) -> dict:  # type: ignore[type-arg]
     except Exception as error:  # noqa: BLE001 - the boundary: the writer must never fail, its waiters depend on it
         failure = failure_of(error)
         log.warning("The hub's writer waits: %s (%s)", failure.message, failure.code)
-        if failure.error != "StorageException":
+        if failure.error != StorageException:
             _tell(failure)
         grown = retry_wait(payload, payload["setbacks"])
         wait = grown if failure.retry_after is None else failure.retry_after

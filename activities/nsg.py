@@ -6,7 +6,7 @@ from activities.decorators import act, undo
 from shared.arm.client import arm
 from shared.arm.reconcile import ensure, remove
 from shared.checks.snapshot import read_hub_network
-from shared.errors import Failure
+from shared.errors import AzureResourceException, Failure
 from shared.recovery.blockers import unmanaged_behind
 from shared.saga.outcomes import Call, Failed, Outcome
 from shared.spoke.documents.security_rules import nsg_document, outbound_rules
@@ -45,7 +45,7 @@ def delete_nsg(call: Call, run: RunRow) -> Outcome:
 def _in_use(nsg_id: str, users: list[str]) -> Failure:
     named = ", ".join(user.rpartition("/providers/")[2] for user in users)  # a subnet with its VNet
     return Failure(
-        "AzureResourceException",
+        AzureResourceException,
         "NetworkSecurityGroupInUse",
         f"The spoke's NSG can't go: {named}, which this spoke did not make, has it.",
         "Take it off there, then retry.",

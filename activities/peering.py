@@ -4,7 +4,7 @@ from activities.decorators import act_through_writer, undo_through_writer
 from shared.arm.client import arm
 from shared.arm.failures import STAYS
 from shared.clock import timestamp, utc_now
-from shared.errors import DeploymentException, Failure
+from shared.errors import AzureResourceException, DeploymentException, Failure
 from shared.recovery.lost_rows import lost_peering
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
 from shared.saga.policy import Policy
@@ -86,7 +86,7 @@ def _waiting(row: PeeringRow, writer: HubWriter, run: RunRow) -> Pending:
 
 
 def _why(row: PeeringRow) -> Failure:
-    return row.error or Failure("AzureResourceException", "PeeringFailed", "The peering can't be had.", STAYS)
+    return row.error or Failure(AzureResourceException, "PeeringFailed", "The peering can't be had.", STAYS)
 
 
 ACTIVITIES = (create_peering, delete_peering)

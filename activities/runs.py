@@ -3,10 +3,11 @@
 import logging
 from typing import Any
 
-from activities.decorators import failure_of, record, undo
+from activities.decorators import record, undo
 from shared.arm.client import Arm, arm
 from shared.clock import timestamp
-from shared.errors import Failure, so_many
+from shared.errors import DeploymentException, Failure, so_many
+from shared.process.logs import failure_of
 from shared.recovery.leftovers import leftovers
 from shared.recovery.runs.liveness import STARTING, Restart
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
@@ -277,7 +278,7 @@ def _own_spoke(records: Records, run: RunRow) -> SpokeRow | None:
 
 def _could_not_finish(left: list[dict[str, Any]]) -> Failure:
     return Failure(
-        "DeploymentException",
+        DeploymentException,
         "LeftBehind",
         f"{so_many(len(left), 'resource')} could not be removed: {left[0]['reason']}",
         "See left_behind, mend the cause, then POST …/retry or DELETE again.",

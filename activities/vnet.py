@@ -5,7 +5,7 @@ from typing import Any
 from activities.decorators import act, undo
 from shared.arm.client import arm, describe
 from shared.arm.reconcile import ensure, remove
-from shared.errors import Failure, ValidationException
+from shared.errors import AzureResourceException, Failure, ValidationException
 from shared.recovery.blockers import users_of
 from shared.saga.outcomes import Call, Failed, Outcome
 from shared.spoke.documents.resources import has_subnets, vnet_document, vnet_with_subnets
@@ -76,7 +76,7 @@ def _in_use(vnet_id: str, users: list[str]) -> Failure:
     named = ", ".join(describe(user) for user in users[:_MOST_NAMED])
     more = f" and {len(users) - _MOST_NAMED} more" if len(users) > _MOST_NAMED else ""
     return Failure(
-        "AzureResourceException",
+        AzureResourceException,
         "SubnetInUse",
         f"The spoke's VNet can't go: {named}{more}, which this spoke did not make, is in its subnets.",
         "Remove or move them, then retry.",

@@ -22,13 +22,13 @@ UNEXPECTED = "InternalError"
 class Failure:
     """Why something did not work, as data.
 
-    error: the public class (`AzureResourceException`, …).  code: a stable word for programs, Azure's own where Azure
+    error: the public class, one of the six.  code: a stable word for programs, Azure's own where Azure
     spoke.  message: one sentence for a person.  hint: what to do next.  details: what else there is (`field`, `value`,
     `request_id`, `findings`, …).  transient: trying again later can help.  retry_after: seconds that the other side
     asked us to wait.
     """
 
-    error: str
+    error: "type[HubSpokeException]"
     code: str
     message: str
     hint: str | None = None
@@ -38,7 +38,7 @@ class Failure:
 
     def as_data(self) -> dict[str, Any]:
         """The failure as JSON, empty parts left out."""
-        data: dict[str, Any] = {"error": self.error, "code": self.code, "message": self.message}
+        data: dict[str, Any] = {"error": self.error.__name__, "code": self.code, "message": self.message}
         if self.hint:
             data["hint"] = self.hint
         if self.details:
@@ -53,7 +53,7 @@ class Failure:
     def from_data(cls, data: dict[str, Any]) -> "Failure":
         """The failure that `as_data` wrote."""
         return cls(
-            error=data["error"],
+            error=error_class(data["error"]),
             code=data["code"],
             message=data["message"],
             hint=data.get("hint"),
@@ -67,7 +67,7 @@ class Failure:
         details: dict[str, Any] = {"code": self.code, **self.details}
         if self.hint:
             details["hint"] = self.hint
-        return {"error": self.error, "message": self.message, "details": details}
+        return {"error": self.error.__name__, "message": self.message, "details": details}
 
     def permanent(self) -> "Failure":
         """The same failure, not to be tried again."""
@@ -96,7 +96,7 @@ class HubSpokeException(Exception):  # noqa: N818 - the public name of the API
     ) -> None:
         super().__init__(message)
         self.failure = Failure(
-            error=type(self).__name__,
+            error=next(kind for kind in reversed(CLASSES) if isinstance(self, kind)),
             code=code or self.default_code,
             message=message,
             hint=hint,
@@ -134,3 +134,19 @@ class StorageException(HubSpokeException):
     """Azure Table Storage could not be reached, or refused."""
 
     default_code = "StorageUnavailable"
+
+
+CLASSES: tuple[type[HubSpokeException], ...] = (
+    HubSpokeException,
+    ValidationException,
+    ConfigurationException,
+    AzureResourceException,
+    DeploymentException,
+    StorageException,
+)
+_PUBLIC = {kind.__name__: kind for kind in CLASSES}
+
+
+def error_class(name: str) -> type[HubSpokeException]:
+    """The public class of a name in JSON; the root for one that a newer version wrote."""
+    return _PUBLIC.get(name, HubSpokeException)

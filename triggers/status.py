@@ -10,13 +10,11 @@ from urllib.parse import urlsplit
 
 import azure.durable_functions as df
 import azure.functions as func
-from azure.core.exceptions import ClientAuthenticationError
 
 from shared.arm.client import arm
 from shared.checks.subjects.hub import FIND_HUB, PEERINGS_PER_VNET
 from shared.errors import AzureResourceException, ConfigurationException
 from shared.process.blocking import in_arm_thread, in_tables_thread
-from shared.process.identity import identity
 from shared.process.once import importing, once
 from shared.recovery.orphans import doubt_about_records
 from shared.recovery.record_loss import raise_for_lost_rows
@@ -43,7 +41,6 @@ blueprint = df.Blueprint()
 SECONDS_FOR_EACH = 5.0
 # Until the settings can be read, and say something else.
 FRESH_SECONDS = 10.0
-ARM_SCOPE = "https://management.azure.com/.default"
 
 
 @http_function(blueprint, "GET", "health/live", auth_level=func.AuthLevel.ANONYMOUS)
@@ -163,15 +160,7 @@ def _writers() -> str:
 
 
 def _credential() -> str:
-    try:
-        identity().get_token(ARM_SCOPE)
-    except ClientAuthenticationError as error:
-        raise ConfigurationException(
-            "The app gets no token for Azure Resource Manager.",
-            code="NoCredential",
-            hint="Give the function app an identity (AZURE_CLIENT_ID for a user-assigned one); see docs/operations.md.",
-            reason=str(error).splitlines()[0][:300],
-        ) from error
+    arm().check_credential()
     return "The app's identity gets tokens."
 
 

@@ -100,10 +100,7 @@ def _knows_sites() -> bool:
 
 def _has_rows(name: str, partition: str, kind: str) -> bool:
     query = f"PartitionKey eq @partition and RowKey ge '{kind}:' and RowKey lt '{kind};'"
-    found = table(name).query_entities(
-        query, parameters={"partition": partition}, select=["RowKey"], results_per_page=1
-    )
-    return next(iter(found), None) is not None
+    return table(name).has_any(query, {"partition": partition})
 
 
 @timer_function(blueprint, EVERY_HOUR)

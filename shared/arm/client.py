@@ -19,7 +19,7 @@ from shared.arm.api_versions import api_version_of
 from shared.arm.failures import PASSES, ArmError, error_object, error_of_exception, failure_of_error
 from shared.arm.targets import RefusedTargetError, is_absolute, url_of
 from shared.clock import utc_now
-from shared.errors import Failure
+from shared.errors import AzureResourceException, Failure
 from shared.process.deadline import current_deadline, waiting_for
 from shared.process.identity import identity
 from shared.process.once import import_what_requests_import, importing, once
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _RUNNING = frozenset({"inprogress", "running", "accepted", "creating", "updating", "deleting", "started", "pending"})
+
+_SCOPE = "https://management.azure.com/.default"
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ class Arm:
         except AzureError as exception:
             if deadline is not None and deadline.has_passed:
                 raise ArmError(deadline.failure(), 0) from exception
-            raise error_of_exception(exception, None if absolute else target) or exception from exception
+            raise error_of_exception(exception, None if absolute else target) from exception
         return response
 
     def _client(self, path: str) -> Any:
@@ -239,6 +241,13 @@ class Arm:
         }
         return _client_type(kind)(identity(), self.settings.subscription_id, **keywords)
 
+    def check_credential(self) -> None:
+        """Raises `ArmError` when the app's identity gets no token."""
+        try:
+            identity().get_token(_SCOPE)
+        except AzureError as exception:
+            raise error_of_exception(exception) from exception
+
     def close(self) -> None:
         """For tests: gives the connections back."""
         for client in self._clients.values():
@@ -272,7 +281,7 @@ def _refused(target: str, reason: RefusedTargetError) -> ArmError:
     """Nothing was sent: the target is one to which the app's token must not go, or an id that names something else."""
     log.error("A request to %r was refused: %s", target[:300], reason)
     failure = Failure(
-        "AzureResourceException",
+        AzureResourceException,
         "TargetRefused",
         f"The app sends no request to {target.split('?')[0][:200]!r}: {reason}.",
         "Correct the id if a setting or a row holds it. Nobody writes such ids by accident: see who has the Durable system key.",
@@ -300,7 +309,7 @@ def _unreadable(response: "HttpResponse", target: str) -> ArmError:
     """An answer that says that all is well, and doesn't say what is: of a proxy in between, for example."""
     message = f"Azure Resource Manager's answer ({response.status_code}) is not the document that was asked for."
     details = {"resource": target, "status": response.status_code}
-    failure = Failure("AzureResourceException", "UnreadableAnswer", message, PASSES, details, transient=True)
+    failure = Failure(AzureResourceException, "UnreadableAnswer", message, PASSES, details, transient=True)
     return ArmError(failure, response.status_code)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from azure.core import exceptions as sdk
 
-from shared.errors import AzureResourceException, Failure
+from shared.errors import AzureResourceException, ConfigurationException, Failure
 from shared.process.identity import TokenTimeoutError
 
 
@@ -280,7 +280,7 @@ def failure_of_error(
     if mentioned := _mentioned(error, message):
         details["mentioned"] = mentioned
     hint = hint or (PASSES if transient else STAYS)
-    return Failure("AzureResourceException", code, message, hint, details, transient, retry_after), codes
+    return Failure(AzureResourceException, code, message, hint, details, transient, retry_after), codes
 
 
 def _operation_not_allowed(
@@ -353,8 +353,8 @@ def error_object(body: bytes | str | None) -> dict[str, Any] | None:
     return parsed if "code" in parsed or "Code" in parsed else None
 
 
-def error_of_exception(exception: Exception, target: str | None = None) -> ArmError | None:
-    """The `ArmError` for an exception of the Azure SDKs, None for one that is not theirs."""
+def error_of_exception(exception: sdk.AzureError, target: str | None = None) -> ArmError:
+    """The `ArmError` for an exception of the Azure SDKs."""
     if isinstance(exception, sdk.HttpResponseError) and getattr(exception, "response", None) is not None:
         response: Any = exception.response
         body = response.text() if callable(getattr(response, "text", None)) else None
@@ -369,7 +369,7 @@ def error_of_exception(exception: Exception, target: str | None = None) -> ArmEr
         # Without a response it is azure-identity: no credential of the chain could give a token.
         passes = "timed out" in str(exception).lower() or "unreachable" in str(exception).lower()
         failure = Failure(
-            "ConfigurationException",
+            ConfigurationException,
             "CredentialUnavailable",
             "The app's identity could not get a token for Azure Resource Manager.",
             "Assign a managed identity to the function app, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET.",
@@ -378,20 +378,18 @@ def error_of_exception(exception: Exception, target: str | None = None) -> ArmEr
         )
         return ArmError(failure, 401)
     if isinstance(exception, TokenTimeoutError):
-        failure = Failure("AzureResourceException", "TokenTimeout", str(exception), PASSES, transient=True)
+        failure = Failure(AzureResourceException, "TokenTimeout", str(exception), PASSES, transient=True)
         return ArmError(failure, 0)
-    if isinstance(exception, sdk.AzureError):
-        # No answer, a broken one, or one that could not be decoded: what was asked may or may not have happened.
-        failure = Failure(
-            "AzureResourceException",
-            "NoAnswer",
-            f"Azure Resource Manager gave no usable answer ({type(exception).__name__}).",
-            PASSES,
-            {"resource": target, "reason": str(exception)[:300]},
-            transient=True,
-        )
-        return ArmError(failure, 0)
-    return None
+    # No answer, a broken one, or one that could not be decoded: what was asked may or may not have happened.
+    failure = Failure(
+        AzureResourceException,
+        "NoAnswer",
+        f"Azure Resource Manager gave no usable answer ({type(exception).__name__}).",
+        PASSES,
+        {"resource": target, "reason": str(exception)[:300]},
+        transient=True,
+    )
+    return ArmError(failure, 0)
 
 
 def _request_id(headers: Any) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from shared.arm.cancellation import check_cancelled
 from shared.arm.client import Accepted, Arm, describe
 from shared.arm.failures import ArmError
-from shared.errors import Failure
+from shared.errors import AzureResourceException, Failure
 from shared.saga.outcomes import Call, Done, Failed, Operation, Outcome, Pending
 from shared.spoke.documents.resources import provisioning_state
 from shared.spoke.inventory import Owner
@@ -130,7 +130,7 @@ def _held_by_another(arm: Arm, resource: Document, owned: Owner) -> Failure | No
     if vm is None or owned(vm):
         return None
     return Failure(
-        "AzureResourceException",
+        AzureResourceException,
         "ResourceInUse",
         f"{describe(str(resource['id']))} can't go: {describe(vm_id)}, which this spoke did not make, uses it.",
         "Detach it from that VM, then retry.",
@@ -141,7 +141,7 @@ def _held_by_another(arm: Arm, resource: Document, owned: Owner) -> Failure | No
 def in_the_way(resource_id: str) -> Failure:
     """Something of the name that a step needs, which this run did not make."""
     return Failure(
-        "AzureResourceException",
+        AzureResourceException,
         "ResourceInTheWay",
         f"{describe(resource_id)} exists already and was not made by this deployment.",
         "Choose another name or spoke_id, or remove it yourself if nobody needs it; nothing of it was changed.",

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.errors import Failure, so_many
+from shared.errors import ConfigurationException, Failure, HubSpokeException, so_many
 
 ERROR, WARNING, OK = "error", "warning", "ok"
 
@@ -39,7 +39,7 @@ class Finding:
     code: str
     message: str
     hint: str | None = None
-    error: str = "ConfigurationException"
+    error: type[HubSpokeException] = ConfigurationException
     resource: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
 

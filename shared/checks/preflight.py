@@ -20,7 +20,7 @@ from shared.checks.subjects.hub import (
 from shared.checks.subjects.locks import lock_findings
 from shared.checks.subjects.names import name_findings, parts_as_made
 from shared.checks.subjects.sizes import quota_findings, size_findings
-from shared.errors import Failure
+from shared.errors import ConfigurationException, Failure
 from shared.saga.steps import STEPS
 from shared.settings import Settings
 from shared.spoke.plan import SUBNET_ROLES, SpokePlan, our_tags
@@ -113,7 +113,7 @@ def unread_findings(unread: dict[str, Failure]) -> list[Finding]:
                     failure.code,
                     failure.message,
                     failure.hint or _RIGHTS,
-                    "ConfigurationException",
+                    ConfigurationException,
                 )
             )
         elif failure.details.get("status") == 403:

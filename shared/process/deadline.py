@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-from shared.errors import Failure
+from shared.errors import AzureResourceException, Failure
 
 CODE = "NoAnswerInTime"
 
@@ -56,7 +56,7 @@ class Deadline:
         innermost = dict(self._waiting_for)  # a request that waits for its token waits for the identity endpoint
         hanging = sorted(set(innermost.values())) or ["Azure Resource Manager"]
         return Failure(
-            "AzureResourceException",
+            AzureResourceException,
             CODE,
             f"No answer within {self.seconds:g} seconds. Still waiting for: {'; '.join(hanging)}.",
             "Send the request again in a moment; a step is tried again by itself. GET /api/health shows what answers.",

@@ -31,9 +31,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.clock import timestamp
-from shared.errors import ConfigurationException
+from shared.errors import UNEXPECTED, ConfigurationException, Failure, HubSpokeException
 from shared.process.once import importing
 from shared.settings import Settings, current_settings
+
+log = logging.getLogger(__name__)
 
 FIELDS = ("deployment_id", "spoke_id", "step")
 OUR_LOGGERS = ("shared", "triggers", "activities", "orchestrators")
@@ -95,6 +97,20 @@ def context(**about: Any) -> Iterator[None]:
 
 
 Line = tuple[logging.Handler, logging.LogRecord]
+
+
+def failure_of(error: Exception) -> Failure:
+    """What an exception means, as data. An unexpected one is logged with its traceback; a step tries it again a few times."""
+    if isinstance(error, HubSpokeException):
+        return error.failure
+    log.error("An unexpected error", exc_info=error)
+    return Failure(
+        HubSpokeException,
+        UNEXPECTED,
+        f"The app met an unexpected error ({type(error).__name__}).",
+        "The log has its traceback; please report it.",
+        transient=True,
+    )
 
 
 class HeldLines:

@@ -114,7 +114,7 @@ def _made_by() -> set[str]:
     for prefix, further in (("spoke:", " and status ne 'failed'"), ("run:", f" and {ended}")):
         query = f"RowKey ge @low and RowKey lt @high{further}"
         parameters = {"low": prefix, "high": prefix[:-1] + ";"}
-        for row in table(SPOKES_TABLE).query_entities(query, parameters=parameters):
+        for row in table(SPOKES_TABLE).query(query, parameters):
             known.add(str(from_json_columns(dict(row), "plan", {}).get("made_by", "")))
             known.add(str(row["deployment_id"]))
     return known

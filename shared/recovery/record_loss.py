@@ -54,7 +54,7 @@ def raise_for_lost_rows(table: str, clients: Sequence[str]) -> None:
 def _lost(marker: Marker, found: Sequence[str]) -> Failure:
     state = "a copy" if marker.copied else "new"
     return Failure(
-        "ConfigurationException",
+        ConfigurationException,
         RECORDS_LOST,
         f"The table Spokes is {state}, and there are {so_many(len(found), 'thing')} with our tags that it doesn't know, "
         f"such as {found[0]}. Until this is settled no timer deletes anything.",
@@ -66,7 +66,7 @@ def _lost(marker: Marker, found: Sequence[str]) -> Failure:
 
 def _outdated(unfinished: Sequence[str]) -> Failure:
     return Failure(
-        "ConfigurationException",
+        ConfigurationException,
         RECORDS_LOST,
         f"The table Spokes is a copy, and {so_many(len(unfinished), 'run')} in it had not ended when it was made, "
         f"such as {unfinished[0]}. Until this is settled no timer deletes anything.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import Failure
+from shared.errors import DeploymentException, Failure, error_class
 from shared.saga.instances import RUN_STEP, is_run_id, step_instance_id
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, outcome_from_data
 from shared.saga.policy import Policy
@@ -155,7 +155,7 @@ class Saga:
                 case Failed(failure=failure):
                     failures.append(StepsFailed(failure, name))
                 case Cancelled(reason=reason):
-                    cancellations.append(StepsFailed(Failure("DeploymentException", "Cancelled", reason), name))
+                    cancellations.append(StepsFailed(Failure(DeploymentException, "Cancelled", reason), name))
         if failures or cancellations:
             raise (failures + cancellations)[0]
 
@@ -328,7 +328,11 @@ def _failure_in(error: dict[str, Any]) -> Failure:
     details = dict(error.get("details") or {})
     code, hint = details.pop("code", "Unknown"), details.pop("hint", None)
     return Failure(
-        error.get("error", "DeploymentException"), code, error.get("message", "It failed before."), hint, details
+        error_class(error.get("error", "DeploymentException")),
+        code,
+        error.get("message", "It failed before."),
+        hint,
+        details,
     )
 
 
@@ -337,7 +341,7 @@ def _outcome_of(answer: Any) -> Outcome:
         return outcome_from_data(answer)
     return Failed(
         Failure(
-            "DeploymentException",
+            DeploymentException,
             STEP_BROKE,
             "A step's sub-orchestration was broken off again and again.",
             "Its history in Durable Functions tells why.",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.errors import UNEXPECTED, Failure
+from shared.errors import UNEXPECTED, AzureResourceException, DeploymentException, Failure
 from shared.saga.instances import is_step_of
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending
 from shared.saga.policy import LONGEST_WAIT_OF_A_STEP, Policy
@@ -140,7 +140,7 @@ def broken_call(error: Exception) -> Failed:
     """An activity that gave no outcome at all: its process died, or it ran into the function timeout."""
     return Failed(
         Failure(
-            "DeploymentException",
+            DeploymentException,
             "ActivityBroke",
             "An activity broke off before it could answer.",
             details={"reason": str(error)[:300]},
@@ -159,7 +159,7 @@ def _until(run: StepRun, now: datetime, seconds: float) -> float:
 
 def _overdue(run: StepRun, last: str, failure: Failure | None) -> Failure:
     return Failure(
-        failure.error if failure else "AzureResourceException",
+        failure.error if failure else AzureResourceException,
         "DeadlineExceeded",
         f"{run.call.name} did not come to rest within {run.deadline_seconds:g} seconds. Last seen: {last}",
         (failure.hint if failure else None)

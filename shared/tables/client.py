@@ -5,13 +5,13 @@ By connection string (Azurite, or a key) or by the app's identity and `TABLES_EN
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
-from shared.errors import Failure, StorageException
+from shared.errors import StorageException
 from shared.process.identity import identity
 from shared.process.once import import_what_requests_import, importing, once
 from shared.settings import current_settings
@@ -35,8 +35,16 @@ _READ_SECONDS = 20
 LOST_RACE = (404, 409, 412)
 
 
-class ConcurrentUpdate(Exception):  # noqa: N818 - an event, not an error: somebody else was faster
-    """The row was changed by somebody else since it was read; read it again and decide anew."""
+class ConcurrentUpdate(StorageException):
+    """The row was changed by another call since it was read; read it again and decide anew."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A record was changed by another call just now.",
+            code="RowChanged",
+            hint="Nothing is lost: try again in a moment.",
+            transient=True,
+        )
 
 
 @once
@@ -86,16 +94,52 @@ def _read_to_its_end(response: Any) -> None:
 _there: set[str] = set()
 
 
-def table(name: str) -> "TableClient":
-    """The client of one of our tables, which is created when it isn't there yet."""
+class Table:
+    """One of our tables. Raises `StorageException` when it doesn't answer or refuses, `ConcurrentUpdate` on a lost race."""
+
+    def __init__(self, client: "TableClient") -> None:
+        self.client = client
+
+    def get(self, partition: str, row_key: str) -> Any:
+        """One row, None when it isn't there."""
+        with _mapped(), contextlib.suppress(ResourceNotFoundError):
+            return self.client.get_entity(partition, row_key)
+        return None
+
+    def query(self, query: str, parameters: dict[str, Any], select: Iterable[str] | None = None) -> list[Any]:
+        """All rows that the filter finds."""
+        with _mapped():
+            return list(
+                self.client.query_entities(query, parameters=parameters, select=list(select) if select else None)
+            )
+
+    def has_any(self, query: str, parameters: dict[str, Any]) -> bool:
+        """Whether the filter finds a row."""
+        with _mapped():
+            found = self.client.query_entities(query, parameters=parameters, select=["RowKey"], results_per_page=1)
+            return next(iter(found), None) is not None
+
+    def write(self, writes: Sequence[Write]) -> list[str | None]:
+        """All of these in one partition, or none; their new ETags. `ConcurrentUpdate` when a row isn't as it was read.
+
+        A single one goes by itself: the frame of a transaction costs as much again.
+        """
+        with _mapped():
+            if len(writes) == 1:
+                return [_write_one(self.client, *writes[0])]
+            return [written.get("etag") for written in self.client.submit_transaction(list(writes))]
+
+
+def table(name: str) -> Table:
+    """One of our tables, which is created when it isn't there yet."""
     if name not in TABLES:
         raise ValueError(f"{name} is no table of ours")
     client = client_of(name)
     if name not in _there:
-        with contextlib.suppress(ResourceExistsError):
+        with _mapped(), contextlib.suppress(ResourceExistsError):
             client.create_table()
         _there.add(name)
-    return client
+    return Table(client)
 
 
 def forget_clients() -> None:
@@ -112,48 +156,40 @@ def match(etag: str | None) -> dict[str, Any]:
     return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
 
 
-def write_together(client: "TableClient", writes: Sequence[Write]) -> list[str | None]:
-    """All of these in one partition, or none; their new ETags. `Changed` when a row isn't as it was read.
-
-    A single one goes by itself: the frame of a transaction costs as much again.
-    """
-    try:
-        if len(writes) == 1:
-            return [_write_one(client, *writes[0])]
-        return [written.get("etag") for written in client.submit_transaction(list(writes))]
-    except HttpResponseError as error:
-        if error.status_code in LOST_RACE:
-            raise ConcurrentUpdate from error
-        raise
-
-
 def _write_one(client: "TableClient", verb: str, entity: dict[str, Any], more: dict[str, Any] | None = None) -> Any:
     written = getattr(client, f"{verb}_entity")(entity, **(more or {}))
     return written.get("etag") if written else None
 
 
-def storage_failure(exception: Exception) -> Failure | None:
-    """What an exception of the table SDK means, None for one that is not of the SDK.
+@contextlib.contextmanager
+def _mapped() -> Iterator[None]:
+    """The boundary: what the SDK raises leaves as an exception of ours."""
+    try:
+        yield
+    except AzureError as error:
+        raise storage_error(error) from error
 
-    A conflict of ours (a row that is there, an ETag that moved) is the business of whoever wrote; it arrives here only
-    when nobody expected it, and then trying again from a fresh read is right.
-    """
-    if not isinstance(exception, AzureError):
-        return None
-    status = exception.status_code if isinstance(exception, HttpResponseError) else None
-    code = str(getattr(exception, "error_code", None) or f"Http{status}" if status else "NoAnswer")
-    permanent = status in (400, 401, 403) and code not in ("Http400",)
-    return Failure(
-        "StorageException",
-        code.rsplit(".", 1)[-1],
-        "The records could not be read or written just now."
-        if not permanent
-        else f"Azure Table Storage refuses the app ({status}).",
-        "Nothing is lost: try again in a moment."
-        if not permanent
-        else "Grant the app's identity Storage Table Data Contributor on the storage account; see docs/operations.md.",
-        {"status": status} if status else {},
-        transient=not permanent,
+
+def storage_error(error: AzureError) -> StorageException:
+    """What an exception of the table SDK means: `ConcurrentUpdate` when a row is there, isn't there, or was changed."""
+    status = error.status_code if isinstance(error, HttpResponseError) else None
+    if status in LOST_RACE:
+        return ConcurrentUpdate()
+    code = str(getattr(error, "error_code", None) or f"Http{status}" if status else "NoAnswer").rsplit(".", 1)[-1]
+    details: dict[str, Any] = {"status": status} if status else {}
+    if status in (400, 401, 403) and code != "Http400":
+        return StorageException(
+            f"Azure Table Storage refuses the app ({status}).",
+            code=code,
+            hint="Grant the app's identity Storage Table Data Contributor on the storage account; see docs/operations.md.",
+            **details,
+        )
+    return StorageException(
+        "The records could not be read or written just now.",
+        code=code,
+        hint="Nothing is lost: try again in a moment.",
+        transient=True,
+        **details,
     )
 
 

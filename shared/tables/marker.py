@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.clock import parse_timestamp
 from shared.spoke.records import SPOKES_TABLE
-from shared.tables.client import ConcurrentUpdate, match, table, write_together
+from shared.tables.client import ConcurrentUpdate, match, table
 from shared.tables.partition import SpokesPartition
 
 MARKER_KEY = "marker"
@@ -74,4 +74,4 @@ def confirm_marker(rows: SpokesPartition, marker: Marker) -> Marker:
 def _write(rows: SpokesPartition, over: Marker | None, confirmed_at: str = "") -> str | None:
     entity: dict[str, Any] = {"PartitionKey": rows.hub_key, "RowKey": MARKER_KEY, "confirmed_at": confirmed_at}
     write = ("update", entity, {"mode": "replace", **match(over.etag)}) if over else ("create", entity)
-    return write_together(table(SPOKES_TABLE), [write])[0]
+    return table(SPOKES_TABLE).write([write])[0]

@@ -2,16 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
-
+from shared.errors import StorageException
 from shared.settings import Settings
 from shared.spoke.records import SPOKES_TABLE
-from shared.tables.client import LOST_RACE, ConcurrentUpdate, Write, match, table
-
-if TYPE_CHECKING:
-    from azure.data.tables import TableClient
+from shared.tables.client import ConcurrentUpdate, Table, Write, match, table
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +19,11 @@ class SpokesPartition:
         self.hub_key = settings.hub_key
 
     @property
-    def _table(self) -> "TableClient":
+    def _table(self) -> Table:
         return table(SPOKES_TABLE)
 
     def get(self, row_key: str) -> Any:
-        try:
-            return self._table.get_entity(self.hub_key, row_key)
-        except ResourceNotFoundError:
-            return None
+        return self._table.get(self.hub_key, row_key)
 
     def range(
         self, prefix: str, further: str = "", select: Iterable[str] | None = None, **parameters: str
@@ -40,31 +33,29 @@ class SpokesPartition:
         if further:
             query += f" and {further}"
         values = {"partition": self.hub_key, "low": prefix, "high": prefix[:-1] + ";", **parameters}
-        selected = list(select) if select else None
-        return list(self._table.query_entities(query, parameters=values, select=selected))
+        return self._table.query(query, values, select)
 
     def has_any(self, prefix: str) -> bool:
         """Whether there is a row whose key begins with `prefix`, which ends in `:`."""
         query = "PartitionKey eq @partition and RowKey ge @low and RowKey lt @high"
         values = {"partition": self.hub_key, "low": prefix, "high": prefix[:-1] + ";"}
-        found = self._table.query_entities(query, parameters=values, select=["RowKey"], results_per_page=1)
-        return next(iter(found), None) is not None
+        return self._table.has_any(query, values)
 
     def submit(self, operations: list[Write], won: Callable[[], bool]) -> bool:
         """Sends one transaction; whether it is written. `won` looks whether ours is there, when its reply was lost."""
         try:
-            self._table.submit_transaction(operations)
-        except AzureError as error:
+            self._table.write(operations)
+        except StorageException as error:
             if won():
                 log.warning("The reply to a transaction was lost; it had been written")
                 return True
-            if isinstance(error, HttpResponseError) and error.status_code in LOST_RACE:
+            if isinstance(error, ConcurrentUpdate):
                 return False
             raise
         return True
 
     def delete_together(self, rows: list[Any]) -> None:
-        """Deletes rows under their ETags, all or none. `Changed` when one moved since it was read."""
+        """Deletes rows under their ETags, all or none. `ConcurrentUpdate` when one moved since it was read."""
         if not rows:
             return
         operations = [("delete", row, match(row.metadata["etag"])) for row in rows]

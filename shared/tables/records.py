@@ -2,31 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from shared.clock import epoch_seconds, nonce, timestamp
 from shared.saga import instances as protocol
 from shared.saga.instances import is_looked_after
 from shared.settings import Settings, current_settings
 from shared.spoke.records import SPOKES_TABLE, TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
-from shared.tables.client import ConcurrentUpdate, Write, match, table, write_together
+from shared.tables.client import ConcurrentUpdate, Table, Write, match, table
 from shared.tables.partition import SpokesPartition
-
-if TYPE_CHECKING:
-    from azure.data.tables import TableClient
 
 R = TypeVar("R", RunRow, SpokeRow, StepRow)
 
 
 class Records:
-    """The records of this hub. Raises azure.core exceptions when the table doesn't answer, `Changed` on a lost race."""
+    """The records of this hub. Raises `StorageException` when the table doesn't answer, `ConcurrentUpdate` on a lost race."""
 
     def __init__(self) -> None:
         self._partition = SpokesPartition(current_settings())
         self.hub_key = self._partition.hub_key
 
     @property
-    def _table(self) -> "TableClient":
+    def _table(self) -> Table:
         return table(SPOKES_TABLE)
 
     def run(self, deployment_id: str) -> RunRow | None:
@@ -77,13 +74,13 @@ class Records:
         return self._one(StepRow, step_key(deployment_id, number))
 
     def write_step(self, row: StepRow, over: StepRow | None) -> StepRow:
-        """Writes a step's row over the one that was read, None for none; `Changed` when it isn't as it was read."""
+        """Writes a step's row over the one that was read, None for none; `ConcurrentUpdate` when it isn't as it was read."""
         entity = row.as_entity(self.hub_key)
         write = ("update", entity, {"mode": "replace", **_match(over.etag)}) if over else ("create", entity)
-        return replace(row, etag=write_together(self._table, [write])[0])
+        return replace(row, etag=self._table.write([write])[0])
 
     def change_run(self, row: RunRow, **changes: Any) -> RunRow:
-        """Changes a run under its ETag; `Changed` when somebody else changed it since it was read."""
+        """Changes a run under its ETag; `ConcurrentUpdate` when somebody else changed it since it was read."""
         return self.change_together(row, None, run_changes=changes)[0]
 
     def change_together(
@@ -112,18 +109,18 @@ class Records:
             else:
                 operations.append(("update", entity, {"mode": "replace", **_match(spoke.etag)}))
         operations += [("upsert", step.as_entity(self.hub_key), {"mode": "replace"}) for step in steps]
-        etags = write_together(self._table, operations)
+        etags = self._table.write(operations)
         new_run = replace(new_run, etag=etags[0])
         if new_spoke:
             new_spoke = None if forget_spoke else replace(new_spoke, etag=etags[1])
         return new_run, new_spoke
 
     def rewrite(self, row: RunRow | SpokeRow) -> None:
-        """Stores a row as this version keeps it; `Changed` when somebody else changed it since it was read."""
-        write_together(self._table, [("update", row.as_entity(self.hub_key), {"mode": "replace", **_match(row.etag)})])
+        """Stores a row as this version keeps it; `ConcurrentUpdate` when somebody else changed it since it was read."""
+        self._table.write([("update", row.as_entity(self.hub_key), {"mode": "replace", **_match(row.etag)})])
 
     def forget_run(self, run: RunRow) -> None:
-        """Deletes a run with its steps, all or none; `Changed` when one of them was changed since it was read."""
+        """Deletes a run with its steps, all or none; `ConcurrentUpdate` when one of them was changed since it was read."""
         row = self._partition.get(run_key(run.deployment_id))
         if row is None:
             return

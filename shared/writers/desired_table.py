@@ -3,14 +3,11 @@
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from shared.clock import parse_timestamp
 from shared.errors import StorageException
-from shared.tables.client import Write, match, table, write_together
-
-if TYPE_CHECKING:
-    from azure.data.tables import TableClient
+from shared.tables.client import Table, Write, match, table
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +52,7 @@ class Present(Generic[R, W]):
 
 
 class DesiredTable(Generic[R, W]):
-    """One partition of such a table. Raises azure.core exceptions when it doesn't answer, `Changed` on a lost race."""
+    """One partition of such a table. Raises `StorageException` when it doesn't answer, `ConcurrentUpdate` on a lost race."""
 
     def __init__(self, name: str, partition: str, writer_key: str, row_type: Any, writer_type: Any) -> None:
         self._name = name
@@ -65,7 +62,7 @@ class DesiredTable(Generic[R, W]):
         self._writer_type = writer_type
 
     @property
-    def _table(self) -> "TableClient":
+    def _table(self) -> Table:
         return table(self._name)
 
     def everything(self) -> tuple[W, list[R]]:
@@ -79,7 +76,7 @@ class DesiredTable(Generic[R, W]):
         rows: list[R] = []
         unreadable: dict[str, StorageException] = {}
         query = "PartitionKey eq @partition"
-        for entity in self._table.query_entities(query, parameters={"partition": self.partition}):
+        for entity in self._table.query(query, {"partition": self.partition}):
             if entity["RowKey"] == self._writer_key:
                 writer = self._writer(entity)
                 continue
@@ -93,7 +90,7 @@ class DesiredTable(Generic[R, W]):
     def keys(self) -> set[str]:
         """The keys of all rows, readable or not, and of the writer's."""
         query = "PartitionKey eq @partition"
-        found = self._table.query_entities(query, parameters={"partition": self.partition}, select=["RowKey"])
+        found = self._table.query(query, {"partition": self.partition}, ["RowKey"])
         return {entity["RowKey"] for entity in found}
 
     def writer(self) -> W:
@@ -104,7 +101,7 @@ class DesiredTable(Generic[R, W]):
         """The writer's row, None before there ever was one."""
         query = "PartitionKey eq @partition and RowKey eq @writer"
         parameters = {"partition": self.partition, "writer": self._writer_key}
-        found = next(iter(self._table.query_entities(query, parameters=parameters)), None)
+        found = next(iter(self._table.query(query, parameters)), None)
         return None if found is None else self._writer(found)
 
     def look(self, row_key: str) -> tuple[R | None, W]:
@@ -112,7 +109,7 @@ class DesiredTable(Generic[R, W]):
         query = "PartitionKey eq @partition and RowKey eq @row or PartitionKey eq @partition and RowKey eq @writer"
         parameters = {"partition": self.partition, "row": row_key, "writer": self._writer_key}
         row, writer = None, None
-        for entity in self._table.query_entities(query, parameters=parameters):
+        for entity in self._table.query(query, parameters):
             if entity["RowKey"] == self._writer_key:
                 writer = self._writer(entity)
             else:
@@ -120,14 +117,14 @@ class DesiredTable(Generic[R, W]):
         return row, writer or self._writer_type()
 
     def request(self, row: R) -> None:
-        """Writes one row, new or under the ETag that it was read with. `Changed` when somebody else was faster."""
+        """Writes one row, new or under the ETag that it was read with. `ConcurrentUpdate` when somebody else was faster."""
         entity = row.as_entity(self.partition)
         write: Write = ("update", entity, {"mode": "replace", **match(row.etag)}) if row.etag else ("create", entity)
-        write_together(self._table, [write])
+        self._table.write([write])
 
     def forget(self, row: R) -> None:
-        """Removes one row under the ETag that it was read with. `Changed` when somebody else was faster."""
-        write_together(self._table, [("delete", row.as_entity(self.partition), match(row.etag))])
+        """Removes one row under the ETag that it was read with. `ConcurrentUpdate` when somebody else was faster."""
+        self._table.write([("delete", row.as_entity(self.partition), match(row.etag))])
 
     def mark(self, writer: W, rows: Iterable[R] = (), gone: Iterable[R] = ()) -> W:
         """Writes the writer's row and others, each under its ETag: all of them go through the fence.
@@ -141,7 +138,7 @@ class DesiredTable(Generic[R, W]):
         entity, etag = writer.as_entity(self.partition), writer.etag
         for part in _parts(operations):
             first = ("update", entity, {"mode": "replace", **match(etag)})
-            etag = write_together(self._table, [first, *part])[0]
+            etag = self._table.write([first, *part])[0]
         fresh: W = self._writer_type.from_entity(entity, etag)
         return fresh
 
@@ -175,7 +172,7 @@ class DesiredTable(Generic[R, W]):
 
     def _first_writer(self) -> W:
         entity = self._writer_type().as_entity(self.partition)
-        etag = write_together(self._table, [("create", entity)])[0]
+        etag = self._table.write([("create", entity)])[0]
         writer: W = self._writer_type.from_entity(entity, etag)
         return writer
 

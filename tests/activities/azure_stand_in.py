@@ -151,7 +151,7 @@ def recorded(run: RunRow, **spoke_changes: Any) -> RunRow:
         request={},
         created_at=run.created_at,
     )
-    client = table(SPOKES_TABLE)
+    client = table(SPOKES_TABLE).client
     client.upsert_entity(run.as_entity(records.hub_key))
     client.upsert_entity(replace(spoke, **spoke_changes).as_entity(records.hub_key))
     found = records.run(run.deployment_id)

@@ -6,6 +6,7 @@ import pytest
 
 from activities import gateway_writer
 from shared.arm.client import Arm
+from shared.errors import StorageException
 from shared.saga.outcomes import Done, Pending
 from shared.settings import current_settings
 from shared.writers.gateway.rows import RUNNING
@@ -177,8 +178,6 @@ def test_a_put_without_an_answer_is_never_doubled(harness: WriterHarness, mode: 
 
 
 def test_a_table_that_is_busy_only_delays(harness: WriterHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    from azure.core.exceptions import ServiceResponseError
-
     harness.want_site(1)
     sites = type(gateway_sites())
     mark, everything, number = sites.mark, sites.everything, iter(range(10_000))
@@ -186,7 +185,7 @@ def test_a_table_that_is_busy_only_delays(harness: WriterHarness, monkeypatch: p
     def flaky(method: Any) -> Any:
         def wrapped(*args: Any) -> Any:
             if next(number) % 4 == 0:
-                raise ServiceResponseError("broken off")
+                raise StorageException("broken off", transient=True)
             return method(*args)
 
         return wrapped

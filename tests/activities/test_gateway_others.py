@@ -8,6 +8,7 @@ import pytest
 from activities import gateway_writer, validate
 from activities.runs import list_left_behind
 from shared.arm.client import Arm, arm
+from shared.errors import StorageException
 from shared.saga.outcomes import Done, Failed
 from shared.settings import current_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE
@@ -220,7 +221,7 @@ def test_a_row_that_somebody_wrote_by_hand_is_named_to_its_client_and_stops_nobo
     harness.want_site(1)
     run = harness.run(2)
     row = site_row(2).as_entity(current_settings().gateway_key)
-    table(GATEWAY_SITES_TABLE).create_entity(
+    table(GATEWAY_SITES_TABLE).client.create_entity(
         row | change if change else {name: row[name] for name in ("PartitionKey", "RowKey")}
     )
     harness.write_gateway()
@@ -229,7 +230,7 @@ def test_a_row_that_somebody_wrote_by_hand_is_named_to_its_client_and_stops_nobo
     outcome = harness.step(run, "update_agw", private_ip="10.11.2.4")
     assert code_of(outcome) == "MalformedRow"
     assert isinstance(outcome, Failed)
-    assert (outcome.failure.error, outcome.failure.details["row_key"]) == ("StorageException", "site:client-2")
+    assert (outcome.failure.error, outcome.failure.details["row_key"]) == (StorageException, "site:client-2")
     checked = validate.validate_config(call_of(run, "validate_config"))
     assert checked["failure"]["code"] == "MalformedRow"
     assert validate.validate_config(call_of(harness.run(3), "validate_config"))["outcome"] == "done"

@@ -33,7 +33,7 @@ def run(harness: WriterHarness) -> RunRow:
     assert isinstance(harness.step(run, "create_peering"), Done)
     result = {"private_ip": IP, "peering_status": "Connected"}
     for name in (GATEWAY_SITES_TABLE, HUB_TURNS_TABLE):
-        client = table(name)
+        client = table(name).client
         for row in list(client.list_entities()):
             client.delete_entity(row["PartitionKey"], row["RowKey"])
     return recorded(replace(run, status="completed", result=result), result=result)

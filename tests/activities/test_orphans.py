@@ -121,9 +121,9 @@ def test_a_site_a_peering_and_reservations_without_a_record_go_when_told_to(
     for each in (run, kept):
         harness.step(each, "update_agw", private_ip="10.11.1.4")
         harness.step(each, "create_peering")
-        table(SPOKES_TABLE).upsert_entity(reservation(each))
+        table(SPOKES_TABLE).client.upsert_entity(reservation(each))
     forget_run(run)
-    table(SPOKES_TABLE).delete_entity(Records().hub_key, "spoke:1")
+    table(SPOKES_TABLE).client.delete_entity(Records().hub_key, "spoke:1")
     with caplog.at_level(logging.WARNING):
         for _ in range(4):
             sweep_orphans()

@@ -511,7 +511,7 @@ def test_a_turn_that_is_refused_for_long_keeps_nobody_else_waiting(harness: Writ
 
 def test_a_turn_that_somebody_wrote_by_hand_stops_nobody_else(harness: WriterHarness) -> None:
     (run,) = ready(harness, 1)
-    table(HUB_TURNS_TABLE).create_entity({"PartitionKey": current_settings().hub_key, "RowKey": "turn:2"})
+    table(HUB_TURNS_TABLE).client.create_entity({"PartitionKey": current_settings().hub_key, "RowKey": "turn:2"})
     harness.write_hub()
     assert isinstance(harness.step(run, "create_peering"), Done)
     assert code_of(harness.step(harness.run(2), "create_peering")) == "MalformedRow"

@@ -11,7 +11,7 @@ from activities.runs import begin_rollback, save_to_storage
 from local.processes import running
 from local.recipes import tables_connection_string, tables_proxy_recipe
 from shared.clock import utc_now
-from shared.errors import AzureResourceException, Failure
+from shared.errors import AzureResourceException, Failure, StorageException
 from shared.saga.outcomes import Call, Done, Failed, Outcome
 from shared.saga.policy import Policy
 from shared.saga.progress import progress_of
@@ -61,7 +61,7 @@ def test_a_step_that_is_done_stays_done_when_the_reply_to_its_transaction_is_los
 def test_an_attempt_says_why_it_is_needed_although_the_one_before_could_not(settings: Settings, tables: str) -> None:
     """What fails because the table doesn't answer can't say so in its row: the next attempt does."""
     run, number = recorded(a_run(a_plan())), STEP_NUMBERS["create_vnet"]
-    failed = Failed(Failure("StorageException", "NoAnswer", "Not before noon.", transient=True))
+    failed = Failed(Failure(StorageException, "NoAnswer", "Not before noon.", transient=True))
     first = StepRun(Call(run.deployment_id, run.spoke_id, "create_vnet", number), Policy(), deadline_seconds=60).begun(
         utc_now()
     )

@@ -40,7 +40,7 @@ def lost_spoke(azure: LocalAzure) -> tuple[SpokePlan, str]:
 
 
 def emptied() -> None:
-    client = table(SPOKES_TABLE)
+    client = table(SPOKES_TABLE).client
     for row in list(client.list_entities(select=["PartitionKey", "RowKey"])):
         client.delete_entity(row["PartitionKey"], row["RowKey"])
 
@@ -140,7 +140,7 @@ def test_rows_of_sites_without_a_record_are_doubted_and_kept_too(
 
 def copied() -> None:
     """The marker as a restored copy has it: Table Storage's own time of it is that of the restoring."""
-    client = table(SPOKES_TABLE)
+    client = table(SPOKES_TABLE).client
     row: dict[str, Any] = dict(client.get_entity(Records().hub_key, MARKER_KEY))
     client.upsert_entity(row | {"confirmed_at": timestamp(utc_now() - timedelta(days=2))})
 

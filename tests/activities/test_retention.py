@@ -78,7 +78,7 @@ def an_old_run(spoke_id: int, steps: tuple[str, ...], host: httpx.Client, state:
     """A run that ended long ago, as an older version left it: its secrets are in the row; its spoke is gone."""
     ended = {"completed_at": "2026-01-02T00:00:00.000Z", "task_hub": current_settings().task_hub.name}
     run = recorded(a_run(a_plan(spoke_id, cloud_init="hunter2"), **ended))
-    client, hub = table(SPOKES_TABLE), Records().hub_key
+    client, hub = table(SPOKES_TABLE).client, Records().hub_key
     client.delete_entity(hub, f"spoke:{spoke_id}")
     client.update_entity({"PartitionKey": hub, "RowKey": f"run:{run.deployment_id}", "status": "deleted"})
     for number, name in enumerate(steps, start=1):
@@ -90,7 +90,7 @@ def an_old_run(spoke_id: int, steps: tuple[str, ...], host: httpx.Client, state:
 
 
 def rows(run: RunRow) -> list[str]:
-    found = table(SPOKES_TABLE).query_entities("deployment_id eq @run", parameters={"run": run.deployment_id})
+    found = table(SPOKES_TABLE).client.query_entities("deployment_id eq @run", parameters={"run": run.deployment_id})
     return [row["RowKey"] for row in found]
 
 
@@ -100,7 +100,7 @@ def test_an_old_run_goes_with_its_steps_its_history_and_those_of_its_children(ho
     host.post("/start", params={"id": neighbour, "input": "ends"})
     lately = recorded(a_run(a_plan(2), status="completed", completed_at=timestamp()))
     others = recorded(a_run(a_plan(4), status="failed", completed_at="2026-01-02T00:00:00.000Z", task_hub="AnotherApp"))
-    table(SPOKES_TABLE).delete_entity(Records().hub_key, "spoke:4")
+    table(SPOKES_TABLE).client.delete_entity(Records().hub_key, "spoke:4")
     living = recorded(a_run(a_plan(3), status="completed", completed_at="2026-01-02T00:00:00.000Z"))
     assert len(instances(host)) == 4
     assert host.post("/forget").json() == [old.deployment_id]
@@ -129,7 +129,7 @@ def test_idle_secrets_leave_rows_of_older_versions(host: httpx.Client) -> None:
     run = recorded(
         a_run(a_plan(1), status="completed", completed_at=timestamp()), request={"ssh_public_key": "x", "vm_size": "y"}
     )
-    client, hub = table(SPOKES_TABLE), Records().hub_key
+    client, hub = table(SPOKES_TABLE).client, Records().hub_key
     plan: dict[str, Any] = json_columns("plan", a_plan(1, cloud_init="hunter2").as_data())
     request = json_columns("request", {"ssh_public_key": "ssh-rsa hunter2", "cloud_init": "hunter2", "vm_size": "y"})
     for key, columns in ((f"run:{run.deployment_id}", plan), ("spoke:1", plan | request)):

@@ -243,7 +243,7 @@ class _Context:
 
 def forget_run(run: RunRow) -> None:
     """Somebody deletes its row by hand."""
-    table(SPOKES_TABLE).delete_entity(Records().hub_key, f"run:{run.deployment_id}")
+    table(SPOKES_TABLE).client.delete_entity(Records().hub_key, f"run:{run.deployment_id}")
 
 
 def site_row(number: int) -> SiteRow:

@@ -106,7 +106,7 @@ def settings(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
 
 def _empty_tables() -> None:
     for name in store.TABLES:
-        client = store.table(name)
+        client = store.table(name).client
         for row in list(client.list_entities(select=["PartitionKey", "RowKey"])):
             client.delete_entity(row["PartitionKey"], row["RowKey"])
 

@@ -44,7 +44,9 @@ def test_capacity_counts_blocks_peerings_and_the_gateway(http: httpx.Client, bod
 def test_a_site_that_somebody_wrote_by_hand_costs_nobody_else_an_answer(
     http: httpx.Client, settings: Settings, body: Body
 ) -> None:
-    table("GatewaySites").create_entity({"PartitionKey": settings.gateway_key, "RowKey": f"site:{body['client_name']}"})
+    table("GatewaySites").client.create_entity(
+        {"PartitionKey": settings.gateway_key, "RowKey": f"site:{body['client_name']}"}
+    )
     assert http.get("/capacity").json()["unknown"] == []
     others = body | {"client_name": "another", "vm_name": "another"}
     assert http.post("/spokes", params={"mode": "plan"}, json=others).json()["would_succeed"]
@@ -170,7 +172,7 @@ def test_runs_that_were_never_started_are_started_by_the_timer(
 def test_the_gateway_is_looked_at_while_it_has_sites(http: httpx.Client, host: Host, settings: Settings) -> None:
     writer = gateway_writer_id(settings.hub_agw_name)
     assert instance_of(host, writer).status_code == 404
-    table("GatewaySites").create_entity({"PartitionKey": settings.gateway_key, "RowKey": "site:acme"})
+    table("GatewaySites").client.create_entity({"PartitionKey": settings.gateway_key, "RowKey": "site:acme"})
     fire(host, "repair_gateway")
     assert started_as(host, writer) == "write_gateway"
 

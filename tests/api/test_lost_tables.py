@@ -37,7 +37,7 @@ NEEDED = {
 @contextmanager
 def deleted(name: str) -> Iterator[TableClient]:
     """The table is gone, and back with its rows at the end."""
-    client = table(name)
+    client = table(name).client
     rows = list(client.list_entities())
     client.delete_table()
     try:

@@ -442,7 +442,7 @@ def _alike(value: Any) -> Any:
 
 
 def _table(name: str) -> TableClient:
-    return store_of_rows.table(name)
+    return store_of_rows.table(name).client
 
 
 def _fill_tables(rows: dict[str, list[Document]]) -> None:

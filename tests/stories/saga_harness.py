@@ -16,7 +16,7 @@ from local.functions.app import Function
 from local.functions.durable.clock import VirtualClock
 from local.functions.durable.stage import Stage, Status
 from local.functions.durable.store import Task
-from shared.errors import Failure
+from shared.errors import AzureResourceException, Failure
 from shared.saga.instances import DELETE_SPOKE, DEPLOY_SPOKE
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending, outcome_as_data
 from shared.saga.policy import Policy
@@ -35,7 +35,7 @@ Document = dict[str, Any]
 
 
 def refused(name: str, *, transient: bool = False) -> Failed:
-    return Failed(Failure("AzureResourceException", "Refused", f"{name} was refused", transient=transient))
+    return Failed(Failure(AzureResourceException, "Refused", f"{name} was refused", transient=transient))
 
 
 @dataclass

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shared.checks.findings import Finding
 from shared.checks.subjects.gateway import gateway_findings
+from shared.errors import ValidationException
 from shared.settings import Settings, settings_from
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
@@ -143,7 +144,7 @@ def test_a_host_name_is_refused_where_a_strangers_listener_has_it(
     document = gateway(httpListeners=[listener("theirs", listener_host)])
     findings = found(document, a_plan(7, host_name=host))
     assert codes(findings) == code
-    assert all(finding.error == "ValidationException" for finding in findings)
+    assert all(finding.error == ValidationException for finding in findings)
 
 
 def test_a_wildcard_that_is_only_a_catch_all_refuses_no_name() -> None:

@@ -14,7 +14,7 @@ from shared.checks.subjects.gateway_network import (
     used_by,
 )
 from shared.checks.subjects.gateway_policies import tls_findings, waf_findings
-from shared.errors import Failure
+from shared.errors import AzureResourceException, Failure
 
 GROUP = "/subscriptions/s/resourceGroups/net-rg/providers/Microsoft.Network"
 SUBNET: dict[str, Any] = {
@@ -205,7 +205,9 @@ def test_tls_policies_that_have_ended(properties: dict[str, Any], severities: li
 def test_a_waf_policy_that_cannot_be_read_and_a_block_that_ends_are_warnings() -> None:
     assert waf_findings(gateway(), {}, {}) == []
     missing, forbidden = waf_findings(
-        gateway(), {"/p/gone": None, "/p/read": {}}, {"/p/secret": Failure("E", "AuthorizationFailed", "You may not.")}
+        gateway(),
+        {"/p/gone": None, "/p/read": {}},
+        {"/p/secret": Failure(AzureResourceException, "AuthorizationFailed", "You may not.")},
     )
     assert {missing.code, forbidden.code} == {"WafPolicyUnknown"}
     assert not missing.stops

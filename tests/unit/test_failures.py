@@ -2,15 +2,21 @@
 
 import inspect
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 import requests
 from azure.core import exceptions as sdk
 from azure.core.pipeline.transport import HttpRequest, RequestsTransportResponse
+from azure.data.tables import TableClient
 
+from local.processes import free_port
+from local.recipes import tables_connection_string
 from shared.arm.client import retry_after
-from shared.arm.failures import RULES, ArmError, error_object, error_of_exception, failure_of_error
+from shared.arm.failures import RULES, error_object, error_of_exception, failure_of_error
+from shared.errors import CLASSES, Failure, HubSpokeException, StorageException, error_class
+from shared.tables.client import ConcurrentUpdate, Table, storage_error
 
 # code, HTTP status, whether it passes by itself
 SEEN = [
@@ -140,24 +146,77 @@ def test_pascal_case_bodies_are_read() -> None:
     assert failure.code == "ResourceGroupDeletionBlocked"
 
 
-def test_every_exception_of_azure_core_has_a_meaning() -> None:
-    kinds = [
-        kind
-        for _, kind in inspect.getmembers(sdk, inspect.isclass)
-        if issubclass(kind, sdk.AzureError) and kind.__module__ == sdk.__name__
-    ]
-    assert len(kinds) > 10
-    request = HttpRequest("GET", "https://arm.example/x")
+AZURE_ERRORS = [
+    kind
+    for _, kind in inspect.getmembers(sdk, inspect.isclass)
+    if issubclass(kind, sdk.AzureError) and kind.__module__ == sdk.__name__
+]
+
+
+def answer_of(status: int) -> RequestsTransportResponse:
     plain = requests.Response()
-    plain.status_code, plain.reason, plain._content = 503, "Service Unavailable", b"<html></html>"
-    answer = RequestsTransportResponse(request, plain)
-    for kind in kinds:
-        first = next(iter(inspect.signature(kind).parameters))
-        given = {"message": "no answer", "response": answer, "history": []}[first]
-        error = error_of_exception(kind(given))
-        assert isinstance(error, ArmError), kind
-        assert error.failure.message
+    plain.status_code, plain.reason, plain._content = status, "Odd", b"<html></html>"
+    return RequestsTransportResponse(HttpRequest("GET", "https://arm.example/x"), plain)
 
 
-def test_an_exception_that_is_not_the_sdks_is_left_to_others() -> None:
-    assert error_of_exception(ValueError("x")) is None
+def answered_with(status: int) -> sdk.HttpResponseError:
+    return sdk.HttpResponseError(response=answer_of(status))
+
+
+def made(kind: type[sdk.AzureError]) -> sdk.AzureError:
+    first = next(iter(inspect.signature(kind).parameters))
+    given = {"message": "no answer", "response": answer_of(503), "history": []}[first]
+    error: sdk.AzureError = kind(given)
+    return error
+
+
+def test_every_exception_of_azure_core_has_a_meaning() -> None:
+    assert len(AZURE_ERRORS) > 10
+    for kind in AZURE_ERRORS:
+        assert error_of_exception(made(kind)).failure.message, kind
+
+
+def test_every_exception_of_azure_core_leaves_the_tables_as_one_of_ours() -> None:
+    for kind in AZURE_ERRORS:
+        error = storage_error(made(kind))
+        assert error.failure.error is StorageException, kind
+        assert error.failure.transient, kind
+
+
+@pytest.mark.parametrize(("status", "transient"), [(400, True), (401, False), (403, False), (500, True), (503, True)])
+def test_a_refusal_of_the_tables_is_permanent_and_others_pass(status: int, transient: bool) -> None:
+    assert storage_error(answered_with(status)).failure.transient is transient
+
+
+@pytest.mark.parametrize("status", [404, 409, 412])
+def test_a_lost_race_of_the_tables_is_a_concurrent_update(status: int) -> None:
+    error = storage_error(answered_with(status))
+    assert isinstance(error, ConcurrentUpdate)
+    assert error.failure.public()["error"] == "StorageException"
+
+
+def test_no_exception_of_the_sdk_leaves_a_table_that_does_not_answer() -> None:
+    nobody = tables_connection_string(f"http://127.0.0.1:{free_port()}")
+    with TableClient.from_connection_string(nobody, "Spokes", retry_total=0) as client:
+        calls: list[Callable[[], object]] = [
+            lambda: Table(client).get("p", "r"),
+            lambda: Table(client).query("PartitionKey eq @p", {"p": "p"}),
+            lambda: Table(client).has_any("PartitionKey eq @p", {"p": "p"}),
+            lambda: Table(client).write([("create", {"PartitionKey": "p", "RowKey": "r"})]),
+            lambda: Table(client).write([("create", {"PartitionKey": "p", "RowKey": row}) for row in "ab"]),
+        ]
+        for call in calls:
+            with pytest.raises(StorageException) as caught:
+                call()
+            assert caught.value.failure.code == "NoAnswer"
+
+
+def test_a_failure_survives_json() -> None:
+    for kind in CLASSES:
+        failure = Failure(kind, "Code", "No.", "Do this.", {"status": 1}, transient=True, retry_after=2.0)
+        assert Failure.from_data(json.loads(json.dumps(failure.as_data()))) == failure
+        assert failure.public()["error"] == kind.__name__
+
+
+def test_a_class_that_a_newer_version_wrote_is_read_as_the_root() -> None:
+    assert error_class("SomethingNew") is HubSpokeException

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.errors import Failure
+from shared.errors import AzureResourceException, Failure
 from shared.saga.policy import longest_request
 from shared.writers.gateway.attribution import attribute_failure
 from shared.writers.gateway.plan_pass import plan_pass
@@ -23,7 +23,7 @@ ALL = GatewayWriter(batch={row.client: 1 for row in ROWS})
 
 
 def refusal(message, code="SomeCode", transient=False):
-    return Failure("AzureResourceException", code, message, transient=transient)
+    return Failure(AzureResourceException, code, message, transient=transient)
 
 
 def judged(message, code="SomeCode", writer=ALL, codes=None, transient=False):
@@ -118,7 +118,7 @@ def test_what_names_no_site_blocks_all_with_its_reason(message, code):
 
 def test_ids_in_the_details_count_too():
     def with_details(*mentioned):
-        failure = Failure("AzureResourceException", "SomeCode", "It can't be.", details={"mentioned": list(mentioned)})
+        failure = Failure(AzureResourceException, "SomeCode", "It can't be.", details={"mentioned": list(mentioned)})
         return attribute_failure(failure, ("SomeCode",), gateway(), ROWS, ALL)
 
     assert with_details(NSG).blocked_by is not None
@@ -159,7 +159,7 @@ def test_a_transient_failure_of_the_gateway_is_tried_again_before_the_batch_is_b
 
 
 def test_a_forbidden_put_of_any_code_fails_no_site():
-    failure = Failure("AzureResourceException", "SomethingNew", "No.", details={"status": 403})
+    failure = Failure(AzureResourceException, "SomethingNew", "No.", details={"status": 403})
     verdict = attribute_failure(failure, ("SomethingNew",), gateway(), ROWS, ALL)
     assert verdict.offenders == []
     assert verdict.blocked_by == failure

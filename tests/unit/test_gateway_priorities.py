@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from shared.errors import Failure
+from shared.errors import ConfigurationException, Failure
 from shared.writers.gateway.document import inner
 from shared.writers.gateway.plan_pass import plan_pass
 from shared.writers.gateway.priorities import (
@@ -76,7 +76,7 @@ def test_when_no_number_is_left_the_rule_and_the_command_are_named():
     decided = plan_pass(gateway(2), [site_row(1), site_row(2)], WRITER)
     [failed] = decided.failed
     assert failed.error is not None
-    assert failed.error.error == "ConfigurationException"
+    assert failed.error.error == ConfigurationException
     assert failed.error.code == "NoPriorityLeft"
     assert "defaultRoutingRule" in failed.error.message
     assert "az network application-gateway rule update --resource-group hub-rg --gateway-name hub-agw" in str(

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ServiceRequestError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from shared.errors import (
     StorageException,
     ValidationException,
 )
+from shared.tables.client import storage_error
 from triggers.http.links import api_base, deployment_url, progress_url
 from triggers.http.queries import (
     MAX_LIMIT,
@@ -240,15 +242,14 @@ def test_every_class_has_its_status(error: HubSpokeException, status: int) -> No
 
 @pytest.mark.parametrize(("named", "waits"), [(17.0, "17"), (0.2, "1"), (None, str(RETRY_AFTER_SECONDS))])
 def test_trouble_of_azure_that_passes_says_when_to_ask_again(named: float | None, waits: str) -> None:
-    throttled = Failure("AzureResourceException", "TooManyRequests", "Slow down.", transient=True, retry_after=named)
+    throttled = Failure(AzureResourceException, "TooManyRequests", "Slow down.", transient=True, retry_after=named)
     answer = failure_answer(throttled)
     assert (answer.status, answer.headers["Retry-After"]) == (502, waits)
 
 
 def test_trouble_with_the_tables_is_503() -> None:
-    from azure.core.exceptions import ServiceRequestError
 
-    answer = error_answer(ServiceRequestError("refused"))
+    answer = error_answer(storage_error(ServiceRequestError("refused")))
     assert (answer.status, answer.body["error"]) == (503, "StorageException")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import Failure
+from shared.errors import AzureResourceException, Failure
 from shared.writers.peering.documents import HubGateway, gateway_ids, has_gateway, hub_gateway, peering_status
 from shared.writers.peering.rows import (
     DELETE,
@@ -249,7 +249,7 @@ def test_a_repair_that_changes_nothing_is_tried_at_every_tick_only() -> None:
     assert soon.left == 0
     assert soon.marks["turn:1"].peering_status == "RemoteNotInSync", "the record doesn't say Connected"
     assert look(hub(out), over, now=MIDNIGHT + timedelta(seconds=300)).left == 1
-    refused = begun.repair_failed(Failure("AzureResourceException", "Odd", "No."), MIDNIGHT.isoformat())
+    refused = begun.repair_failed(Failure(AzureResourceException, "Odd", "No."), MIDNIGHT.isoformat())
     assert look(hub(out), refused, now=MIDNIGHT + timedelta(seconds=10)).left == 0
     assert look(hub(out), refused, now=MIDNIGHT + timedelta(seconds=300)).left == 1
 
@@ -267,13 +267,13 @@ def test_the_same_wish_is_the_same_version() -> None:
     assert first.request_peering(True, deployment_id="x", now="t") is first
     gone = first.request_peering(False, deployment_id="x", now="t")
     assert (gone.desired_version, gone.wanted) == (2, False)
-    failed = gone.failed(Failure("AzureResourceException", "Odd", "No."))
+    failed = gone.failed(Failure(AzureResourceException, "Odd", "No."))
     assert failed.request_peering(False, deployment_id="x", now="t") is failed
     assert failed.request_peering(False, deployment_id="a retry", now="t").desired_version == 3
 
 
 def test_rows_survive_the_table() -> None:
-    failed = row(1).failed(Failure("AzureResourceException", "Odd", "No."))
+    failed = row(1).failed(Failure(AzureResourceException, "Odd", "No."))
     assert PeeringRow.from_entity(failed.as_entity("p")) == failed
     assert HubWriter.from_entity(HubWriter("n", "t").as_entity("p")) == HubWriter("n", "t")
     queued = HubWriter("n", "t", None, (3, 1), "2026-01-01T00:00:00.000Z", 5.5)

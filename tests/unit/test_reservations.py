@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from local.processes import free_port, running
 from local.recipes import azurite_recipe, tables_connection_string, tables_proxy_recipe
 from shared.clock import nonce, timestamp, utc_now
-from shared.errors import DeploymentException, HubSpokeException, ValidationException
+from shared.errors import DeploymentException, HubSpokeException, StorageException, ValidationException
 from shared.settings import Settings, current_settings, process_settings
 from shared.spoke.names import sanitize_name
 from shared.spoke.request.model import check_against_settings, plan_from, spoke_request
@@ -112,7 +112,7 @@ def reservation_request(
 
 
 def rows(settings: Settings, *, but: tuple[str, ...] = ()) -> list[str]:
-    query = store.table("Spokes").query_entities(
+    query = store.table("Spokes").client.query_entities(
         "PartitionKey eq @hub", parameters={"hub": settings.hub_key}, select=["RowKey"]
     )
     return sorted(row["RowKey"] for row in query if row["RowKey"].partition(":")[0] not in ("marker", *but))
@@ -298,7 +298,7 @@ def test_expired_keys_are_forgotten_and_others_stay(settings: Settings) -> None:
 
 
 def _age_key(settings: Settings, key: str) -> None:
-    store.table("Spokes").update_entity(
+    store.table("Spokes").client.update_entity(
         {
             "PartitionKey": settings.hub_key,
             "RowKey": f"key:{key}",
@@ -396,7 +396,6 @@ def test_a_refused_transaction_gives_its_connection_back(
 
 def test_reservations_get_through_a_storm(slow_tables: tuple[Settings, str]) -> None:
     import httpx
-    from azure.core.exceptions import AzureError
 
     settings, faults = slow_tables
     store.table("Spokes")
@@ -408,7 +407,7 @@ def test_reservations_get_through_a_storm(slow_tables: tuple[Settings, str]) -> 
         while True:
             try:
                 return reserve(reservation_request(f"client-{number}", settings, key=f"key-{number}"), settings)
-            except AzureError:
+            except StorageException:
                 continue
 
     won, lost = race([partial(try_until_answered, number) for number in range(10)])

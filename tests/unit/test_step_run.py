@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import UNEXPECTED, Failure
+from shared.errors import CLASSES, UNEXPECTED, AzureResourceException, Failure, HubSpokeException
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Operation, Pending, outcome_as_data, outcome_from_data
 from shared.saga.policy import Policy, jitter, retry_wait
 from shared.saga.step_run import UNEXPECTED_ATTEMPTS, Finished, GiveUp, StepRun, Wait, next_move
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 CALL = Call("deploy-acme-1-abcd", 1, "create_vnet", number=2)
-BUSY = Failure("AzureResourceException", "AnotherOperationInProgress", "Busy.", transient=True)
+BUSY = Failure(AzureResourceException, "AnotherOperationInProgress", "Busy.", transient=True)
 
 
 def a_run(**changes: Any) -> StepRun:
@@ -128,7 +128,7 @@ def test_waits_grow_are_spread_and_are_the_same_at_every_replay(attempt: int, de
         st.builds(
             Pending, st.text(), st.none() | st.floats(0, 1e6), st.none() | st.builds(Operation, st.text(min_size=1))
         ),
-        st.builds(Failed, st.builds(Failure, st.text(), st.text(), st.text(), transient=st.booleans())),
+        st.builds(Failed, st.builds(Failure, st.sampled_from(CLASSES), st.text(), st.text(), transient=st.booleans())),
     )
 )
 def test_an_outcome_crosses_the_activity_boundary_unchanged(outcome: Done | Pending | Failed | Cancelled) -> None:
@@ -143,7 +143,7 @@ def test_no_refusal_keeps_a_step_without_a_deadline_asleep_for_days(asked: float
 
 
 def test_an_unexpected_error_is_tried_again_a_few_times_before_it_is_final() -> None:
-    unexpected = Failure("HubSpokeException", UNEXPECTED, "Half imported.", transient=True)
+    unexpected = Failure(HubSpokeException, UNEXPECTED, "Half imported.", transient=True)
     run = a_run()
     for attempt in range(1, UNEXPECTED_ATTEMPTS):
         move = next_move(run, Failed(unexpected), NOW)

@@ -5,10 +5,18 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from activities.decorators import failure_of
 from shared.clock import timestamp
-from shared.errors import Failure, HubSpokeException
+from shared.errors import (
+    AzureResourceException,
+    ConfigurationException,
+    DeploymentException,
+    Failure,
+    HubSpokeException,
+    StorageException,
+    ValidationException,
+)
 from shared.process.deadline import CODE as NO_ANSWER_IN_TIME
+from shared.process.logs import failure_of
 
 JSON = "application/json"
 RETRY_AFTER_SECONDS = 5
@@ -24,12 +32,12 @@ _STATUS_OF_CODE = {
     NO_ANSWER_IN_TIME: 503,
 }
 _STATUS_OF_ERROR = {
-    "ValidationException": 400,
-    "ConfigurationException": 500,
-    "AzureResourceException": 502,
-    "DeploymentException": 409,
-    "StorageException": 503,
-    "HubSpokeException": 500,
+    ValidationException: 400,
+    ConfigurationException: 500,
+    AzureResourceException: 502,
+    DeploymentException: 409,
+    StorageException: 503,
+    HubSpokeException: 500,
 }
 
 
@@ -61,4 +69,4 @@ def failure_answer(failure: Failure) -> Answer:
 
 def error_answer(error: Exception) -> Answer:
     """The answer to anything that was raised. An unexpected error is logged by `failure_of`, with its traceback."""
-    return failure_answer(error.failure if isinstance(error, HubSpokeException) else failure_of(error))
+    return failure_answer(failure_of(error))

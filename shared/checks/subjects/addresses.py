@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.checks.findings import ERROR, WARNING, Finding
+from shared.errors import ValidationException
 from shared.spoke.plan import SpokePlan
 from shared.spoke.resource_ids import ResourceIds, name_of, same_id
 
@@ -73,7 +74,7 @@ def _collision(plan: SpokePlan, severity: str, who: str, resource: str, prefix: 
         "Use another spoke_id or address_prefix."
         if severity == ERROR
         else "It can be built, but the two can never be peered or routed to each other.",
-        "ValidationException",
+        ValidationException,
         resource,
         {"field": "address_prefix", "value": plan.address_prefix},
     )

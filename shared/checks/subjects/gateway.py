@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shared.checks.findings import ERROR, WARNING, Finding
 from shared.checks.subjects.hub import FIND_HUB
 from shared.checks.subjects.names import earlier_deployments
-from shared.errors import Failure
+from shared.errors import ConfigurationException, Failure, ValidationException
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds
@@ -52,7 +52,7 @@ def gateway_findings(
     """
     if gateway is None:
         failure = Failure(
-            "ConfigurationException",
+            ConfigurationException,
             "HubNotFound",
             f"The Application Gateway {ids.hub_agw_name} isn't there.",
             FIND_HUB,
@@ -137,7 +137,7 @@ def _host_taken(
     there = any(row.client == plan.client and row.owned for row in sites)
     wildcards = not (settings.agw_override_wildcards or there)
     failure = host_conflict(gateway, plan.site_names, plan.host_name, frontend, wildcards=wildcards)
-    return replace(failure, error="ValidationException") if failure else None
+    return replace(failure, error=ValidationException) if failure else None
 
 
 def _names_taken(plan: SpokePlan, gateway: Document, sites: Iterable[SiteRow]) -> list[Finding]:
@@ -151,7 +151,7 @@ def _names_taken(plan: SpokePlan, gateway: Document, sites: Iterable[SiteRow]) -
             "ResourceInTheWay",
             f"The Application Gateway {gateway.get('name')} has {name} in {collection} already, not made by this app",
             "Choose another client_name, backend_pool_name or routing_rule_name, or remove that element.",
-            "ValidationException",
+            ValidationException,
             element_id(gateway, collection, name),
         )
         for collection, name in plan.site_names.by_collection().items()

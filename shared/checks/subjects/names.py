@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.checks.findings import ERROR, Finding
+from shared.errors import ValidationException
 from shared.saga.steps import STEPS
 from shared.spoke.inventory import Part, made_by, parts
 from shared.spoke.plan import SpokePlan
@@ -53,7 +54,7 @@ def _taken(resource_id: str) -> Finding:
         "ResourceInTheWay",
         f"{kind} {name_of(resource_id)} exists already and was not made by this deployment",
         "Choose another name or spoke_id, or remove it yourself if nobody needs it; nothing of it was changed.",
-        "ValidationException",
+        ValidationException,
         resource_id,
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.checks.findings import ERROR, Finding
 from shared.checks.subjects.names import earlier_deployments
+from shared.errors import AzureResourceException, ValidationException
 from shared.spoke.inventory import made_by
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
@@ -119,7 +120,7 @@ def size_findings(plan: SpokePlan, sizes: Sequence[Size]) -> list[Finding]:
 
 
 def _refused(code: str, message: str, hint: str) -> Finding:
-    return Finding("vm_size", ERROR, code, message, hint, "ValidationException", details={"field": "vm_size"})
+    return Finding("vm_size", ERROR, code, message, hint, ValidationException, details={"field": "vm_size"})
 
 
 def _offer(what: str, sizes: Sequence[Size]) -> str:
@@ -201,6 +202,6 @@ def _over(plan: SpokePlan, size: Size, usage: Document, used: int, limit: int, p
         f"Quota exceeded for {plan.vm_size} in {plan.location}: {used} of {limit} vCPUs used{also}",
         f"{size.vcpus} vCPUs are needed of the quota {quota}: ask for more (`az vm list-usage --location "
         f"{plan.location}`), delete unused VMs, or choose another vm_size.",
-        "AzureResourceException",
+        AzureResourceException,
         details={"quota": quota, "used": used, "limit": limit, "needed": size.vcpus, "under_way": pending},
     )

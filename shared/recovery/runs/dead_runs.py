@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import parse_timestamp, timestamp, utc_now
-from shared.errors import Failure
+from shared.errors import DeploymentException, Failure
 from shared.process import logs
 from shared.process.blocking import in_arm_thread, in_tables_thread
 from shared.process.deadline import ACTIVITY_SECONDS
@@ -154,7 +154,7 @@ def _termination(run: RunRow, instance: str, now: datetime) -> Failure:
     if run.error:
         details["cause"] = run.error
     return Failure(
-        "DeploymentException",
+        DeploymentException,
         CODE,
         f"The orchestration of this run {ending}; what it had made is rolled back by the sweeper.",
         "To cancel a deployment use DELETE, which rolls back at once.",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from shared.errors import Failure, so_many
+from shared.errors import ConfigurationException, DeploymentException, Failure, so_many
 from shared.spoke.plan import SiteNames
 from shared.writers.gateway.document import Document, elements_of, inner, reference
 from shared.writers.gateway.priorities import ceiling_for, free_priorities, priority_of, unmanaged_rules
@@ -127,7 +127,7 @@ def capacity_of(
 def no_capacity_left(gateway: Document, places: int, sites: int, limits: Limits | None = None) -> Failure:
     limits, used = limits or limits_of(gateway), used_of(gateway)
     return Failure(
-        "DeploymentException",
+        DeploymentException,
         "GatewayFull",
         f"The Application Gateway {gateway.get('name')} has room for {so_many(places, 'site')}, and {sites} are there or on their way.",
         "Delete spokes that nobody needs, or remove other sites from the gateway.",
@@ -200,4 +200,4 @@ def flaws_of(gateway: Document | None, *, failed_by_us: bool = False) -> list[Fa
 
 
 def _unsuitable(code: str, message: str, hint: str) -> Failure:
-    return Failure("ConfigurationException", code, message, hint)
+    return Failure(ConfigurationException, code, message, hint)

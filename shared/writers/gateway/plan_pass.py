@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from shared.errors import Failure
+from shared.errors import AzureResourceException, Failure
 from shared.spoke.plan import SiteNames
 from shared.writers.gateway.capacity import Limits, no_capacity_left, provisioning_state, site_capacity
 from shared.writers.gateway.document import (
@@ -301,7 +301,7 @@ def drifted(gateway: Document, rows: list[SiteRow], batch: dict[str, int]) -> li
         complete = all(element_named(gateway, kind, each["name"]) for kind, each in wanted.items())
         if differing and complete:
             failure = Failure(
-                "AzureResourceException",
+                AzureResourceException,
                 "GatewayChangedSite",
                 f"The Application Gateway took the site of {row.client}, but holds it otherwise: {', '.join(differing)}.",
                 "The gateway's activity log in the Portal tells who changed them, an Azure Policy perhaps; then retry.",
@@ -313,7 +313,7 @@ def drifted(gateway: Document, rows: list[SiteRow], batch: dict[str, int]) -> li
 
 def _names_taken(gateway: Document, taken: list[str]) -> Failure:
     return Failure(
-        "AzureResourceException",
+        AzureResourceException,
         "GatewayNameTaken",
         f"The Application Gateway {gateway.get('name')} already has {', '.join(taken)}, which isn't ours.",
         "Choose another client_name, backend_pool_name or routing_rule_name, or remove that element.",
@@ -323,7 +323,7 @@ def _names_taken(gateway: Document, taken: list[str]) -> Failure:
 
 def _in_use(gateway: Document, row: SiteRow, users: list[str]) -> Failure:
     return Failure(
-        "AzureResourceException",
+        AzureResourceException,
         "SiteInUse",
         f"{', '.join(users)} on the Application Gateway {gateway.get('name')} still refers to the site of {row.client}.",
         "Remove that reference, then delete again.",

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from shared.errors import Failure
+from shared.errors import ConfigurationException, Failure
 from shared.spoke.plan import SiteNames
 from shared.writers.gateway.document import Document, Element, elements_of, inner, reference
 from shared.writers.gateway.sites import Frontend, catches, gateway_in_command, hosts_of, listens_on
@@ -71,7 +71,7 @@ def no_priority_left(
     else:
         hint = f"Give the rules that catch this host higher numbers, the last one first, so that they keep their order: `{commands}`."
     return Failure(
-        "ConfigurationException",
+        ConfigurationException,
         "NoPriorityLeft",
         f"{message}.",
         hint,
@@ -139,7 +139,7 @@ def no_priority_beside_others(gateway: Document, foreign: Iterable[Element]) -> 
     names = ", ".join(str(rule.get("name")) for rule in lacking)
     which = f"rule {names}" if len(lacking) == 1 else f"rules {names}"
     return Failure(
-        "ConfigurationException",
+        ConfigurationException,
         "RuleWithoutPriority",
         f"The {which} of the Application Gateway {gateway.get('name')} has no priority, others have one."
         if len(lacking) == 1

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from itertools import count
 from typing import TYPE_CHECKING
 
-from shared.errors import Failure
+from shared.errors import AzureResourceException, ConfigurationException, Failure
 from shared.spoke.plan import SiteNames, SpokePlan
 from shared.writers.gateway.document import Document, Element, element_id, element_named, elements_of, inner, reference
 from shared.writers.gateway.rows import Site
@@ -91,7 +91,7 @@ def missing_parts(gateway: Document, site: Site) -> list[Failure]:
 def _missing(gateway: Document, what: str, name: str, setting: str, there: list[str], advice: str) -> Failure:
     has = f"it has {', '.join(there)}" if there else "it has none"
     return Failure(
-        "ConfigurationException",
+        ConfigurationException,
         "GatewayPartMissing",
         f"The Application Gateway {gateway.get('name')} has no {what} {name}; {has}.",
         f"{advice.format(setting=setting)}.",
@@ -213,7 +213,7 @@ def host_conflict(
         if by_wildcard:
             hint += " Where the wildcard is only a catch-all, set AGW_OVERRIDE_WILDCARDS=true."
         return Failure(
-            "AzureResourceException",
+            AzureResourceException,
             "HostNameTaken",
             f"The listener {listener.get('name')} of the Application Gateway {gateway.get('name')} already takes "
             f"requests for {host_name}{by_wildcard}.",

@@ -24,5 +24,5 @@ def deployments_on_their_way(rows: list[SiteRow]) -> int:
     query = "PartitionKey eq @partition and RowKey ge 'run:' and RowKey lt 'run;' and status eq 'in_progress'"
     parameters = {"partition": current_settings().hub_key}
     asked = {row.deployment_id for row in rows}
-    found = table(SPOKES_TABLE).query_entities(query, parameters=parameters, select=["deployment_id", "kind"])
+    found = table(SPOKES_TABLE).query(query, parameters, ["deployment_id", "kind"])
     return sum(1 for run in found if run["kind"] == "deploy" and run["deployment_id"] not in asked)

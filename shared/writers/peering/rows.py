@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import Failure
+from shared.errors import AzureResourceException, Failure
 from shared.spoke.records import from_json_columns, json_columns
 from shared.writers.desired_state import DesiredState
 from shared.writers.heartbeat import Beating
@@ -416,7 +416,7 @@ def _flag(side: Document | None, name: str) -> bool:
 
 def unmanaged_peering(name: str, vnet_id: str) -> Failure:
     return Failure(
-        "AzureResourceException",
+        AzureResourceException,
         "PeeringTaken",
         f"The VNet {vnet_id.rsplit('/', 1)[-1]} already has a peering {name} that leads elsewhere; it isn't ours.",
         "Remove that peering, or choose another spoke_id.",
