@@ -53,7 +53,8 @@ def test_every_route_that_needs_a_lost_table_names_it_and_heals(
     http: httpx.Client, host: Host, settings: Settings, moves: Moves, body: Body, name: str
 ) -> None:
     made(http, body | {"spoke_id": 3})
-    assert http.get("/health").status_code == 200
+    answer = http.get("/health")
+    assert answer.status_code == 200, answer.text
     with deleted(name):
         for route in NEEDED[name]:
             answer = ROUTES[route](http, body)
@@ -66,7 +67,8 @@ def test_every_route_that_needs_a_lost_table_names_it_and_heals(
         assert health.status_code == 503
         finding = health.json()["dependencies"]["tables"]
         assert (finding["status"], finding["details"]["table"]) == ("failing", name)
-    assert http.get("/health").status_code == 200
+    answer = http.get("/health")
+    assert answer.status_code == 200, answer.text
     assert http.get("/spokes/3").json()["client_name"] == body["client_name"]
     made(http, body | {"client_name": "later", "vm_name": "later"})
 
@@ -108,4 +110,5 @@ def test_health_says_how_to_restore_new_records_or_start_anew(
     assert finding["details"]["unknown"] == [nsg["id"]]
     assert "Restore" in finding["details"]["hint"]
     assert "ACCEPT_EMPTY_RECORDS=true" in finding["details"]["hint"]
-    assert http.get("/health").status_code == 200
+    answer = http.get("/health")
+    assert answer.status_code == 200, answer.text
