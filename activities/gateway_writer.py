@@ -181,7 +181,10 @@ class _Pass:
             return
         after = unmanaged_digests(gateway, names_of_ours(self.rows))
         if changes := unmanaged_changes(self.writer.foreign, after):
-            log.warning("foreign change: somebody else wrote the gateway during our change: %s", "; ".join(changes))
+            log.warning(
+                "event=unmanaged_change The gateway was changed by something else during our change: %s",
+                "; ".join(changes),
+            )
 
     # --- what the look decides ---
 

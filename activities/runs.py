@@ -5,7 +5,7 @@ from typing import Any
 
 from activities.decorators import record, undo
 from shared.arm.client import Arm, arm
-from shared.clock import timestamp
+from shared.clock import parse_timestamp, timestamp
 from shared.errors import DeploymentException, Failure, so_many
 from shared.process.logs import failure_of
 from shared.recovery.leftovers import leftovers
@@ -121,6 +121,8 @@ def save_to_storage(call: Call, run: RunRow) -> Outcome:
     )
     done: dict[str, Any] = {"status": "completed", "completed_at": now, "result": call.given}
     records.change_together(run, spoke, run_changes=done, spoke_changes={**done, "error": None}, steps=[row])
+    seconds = (parse_timestamp(now) - parse_timestamp(run.created_at)).total_seconds()
+    log.info("event=deployment_completed seconds=%d", seconds)
     return Done(_RECORDED)
 
 
@@ -173,7 +175,17 @@ def record_outcome(call: Call, run: RunRow) -> Outcome:
         forget_spoke=status == "deleted",
         steps=_rows_told(records, call, now),
     )
+    _log_end(run, status, changes["left_behind"])
     return Done(status)
+
+
+def _log_end(run: RunRow, status: str, left: list[dict[str, Any]]) -> None:
+    """The lines that alerts stand on."""
+    if run.kind == "deploy":
+        event = "deployment_cancelled" if run.cancel_requested else "deployment_failed"
+        log.warning("event=%s status=%s %s", event, status, run.error["message"] if run.error else "")
+    if left:
+        log.error("event=left_behind status=%s %s", status, ", ".join(str(each["resource"]) for each in left))
 
 
 @record

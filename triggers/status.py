@@ -67,6 +67,13 @@ async def _asked() -> Answer:
     found = {finding["status"] for finding in findings}
     well = "failing" not in found
     status = "unhealthy" if not well else "degraded" if stalled or "degraded" in found else "ok"
+    if not well:
+        failing = [
+            f"{name}: {each['message']}"
+            for name, each in zip(names, findings, strict=True)
+            if each["status"] == "failing"
+        ]
+        log.warning("event=unhealthy %s", " ".join(failing))
     body = {"status": status, "dependencies": dict(zip(names, findings, strict=True)), "stalled_runs": stalled}
     return Answer(200 if well else 503, body, {} if well else {"Retry-After": "5"})
 
@@ -237,11 +244,16 @@ CHECKS: dict[str, Callable[[], Awaitable[str]]] = {
 @http_function(blueprint, "GET", "capacity")
 async def get_capacity(call: Call) -> Answer:
     """Used, limit and free of everything that a spoke takes. What Azure doesn't tell just now is named in `unknown`."""
+    return Answer(200, await capacity_now())
+
+
+async def capacity_now() -> dict[str, Any]:
+    """The answer of `GET /capacity`."""
     ours, hub, gateway = await asyncio.gather(
         in_tables_thread(_capacity_by_records), _answered(_peering_capacity), _answered(_gateway_capacity)
     )
     unknown = [{"of": of, **failure} for of, _, failure in (("hub", *hub), ("gateway", *gateway)) if failure]
-    return Answer(200, {**ours, **hub[0], **gateway[0], "unknown": unknown})
+    return {**ours, **hub[0], **gateway[0], "unknown": unknown}
 
 
 def counted(used: int, limit: int) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import azure.durable_functions as df
 
 from shared.clock import parse_timestamp, utc_now
+from shared.process import logs
 from shared.process.blocking import in_arm_thread, in_tables_thread
 from shared.process.deadline import ACTIVITY_SECONDS
 from shared.recovery import rule_repair
@@ -25,6 +26,7 @@ from shared.writers.instance_status import NOT_THERE, status_of
 from shared.writers.instances import ensure_writer_runs
 from triggers.deployments import start_run
 from triggers.http.wiring import timer_function
+from triggers.status import capacity_now
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient
@@ -39,6 +41,7 @@ EVERY_FIVE_MINUTES = "30 */5 * * * *"
 EVERY_FIVE_MINUTES_TOO = "10 */5 * * * *"  # apart from the writers'
 EVERY_FIVE_MINUTES_OF_ORPHANS = "50 */5 * * * *"
 EVERY_HOUR = "15 7 * * * *"
+EVERY_HOUR_TOO = "45 7 * * * *"  # apart from the one before
 SIX_TIMES_A_NIGHT = "40 */10 3 * * *"
 
 # A POST that is still at work starts its own run within this time.
@@ -54,7 +57,9 @@ async def start_accepted_runs(client: "DurableOrchestrationClient") -> None:
     for run in await in_tables_thread(_forgotten_runs):
         if await status_of(client, run.deployment_id) != NOT_THERE:
             continue
-        log.warning("%s was accepted at %s and has no instance; it is started now", run.deployment_id, run.created_at)
+        waited = (utc_now() - parse_timestamp(run.created_at)).total_seconds()
+        with logs.context(deployment_id=run.deployment_id, spoke_id=run.spoke_id):
+            log.warning("event=not_started waited_seconds=%d The run has no instance; it is started now", waited)
         await start_run(client, deployment_id=run.deployment_id, spoke_id=run.spoke_id, kind=run.kind)
 
 
@@ -107,6 +112,14 @@ def _has_rows(name: str, partition: str, kind: str) -> bool:
 async def forget_old_keys(client: "DurableOrchestrationClient") -> None:
     """Removes the rows of Idempotency-Keys that are older than 24 hours."""
     await in_tables_thread(forget_expired_keys)
+
+
+@timer_function(blueprint, EVERY_HOUR_TOO)
+async def report_capacity(client: "DurableOrchestrationClient") -> None:
+    """Logs what is used of everything that a spoke takes: the alert on capacity stands on these lines."""
+    for what, count in (await capacity_now()).items():
+        if isinstance(count, dict):
+            log.info("event=capacity what=%s used=%d limit=%d", what, count["used"], count["limit"])
 
 
 @timer_function(blueprint, SIX_TIMES_A_NIGHT)

@@ -134,7 +134,7 @@ def sweep_orphans() -> list[Document]:
         why = "SWEEP_DELETE_ORPHANS is false" if not delete else "it is no part of a spoke"
         why = "the records may have been lost" if in_doubt else why
         log.warning(
-            "%s has our tags, but no record knows its deployment %s%s",
+            "event=orphan %s has our tags, but no record knows its deployment %s%s",
             orphan["resource"],
             orphan["deployment_id"],
             "" if removed else f"; it was left alone ({why})",
@@ -171,7 +171,7 @@ def _sweep_rows(delete: bool, still_there: set[str | None]) -> None:
 
 def _report_row(what: str, deployment_id: str, delete: bool) -> None:
     left = "" if delete else "; left alone (SWEEP_DELETE_ORPHANS is false)"
-    log.warning("%s in the tables: no record knows its deployment %s%s", what, deployment_id, left)
+    log.warning("event=orphan %s in the tables: no record knows its deployment %s%s", what, deployment_id, left)
 
 
 def _request_removal(rows: DesiredTable[Any, Any], before: Any, row: Any) -> None:

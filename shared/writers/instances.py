@@ -148,7 +148,7 @@ def _note(writer: Writer, row: Any, start: "Start | Watch") -> Any:
     changes: Data = {"due": first_due(now)}
     if isinstance(start, Start) and start.replaces:
         former = writer.instance_id(row.generation)
-        log.error("%s stands still since %s: its successor is started", former, row.due)
+        log.error("event=writer_stands_still %s stands still since %s: its successor is started", former, row.due)
         changes |= {"generation": start.generation, "replaced": f"{former} stood still at {timestamp(now)}"}
     return writer.rows.mark(replace(row, **changes))
 

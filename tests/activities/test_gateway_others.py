@@ -45,7 +45,7 @@ def test_another_writers_put_over_ours_is_seen_and_ours_is_sent_again(
     harness.write_gateway()
     assert harness.reaches(1)
     assert harness.gateway()["tags"] == {"by": "them"}
-    assert "foreign change" in caplog.text
+    assert "event=unmanaged_change" in caplog.text
     assert "tags" in caplog.text
     site = harness.site(1)
     assert site is not None

@@ -47,7 +47,7 @@ async def begin_restart(client: "DurableOrchestrationClient", run: RunRow, how: 
     """Gives the run its next execution; from then on nothing of the present one does anything. `ConcurrentUpdate` on a lost race."""
     restart = Restart(how.cause, STOPPING, timestamp(now), how.since, how.step)
     note = note_of(run, how)
-    log.warning("%s", note)
+    log.warning("event=run_stands_still %s", note)
     changes: dict[str, Any] = {"execution": run.execution + 1, "restart": restart.as_data(), "note": note}
     return await in_tables_thread(lambda: Records().change_run(run, **changes, missing_since=None))
 
