@@ -9,6 +9,7 @@ import pytest
 
 from local.bicep import ROOT, Bicep, BicepError, complaints
 from shared.settings import settings_from
+from tests.infra.alert_files import ALERTS, guide_rows, heads
 from tests.infra.conftest import HUB, SUBSCRIPTION, Predict
 from tests.infra.predicted import DEFINITION, Deployment
 from tests.unit.test_settings import NEEDED, Asked, example, guide
@@ -382,6 +383,40 @@ def test_an_impossible_set_of_parameters_fails_with_sentences(
 def test_a_setting_that_the_app_does_not_know_is_refused(predict: Predict) -> None:
     with pytest.raises(BicepError, match="SPOKE_DOMIAN"):
         predict(settings={"SPOKE_DOMIAN": "x"})
+
+
+# -- alerts
+
+
+def test_a_deployment_makes_each_alert_with_that_description(predict: Predict) -> None:
+    rows = guide_rows("Alerts")
+    made = {
+        each["properties"]["displayName"].rpartition(": ")[2]: each["properties"]
+        for each in predict().of("Microsoft.Insights/scheduledQueryRules")
+    }
+    assert made.keys() == rows.keys()
+    for path in ALERTS:
+        rule = made[path.stem]
+        assert rule["description"] == " ".join(heads(path))
+        assert rule["criteria"]["allOf"][0]["query"] == path.read_text(encoding="utf-8")
+        assert str(rule["severity"]) == rows[path.stem][0]
+        (scope,) = rule["scopes"]
+        assert scope.endswith(".outputs.insightsId.value]")
+    assert made["leftovers"]["severity"] == 1
+
+
+def test_the_recipient_gets_every_alert(predict: Predict) -> None:
+    app = predict(**LOCKED)
+    group = app.only("Microsoft.Insights/actionGroups")
+    assert group["properties"]["emailReceivers"][0]["emailAddress"] == "operators@example.com"
+    for rule in app.of("Microsoft.Insights/scheduledQueryRules"):
+        assert rule["properties"]["actions"]["actionGroups"] == [group["id"]]
+    assert predict().of("Microsoft.Insights/actionGroups") == []
+
+
+def test_the_workbook_is_the_file(predict: Predict) -> None:
+    text = (ROOT / "infra" / "workbook.json").read_text(encoding="utf-8")
+    assert predict().only("Microsoft.Insights/workbooks")["properties"]["serializedData"] == text
 
 
 # -- the four places
