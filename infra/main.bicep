@@ -386,6 +386,7 @@ output AZURE_RESOURCE_GROUP string = groupName
 output AZURE_FUNCTION_APP string = app.outputs.name
 output API_URL string = app.outputs.url
 output APP_PLAN string = plan
+output APP_ROLE_SUFFIX string = roleSuffix
 output APP_PRINCIPAL_ID string = identity.outputs.principalId
 output APP_SUBSCRIPTION_IDS string = join(subscriptionIds, ',')
 output APP_PACKAGE_URL string = 'https://${hostAccountName}.blob.${environment().suffixes.storage}/${packageContainerName}/app.zip'

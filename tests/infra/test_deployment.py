@@ -370,7 +370,7 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize(("changes", "sentences"), IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
+@pytest.mark.parametrize(("changes", "sentences"), IMPOSSIBLE.values(), ids=list(IMPOSSIBLE))
 def test_an_impossible_set_of_parameters_fails_with_sentences(
     predict: Predict, changes: dict[str, Any], sentences: list[str]
 ) -> None:

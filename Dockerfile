@@ -1,0 +1,17 @@
+# The app in a container, on the Functions host that Azure runs. `docker compose up` starts it beside Azurite.
+ARG PYTHON_VERSION=3.12
+FROM mcr.microsoft.com/azure-functions/python:4-python${PYTHON_VERSION}
+
+ENV AzureWebJobsScriptRoot=/home/site/wwwroot \
+    AzureFunctionsJobHost__Logging__Console__IsEnabled=true
+
+COPY requirements.txt /home/site/wwwroot/
+RUN python -m pip install --quiet --no-cache-dir --require-hashes --requirement /home/site/wwwroot/requirements.txt
+
+COPY function_app.py host.json /home/site/wwwroot/
+COPY triggers /home/site/wwwroot/triggers
+COPY orchestrators /home/site/wwwroot/orchestrators
+COPY activities /home/site/wwwroot/activities
+COPY shared /home/site/wwwroot/shared
+# Without compiled bytecode a cold start compiles the app first.
+RUN python -m compileall -q /home/site/wwwroot

@@ -1,0 +1,82 @@
+"""azd's hooks around `azd deploy`. Both can be repeated.
+
+before     says what the deployment warns of, and stops a publish that can't work
+after      waits until GET /health is 200; else prints what fails and what to do, and ends with 1
+"""
+
+import sys
+import time
+from typing import Any
+
+from calls import api, function_key, setting, stop
+
+# Role assignments take some minutes until they hold everywhere.
+WAIT_SECONDS = float(setting("HEALTH_WAIT_SECONDS", "900"))
+EVERY_SECONDS = float(setting("HEALTH_POLL_SECONDS", "10"))
+
+WHAT_TO_DO = {
+    "settings": "Correct the setting: `azd env set APP_SETTINGS '{...}'`, then `azd provision`.",
+    "tables": "The identity needs Storage Table Data Contributor on the records' account, and with VNET_ENABLED=true the account "
+    "its private endpoint: `azd provision` makes both.",
+    "records": "Read the hint: the table of records is new while Azure holds spokes.",
+    "writers": "Nothing: a successor is started by itself.",
+    "credential": "AZURE_CLIENT_ID must be the app's identity, and the identity assigned to the app: `azd provision`.",
+    "arm": "The identity needs its role on the hub's resource group: `azd provision`, then wait some minutes.",
+    "hub": "HUB_RESOURCE_GROUP and HUB_VNET_NAME must name the hub's VNet, and the identity needs its role on it.",
+    "gateway": "HUB_AGW_NAME must name the hub's gateway, which must run, and the identity needs its role on it.",
+}
+
+
+def before() -> None:
+    if warning := setting("APP_WARNING"):
+        print(f"Warning: {warning}")
+    if setting("APP_PLAN") == "ElasticPremium":
+        stop(
+            "On Elastic Premium without keys the app reads its package from "
+            f'{setting("APP_PACKAGE_URL")}: publish it as docs/deploying.md says under "Elastic Premium".'
+        )
+
+
+def after() -> None:
+    print(f"Waiting until {setting('API_URL')}/health is 200. Role assignments take some minutes.")
+    end = time.monotonic() + WAIT_SECONDS
+    key, said = "", ""
+    while True:
+        key = key or function_key()
+        status, answer = api("/health", key)
+        if status == 200:
+            print(f"The app is healthy ({answer.get('status', 'ok')}).")
+            return
+        if (problem := _problem(status, answer)) != said:
+            said = problem
+            print(problem)
+        if time.monotonic() >= end:
+            stop(f"Not healthy after {WAIT_SECONDS:g} seconds. When it is corrected, run `azd hooks run postdeploy`.")
+        time.sleep(EVERY_SECONDS)
+
+
+def _problem(status: int, answer: Any) -> str:
+    """What fails, and what to do about it."""
+    if status == 503 and isinstance(answer, dict) and "dependencies" in answer:
+        return "\n".join(
+            _line(name, finding) for name, finding in answer["dependencies"].items() if finding["status"] == "failing"
+        )
+    reasons = {
+        0: f"There is no answer: {answer}",
+        401: "The function key isn't taken yet, or FUNCTION_KEY is not the app's.",
+        404: "The app has no function /health yet: its package is still being unpacked, or was not published.",
+        503: "The Functions host doesn't run yet: it can't reach its storage, or a setting keeps it from starting.",
+    }
+    return reasons.get(status, f"/health answered {status}.")
+
+
+def _line(name: str, finding: dict[str, Any]) -> str:
+    hint = finding.get("details", {}).get("hint", "")
+    return (
+        f"{name} fails: {finding['message']} {hint}".rstrip()
+        + f"\n  What to do: {WHAT_TO_DO.get(name, 'See docs/troubleshooting.md.')}"
+    )
+
+
+if __name__ == "__main__":
+    {"before": before, "after": after}[sys.argv[1]]()

@@ -1,0 +1,196 @@
+"""azd's hooks, run as azd runs them: against the local stack, and a provider of role assignments of their own."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.recipes import ROOT
+from local.stack import Stack
+from tests.e2e.client import Api, request_for
+
+AUTHORIZATION = "/subscriptions/{0}/providers/Microsoft.Authorization"
+OURS = "6e3f"
+SUBSCRIPTIONS = ["sub-a", "sub-b"]
+
+
+class Authorization(ThreadingHTTPServer):
+    """Role assignments and definitions as Azure Resource Manager lists and deletes them, a page at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Call)
+        self.address = f"http://127.0.0.1:{self.server_address[1]}"
+        self.kept: dict[str, dict[str, Any]] = {}
+        self.refusals = 0
+        for subscription in SUBSCRIPTIONS:
+            scope = AUTHORIZATION.format(subscription)
+            for name, principal in (("mine-1", OURS), ("mine-2", OURS), ("other", "7777")):
+                self.kept[f"{scope}/roleAssignments/{name}"] = {"principalId": principal}
+            for name in ("A role (dev abc)", "Another (dev abc)", "A role (prod abc)"):
+                self.kept[f"{scope}/roleDefinitions/{name.replace(' ', '-')}"] = {"roleName": name}
+
+
+class _Call(BaseHTTPRequestHandler):
+    server: Authorization
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        found = [
+            {"id": each, "properties": properties}
+            for each, properties in self.server.kept.items()
+            if each.startswith(path) and properties.get("principalId", OURS) == OURS
+        ]
+        first = int(query.partition("page=")[2] or 0)
+        page: dict[str, Any] = {"value": found[first : first + 2]}
+        if first + 2 < len(found):
+            page["nextLink"] = f"{self.server.address}{path}?page={first + 2}"
+        self._answer(200, page)
+
+    def do_DELETE(self) -> None:
+        path = self.path.partition("?")[0]
+        is_assigned = "/roleDefinitions/" in path and any(
+            path.startswith(each.partition("/roleAssignments/")[0]) and properties.get("principalId") == OURS
+            for each, properties in self.server.kept.items()
+        )
+        if is_assigned or self.server.refusals:
+            self.server.refusals = max(self.server.refusals - 1, 0)
+            self._answer(409, {"error": {"code": "RoleDefinitionHasAssignments"}})
+        else:
+            self._answer(200 if self.server.kept.pop(path, None) else 204, {})
+
+    def _answer(self, status: int, body: dict[str, Any]) -> None:
+        assert self.headers["Authorization"] == "Bearer of-azd"
+        self.send_response(status)
+        self.end_headers()
+        if status != 204:
+            self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing on standard error."""
+
+
+@pytest.fixture
+def authorization() -> Iterator[Authorization]:
+    with Authorization() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+class Hooks:
+    """The hooks in a directory of their own, with an azd that is logged in."""
+
+    def __init__(self, directory: Path, stack: Stack) -> None:
+        self.directory = directory
+        azd = directory / "azd"
+        azd.write_text('#!/bin/sh\necho \'{"token": "of-azd"}\'\n')
+        azd.chmod(0o755)
+        self.environment = {
+            "PATH": f"{directory}:{os.environ['PATH']}",
+            "NO_PROXY": "127.0.0.1",
+            "AZURE_ENV_NAME": "dev",
+            "API_URL": stack.endpoints["api"],
+            "FUNCTION_KEY": stack.endpoints["function_key"],
+            "HEALTH_POLL_SECONDS": "0.05",
+            "HEALTH_WAIT_SECONDS": "20",
+        }
+
+    def run(self, hook: str, when: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, ROOT / "infra" / "hooks" / f"{hook}.py", when],
+            env=self.environment | changes,
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture
+def hooks(tmp_path: Path, stack: Stack) -> Hooks:
+    return Hooks(tmp_path, stack)
+
+
+def test_a_deploy_that_stays_unhealthy_names_what_fails_and_what_to_do(hooks: Hooks, api: Api) -> None:
+    gateway = next(each for each in api.arm_resources() if each["id"].endswith("/applicationGateways/hub-agw"))
+    stopped = gateway | {"properties": gateway["properties"] | {"operationalState": "Stopped"}}
+    api.arm.put("/_local/resources", json=stopped).raise_for_status()
+    try:
+        ended = hooks.run("deploy", "after", HEALTH_WAIT_SECONDS="0")
+    finally:
+        api.arm.put("/_local/resources", json=gateway).raise_for_status()
+    assert ended.returncode == 1
+    assert "gateway fails: The Application Gateway is Stopped." in ended.stdout
+    assert "What to do: HUB_AGW_NAME must name" in ended.stdout
+    assert "azd hooks run postdeploy" in ended.stderr
+
+
+def test_a_deploy_waits_until_the_app_is_healthy_and_can_be_repeated(hooks: Hooks) -> None:
+    """The first answer may still be the one of the test before: probes share one for `HEALTH_FRESH_SECONDS`."""
+    for _ in range(2):
+        ended = hooks.run("deploy", "after")
+        assert ended.returncode == 0, ended.stderr
+        assert "The app is healthy (ok)." in ended.stdout
+
+
+def test_a_wrong_key_and_an_app_that_is_not_there_are_told(hooks: Hooks) -> None:
+    wrong = hooks.run("deploy", "after", FUNCTION_KEY="wrong", HEALTH_WAIT_SECONDS="0")
+    assert wrong.returncode == 1
+    assert "function key" in wrong.stdout
+    gone = hooks.run("deploy", "after", API_URL="http://127.0.0.1:9/api", HEALTH_WAIT_SECONDS="0")
+    assert gone.returncode == 1
+    assert "There is no answer" in gone.stdout
+
+
+def test_premium_is_not_published_by_azd_and_a_warning_is_passed_on(hooks: Hooks) -> None:
+    assert hooks.run("deploy", "before").returncode == 0
+    warned = hooks.run("deploy", "before", APP_WARNING="customRoles=false")
+    assert (warned.returncode, warned.stdout.strip()) == (0, "Warning: customRoles=false")
+    premium = hooks.run(
+        "deploy", "before", APP_PLAN="ElasticPremium", APP_PACKAGE_URL="https://st.blob/packages/app.zip"
+    )
+    assert premium.returncode == 1
+    assert "https://st.blob/packages/app.zip" in premium.stderr
+
+
+def test_down_stops_while_spokes_are_left_and_when_the_records_are_locked(hooks: Hooks, api: Api) -> None:
+    noted = {"APP_PRINCIPAL_ID": OURS, "APP_ROLE_SUFFIX": "dev abc", "APP_SUBSCRIPTION_IDS": ",".join(SUBSCRIPTIONS)}
+    assert hooks.run("down", "before", **noted).returncode == 0
+    locked = hooks.run("down", "before", APP_RECORDS_LOCKED="true", APP_RECORDS_ACCOUNT="rec1", **noted)
+    assert locked.returncode == 1
+    assert "az lock delete --name keep-the-records" in locked.stderr
+    silent = hooks.run("down", "before", API_URL="http://127.0.0.1:9/api", **noted)
+    assert silent.returncode == 1
+    created = api.http.post("spokes", json=request_for(7))
+    assert created.status_code == 202, created.text
+    left = hooks.run("down", "before", **noted)
+    assert left.returncode == 1
+    assert "1 spokes are left" in left.stderr
+    assert hooks.run("down", "before", FORCE_DOWN="true", **noted).returncode == 0
+
+
+def test_down_removes_our_assignments_and_definitions_and_nothing_else(
+    hooks: Hooks, authorization: Authorization
+) -> None:
+    note = hooks.directory / ".azure" / "dev" / "roles-to-remove.json"
+    note.parent.mkdir(parents=True)
+    note.write_text(json.dumps({"principal": OURS, "suffix": "dev abc", "subscriptions": SUBSCRIPTIONS}))
+    authorization.refusals = 1
+    broken_off = hooks.run("down", "after", ARM_ENDPOINT=authorization.address)
+    assert broken_off.returncode == 1
+    assert "azd hooks run postdown" in broken_off.stderr
+    again = hooks.run("down", "after", ARM_ENDPOINT=authorization.address)
+    assert again.returncode == 0, again.stderr
+    assert {each.rpartition("/")[2] for each in authorization.kept} == {"other", "A-role-(prod-abc)"}
+    once_more = hooks.run("down", "after", ARM_ENDPOINT=authorization.address)
+    assert (once_more.returncode, once_more.stdout.strip()) == (0, "There are no roles to remove.")
