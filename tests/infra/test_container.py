@@ -1,0 +1,98 @@
+"""The container and the package hold what the app needs and nothing else. The Dockerfile's steps run on a clean folder."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.bicep import ROOT
+
+SCRIPT_ROOT = "/home/site/wwwroot"
+# Beside the app's code: what the host reads, and what packages are installed from.
+NEEDED = {"function_app.py", "host.json", "requirements.txt", "triggers", "orchestrators", "activities", "shared"}
+FUNCTIONS = """
+import json
+import function_app
+print(json.dumps(sorted(each.get_function_name() for each in function_app.app.get_functions())))
+"""
+
+
+def steps() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions, one a line."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return [(line.partition(" ")[0], line.partition(" ")[2]) for line in lines]
+
+
+def built(folder: Path, installs: bool) -> Path:
+    """Carries out the instructions with `folder` as the container's root; where packages land."""
+    for instruction, rest in steps():
+        if instruction == "COPY":
+            *sources, target = rest.split()
+            for source in sources:
+                to = folder / target.lstrip("/")
+                if (ROOT / source).is_dir():
+                    shutil.copytree(ROOT / source, to, ignore=shutil.ignore_patterns("__pycache__"))
+                else:
+                    to.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(ROOT / source, to)
+        elif instruction == "RUN" and (installs or " pip " not in rest):
+            command = rest.replace(SCRIPT_ROOT, str(folder / SCRIPT_ROOT.lstrip("/"))).replace(
+                "python ", f"{sys.executable} ", 1
+            )
+            command = command.replace("pip install", f"pip install --target {folder / 'packages'}")
+            subprocess.run(command.split(), check=True, cwd=folder)
+    return folder / SCRIPT_ROOT.lstrip("/")
+
+
+def functions(script_root: Path, *arguments: str, packages: Path | None = None) -> list[str]:
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"} | (
+        {"PYTHONPATH": str(packages)} if packages else {}
+    )
+    ended = subprocess.run(
+        [sys.executable, *arguments, "-c", FUNCTIONS],
+        cwd=script_root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: list[str] = json.loads(ended.stdout.splitlines()[-1])
+    return found
+
+
+def test_the_container_has_what_the_app_needs_and_nothing_else(tmp_path: Path) -> None:
+    script_root = built(tmp_path, installs=False)
+    assert {each.name for each in script_root.iterdir() if each.name != "__pycache__"} == NEEDED
+    assert list(script_root.rglob("*.pyc")), "bytecode is compiled"
+    assert functions(script_root) == functions(ROOT)
+
+
+@pytest.mark.full
+def test_the_app_starts_with_the_packages_of_the_container_alone(tmp_path: Path) -> None:
+    script_root = built(tmp_path, installs=True)
+    # Isolated from this environment's packages: -S leaves them out.
+    assert functions(script_root, "-S", packages=tmp_path / "packages") == functions(ROOT)
+
+
+def test_a_publish_takes_along_what_the_container_has() -> None:
+    """`.funcignore` and `.dockerignore` say the same in two ways."""
+    left_out = [
+        line for line in (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+    ]
+    patterns = [re.compile(re.escape(line.lstrip("/")).replace(r"\*", "[^/]*")) for line in left_out]
+    top = {each.name for each in ROOT.iterdir() if each.name != "__pycache__"}
+    assert {name for name in top if not any(each.fullmatch(name) for each in patterns)} == NEEDED
+    kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {line.lstrip("!") for line in kept if line.startswith("!")} == NEEDED
+    copied = {source for instruction, rest in steps() if instruction == "COPY" for source in rest.split()[:-1]}
+    assert copied == NEEDED
+
+
+def test_the_python_of_the_container_is_one_that_the_app_runs_on() -> None:
+    arguments = dict(rest.split("=") for instruction, rest in steps() if instruction == "ARG")
+    assert arguments["PYTHON_VERSION"] in {"3.11", "3.12", "3.13"}
