@@ -1,5 +1,6 @@
 """What each process of the local stack is told: its command, its environment, and how it says that it is ready."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,8 @@ from typing import Any
 
 import httpx
 
+from local.app_roles import app_roles, scopes
+from local.azure.hub import Hub, read
 from local.processes import LOOPBACK, Recipe, json_line_with, words
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -123,6 +126,7 @@ def tables_proxy_recipe(port: int, target: str) -> Recipe:
 def azure_recipe(
     state: Path, port: int, time_scale: float, gateway_limit: int | None, hubs: Path | None = None
 ) -> Recipe:
+    """The local Azure, in which the app's identity has the rights of `infra/roles` and no others."""
     command = [sys.executable, "-m", "local.azure", "--port", str(port), "--state", str(state)]
     command += ["--time-scale", f"{time_scale:g}"]
     if gateway_limit is not None:
@@ -130,6 +134,9 @@ def azure_recipe(
     if hubs is not None:
         command += ["--hubs", str(hubs)]
     state.mkdir(parents=True, exist_ok=True)
+    roles = state / "roles.json"
+    roles.write_text(json.dumps(app_roles(scopes(read(hubs) if hubs else (Hub(),))), indent=1), encoding="utf-8")
+    command += ["--roles", str(roles)]
     return Recipe("azure", command, clean_environment(os.environ), ROOT, json_line_with("arm"), announces_keys=True)
 
 

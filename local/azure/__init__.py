@@ -15,5 +15,6 @@ SDKs), [I] a raw error quoted in a public issue, [D] Microsoft's documentation, 
 | `operations`, `clock` | the forms of long operations, and when they end |
 | `store`, `journal`, `state` | what is kept, in SQLite |
 | `faults`, `throttle`, `identity`, `versions` | what can go wrong, allowances, tokens, api-versions |
+| `actions`, `rights` | which rights a request needs, and who has them |
 | `catalogue`, `evaluation`, `hub` | sizes, images, quotas; which rule a request reaches; what it starts with |
 """

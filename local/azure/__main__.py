@@ -1,10 +1,11 @@
-"""`python -m local.azure --port P --state DIR [--time-scale X] [--gateway-limit N] [--hubs FILE]`."""
+"""`python -m local.azure --port P --state DIR [--time-scale X] [--gateway-limit N] [--hubs FILE] [--roles PATH]`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from local.options import state_directory
 
@@ -30,6 +31,15 @@ def _limit(text: str) -> int:
     return number
 
 
+def _roles(text: str) -> dict[str, Any]:
+    from local.azure import rights
+
+    try:
+        return rights.read(Path(text))
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def main() -> int:
     """Read the arguments and serve."""
     parser = argparse.ArgumentParser(prog="python -m local.azure", description="An Azure Resource Manager stand-in.")
@@ -38,6 +48,7 @@ def main() -> int:
     parser.add_argument("--time-scale", type=_scale, default=0.02, help="1 is Azure's pace; 0 stops the clock")
     parser.add_argument("--gateway-limit", type=_limit, default=100, help="pools, settings, listeners of a gateway")
     parser.add_argument("--hubs", type=Path, help="a file in the form of the app's setting HUBS: more than one hub")
+    parser.add_argument("--roles", type=_roles, help="file or directory of role definitions and assignments")
     arguments = parser.parse_args()
     from local.azure import server
 

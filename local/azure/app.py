@@ -12,7 +12,7 @@ import logging
 import time
 import traceback
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
@@ -204,6 +204,8 @@ class _Endpoint:
                 headers=outcome.headers,
                 response=outcome.body.decode(errors="replace") if outcome.body else None,
                 dropped=outcome.drop,
+                principal=call.principal or None,
+                needs=[asdict(each) for each in call.needs],
             )
         return outcome
 
@@ -216,7 +218,7 @@ class _Endpoint:
         state.arm.operations.started.clear()
         delay, drop = 0.0, None
         try:
-            state.identity.check(call.headers.get("authorization"))
+            call.principal = state.identity.check(call.headers.get("authorization"))
             limits = state.throttle.check(call.method, call.path)
             if too_large:
                 raise errors.by_gateway(

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.azure import errors, ids
+from local.azure.actions import Right
 from local.azure.clock import Clock
 from local.azure.operations import Operation, Operations
+from local.azure.rights import Rights
 from local.azure.store import Json, Resource, Store
 
 MOST_NESTED = 100
@@ -56,6 +58,8 @@ class Call:
     host: str = ""
     raw_query: str = ""
     raw_body: bytes = b""
+    principal: str = ""
+    needs: list[Right] = field(default_factory=list)  # its own right first, then those of what its body names
     _parsed: Json | None = None
 
     @property
@@ -95,6 +99,7 @@ class Arm:
     store: Store
     clock: Clock
     operations: Operations
+    rights: Rights
     started_with_gateway_limit: int = 100
     gateway_limits: dict[str, int] = field(default_factory=dict)  # by id, for those that have one of their own
 

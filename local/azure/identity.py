@@ -38,8 +38,8 @@ class Identity:
         self._secret = str(store.meta("token_secret")).encode()
         self.header = str(store.meta("identity_header"))
 
-    def token(self, resource: str, now: float | None = None) -> Json:
-        """A bearer token for a resource."""
+    def token(self, resource: str, principal: str = ids.PRINCIPAL_ID, now: float | None = None) -> Json:
+        """A bearer token of an identity for a resource."""
         issued = int(time.time() if now is None else now)
         claims = {
             "aud": resource,
@@ -47,9 +47,9 @@ class Identity:
             "iat": issued,
             "nbf": issued,
             "exp": issued + LIFETIME_SECONDS,
-            "appid": ids.PRINCIPAL_ID,
-            "oid": ids.PRINCIPAL_ID,
-            "sub": ids.PRINCIPAL_ID,
+            "appid": principal,
+            "oid": principal,
+            "sub": principal,
             "tid": ids.TENANT_ID,
             "idtyp": "app",
             "ver": "1.0",
@@ -65,8 +65,8 @@ class Identity:
             "token_type": "Bearer",
         }
 
-    def check(self, authorization: str | None) -> None:
-        """401 with ARM's body unless a token of ours is there."""
+    def check(self, authorization: str | None) -> str:
+        """Whose token it is; 401 with ARM's body unless a token of ours is there."""
         if not authorization:
             raise _unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
         scheme, _, token = authorization.partition(" ")
@@ -87,6 +87,7 @@ class Identity:
                 "InvalidAuthenticationTokenAudience",
                 f"The access token has been obtained for wrong audience or resource '{claims['aud']}'.",
             )
+        return str(claims["oid"])
 
     def managed_identity(self, query: dict[str, str], headers: dict[str, str]) -> Reply:
         """App Service's endpoint: `X-IDENTITY-HEADER` and `resource`."""
@@ -146,7 +147,7 @@ class Identity:
             )
         scope = (form.get("scope") or [f"{_AUDIENCES[0]}/.default"])[0].split(" ")[0]
         resource = (form.get("resource") or [scope.removesuffix("/.default")])[0]
-        token = self.token(resource.rstrip("/") or resource)
+        token = self.token(resource.rstrip("/") or resource, form["client_id"][0].lower())
         return Reply(200, token | {"ext_expires_in": LIFETIME_SECONDS})
 
 

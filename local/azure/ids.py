@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 SUBSCRIPTION_ID = "5ca1ab1e-0000-4000-8000-0000000000a1"
 TENANT_ID = "7e4a4700-0000-4000-8000-0000000000b2"
-PRINCIPAL_ID = "9a1c1e55-0000-4000-8000-0000000000c3"
+PRINCIPAL_ID = "9a1c1e55-0000-4000-8000-0000000000c3"  # of the managed identity: the app
+OPERATOR_ID = "11111111-2222-3333-4444-555555555555"  # of a service principal that may do everything
 
 _RESOURCE = re.compile(
     r"^/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"

@@ -48,12 +48,14 @@ class Journal:
         headers: dict[str, str],
         response: str | None,
         dropped: bool = False,
+        principal: str | None = None,
+        needs: list[Json] | None = None,
     ) -> None:
         """One request and its answer."""
         kept = {name: value for name, value in request_headers.items() if name not in _NOT_KEPT}
         self._store.db.execute(
             "INSERT INTO journal (time, method, path, query, api_version, request_headers, request, status, headers, "
-            "response, dropped) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "response, dropped, principal, needs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 datetime.now(UTC).isoformat(),
                 method,
@@ -66,6 +68,8 @@ class Journal:
                 json.dumps(headers),
                 _packed(response) if response else None,
                 int(dropped),
+                principal,
+                json.dumps(needs or []),
             ),
         )
 
@@ -73,7 +77,7 @@ class Journal:
         """What was asked and answered, oldest first. `path` is a part of the path."""
         rows = self._store.db.execute(
             "SELECT n, time, method, path, query, api_version, request, status, headers, response, request_headers, "
-            "dropped FROM journal WHERE n > ? AND (? IS NULL OR method = ?) AND (? IS NULL OR instr(lower(path), ?)) "
+            "dropped, principal, needs FROM journal WHERE n > ? AND (? IS NULL OR method = ?) AND (? IS NULL OR instr(lower(path), ?)) "
             "ORDER BY n",
             (after, method, method, path, (path or "").lower()),
         )
@@ -91,6 +95,8 @@ class Journal:
                 "response": _unpacked(row[9]),
                 "request_headers": json.loads(row[10]),
                 "dropped": bool(row[11]),
+                "principal": row[12],
+                "needs": json.loads(row[13] or "[]"),
             }
             for row in rows
         ]

@@ -1,7 +1,8 @@
 """`/_local/*`: what the stand-in offers beside ARM, for tests and for looking in. None of it is journalled.
 
 - `GET /_local/requests?after=&method=&path=`: the journal, oldest first, a list of `n, time, method, path, query,
-  api_version, request, status, headers, response, request_headers, dropped`; `DELETE` empties it.
+  api_version, request, status, headers, response, request_headers, dropped, principal, needs`; `needs` are the rights that
+  the request needs, `{"action", "scope"}`, its own first; `DELETE` empties it.
 - `GET /_local/resources?type=`: everything that is there, children in their parents. `PUT` plants whole documents (one
   or a list), unchecked and as they are; missing groups are made. `DELETE ?id=` takes one away with its children.
 - `GET /_local/operations`: those that run.
@@ -19,6 +20,8 @@
 - `GET /_local/route?gateway=&host=&port=`: `{"rule", "priority", "listener", "pool", "settings", "addresses"}` of what a
   request would reach, 404 when nothing listens. `gateway` is a name or an id, `frontend` may name a frontend
   configuration, `path` chooses in a URL path map. What counts is the document that was last provisioned.
+- `GET`, `PUT /_local/roles`: `{"roleDefinitions": [...], "roleAssignments": [...]}` in ARM's form, null when everything is
+  allowed (`local.azure.rights`); `DELETE` puts those of the start in force again.
 - `POST /_local/reset`: the starting hubs again, nothing else.
 - `POST /_local/save`, `/_local/restore`: `{"name"}`; everything but the journal as it was when it was saved under that
   name, as often as wanted, while the process lives. 404 when nothing was.
@@ -29,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from local.azure import access, evaluation, faults, ids, throttle
+from local.azure import access, evaluation, faults, ids, rights, throttle
 from local.azure.arm import Reply
 from local.azure.resources import gateway_document
 from local.azure.state import State
@@ -207,7 +210,7 @@ def _subscriptions(state: State, _: dict[str, str], body: Any) -> Reply:
         access.add(state.arm, each)
     if "denied" in body:
         state.store.set_meta("denied_subscriptions", [each.lower() for each in lists["denied"]])
-    return Reply(200, {"known": access.known(state.arm), "denied": access.denied(state.arm)})
+    return Reply(200, {"known": access.known(state.arm), "denied": state.store.meta("denied_subscriptions", [])})
 
 
 def _throttle(value: Any) -> bool:
@@ -286,6 +289,23 @@ def _restore(state: State, _: dict[str, str], body: Any) -> Reply:
     return Reply(200, {}) if state.restore(name) else Reply(404, {"error": f"nothing was saved as '{name}'"})
 
 
+def _roles(state: State, _: dict[str, str], __: Any) -> Reply:
+    return Reply(200, state.arm.rights.documents)
+
+
+def _replace_roles(state: State, _: dict[str, str], body: Any) -> Reply:
+    try:
+        state.arm.rights.replace(_object(body, "the body"))
+    except rights.RolesError as error:
+        raise BadRequestError(str(error)) from None
+    return Reply(200, {})
+
+
+def _roles_of_the_start(state: State, _: dict[str, str], __: Any) -> Reply:
+    state.arm.rights.replace(None)
+    return Reply(200, {})
+
+
 _CALLS = {
     ("GET", "requests"): _requests,
     ("DELETE", "requests"): _forget_requests,
@@ -303,6 +323,9 @@ _CALLS = {
     ("POST", "limits"): _limits,
     ("POST", "subscriptions"): _subscriptions,
     ("GET", "route"): _route,
+    ("GET", "roles"): _roles,
+    ("PUT", "roles"): _replace_roles,
+    ("DELETE", "roles"): _roles_of_the_start,
     ("POST", "reset"): _reset,
     ("POST", "save"): _save,
     ("POST", "restore"): _restore,

@@ -49,7 +49,7 @@ def paged(arm: Arm, call: Call, items: list[Json], top: int | None = None) -> Re
 
 
 def _subscriptions(arm: Arm, call: Call, _: re.Match[str]) -> Reply:
-    found = [subscription.show(each) for each in access.readable(arm)]
+    found = [subscription.show(each) for each in access.readable(arm, call.principal)]
     return Reply(200, {"value": found, "count": {"type": "Total", "value": len(found)}})
 
 

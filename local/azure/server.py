@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from local.azure import app, errors, hub, ids
 from local.azure.hub import Hub
 from local.azure.state import State
+from local.azure.store import Json
 
 HOST = "127.0.0.1"
 _LOG = logging.getLogger("local.azure")
@@ -119,11 +120,18 @@ def listen(port: int, state: State) -> socket.socket:
     return listening
 
 
-def serve(port: int, directory: Path, time_scale: float, gateway_limit: int, hubs: tuple[Hub, ...]) -> None:
-    """Serve until SIGTERM or SIGINT."""
+def serve(
+    port: int,
+    directory: Path,
+    time_scale: float,
+    gateway_limit: int,
+    hubs: tuple[Hub, ...],
+    roles: Json | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT. roles: documents for `rights.parsed`; None allows everything."""
     directory.mkdir(parents=True, exist_ok=True)
     held = lock(directory)
-    state = State(directory / "azure.sqlite", time_scale, gateway_limit, hubs)
+    state = State(directory / "azure.sqlite", time_scale, gateway_limit, hubs, roles)
     ca, server = certificates(directory)
     listening = listen(port, state)
     address = f"https://{HOST}:{listening.getsockname()[1]}"
@@ -164,7 +172,7 @@ def run(arguments: Any) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     try:
         hubs = hub.read(arguments.hubs) if arguments.hubs else (Hub(),)
-        serve(arguments.port, arguments.state, arguments.time_scale, arguments.gateway_limit, hubs)
+        serve(arguments.port, arguments.state, arguments.time_scale, arguments.gateway_limit, hubs, arguments.roles)
     except (InUseError, ValueError) as error:
         print(f"local.azure: {error}", file=sys.stderr)
         return 1

@@ -15,6 +15,7 @@ from local.azure.identity import Identity
 from local.azure.journal import Journal
 from local.azure.operations import Operation, Operations
 from local.azure.resources import KINDS, gateway_document, locks, peering_rules, resource_group, subnet_rules
+from local.azure.rights import Rights
 from local.azure.store import Everything, Json, Resource, Store
 from local.azure.throttle import Throttle
 
@@ -29,20 +30,23 @@ _SETTINGS = (
     "page_size",
     "subscriptions",
     "denied_subscriptions",
+    "roles",
 )
 
 
 class State:
     """The store and what works on it."""
 
-    def __init__(self, path: Path, time_scale: float, gateway_limit: int, hubs: tuple[Hub, ...]) -> None:
+    def __init__(
+        self, path: Path, time_scale: float, gateway_limit: int, hubs: tuple[Hub, ...], roles: Json | None = None
+    ) -> None:
         self._hubs = hubs
         self._saved: dict[str, Everything] = {}
         self.store = Store(path)
         with self.store.transaction():
             clock = Clock(self.store, time_scale)
             operations = Operations(self.store, clock)
-            self.arm = Arm(self.store, clock, operations, gateway_limit, hub.limits(hubs))
+            self.arm = Arm(self.store, clock, operations, Rights(self.store, roles), gateway_limit, hub.limits(hubs))
             operations.finish = self._finish
             self.faults = Faults(self.store)
             self.journal = Journal(self.store)

@@ -30,8 +30,11 @@ CREATE TABLE IF NOT EXISTS faults (n INTEGER PRIMARY KEY AUTOINCREMENT, doc TEXT
 CREATE TABLE IF NOT EXISTS journal (
   n INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL,
   query TEXT NOT NULL, api_version TEXT, request_headers TEXT NOT NULL, request BLOB, status INTEGER NOT NULL,
-  headers TEXT NOT NULL, response BLOB, dropped INTEGER NOT NULL);
+  headers TEXT NOT NULL, response BLOB, dropped INTEGER NOT NULL,
+  principal TEXT, needs TEXT);
 """
+# what a state of an earlier version lacks
+_ADDED_COLUMNS = {"journal": ("principal", "needs")}
 
 
 _BUT_THE_JOURNAL = ("meta", "resources", "operations", "faults")
@@ -96,8 +99,15 @@ class Store:
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute("PRAGMA synchronous=NORMAL")
         self.db.executescript(_TABLES)
+        self._add_columns()
         self._undo: list[Callable[[], None]] = []
         self.load()
+
+    def _add_columns(self) -> None:
+        for table, names in _ADDED_COLUMNS.items():
+            there = {row[1] for row in self.db.execute(f"PRAGMA table_info({table})")}
+            for name in set(names) - there:
+                self.db.execute(f"ALTER TABLE {table} ADD COLUMN {name} TEXT")
 
     def load(self) -> None:
         """Memory as the tables say."""
