@@ -26,7 +26,7 @@ from shared.process.once import import_what_requests_import, importing, once
 from shared.saga.outcomes import Operation
 from shared.saga.policy import longest_request
 from shared.settings import Settings, current_settings
-from shared.spoke.resource_ids import ResourceIds, ids_of, name_of, type_of
+from shared.spoke.resource_ids import ResourceIds, group_of, ids_of, name_of, type_of
 
 if TYPE_CHECKING:
     from azure.core.rest import HttpResponse
@@ -77,6 +77,8 @@ class Arm:
         """The resource as ARM holds it, None when it, its parent or its group isn't there (that of a whole subscription
         is an error)."""
         response = self._send("GET", resource_id, api_version=api_version, params=params)
+        if response.status_code == 403 and self._went_with_its_group(response, resource_id):
+            return None
         if response.status_code == 404:
             error = self._error(response, resource_id)
             if "SubscriptionNotFound" in error.codes:
@@ -252,6 +254,14 @@ class Arm:
         """For tests: gives the connections back."""
         for client in self._clients.values():
             client.close()
+
+    def _went_with_its_group(self, response: "HttpResponse", resource_id: str) -> bool:
+        """Whether a refusal only means that the resource's group is gone: the rights over it went with it. The group
+        itself is read with a right over the subscription."""
+        group_id = group_of(resource_id)
+        if group_id is None or "AuthorizationFailed" not in self._error(response, resource_id).codes:
+            return False
+        return self._send("GET", group_id).status_code == 404
 
     def _document(self, response: "HttpResponse", target: str, statuses: tuple[int, ...] = (200,)) -> dict[str, Any]:
         if response.status_code >= 400:

@@ -94,6 +94,13 @@ def type_of(resource_id: str) -> str:
     return "Microsoft.Resources/" + (parts[-2] if len(parts) > 1 else "")
 
 
+def group_of(resource_id: str) -> str | None:
+    """The id of the group that a resource lies in, None for what lies in none (a group itself, a subscription)."""
+    parts = resource_id.split("/")
+    in_group = len(parts) > 5 and parts[3].lower() == "resourcegroups"
+    return "/".join(parts[:5]) if in_group else None
+
+
 def name_of(resource_id: str) -> str:
     """The last part of an id."""
     return resource_id.rstrip("/").rsplit("/", 1)[-1]

@@ -78,6 +78,23 @@ class LocalAzure:
         subnet["properties"] |= {name: {"id": resource["id"]}}
         self.plant(subnet)
 
+    def grant(self, role: str, scope: str) -> None:
+        """Assigns one of the app's roles, by the name of its file, on one more scope."""
+        roles = self._ok(self.client.get("/_local/roles"))
+        given = next(each for each in roles["roleAssignments"] if each["properties"]["roleDefinitionId"].endswith(role))
+        assignment_id = f"{scope}/providers/Microsoft.Authorization/roleAssignments/{role}"
+        more = {"id": assignment_id, "properties": given["properties"] | {"scope": scope}}
+        roles["roleAssignments"].append(more)
+        self._ok(self.client.put("/_local/roles", json=roles))
+
+    def take(self, action: str) -> None:
+        """Takes one action out of all roles of the app."""
+        roles = self._ok(self.client.get("/_local/roles"))
+        permissions = [each for role in roles["roleDefinitions"] for each in role["properties"]["permissions"]]
+        for permission in permissions:
+            permission["actions"] = [each for each in permission["actions"] if each.lower() != action.lower()]
+        self._ok(self.client.put("/_local/roles", json=roles))
+
     def lock(self, scope: str, level: str, name: str = "a-lock") -> None:
         self.plant(
             {

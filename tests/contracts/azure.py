@@ -114,6 +114,12 @@ class Azure:
         )
         return str(answer.raise_for_status().json()["access_token"])
 
+    def headers_of(self, principal: str) -> dict[str, str]:
+        """The headers with a token of a service principal, by its client id."""
+        form = {"grant_type": "client_credentials", "client_id": principal, "client_secret": "any"}
+        answer = self.http.post(f"/{self.endpoints['tenant_id']}/oauth2/v2.0/token", data=form)
+        return {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
+
     def local(self, verb: str, name: str, body: Any = None, /, **query: Any) -> Any:
         """One of the calls of `local.azure.local_api`."""
         answer = self.http.request(verb, f"/_local/{name}", params=query, json=body)
