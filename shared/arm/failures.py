@@ -229,6 +229,11 @@ _QUOTA = re.compile(
     r"Current Usage: (?P<used>\d+), Additional Required: (?P<more>\d+)",
     re.S,
 )
+# AuthorizationFailed, and LinkedAuthorizationFailed with one or several actions and their scopes (AGIC#999).
+_MISSING_RIGHTS = re.compile(
+    r"does not have (?:authorization|permission) to perform action(?:\(s\))? '(?P<actions>[^']+)' "
+    r"(?:over|at|on the linked) scope(?:\(s\))? ?'(?P<scopes>[^']+)'"
+)
 _RETRIED_IN = re.compile(r"can be retried in (\d+(?:\.\d+)?) seconds", re.I)
 
 
@@ -268,6 +273,8 @@ def failure_of_error(
         code, message, transient, hint, more = _operation_not_allowed(codes, message, status)
     elif status in (429, 503):
         transient = True
+    elif missing := _missing_rights(message):
+        hint, more = _how_to_grant(missing), {"missing": missing}
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]}…"
     if transient and retry_after is None and (named := _RETRIED_IN.search(message)):
@@ -297,6 +304,22 @@ def _operation_not_allowed(
         numbers = {"used": int(quota["used"]), "limit": int(quota["limit"]), "needed": int(quota["more"])}
         return "QuotaExceeded", sentence, False, RULES["QuotaExceeded"].hint, numbers
     return "OperationNotAllowed", message, "is attached to VM" in message, None, {}
+
+
+def _missing_rights(message: str) -> list[dict[str, str]]:
+    """The actions that the app's identity lacks, each with its scope, as ARM's refusal names them."""
+    found = _MISSING_RIGHTS.search(message)
+    if found is None:
+        return []
+    actions, scopes = found["actions"].split(","), found["scopes"].split(",")
+    if len(scopes) != len(actions):
+        scopes = [found["scopes"]] * len(actions)
+    return [{"action": action, "scope": scope} for action, scope in zip(actions, scopes, strict=True)]
+
+
+def _how_to_grant(missing: list[dict[str, str]]) -> str:
+    rights = ", ".join(f"{each['action']} over {each['scope']}" for each in missing)
+    return f"Grant the app's identity {rights}; docs/operations.md lists all its rights. A new role assignment takes minutes."
 
 
 def _codes(error: dict[str, Any]) -> list[str]:
