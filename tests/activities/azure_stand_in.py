@@ -78,6 +78,10 @@ class LocalAzure:
         subnet["properties"] |= {name: {"id": resource["id"]}}
         self.plant(subnet)
 
+    def enforce(self, roles: dict[str, Any]) -> None:
+        """Has these role definitions and assignments in force, and no others."""
+        self._ok(self.client.put("/_local/roles", json=roles))
+
     def grant(self, role: str, scope: str) -> None:
         """Assigns one of the app's roles, by the name of its file, on one more scope."""
         roles = self._ok(self.client.get("/_local/roles"))
