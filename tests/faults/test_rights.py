@@ -63,9 +63,10 @@ def give_the_gateway_a_policy_and_an_identity(simulation: Simulation) -> None:
 def give_the_hub_a_vpn_gateway(simulation: Simulation) -> None:
     subnet = f"{simulation.resource('virtualNetworks', 'hub-vnet')}/subnets/GatewaySubnet"
     vpn = simulation.resource("virtualNetworkGateways", "vpn")
+    inside = [{"name": "default", "properties": {"subnet": {"id": subnet}}}]
     used = [{"id": f"{vpn}/ipConfigurations/default"}]
     simulation.azure.plant(
-        {"id": vpn, "location": "eastus", "properties": {"gatewayType": "Vpn"}},
+        {"id": vpn, "location": "eastus", "properties": {"gatewayType": "Vpn", "ipConfigurations": inside}},
         {"id": subnet, "properties": {"addressPrefix": "10.0.3.0/27", "ipConfigurations": used}},
     )
 
@@ -87,7 +88,6 @@ def test_every_right_is_needed_by_a_call_and_no_call_needs_another(
 ) -> None:
     """With the spokes in a group of their own, so that no role stands in for another."""
     simulation = new_simulation()
-    simulation.complete = None
     monkeypatch.setenv("SPOKE_RESOURCE_GROUP", SPOKES)
     at = scopes((Hub(spoke_group=SPOKES),))
     simulation.azure.plant({"id": at["spokeGroup"][0], "location": "eastus", "properties": {}})
@@ -97,13 +97,10 @@ def test_every_right_is_needed_by_a_call_and_no_call_needs_another(
     simulation.azure.forget_requests()
     for spoke, outbound in ((1, "nat"), (2, "route")):
         set_outbound(simulation, outbound, SPOKES)
-        simulation.before = simulation.snapshot()
-        run = simulation.deploy(spoke)
-        simulation.play_out()
-        simulation.check(run, "completed")
-        run = simulation.delete(spoke)
-        simulation.play_out()
-        simulation.check(run, "deleted")
+        for begin, end in ((simulation.deploy, "completed"), (simulation.delete, "deleted")):
+            run = begin(spoke)
+            simulation.play_out()
+            assert simulation.run_row(run).status == end
 
     calls = [each for each in simulation.azure.requests() if each["principal"] == ids.PRINCIPAL_ID]
     assert {each["path"] for each in calls if each["status"] == 403} == set()
@@ -249,6 +246,7 @@ def test_without_a_right_the_app_names_it(
     if without.makes == "fails" and without.story == "deploy":
         simulation.until(lambda: simulation.run_row(run).error is not None)
         told = simulation.run_row(run).error
+        assert told is not None
         assert told["details"]["code"] == error["code"]
         hint = f"Grant the app's identity {named['action']} over {named['scope']};"
         assert hint in told["details"]["hint"]
