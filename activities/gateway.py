@@ -32,8 +32,9 @@ def update_agw(call: Call, run: RunRow) -> Outcome:
             return Pending("waiting until the former site of this client is gone", wakes="gateway")
         raise DeploymentException(
             f"The gateway already has a site of {plan.client}, made by another run, {before.made_by}.",
-            code="SiteTaken",
+            code="NameTaken",
             hint=f"Delete the spoke of that run first; GET /api/deployments/{before.made_by} tells which it is.",
+            kind="site",
             made_by=before.made_by,
         )
     row = request_site(

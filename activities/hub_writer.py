@@ -12,9 +12,9 @@ from typing import Any
 from shared.arm.client import Accepted, arm, describe
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import in_the_way, only_over
-from shared.checks.subjects.hub import FIND_HUB
+from shared.checks.subjects.hub import hub_not_found
 from shared.clock import timestamp, utc_now
-from shared.errors import ConfigurationException, Failure, StorageException
+from shared.errors import Failure, StorageException
 from shared.process.logs import failure_of
 from shared.saga.outcomes import Operation
 from shared.saga.policy import retry_wait
@@ -106,9 +106,7 @@ def _look(payload: dict[str, Any]) -> Answer:
             raise ConcurrentUpdate  # another writer came between
     hub = arm().get(arm().ids.hub_vnet)
     if hub is None:
-        raise ConfigurationException(
-            f"The hub's VNet {arm().ids.hub_vnet_name} isn't there.", code="HubNotFound", hint=FIND_HUB, transient=True
-        )
+        raise replace(hub_not_found(arm().ids.hub_vnet), transient=True).as_exception()
     # Somebody else's write: a call now would only be refused.
     busy = is_being_written(hub)
     mine = replace(mine, trouble=f"{describe(hub['id'])} is being written" if busy else "")

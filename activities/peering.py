@@ -27,8 +27,9 @@ def create_peering(call: Call, run: RunRow) -> Outcome:
             return Pending("waiting until the former peering of this spoke is gone", wakes="hub")
         raise DeploymentException(
             f"The peering of spoke {plan.spoke_id} belongs to another run, {before.made_by}.",
-            code="PeeringTaken",
+            code="NameTaken",
             hint=f"Delete the spoke of that run first; GET /api/deployments/{before.made_by} tells which it is.",
+            kind="virtualNetworkPeerings",
             made_by=before.made_by,
         )
     if before is None:

@@ -69,6 +69,12 @@ class Failure:
             details["hint"] = self.hint
         return {"error": self.error.__name__, "message": self.message, "details": details}
 
+    def as_exception(self) -> "HubSpokeException":
+        """The exception that carries this failure."""
+        exception = self.error(self.message)
+        exception.failure = self
+        return exception
+
     def permanent(self) -> "Failure":
         """The same failure, not to be tried again."""
         return replace(self, transient=False, retry_after=None)

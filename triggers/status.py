@@ -12,7 +12,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from shared.arm.client import arm
-from shared.checks.subjects.hub import FIND_HUB, PEERINGS_PER_VNET
+from shared.checks.subjects.hub import PEERINGS_PER_VNET, flaw_of_hub, hub_not_found
 from shared.errors import AzureResourceException, ConfigurationException
 from shared.process.blocking import in_arm_thread, in_tables_thread
 from shared.process.once import importing, once
@@ -24,7 +24,7 @@ from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
 from shared.tables.partition import SpokesPartition
 from shared.tables.records import Records
 from shared.tables.reservations import places
-from shared.writers.gateway.capacity import capacity_of
+from shared.writers.gateway.capacity import capacity_of, gateway_not_found, provisioning_state, unsuitable
 from shared.writers.gateway.firewall import gateway_limits
 from shared.writers.gateway.rows import Site, site_key
 from shared.writers.gateway.sites import Frontend, frontend_of
@@ -154,7 +154,7 @@ def _tables() -> str:
 def _records() -> str:
     """Asks Azure only as long as the records are new: from then on their marker tells."""
     if (in_doubt := doubt_about_records()) is not None:
-        raise ConfigurationException(in_doubt.message, code=in_doubt.code, hint=in_doubt.hint, **in_doubt.details)
+        raise in_doubt.as_exception()
     return "The records know everything with our tags."
 
 
@@ -172,44 +172,26 @@ def _credential() -> str:
 
 
 def _arm() -> str:
-    _found(arm_id="group", what="The hub's resource group")
+    group = arm().ids.hub_group
+    if arm().get(group) is None:
+        raise hub_not_found(group).as_exception()
     return "Azure Resource Manager answers."
 
 
 def _hub() -> str:
-    state = _found(arm_id="hub_vnet", what="The hub's VNet")
-    return f"The hub's VNet is {state}."
+    hub = arm().get(arm().ids.hub_vnet)
+    if flaw := flaw_of_hub(arm().ids, hub):
+        raise flaw.as_exception()
+    return f"The hub's VNet is {provisioning_state(hub or {})}."
 
 
 def _gateway() -> str:
-    state = _found(arm_id="gateway", what="The Application Gateway")
-    return f"The Application Gateway is {state}."
-
-
-def _found(*, arm_id: str, what: str) -> str:
-    """The provisioning state of one of the hub's resources; raises when it isn't there or has failed."""
-    ids = arm().ids
-    resource_id = {"group": ids.hub_group, "hub_vnet": ids.hub_vnet, "gateway": ids.gateway}[arm_id]
-    document = arm().get(resource_id)
-    if document is None:
-        raise ConfigurationException(f"{what} isn't there.", code="HubIncomplete", hint=FIND_HUB, resource=resource_id)
-    state = str(document.get("properties", {}).get("provisioningState", "unknown"))
-    if state == "Failed":
-        raise ConfigurationException(
-            f"{what} is in state Failed.",
-            code="HubFailed",
-            hint="See in the Portal what failed, and mend it; no spoke can be made until then.",
-            resource=resource_id,
-        )
-    operational = document.get("properties", {}).get("operationalState", "Running")
-    if operational not in ("Running", "Starting"):
-        raise ConfigurationException(
-            f"{what} is {operational}.",
-            code="HubStopped",
-            hint=f"Start it when that is wanted: az network application-gateway start --ids {resource_id}",
-            resource=resource_id,
-        )
-    return state
+    gateway = arm().get(arm().ids.gateway)
+    if gateway is None:
+        raise gateway_not_found(arm().ids.gateway).as_exception()
+    if flaw := unsuitable(gateway):
+        raise flaw.as_exception()
+    return f"The Application Gateway is {provisioning_state(gateway)}."
 
 
 def _settings() -> str:

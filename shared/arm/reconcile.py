@@ -15,6 +15,7 @@ from shared.errors import AzureResourceException, Failure
 from shared.saga.outcomes import Call, Done, Failed, Operation, Outcome, Pending
 from shared.spoke.documents.resources import provisioning_state
 from shared.spoke.inventory import Owner
+from shared.spoke.resource_ids import type_of
 
 log = logging.getLogger(__name__)
 
@@ -142,10 +143,10 @@ def in_the_way(resource_id: str) -> Failure:
     """Something of the name that a step needs, which this run did not make."""
     return Failure(
         AzureResourceException,
-        "ResourceInTheWay",
+        "NameTaken",
         f"{describe(resource_id)} exists already and was not made by this deployment.",
         "Choose another name or spoke_id, or remove it yourself if nobody needs it; nothing of it was changed.",
-        {"resource": resource_id},
+        {"kind": type_of(resource_id).rsplit("/", 1)[-1], "resource": resource_id},
     )
 
 

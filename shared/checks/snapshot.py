@@ -12,22 +12,22 @@ from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from shared.arm.client import Arm, describe
+from shared.arm.client import Arm
 from shared.arm.failures import ArmError
 from shared.checks.inputs import AzureSnapshot
 from shared.checks.subjects.gateway_network import GatewayNetwork, subnet_of_gateway, used_by
-from shared.checks.subjects.hub import FIND_HUB, outbound_is_elsewhere
+from shared.checks.subjects.hub import hub_not_found, outbound_is_elsewhere
 from shared.checks.subjects.names import perhaps_in_the_way
 from shared.checks.subjects.sizes import Size, size_findings, sizes_in
 from shared.clock import utc_now
-from shared.errors import ConfigurationException, Failure
+from shared.errors import Failure
 from shared.process.blocking import ARM, side_by_side
 from shared.process.deadline import current_deadline, waiting_for
 from shared.spoke.documents.security_rules import HubNetwork, hub_network
 from shared.spoke.plan import SpokePlan
 from shared.tables.records import Records
 from shared.writers.desired_table import Present
-from shared.writers.gateway.capacity import firewall_policy_ids
+from shared.writers.gateway.capacity import firewall_policy_ids, gateway_not_found
 from shared.writers.gateway.rows import GatewayWriter, SiteRow, site_key
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.peering.documents import gateway_ids
@@ -176,13 +176,9 @@ def read_hub_network(azure: Arm) -> HubNetwork:
     """The hub's prefixes as they are now; a `ConfigurationException` when hub or gateway aren't there."""
     hub, gateway = azure.get(azure.ids.hub_vnet), azure.get(azure.ids.gateway)
     if hub is None or gateway is None:
-        missing = azure.ids.hub_vnet if hub is None else azure.ids.gateway
-        raise ConfigurationException(
-            f"The hub is incomplete: {describe(missing)} isn't there.",
-            code="HubNotFound",
-            hint=FIND_HUB,
-            resource=missing,
-        )
+        raise (
+            hub_not_found(azure.ids.hub_vnet) if hub is None else gateway_not_found(azure.ids.gateway)
+        ).as_exception()
     return hub_network(hub, gateway, azure.settings.management_source_prefixes)
 
 

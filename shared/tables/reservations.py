@@ -356,7 +356,7 @@ class _Reserving:
             raise _Taken(
                 DeploymentException(
                     f"The gateway {self.settings.hub_agw_name} has no place left: {len(used)} of {limit} are taken.",
-                    code="NoFreePlace",
+                    code="GatewayFull",
                     hint="Delete a spoke, or use another gateway; GET /api/capacity shows what is left.",
                     used=len(used),
                     limit=limit,
@@ -459,8 +459,9 @@ def _has_expired(row: dict[str, Any]) -> bool:
 def _id_in_use(spoke_id: int, row: dict[str, Any]) -> DeploymentException:
     return DeploymentException(
         f"Spoke ID {spoke_id} already exists: it belongs to {row['client_name']} and is {row['status']}.",
-        code="SpokeIdTaken",
+        code="NameTaken",
         hint="Leave spoke_id out to get a free one, or delete that spoke first.",
+        kind="spoke_id",
         field="spoke_id",
         value=spoke_id,
         held_by=_holder(row),
@@ -477,8 +478,9 @@ def _in_use(field: str, value: str, row: dict[str, Any]) -> DeploymentException:
     )
     return DeploymentException(
         sentence,
-        code="NameTaken" if field != "address_prefix" else "AddressTaken",
+        code="NameTaken",
         hint="Choose another one, or delete that spoke first.",
+        kind=field,
         field=field,
         value=value,
         held_by=holder,

@@ -78,7 +78,7 @@ def test_foreign_elements_of_the_same_name_are_left_alone_also_by_the_undo(harne
     run, _ = harness.want_site(1)
     harness.want_site(2)
     harness.write_gateway()
-    assert code_of(harness.step(run, "update_agw", private_ip="10.11.1.4")) == "GatewayNameTaken"
+    assert code_of(harness.step(run, "update_agw", private_ip="10.11.1.4")) == "NameTaken"
     run = harness.set_status(run, "rolling_back")
     harness.step(run, "remove_from_agw")
     harness.write_gateway()
@@ -119,7 +119,7 @@ def test_a_pool_of_the_same_name_that_comes_right_before_our_put_stays(
     with suppress(KilledError):
         harness.write_gateway()
     harness.write_gateway()
-    assert code_of(harness.step(run, "update_agw", private_ip="10.11.1.4")) == "GatewayNameTaken"
+    assert code_of(harness.step(run, "update_agw", private_ip="10.11.1.4")) == "NameTaken"
     run = harness.set_status(run, "rolling_back")
     harness.step(run, "remove_from_agw")
     harness.write_gateway()

@@ -231,7 +231,7 @@ def test_a_peering_that_leads_elsewhere_is_neither_changed_nor_removed(harness: 
     harness.write_hub()
     outcome = harness.step(runs[0], "create_peering")
     assert isinstance(outcome, Failed)
-    assert outcome.failure.code == "PeeringTaken"
+    assert outcome.failure.code == "NameTaken"
     assert states(harness, 2) == ("Connected", "Connected")
     run = harness.set_status(runs[0], "rolling_back")
     harness.step(run, "delete_peering")
@@ -422,7 +422,7 @@ def test_a_vnet_that_somebody_made_in_the_place_of_ours_is_not_peered(harness: W
     turn = harness.turn(1)
     assert turn is not None
     assert turn.error is not None
-    assert (turn.error.code, turn.error.details["resource"]) == ("ResourceInTheWay", vnet_id)
+    assert (turn.error.code, turn.error.details["resource"]) == ("NameTaken", vnet_id)
 
 
 def test_the_spokes_vnet_may_be_gone_when_its_peering_is_removed(harness: WriterHarness) -> None:

@@ -79,7 +79,7 @@ def test_all_findings_are_told_together(settings: Settings, azure: LocalAzure) -
         }
     )
     outcome = validated(vm_size="Standard_XYZ")
-    assert codes(outcome) == ["ScopeLocked", "ResourceInTheWay", "VmSizeUnknown"]
+    assert codes(outcome) == ["ScopeLocked", "NameTaken", "VmSizeUnknown"]
     assert outcome["failure"]["code"] == "ScopeLocked"
     assert outcome["failure"]["message"].endswith("(and 2 more findings)")
 
@@ -100,7 +100,7 @@ def test_a_changed_setting_is_in_force_after_a_restart(settings: Settings, monke
     monkeypatch.setenv("HUB_AGW_NAME", "another-agw")
     forget_app()
     outcome = validated()
-    assert codes(outcome) == ["HubNotFound"]
+    assert codes(outcome) == ["GatewayNotFound"]
     assert "another-agw" in outcome["failure"]["message"]
 
 
@@ -188,7 +188,7 @@ def test_a_name_of_somebody_else_is_refused_and_an_own_one_is_not(settings: Sett
     assert validated(spoke_id=1)["outcome"] == "done"
     azure.plant(a_vnet(azure, "spoke-vnet-2", "10.11.2.0/24", tags=our_tags(a_plan(2, made_by="deploy-another"))))
     forget_app()
-    assert codes(validated(spoke_id=2)) == ["ResourceInTheWay"]
+    assert codes(validated(spoke_id=2)) == ["NameTaken"]
 
 
 def a_vnet(azure: LocalAzure, name: str, prefix: str, **more: Any) -> dict[str, Any]:
@@ -331,7 +331,7 @@ def test_a_default_host_name_under_anothers_wildcard_is_refused(
     wild = {"name": "wild", "properties": listener["properties"] | {"hostNames": ["*.spokes.example.com"]}}
     document["properties"]["httpListeners"].append(wild)
     azure.plant(document)
-    assert codes(validated()) == ["HostNameTaken"]
+    assert codes(validated()) == ["NameTaken"]
     monkeypatch.setenv("AGW_OVERRIDE_WILDCARDS", "true")
     forget_app()
     assert validated()["outcome"] == "done"

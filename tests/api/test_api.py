@@ -90,6 +90,37 @@ def test_health_names_what_fails(http: httpx.Client, host: Host) -> None:
     assert capacity.json()["unknown"][0]["of"] == "gateway"
 
 
+@pytest.mark.parametrize(
+    ("dependency", "kind", "properties", "code"),
+    [
+        ("gateway", "applicationGateways", {"operationalState": "Stopped"}, "GatewayStopped"),
+        ("gateway", "applicationGateways", {"provisioningState": "Failed"}, "GatewayFailed"),
+        ("hub", "virtualNetworks", {"provisioningState": "Failed"}, "HubFailed"),
+        ("gateway", "applicationGateways", None, "GatewayNotFound"),
+        ("hub", "virtualNetworks", None, "HubNotFound"),
+    ],
+)
+def test_health_and_the_check_name_a_broken_hub_alike(
+    http: httpx.Client, host: Host, body: Body, dependency: str, kind: str, properties: dict[str, str] | None, code: str
+) -> None:
+    """properties: None for one that isn't there."""
+    host.arm.post("/_local/save", json={"name": "whole"}).raise_for_status()
+    try:
+        found = host.arm.get("/_local/resources").json()["value"]
+        [document] = [each for each in found if each["id"].split("/")[-2] == kind]
+        if properties is None:
+            host.arm.delete("/_local/resources", params={"id": document["id"]}).raise_for_status()
+        else:
+            document["properties"] |= properties
+            host.arm.put("/_local/resources", json=[document]).raise_for_status()
+        health = http.get("/health").json()["dependencies"][dependency]
+        plan = http.post("/spokes", params={"mode": "plan"}, json=body).json()
+    finally:
+        host.arm.post("/_local/restore", json={"name": "whole"}).raise_for_status()
+    assert health["details"]["code"] == code
+    assert code in [finding["code"] for check in plan["checks"] for finding in check["findings"]]
+
+
 @pytest.mark.parametrize("waits", [True, False])
 def test_health_names_a_writer_that_stands_still(http: httpx.Client, body: Body, waits: bool) -> None:
     created = made(http, body)

@@ -63,7 +63,7 @@ def test_what_comes_into_the_way_later_ends_its_step_and_stays(
     simulation.check(run, "failed")
     error = simulation.run_row(run).error or {}
     assert error["step"] == step
-    assert error["details"]["code"] == "ResourceInTheWay"
+    assert error["details"]["code"] == "NameTaken"
     assert error["details"]["resource"].lower() == simulation.resource(kind, name).lower()
 
 
@@ -95,7 +95,7 @@ def test_what_comes_between_the_look_and_the_write_is_not_changed(
     simulation.play_out()
     assert planted.struck
     simulation.check(run, "failed")
-    assert (simulation.run_row(run).error or {})["details"]["code"] == "ResourceInTheWay"
+    assert (simulation.run_row(run).error or {})["details"]["code"] == "NameTaken"
 
 
 @pytest.mark.parametrize(

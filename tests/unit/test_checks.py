@@ -84,7 +84,7 @@ def test_a_hub_that_another_run_is_writing_is_in_order(state: str) -> None:
 
 @pytest.mark.parametrize("state", ["Failed", "Deleting", "Canceled"])
 def test_a_broken_hub_is_an_error(state: str) -> None:
-    assert codes(hub_vnet_findings(IDS, hub(state=state))) == ["HubNotReady"]
+    assert codes(hub_vnet_findings(IDS, hub(state=state))) == ["HubFailed"]
 
 
 def test_a_missing_hub_is_an_error() -> None:

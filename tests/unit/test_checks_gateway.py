@@ -101,7 +101,7 @@ def test_a_gateway_at_work_is_in_order(state: str) -> None:
 @pytest.mark.parametrize(
     ("document", "code"),
     [
-        (None, "HubNotFound"),
+        (None, "GatewayNotFound"),
         (gateway(sku={"tier": "Standard"}), "GatewayTier"),
         (gateway(tags={"Managed-By-K8s-Ingress": "1.7"}), "GatewayManagedByIngress"),
         (gateway(operationalState="Stopped"), "GatewayStopped"),
@@ -131,9 +131,9 @@ def test_what_our_own_put_left_failed_is_mended_by_the_next_one() -> None:
 @pytest.mark.parametrize(
     ("host", "listener_host", "code"),
     [
-        (PLAN.host_name, PLAN.host_name.upper(), ["HostNameTaken"]),
-        (PLAN.host_name, "*.spokes.example.com", ["HostNameTaken"]),
-        ("shop.spokes.example.com", "*.spokes.example.com", ["HostNameTaken"]),
+        (PLAN.host_name, PLAN.host_name.upper(), ["NameTaken"]),
+        (PLAN.host_name, "*.spokes.example.com", ["NameTaken"]),
+        ("shop.spokes.example.com", "*.spokes.example.com", ["NameTaken"]),
         ("shop.spokes.example.com", None, []),
         (PLAN.host_name, "another.spokes.example.com", []),
     ],
@@ -153,7 +153,7 @@ def test_a_wildcard_that_is_only_a_catch_all_refuses_no_name() -> None:
     for host in (PLAN.host_name, "shop.spokes.example.com"):
         assert found(document, a_plan(7, host_name=host), settings=settings) == []
     taken = gateway(httpListeners=[listener("theirs", PLAN.host_name)])
-    assert codes(found(taken, settings=settings)) == ["HostNameTaken"]
+    assert codes(found(taken, settings=settings)) == ["NameTaken"]
 
 
 def test_a_site_that_is_there_keeps_its_name_under_a_wildcard() -> None:
@@ -202,7 +202,7 @@ def test_no_priority_below_a_strangers_rule_is_told_with_the_command() -> None:
 
 def test_elements_of_our_names_that_we_did_not_make_are_in_the_way() -> None:
     document = gateway(backendAddressPools=[element("backendAddressPools", PLAN.backend_pool_name.upper())])
-    assert codes(found(document)) == ["ResourceInTheWay"]
+    assert codes(found(document)) == ["NameTaken"]
     assert found(document, sites=(a_site(PLAN, owned=True),)) == []
 
 

@@ -37,7 +37,7 @@ def test_an_element_of_the_same_name_that_is_not_ours_fails_that_row_alone():
     document = gateway()
     document["properties"]["probes"].append({"name": "Client-1-Probe", "properties": {}})
     decided = plan_pass(document, [site_row(1), site_row(2)], WRITER)
-    assert [(row.client, known(row.error).code) for row in decided.failed] == [("client-1", "GatewayNameTaken")]
+    assert [(row.client, known(row.error).code) for row in decided.failed] == [("client-1", "NameTaken")]
     assert decided.batch == {"client-2": 1}
     rolled_back = request_removal(replace(decided.failed[0]), deployment_id="x", now=NOW)
     after = plan_pass(document, [rolled_back], WRITER)
@@ -283,7 +283,7 @@ def test_a_number_that_is_about_to_be_free_is_waited_for():
 def test_a_wish_for_names_that_somebody_else_has_does_not_make_them_ours():
     greedy = site_row(1, names=replace(site_row(1).names, rule="defaultRoutingRule", pool="defaultPool"))
     decided = plan_pass(gateway(), [greedy, site_row(2)], WRITER)
-    assert [known(row.error).code for row in decided.failed] == ["GatewayNameTaken"]
+    assert [known(row.error).code for row in decided.failed] == ["NameTaken"]
     assert numbers_of(known(decided.document)) == {"defaultRoutingRule": 1001, "client-2-route": 1000}
     full = site_capacity(gateway(), names_of_ours([greedy]))
     assert full == 99
@@ -294,7 +294,7 @@ def test_a_site_that_can_not_be_put_back_is_reported_and_stops_nobody():
     row = applied_rows(first, [site_row(1)])[0].applied()
     theirs = gateway(1001, (listener("theirs", "client-1.spokes.example.com"), rule("theirRule", "theirs", 5)))
     decided = plan_pass(theirs, [row, site_row(2)], WRITER)
-    assert {client: failure.code for client, failure in decided.lost.items()} == {"client-1": "HostNameTaken"}
+    assert {client: failure.code for client, failure in decided.lost.items()} == {"client-1": "NameTaken"}
     assert decided.batch == {"client-2": 1}
     assert decided.repaired == []
     assert "client-1-pool" not in str(decided.document)

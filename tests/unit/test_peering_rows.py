@@ -115,7 +115,7 @@ def test_ids_are_compared_without_letter_case() -> None:
 def test_a_peering_of_our_name_that_leads_elsewhere_fails_its_turn_alone() -> None:
     turn = task_of(row(1), HUB, False)
     decided = look(hub(side(turn, remoteVirtualNetwork={"id": vnet_id(9)})), row(1), row(2))
-    assert [(each.spoke_id, each.error.code) for each in decided.marks.values()] == [(1, "PeeringTaken")]
+    assert [(each.spoke_id, each.error.code) for each in decided.marks.values()] == [(1, "NameTaken")]
     assert keys(decided.hub_sides) == ["turn:2"]
 
 

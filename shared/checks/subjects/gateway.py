@@ -8,13 +8,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from shared.checks.findings import ERROR, WARNING, Finding
-from shared.checks.subjects.hub import FIND_HUB
 from shared.checks.subjects.names import earlier_deployments
-from shared.errors import ConfigurationException, Failure, ValidationException
+from shared.errors import Failure, ValidationException
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds
-from shared.writers.gateway.capacity import Limits, flaws_of, limits_of, no_capacity_left, site_capacity
+from shared.writers.gateway.capacity import (
+    Limits,
+    flaws_of,
+    gateway_not_found,
+    limits_of,
+    no_capacity_left,
+    site_capacity,
+)
 from shared.writers.gateway.document import element_id, element_named
 from shared.writers.gateway.priorities import (
     ceiling_for,
@@ -51,13 +57,7 @@ def gateway_findings(
     limits: those that follow from its WAF policies, where they were read.
     """
     if gateway is None:
-        failure = Failure(
-            ConfigurationException,
-            "HubNotFound",
-            f"The Application Gateway {ids.hub_agw_name} isn't there.",
-            FIND_HUB,
-        )
-        return [_finding("gateway", ids, failure)]
+        return [_finding("gateway", ids, gateway_not_found(ids.gateway))]
     asked: list[tuple[str, Failure | None]] = [
         ("gateway", flaw) for flaw in flaws_of(gateway, failed_by_us=failed_by_us)
     ]
@@ -148,11 +148,12 @@ def _names_taken(plan: SpokePlan, gateway: Document, sites: Iterable[SiteRow]) -
         Finding(
             "names",
             ERROR,
-            "ResourceInTheWay",
+            "NameTaken",
             f"The Application Gateway {gateway.get('name')} has {name} in {collection} already, not made by this app",
             "Choose another client_name, backend_pool_name or routing_rule_name, or remove that element.",
             ValidationException,
             element_id(gateway, collection, name),
+            {"kind": "gateway_element"},
         )
         for collection, name in plan.site_names.by_collection().items()
         if element_named(gateway, collection, name) is not None

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.checks.findings import ERROR, WARNING, Finding
 from shared.checks.subjects.names import earlier_deployments
+from shared.errors import ConfigurationException, Failure
 from shared.spoke.documents.resources import provisioning_state
 from shared.spoke.documents.security_rules import hub_network
 from shared.spoke.plan import SpokePlan
@@ -25,32 +26,33 @@ _AT_WORK = frozenset({"succeeded", "updating"})
 FIND_HUB = "Check HUB_RESOURCE_GROUP, HUB_VNET_NAME and HUB_AGW_NAME."
 
 
-def hub_vnet_findings(ids: ResourceIds, hub_vnet: Document | None) -> list[Finding]:
-    """The hub's VNet exists and isn't broken."""
+def hub_not_found(resource_id: str) -> Failure:
+    """The hub's VNet or its resource group isn't there."""
+    kind = "VNet" if "/virtualNetworks/" in resource_id else "resource group"
+    message = f"The hub's {kind} {name_of(resource_id)} isn't there."
+    return Failure(ConfigurationException, "HubNotFound", message, FIND_HUB, {"resource": resource_id})
+
+
+def flaw_of_hub(ids: ResourceIds, hub_vnet: Document | None) -> Failure | None:
+    """Why no peering can be made onto the hub's VNet, None when one can."""
     if hub_vnet is None:
-        return [
-            Finding(
-                "hub_vnet",
-                ERROR,
-                "HubNotFound",
-                f"The hub's VNet {ids.hub_vnet_name} isn't there",
-                FIND_HUB,
-                resource=ids.hub_vnet,
-            )
-        ]
+        return hub_not_found(ids.hub_vnet)
     state = provisioning_state(hub_vnet)
     if state.lower() in _AT_WORK:
-        return []
-    return [
-        Finding(
-            "hub_vnet",
-            ERROR,
-            "HubNotReady",
-            f"The hub's VNet {ids.hub_vnet_name} is {state}",
-            "See in the Portal what failed, and mend the VNet; Azure refuses peerings onto it until then.",
-            resource=ids.hub_vnet,
-        )
-    ]
+        return None
+    return Failure(
+        ConfigurationException,
+        "HubFailed",
+        f"The hub's VNet {ids.hub_vnet_name} is in state {state}.",
+        "See in the VNet's activity log what failed, and fix it; Azure refuses peerings onto it until then.",
+        {"resource": ids.hub_vnet},
+    )
+
+
+def hub_vnet_findings(ids: ResourceIds, hub_vnet: Document | None) -> list[Finding]:
+    """The hub's VNet exists and isn't broken."""
+    flaw = flaw_of_hub(ids, hub_vnet)
+    return [Finding("hub_vnet", ERROR, flaw.code, flaw.message, flaw.hint, resource=ids.hub_vnet)] if flaw else []
 
 
 def peering_findings(

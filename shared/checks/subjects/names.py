@@ -31,11 +31,11 @@ def perhaps_in_the_way(plan: SpokePlan, ids: ResourceIds, resources: Iterable[Do
 
 
 def name_findings(
-    plan: SpokePlan, ids: ResourceIds, in_the_way: Iterable[Document], hub_vnet: Document | None
+    plan: SpokePlan, ids: ResourceIds, conflicts: Iterable[Document], hub_vnet: Document | None
 ) -> list[Finding]:
     """VNet, NSG, NIC, VM, disk and peering of these names don't exist, or are this run's own."""
     owned, own_vnet = made_by(plan.made_by), ids.vnet(plan.vnet_name)
-    found = [_taken(str(document["id"])) for document in in_the_way if not owned(document)]
+    found = [_taken(str(document["id"])) for document in conflicts if not owned(document)]
     if same_id(own_vnet, ids.hub_vnet):
         found.append(_taken(ids.hub_vnet))
     for peering in ((hub_vnet or {}).get("properties") or {}).get("virtualNetworkPeerings") or []:
@@ -51,11 +51,12 @@ def _taken(resource_id: str) -> Finding:
     return Finding(
         "names",
         ERROR,
-        "ResourceInTheWay",
+        "NameTaken",
         f"{kind} {name_of(resource_id)} exists already and was not made by this deployment",
         "Choose another name or spoke_id, or remove it yourself if nobody needs it; nothing of it was changed.",
         ValidationException,
         resource_id,
+        {"kind": kind},
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.errors import ConfigurationException, DeploymentException, Failure, so_many
 from shared.spoke.plan import SiteNames
+from shared.spoke.resource_ids import name_of
 from shared.writers.gateway.document import Document, elements_of, inner, reference
 from shared.writers.gateway.priorities import ceiling_for, free_priorities, priority_of, unmanaged_rules
 from shared.writers.gateway.rows import SiteRow, names_of_ours
@@ -155,11 +156,7 @@ def flaws_of(gateway: Document | None, *, failed_by_us: bool = False) -> list[Fa
     failed_by_us: that our own last PUT left it `Failed`; the next one mends it.
     """
     if gateway is None:
-        return [
-            _unsuitable(
-                "GatewayNotFound", "The Application Gateway isn't there.", "Check HUB_RESOURCE_GROUP and HUB_AGW_NAME."
-            )
-        ]
+        return [gateway_not_found()]
     flaws: list[Failure] = []
     name, properties = gateway.get("name"), gateway.get("properties") or {}
     tier = str((properties.get("sku") or {}).get("tier", ""))
@@ -192,11 +189,19 @@ def flaws_of(gateway: Document | None, *, failed_by_us: bool = False) -> list[Fa
         flaws.append(
             _unsuitable(
                 "GatewayFailed",
-                f"The last change of the Application Gateway {name} failed, and it wasn't ours.",
-                "See in the Portal what failed, and mend the gateway.",
+                f"The last change of the Application Gateway {name} failed, and it was not one of this app.",
+                "See in the gateway's activity log what failed, and fix it; Azure may refuse changes until then.",
             )
         )
     return flaws
+
+
+def gateway_not_found(gateway_id: str = "") -> Failure:
+    name, details = (f" {name_of(gateway_id)}", {"resource": gateway_id}) if gateway_id else ("", {})
+    message = f"The Application Gateway{name} isn't there."
+    return Failure(
+        ConfigurationException, "GatewayNotFound", message, "Check HUB_RESOURCE_GROUP and HUB_AGW_NAME.", details
+    )
 
 
 def _unsuitable(code: str, message: str, hint: str) -> Failure:

@@ -314,10 +314,10 @@ def drifted(gateway: Document, rows: list[SiteRow], batch: dict[str, int]) -> li
 def _names_taken(gateway: Document, taken: list[str]) -> Failure:
     return Failure(
         AzureResourceException,
-        "GatewayNameTaken",
+        "NameTaken",
         f"The Application Gateway {gateway.get('name')} already has {', '.join(taken)}, which isn't ours.",
         "Choose another client_name, backend_pool_name or routing_rule_name, or remove that element.",
-        {"elements": taken},
+        {"kind": "gateway_element", "elements": taken},
     )
 
 

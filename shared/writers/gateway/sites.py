@@ -214,10 +214,10 @@ def host_conflict(
             hint += " Where the wildcard is only a catch-all, set AGW_OVERRIDE_WILDCARDS=true."
         return Failure(
             AzureResourceException,
-            "HostNameTaken",
+            "NameTaken",
             f"The listener {listener.get('name')} of the Application Gateway {gateway.get('name')} already takes "
             f"requests for {host_name}{by_wildcard}.",
             hint,
-            {"field": "host_name", "value": host_name, "listener": listener.get("name")},
+            {"kind": "host_name", "field": "host_name", "value": host_name, "listener": listener.get("name")},
         )
     return None

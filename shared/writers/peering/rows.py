@@ -417,10 +417,10 @@ def _flag(side: Document | None, name: str) -> bool:
 def unmanaged_peering(name: str, vnet_id: str) -> Failure:
     return Failure(
         AzureResourceException,
-        "PeeringTaken",
+        "NameTaken",
         f"The VNet {vnet_id.rsplit('/', 1)[-1]} already has a peering {name} that leads elsewhere; it isn't ours.",
         "Remove that peering, or choose another spoke_id.",
-        {"resource": f"{vnet_id}/virtualNetworkPeerings/{name}"},
+        {"kind": "virtualNetworkPeerings", "resource": f"{vnet_id}/virtualNetworkPeerings/{name}"},
     )
 
 
