@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.arm.client import Accepted, arm, describe
 from shared.arm.failures import ArmError
-from shared.arm.reconcile import in_the_way, only_over
+from shared.arm.reconcile import conflict_with, only_over
 from shared.checks.subjects.hub import hub_not_found
 from shared.clock import timestamp, utc_now
 from shared.errors import Failure, StorageException
@@ -232,7 +232,7 @@ def _write_spoke_side(payload: dict[str, Any]) -> Answer:
     if side is not None and is_being_written(side):
         return {"state": AGAIN, "wait": payload["poll_seconds"]}
     if turn.wanted and vnet is not None and turn.made_by and not made_by(turn.made_by)(vnet):
-        return _failed(in_the_way(turn.vnet_id))
+        return _failed(conflict_with(turn.vnet_id))
     if turn.wanted and side is not None and not leads_to(side, turn.hub_vnet_id):
         return _failed(unmanaged_peering(turn.spoke_peering, turn.vnet_id))
     action = spoke_action(turn, side)

@@ -6,7 +6,7 @@ from functools import partial
 from activities.decorators import act, undo
 from shared.arm.client import Arm, arm
 from shared.arm.failures import ArmError
-from shared.arm.reconcile import ensure, follow, in_the_way, remove
+from shared.arm.reconcile import conflict_with, ensure, follow, remove
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
 from shared.spoke.documents.resources import os_of, provisioning_state, vm_document, vm_keeping_unmanaged
 from shared.spoke.inventory import made_by
@@ -35,7 +35,7 @@ def create_vm(call: Call, run: RunRow) -> Outcome:
         disk = azure.get(disk_id)
         if disk is not None:
             if not owned(disk):
-                return Failed(in_the_way(disk_id))
+                return Failed(conflict_with(disk_id))
             return _clearing(remove(azure, call, disk_id, owned=owned), f"The disk that a failed try left, {disk_id},")
     image = azure.settings.vm_image
     document = vm_document(plan, ids, image, call.given.get("security_type", "Standard"))

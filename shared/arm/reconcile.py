@@ -69,7 +69,7 @@ def ensure(
     existing = arm.get(resource_id)
     if existing is not None:
         if not owned(existing):
-            return Failed(in_the_way(resource_id))
+            return Failed(conflict_with(resource_id))
         match provisioning_state(existing):
             case "Succeeded" if is_complete(existing):
                 return Done(f"{named}: ready", result(existing))
@@ -139,7 +139,7 @@ def _held_by_another(arm: Arm, resource: Document, owned: Owner) -> Failure | No
     )
 
 
-def in_the_way(resource_id: str) -> Failure:
+def conflict_with(resource_id: str) -> Failure:
     """Something of the name that a step needs, which this run did not make."""
     return Failure(
         AzureResourceException,

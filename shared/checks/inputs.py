@@ -18,7 +18,7 @@ class AzureSnapshot:
     """Raw ARM documents and rows. A part that could not be read is named in `unread`, and no check judges it.
 
     outbound: the NAT gateway or route table of `SPOKE_OUTBOUND`.  resources: what the spoke group holds, as ARM lists
-    it (`id`, `type`, `tags`).  in_the_way: documents of names that this spoke needs, each looked up by itself.
+    it (`id`, `type`, `tags`).  conflicts: documents of names that this spoke needs, each looked up by itself.
     runs: ours that have not ended, this one included.  sites: what our spokes have, or want, on the gateway.
     hub_gateways: the virtual network gateways that the hub's `GatewaySubnet` names.
     gateway_network: what its instances live in.  waf_policies: those on it, by id, None for one that isn't there.
@@ -34,7 +34,7 @@ class AzureSnapshot:
     locks: tuple[Document, ...] = ()
     vnets: tuple[Document, ...] = ()
     resources: tuple[Document, ...] = ()
-    in_the_way: tuple[Document, ...] = ()
+    conflicts: tuple[Document, ...] = ()
     sizes: tuple[Size, ...] = ()
     usages: tuple[Document, ...] = ()
     runs: tuple[RunRow, ...] = ()

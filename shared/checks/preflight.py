@@ -85,7 +85,7 @@ def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) ->
         found += outbound_findings(plan, settings, snapshot.outbound)
     found += lock_findings(ids, snapshot.locks)
     found += address_findings(plan, ids, snapshot.hub_vnet, snapshot.vnets, strict=settings.strict_addresses)
-    found += name_findings(plan, ids, snapshot.in_the_way, snapshot.hub_vnet)
+    found += name_findings(plan, ids, snapshot.conflicts, snapshot.hub_vnet)
     if read("sizes"):
         found += size_findings(plan, snapshot.sizes)
         if read("usages", "resources"):

@@ -17,7 +17,7 @@ from shared.arm.failures import ArmError
 from shared.checks.inputs import AzureSnapshot
 from shared.checks.subjects.gateway_network import GatewayNetwork, subnet_of_gateway, used_by
 from shared.checks.subjects.hub import hub_not_found, outbound_is_elsewhere
-from shared.checks.subjects.names import perhaps_in_the_way
+from shared.checks.subjects.names import possible_conflicts
 from shared.checks.subjects.sizes import Size, size_findings, sizes_in
 from shared.clock import utc_now
 from shared.errors import Failure
@@ -155,7 +155,7 @@ def _with_what_these_name(
     policies = firewall_policy_ids(snapshot.gateway) if snapshot.gateway else []
     subnet = subnet_of_gateway(snapshot.hub_vnet, snapshot.gateway)
     used = {part: used_id for part, name in _USED_BY_SUBNET.items() if (used_id := used_by(subnet, name))}
-    needed = perhaps_in_the_way(plan, snapshot.ids, snapshot.resources)
+    needed = possible_conflicts(plan, snapshot.ids, snapshot.resources)
     found, unread = _side_by_side(
         {each: of_all(each) for each in (*gateways, *policies)}
         | {part: of_all(used_id) for part, used_id in used.items()}
@@ -163,7 +163,7 @@ def _with_what_these_name(
     )
     return replace(
         snapshot,
-        in_the_way=_present(found.get(each) for each in needed),
+        conflicts=_present(found.get(each) for each in needed),
         hub_gateways=_present(found.get(each) for each in gateways),
         gateway_network=GatewayNetwork(subnet, found.get("security_group"), found.get("route_table")),
         waf_policies={each: found[each] for each in policies if each in found},

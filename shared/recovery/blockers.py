@@ -58,9 +58,9 @@ def blockers_of_delete(plan: SpokePlan) -> list[dict[str, Any]]:
     if (nsg := azure.get(ids.nsg(plan.nsg_name))) is not None and owned(nsg):
         found += _new_among(unmanaged_behind(plan, ids, nsg), found)
     locks = _readable_locks(azure)
-    if not locks_in_the_way(locks, lambda undo: named_by(undo, plan, ids)):
+    if not blocking_locks(locks, lambda undo: named_by(undo, plan, ids)):
         return found
-    return found + locks_in_the_way(locks, lambda undo: leftovers(azure, plan, undo))
+    return found + blocking_locks(locks, lambda undo: leftovers(azure, plan, undo))
 
 
 def _new_among(more: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -167,7 +167,7 @@ def _whole(resource_id: str) -> str:
     return "/".join(parts[: at + 4])
 
 
-def locks_in_the_way(locks: Iterable[Document], found_by: Callable[[str], Iterable[str]]) -> list[dict[str, Any]]:
+def blocking_locks(locks: Iterable[Document], found_by: Callable[[str], Iterable[str]]) -> list[dict[str, Any]]:
     """Locks on what a delete removes or changes, or above it. found_by: the ids that an undo removes, by its name."""
     found = {undo.name: tuple(found_by(undo.name)) for undo in UNDOS}
     changed = found.pop("remove_from_agw")

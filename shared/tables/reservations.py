@@ -243,7 +243,7 @@ class _Reserving:
             with logs.context(deployment_id=deployment_id, spoke_id=spoke_id):
                 log.info("Spoke %d is reserved for %s", spoke_id, self.request.client_name)
             return made
-        self._name_what_is_in_the_way(plan)
+        self._raise_for_conflict(plan)
         return None
 
     def _operations(self, plan: SpokePlan, slot: int, token: str, replaced: Any) -> list[tuple[Any, ...]]:
@@ -399,7 +399,7 @@ class _Reserving:
             )
         return Reservation(deployment_id, spoke_id, client_name, repeated=(run["status"], spoke["status"]))
 
-    def _name_what_is_in_the_way(self, plan: SpokePlan) -> None:
+    def _raise_for_conflict(self, plan: SpokePlan) -> None:
         """Raises when no other try could work; returns when an id or a place was lost and others may be free."""
         if self.request.spoke_id is not None:
             self._row_to_replace()

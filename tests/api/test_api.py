@@ -104,9 +104,10 @@ def test_health_and_the_check_name_a_broken_hub_alike(
     http: httpx.Client, host: Host, body: Body, dependency: str, kind: str, properties: dict[str, str] | None, code: str
 ) -> None:
     """properties: None for one that isn't there."""
+    http.get("/capacity")
     host.arm.post("/_local/save", json={"name": "whole"}).raise_for_status()
     try:
-        found = host.arm.get("/_local/resources").json()["value"]
+        found = host.arm.get("/_local/resources").json()
         [document] = [each for each in found if each["id"].split("/")[-2] == kind]
         if properties is None:
             host.arm.delete("/_local/resources", params={"id": document["id"]}).raise_for_status()

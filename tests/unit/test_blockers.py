@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.recovery.blockers import locks_in_the_way, unmanaged_in, unmanaged_on
+from shared.recovery.blockers import blocking_locks, unmanaged_in, unmanaged_on
 from shared.spoke.documents.resources import vm_keeping_unmanaged
 from shared.spoke.inventory import named_by
 from shared.spoke.resource_ids import ResourceIds
@@ -85,8 +85,8 @@ def test_only_the_peering_with_the_hub_is_ours() -> None:
 )
 def test_locks_count_on_what_a_delete_touches(scope: str, level: str, stands: bool) -> None:
     lock = {"id": f"{scope}/providers/Microsoft.Authorization/locks/l", "properties": {"level": level}}
-    assert bool(locks_in_the_way([lock], lambda undo: named_by(undo, PLAN, IDS))) is stands
-    assert locks_in_the_way([lock], lambda undo: ()) == []
+    assert bool(blocking_locks([lock], lambda undo: named_by(undo, PLAN, IDS))) is stands
+    assert blocking_locks([lock], lambda undo: ()) == []
 
 
 def vm(**options: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from shared.checks.subjects.hub import (
     peering_findings,
 )
 from shared.checks.subjects.locks import covers, lock_findings
-from shared.checks.subjects.names import name_findings, perhaps_in_the_way
+from shared.checks.subjects.names import name_findings, possible_conflicts
 from shared.settings import settings_from
 from shared.spoke.plan import our_tags
 from shared.spoke.resource_ids import ResourceIds
@@ -239,7 +239,7 @@ def test_only_names_that_another_made_are_looked_up() -> None:
     theirs = {"id": IDS.disk(PLAN.os_disk_name).upper(), "tags": {"deployment_id": "deploy-other"}}
     ours = {"id": IDS.vm(PLAN.vm_name), "tags": our_tags(PLAN)}
     unrelated = {"id": IDS.vm("another"), "tags": {}}
-    assert perhaps_in_the_way(PLAN, IDS, [theirs, ours, unrelated]) == [IDS.disk(PLAN.os_disk_name)]
+    assert possible_conflicts(PLAN, IDS, [theirs, ours, unrelated]) == [IDS.disk(PLAN.os_disk_name)]
 
 
 def test_names_of_others_are_in_the_way() -> None:

@@ -19,7 +19,7 @@ def parts_as_made(plan: SpokePlan, ids: ResourceIds) -> list[Part]:
     return [part for step in STEPS for part in parts(plan, ids) if part.undo in step.undos]
 
 
-def perhaps_in_the_way(plan: SpokePlan, ids: ResourceIds, resources: Iterable[Document]) -> list[str]:
+def possible_conflicts(plan: SpokePlan, ids: ResourceIds, resources: Iterable[Document]) -> list[str]:
     """Which needed ids the group's list shows, not made by this spoke's run. The list can lag behind: look each up."""
     owned = made_by(plan.made_by)
     listed = {str(resource.get("id", "")).lower(): resource for resource in resources}
