@@ -14,7 +14,8 @@ var poolName = 'defaultPool'
 var httpSettingsName = 'appGatewayBackendHttpSettings'
 var listenerName = 'appGatewayHttpListener'
 
-resource vnet 'Microsoft.Network/virtualNetworks@2026-03-01' = {
+// Since version 2025-07-01 subnets are private unless they say otherwise; this hub has what `az` gives it.
+resource vnet 'Microsoft.Network/virtualNetworks@2024-05-01' = {
   name: vnetName
   location: location
   tags: tags

@@ -37,7 +37,7 @@ def snapshot(bicep: Bicep, tmp_path_factory: pytest.TempPathFactory) -> Callable
         lines += [f"param {name} = json('''{json.dumps(value)}''')" for name, value in parameters.items()]
         page = folder / f"{len(list(folder.iterdir()))}.bicepparam"
         page.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return bicep.snapshot(page, subscriptionId=SUBSCRIPTION, location="eastus", **scope)
+        return bicep.snapshot(page, **({"subscriptionId": SUBSCRIPTION, "location": "eastus"} | scope))
 
     return taken
 

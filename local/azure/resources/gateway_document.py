@@ -77,6 +77,7 @@ _USERS = {
     "urlPathMaps": ("backendAddressPools", "backendHttpSettingsCollection", "redirectConfigurations"),
     "backendHttpSettingsCollection": ("probes", "trustedRootCertificates"),
 }
+_SHOWN_BY_LISTENERS: Json = {"hostNames": [], "requireServerNameIndication": False, "enableHttp3": False}
 _ALWAYS_SHOWN = frozenset(COLLECTIONS) - {"authenticationCertificates"}
 
 
@@ -119,6 +120,9 @@ def _show_part(part: Json, gateway_id: str, collection: str) -> None:
     inner = part.setdefault("properties", {})
     inner.pop("data", None)
     inner.pop("password", None)
+    if collection == "httpListeners":  # [R] shown by every listener, asked for or not
+        for name, value in _SHOWN_BY_LISTENERS.items():
+            inner.setdefault(name, copy.deepcopy(value))
     for users in _USERS:
         if isinstance(inner.get(users), list):
             del inner[users]
