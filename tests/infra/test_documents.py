@@ -1,0 +1,114 @@
+"""Documents of Azure and the compiler that knows its types: those that the app sends, and those of the trial hub."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.bicep import ROOT, Bicep
+from tests.contracts.azure import Azure, running
+from tests.e2e.client import Api, request_for
+from tests.e2e.conftest import api, stack, start_stack
+from tests.infra.as_bicep import declaration
+
+__all__ = ["api", "stack", "start_stack"]
+
+Document = dict[str, Any]
+# What Azure chooses anew for each resource.
+VOLATILE = frozenset({"etag", "resourceGuid", "ipAddress"})
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
+    with running(tmp_path_factory.mktemp("azure") / "state", "--port", "0", "--time-scale", "0") as stand_in:
+        yield stand_in
+
+
+def held(azure: Azure) -> dict[str, Document]:
+    """Everything in the local Azure by its id."""
+    return {each["id"]: alike(each) for each in azure.local("GET", "resources")}
+
+
+def alike(value: Any) -> Any:
+    """Without what is volatile."""
+    if isinstance(value, dict):
+        return {name: alike(each) for name, each in value.items() if name not in VOLATILE}
+    return [alike(each) for each in value] if isinstance(value, list) else value
+
+
+def rule_of(gateway: Document) -> Document:
+    (rule,) = gateway["properties"]["requestRoutingRules"]
+    found: Document = rule["properties"]
+    return found
+
+
+def test_the_trial_hub_is_the_hub_of_make_run_but_for_the_priority_of_its_rule(
+    azure: Azure, snapshot: Callable[..., Document]
+) -> None:
+    hub_file = ROOT / "infra" / "hub" / "trial-hub.bicep"
+    predicted = snapshot(hub_file, {}, subscriptionId=azure.subscription_id, resourceGroup="hub-rg")[
+        "predictedResources"
+    ]
+    before = held(azure)
+    gateway_id = azure.id("applicationGateways", "hub-agw")
+    for kind, name in (
+        ("applicationGateways", "hub-agw"),
+        ("publicIPAddresses", "hub-agw-pip"),
+        ("virtualNetworks", "hub-vnet"),
+    ):
+        azure.local("DELETE", "resources", id=azure.id(kind, name))
+    assert len(held(azure)) < len(before)
+    for resource in predicted:
+        body = {name: value for name, value in resource.items() if name not in ("id", "type", "name", "apiVersion")}
+        answer = azure.send("PUT", resource["id"], body, version=resource["apiVersion"])
+        assert answer.status_code == 201, answer.text
+        azure.advance(600)
+    after = held(azure)
+    assert rule_of(after[gateway_id]).pop("priority") == 20000
+    assert rule_of(before[gateway_id]).pop("priority") == 1001
+    assert after == before
+
+
+# A type that isn't right, an unknown property, one that is missing.
+WRONG = re.compile(r"BCP03[567]")
+# What a GET of a gateway shows and the PUT sends back as it is: who refers to an element, and what the published type lacks.
+ECHOED = re.compile(
+    r'The property "(httpListeners|requestRoutingRules|backendHttpSettingsCollection|enableHttp3|defaultPredefinedSslPolicy)"'
+    r' is not allowed on objects of type "ApplicationGateway'
+)
+SENT = {
+    "Microsoft.Network/virtualNetworks",
+    "Microsoft.Network/virtualNetworks/virtualNetworkPeerings",
+    "Microsoft.Network/networkSecurityGroups",
+    "Microsoft.Network/networkInterfaces",
+    "Microsoft.Network/applicationGateways",
+    "Microsoft.Compute/virtualMachines",
+}
+
+
+def test_every_document_that_the_app_sends_is_of_its_type(api: Api, bicep: Bicep, tmp_path: Path) -> None:
+    api.deployed(request_for(1, tags={"team": "blue's ${team}"}, cloud_init="#cloud-config\npackages: [nginx]\n"))
+    sent = [call for call in api.arm_journal("PUT") if call["status"] in (200, 201)]
+    declared = [
+        declaration(number, call["path"], call["api_version"], call["request"]) for number, call in enumerate(sent)
+    ]
+    assert {re.search(r"'([\w./]+)@", each)[1] for each in declared} == SENT  # type: ignore[index]
+    # The same name stands twice (create_vnet and create_subnets): one file for each.
+    for number, text in enumerate(declared):
+        page = tmp_path / f"sent-{number}.bicep"
+        page.write_text(text, encoding="utf-8")
+        found = [each for each in bicep.diagnostics(page) if WRONG.search(each) and not ECHOED.search(each)]
+        assert found == [], (found, text)
+
+
+def test_the_compiler_would_find_a_document_that_is_wrong(bicep: Bicep, tmp_path: Path) -> None:
+    page = tmp_path / "wrong.bicep"
+    vnet = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v"
+    body = {"location": 1, "properties": {"addressSpace": {"addressPrefixes": []}, "subnet": [], "subnets": [{}]}}
+    page.write_text(
+        declaration(0, vnet, "2026-03-01", body) + declaration(1, f"{vnet}2", "2026-03-01", {"properties": {}})
+    )
+    codes = {code for each in bicep.diagnostics(page) for code in WRONG.findall(each)}
+    assert codes == {"BCP036", "BCP037"} or codes == {"BCP035", "BCP036", "BCP037"}
