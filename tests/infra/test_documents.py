@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from local.azure import ids
 from local.bicep import ROOT, Bicep
 from tests.contracts.azure import Azure, running
 from tests.e2e.client import Api, request_for
 from tests.e2e.conftest import api, stack, start_stack
 from tests.infra.as_bicep import declaration
+from tests.infra.conftest import GIVEN, HUB
+from tests.infra.predicted import ASSIGNMENT, DEFINITION, Deployment
 
 __all__ = ["api", "stack", "start_stack"]
 
@@ -88,6 +91,45 @@ SENT = {
 }
 
 
+@pytest.fixture
+def predicted_roles(api: Api, snapshot: Callable[..., Document]) -> Iterator[Document]:
+    """What a deployment beside the local hub would grant the app, in force in the local Azure instead of what it starts with."""
+    subscription = api.stack.endpoints["subscription_id"]
+    parameters = {**GIVEN, **HUB, "spokeResourceGroup": "hub-rg"}
+    deployment = Deployment(snapshot(ROOT / "infra" / "main.bicep", parameters, subscriptionId=subscription))
+    roles = {role["id"]: role for role in deployment.of(DEFINITION)}
+    granted = [each for each in deployment.of(ASSIGNMENT) if each["properties"]["roleDefinitionId"] in roles]
+    for each in granted:
+        # Only Azure knows the principal: it stays an expression.
+        assert each["properties"]["principalId"].startswith("[")
+        each["properties"]["principalId"] = ids.PRINCIPAL_ID
+    documents = {"roleDefinitions": list(roles.values()), "roleAssignments": granted}
+    api.arm.put("/_local/roles", json=documents).raise_for_status()
+    yield documents
+    api.arm.delete("/_local/roles").raise_for_status()
+
+
+def grants(documents: Document) -> set[tuple[str, str]]:
+    """Scope and action of everything that is granted."""
+    actions = {
+        role["id"].lower(): [action for each in role["properties"]["permissions"] for action in each["actions"]]
+        for role in documents["roleDefinitions"]
+    }
+    return {
+        (re.split(f"/providers/{ASSIGNMENT}/", each["id"])[0].lower(), action)
+        for each in documents["roleAssignments"]
+        for action in actions[each["properties"]["roleDefinitionId"].lower()]
+    }
+
+
+def test_what_a_deployment_grants_is_what_the_local_azure_enforces(api: Api, predicted_roles: Document) -> None:
+    """A spoke is built and removed with these rights; and they are those that all tests run with."""
+    api.deployed(request_for(2))
+    api.deleted(2)
+    api.arm.delete("/_local/roles").raise_for_status()
+    assert grants(api.arm.get("/_local/roles").json()) == grants(predicted_roles)
+
+
 def test_every_document_that_the_app_sends_is_of_its_type(api: Api, bicep: Bicep, tmp_path: Path) -> None:
     api.deployed(request_for(1, tags={"team": "blue's ${team}"}, cloud_init="#cloud-config\npackages: [nginx]\n"))
     sent = [call for call in api.arm_journal("PUT") if call["status"] in (200, 201)]
@@ -107,8 +149,8 @@ def test_the_compiler_would_find_a_document_that_is_wrong(bicep: Bicep, tmp_path
     page = tmp_path / "wrong.bicep"
     vnet = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v"
     body = {"location": 1, "properties": {"addressSpace": {"addressPrefixes": []}, "subnet": [], "subnets": [{}]}}
-    page.write_text(
-        declaration(0, vnet, "2026-03-01", body) + declaration(1, f"{vnet}2", "2026-03-01", {"properties": {}})
-    )
+    account = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/abc"
+    incomplete = declaration(1, account, "2025-06-01", {"location": "eastus"})
+    page.write_text(declaration(0, vnet, "2026-03-01", body) + incomplete, encoding="utf-8")
     codes = {code for each in bicep.diagnostics(page) for code in WRONG.findall(each)}
-    assert codes == {"BCP036", "BCP037"} or codes == {"BCP035", "BCP036", "BCP037"}
+    assert codes == {"BCP035", "BCP036", "BCP037"}
