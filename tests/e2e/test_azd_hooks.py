@@ -130,7 +130,7 @@ def test_a_deploy_that_stays_unhealthy_names_what_fails_and_what_to_do(hooks: Ho
     finally:
         api.arm.put("/_local/resources", json=gateway).raise_for_status()
     assert ended.returncode == 1
-    assert "gateway fails: The Application Gateway is Stopped." in ended.stdout
+    assert "gateway fails: The Application Gateway hub-agw is Stopped" in ended.stdout
     assert "What to do: HUB_AGW_NAME must name" in ended.stdout
     assert "azd hooks run postdeploy" in ended.stderr
 

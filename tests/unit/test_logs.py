@@ -5,9 +5,12 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given
@@ -228,6 +231,69 @@ os._exit(0)  # without the exporter's attempts to reach Azure
     assert attributes["deployment_id"] == "deploy-acme-1-abcd"
     assert (attributes["spoke_id"], attributes["step"]) == (3, "create_vm")
     assert attributes["body"] == "from ?code=(hidden)"
+
+
+class IdentityEndpoint(ThreadingHTTPServer):
+    """The identity endpoint of a function app; it keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _TokenRequest)
+        self.asked: list[dict[str, list[str]]] = []
+        self.was_asked = threading.Event()
+
+
+class _TokenRequest(BaseHTTPRequestHandler):
+    server: IdentityEndpoint
+
+    def do_GET(self) -> None:
+        self.server.asked.append(parse_qs(urlsplit(self.path).query))
+        self.server.was_asked.set()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"access_token": "token", "expires_on": str(2**31)}).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing on standard error."""
+
+
+def test_application_insights_is_reached_with_the_identity_that_its_setting_names() -> None:
+    """A component without local authentication takes nothing else. The exporter reads the setting by itself: ours and the
+    worker's are the same."""
+    code = """
+import logging
+from shared.process import logs
+from shared.settings import current_settings
+logs.configure(current_settings())
+from opentelemetry._logs import get_logger_provider
+logging.getLogger("activities.vm").warning("a line")
+get_logger_provider().force_flush()
+"""
+    with IdentityEndpoint() as identity:
+        thread = threading.Thread(target=identity.serve_forever)
+        thread.start()
+        environment = ENVIRONMENT | {
+            "PYTHONPATH": str(ROOT),
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": (
+                "InstrumentationKey=00000000-0000-0000-0000-000000000000;IngestionEndpoint=https://127.0.0.1:1/"
+            ),
+            "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": "Authorization=AAD;ClientId=the-client-id",
+            "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+            "IDENTITY_ENDPOINT": f"http://127.0.0.1:{identity.server_address[1]}/token",
+            "IDENTITY_HEADER": "header",
+            "NO_PROXY": "127.0.0.1",
+        }
+        # It is killed when it has asked for a token: sending would be tried again for a minute.
+        exporting = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
+        try:
+            identity.was_asked.wait(60)
+        finally:
+            exporting.kill()
+            exporting.wait()
+            identity.shutdown()
+            thread.join()
+    assert identity.asked
+    assert {each["client_id"][0] for each in identity.asked} == {"the-client-id"}
+    assert {each["resource"][0] for each in identity.asked} == {"https://monitor.azure.com/"}
 
 
 def test_application_insights_gets_each_line_of_a_thread_once_under_its_operation() -> None:
