@@ -20,10 +20,12 @@ from shared.tables.records import Records
 from tests.app import forget_app
 from tests.faults.conftest import NewSimulation, SimulationAt
 from tests.faults.simulation import Simulation
+from tests.faults.wire import Fault
 
 SPOKES = "spokes-rg"
 POLICY = "ApplicationGatewayWebApplicationFirewallPolicies"
 Document = dict[str, Any]
+DELETE_HUB_SIDE = "write_hub_side: DELETE virtualNetworks/hub-vnet/virtualNetworkPeerings/{hub side}"
 SetOutbound = Callable[[Simulation, str, str], None]
 
 
@@ -97,10 +99,14 @@ def test_every_right_is_needed_by_a_call_and_no_call_needs_another(
     simulation.azure.forget_requests()
     for spoke, outbound in ((1, "nat"), (2, "route")):
         set_outbound(simulation, outbound, SPOKES)
-        for begin, end in ((simulation.deploy, "completed"), (simulation.delete, "deleted")):
-            run = begin(spoke)
-            simulation.play_out()
-            assert simulation.run_row(run).status == end
+        run = simulation.deploy(spoke)
+        simulation.play_out()
+        assert simulation.run_row(run).status == "completed"
+        # One delete leaves the peering behind: what is left is looked up.
+        trouble = [Fault(DELETE_HUB_SIDE, {"mode": "refuse", "status": 400})] if spoke == 2 else []
+        run = simulation.delete(spoke, *trouble)
+        simulation.play_out()
+        assert simulation.run_row(run).status == ("rollback_failed" if trouble else "deleted")
 
     calls = [each for each in simulation.azure.requests() if each["principal"] == ids.PRINCIPAL_ID]
     assert {each["path"] for each in calls if each["status"] == 403} == set()
