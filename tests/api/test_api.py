@@ -65,29 +65,35 @@ def test_health_tells_every_dependency(http: httpx.Client) -> None:
     assert all(finding["latency_ms"] >= 0 for finding in dependencies.values())
 
 
-def test_health_names_what_fails(http: httpx.Client, host: Host) -> None:
-    fault = {
-        "method": "GET",
-        "path": "applicationGateways",
-        "mode": "refuse",
-        "status": 403,
-        "code": "AuthorizationFailed",
-        "times": 9,
-    }
+def test_health_and_the_plan_name_a_missing_right(http: httpx.Client, host: Host, body: Body) -> None:
+    missing = "Microsoft.Network/applicationGateways/read"
+    roles = host.arm.get("/_local/roles").json()
+    for role in roles["roleDefinitions"]:
+        (permission,) = role["properties"]["permissions"]
+        permission["actions"] = [each for each in permission["actions"] if each != missing]
     http.get("/capacity")
-    host.arm.post("/_local/faults", json=[fault]).raise_for_status()
+    host.arm.put("/_local/roles", json=roles).raise_for_status()
     try:
         answer = http.get("/health")
         capacity = http.get("/capacity")
+        plan = http.post("/spokes", params={"mode": "plan"}, json=body).json()
     finally:
-        host.arm.delete("/_local/faults").raise_for_status()
+        host.arm.delete("/_local/roles").raise_for_status()
     assert answer.status_code == 503
     documents.Health.model_validate(answer.json())
-    states = {name: finding["status"] for name, finding in answer.json()["dependencies"].items()}
-    assert states.pop("gateway") == "failing"
-    assert set(states.values()) == {"ok"}
+    dependencies = answer.json()["dependencies"]
+    gateway = dependencies.pop("gateway")
+    assert gateway["status"] == "failing"
+    assert {finding["status"] for finding in dependencies.values()} == {"ok"}
+    (right,) = gateway["details"]["missing"]
+    assert right["action"] == missing
+    assert right["scope"].endswith("/applicationGateways/hub-agw")
     assert capacity.status_code == 200
     assert capacity.json()["unknown"][0]["of"] == "gateway"
+    assert not plan["would_succeed"]
+    hints = [finding["hint"] for check in plan["checks"] for finding in check["findings"]]
+    for hint in (gateway["details"]["hint"], *hints):
+        assert f"{missing} over {right['scope']};" in hint
 
 
 @pytest.mark.parametrize(

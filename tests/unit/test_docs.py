@@ -1,5 +1,6 @@
 """What the docs name exists: routes, codes, and the files that they link to."""
 
+import json
 import re
 from pathlib import Path
 
@@ -46,3 +47,21 @@ def test_the_quick_reference_has_every_route_and_no_other() -> None:
 def test_a_link_leads_to_a_file(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def _expanded(action: str) -> set[str]:
+    """`virtualNetworks/{read,write}` as the actions that it stands for."""
+    head, _, ends = action.partition("{")
+    found = {head + end for end in ends.rstrip("}").split(",")} if ends else {action}
+    return {each if each.startswith("Microsoft.") else f"Microsoft.Network/{each}" for each in found}
+
+
+def test_the_table_of_rights_is_that_of_the_role_files() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[`([\w-]+)`\]\(\.\./infra/roles/\S+\) \|[^|]+\| (.+) \|$", text, re.MULTILINE)
+    table = {role: set().union(*map(_expanded, re.findall(r"`([^`]+)`", actions))) for role, actions in rows}
+    files = {
+        path.stem: {each["action"] for each in json.loads(path.read_text(encoding="utf-8"))["actions"]}
+        for path in (ROOT / "infra" / "roles").glob("*.json")
+    }
+    assert table == files

@@ -220,3 +220,43 @@ def test_a_failure_survives_json() -> None:
 
 def test_a_class_that_a_newer_version_wrote_is_read_as_the_root() -> None:
     assert error_class("SomethingNew") is HubSpokeException
+
+
+CLIENT = "The client 'c' with object id 'c'"
+PEER, JOIN = "Microsoft.Network/virtualNetworks/peer/action", "Microsoft.Network/networkSecurityGroups/join/action"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "missing"),
+    [
+        (
+            "AuthorizationFailed",
+            f"{CLIENT} does not have authorization to perform action 'A/b/read' over scope '/s/1' or the scope is invalid.",
+            [("A/b/read", "/s/1")],
+        ),
+        (
+            "LinkedAuthorizationFailed",
+            f"{CLIENT} has permission to perform action 'A/write' on scope '/w'; however, it does not have permission to "
+            f"perform action(s) '{PEER},{JOIN}' on the linked scope(s) '/v,/g' (respectively) or the linked scope(s) are "
+            "invalid.",
+            [(PEER, "/v"), (JOIN, "/g")],
+        ),
+        (
+            "LinkedAuthorizationFailed",
+            f"{CLIENT} has permission to perform action 'A/write' on scope '/w'; however, it does not have permission to "
+            f"perform action '{PEER}' on the linked scope(s) '/v,/g' or the linked scope(s) are invalid.",
+            [(PEER, "/v,/g")],
+        ),
+    ],
+)
+def test_a_refusal_names_what_to_grant(code: str, message: str, missing: list[tuple[str, str]]) -> None:
+    failure, _ = failure_of_error({"code": code, "message": message}, status=403)
+    assert failure.details["missing"] == [{"action": action, "scope": scope} for action, scope in missing]
+    assert all(f"{action} over {scope}" in failure.hint for action, scope in missing)
+    assert failure.transient is False
+
+
+def test_a_refusal_that_names_nothing_points_to_the_list() -> None:
+    failure, _ = failure_of_error({"code": "AuthorizationFailed", "message": "No."}, status=403)
+    assert "missing" not in failure.details
+    assert "docs/operations.md" in (failure.hint or "")
