@@ -105,17 +105,6 @@ class Roles:
             for each in self._grants.get(principal.lower(), ())
         )
 
-    def permissions_of(self, principal: str, scope: str) -> list[Json]:
-        """The permissions that hold for the identity at a scope."""
-        wanted = ids.key(scope)
-        found = [] if principal.lower() != ids.OPERATOR_ID else [self.definitions[_OWNER]]
-        for each in self.assignments.values():
-            properties = each["properties"]
-            at = ids.key(properties["scope"])
-            if properties["principalId"].lower() == principal.lower() and (wanted + "/").startswith(at + "/"):
-                found.append(self.definitions[_guid(properties["roleDefinitionId"])])
-        return [permission for role in found for permission in role["properties"]["permissions"]]
-
     def _granted(self, principal: str, action: str) -> tuple[str, ...]:
         """The scopes over which an identity has an action."""
         known = self._scopes.get((principal, action))
