@@ -21,8 +21,10 @@ from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending
 from shared.saga.policy import Policy
 from shared.saga.step_run import wait_after
 from shared.saga.steps import BEGIN_RUN
+from shared.settings import Settings, at
 from shared.spoke.records import MAY_ACT, MAY_UNDO, RunRow, StepRow
 from shared.tables.client import ConcurrentUpdate
+from shared.tables.places import check_configured, former_hub_of_run, gateway_of, hub_of_run
 from shared.tables.records import Records
 from shared.writers.instances import ensure_writer_runs
 
@@ -63,7 +65,7 @@ def undo_through_writer(function: Typed) -> Callable[..., Any]:
 def _without_client(function: Typed, allowed_in: frozenset[str] | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
     # The worker refuses generic annotations on what it calls (azure-functions-durable-python#468): plain dict.
     def activity(payload: dict) -> dict:  # type: ignore[type-arg]
-        return outcome_as_data(_perform(function, allowed_in, Call.from_data(payload)))
+        return outcome_as_data(_perform(function, allowed_in, Call.from_data(payload))[0])
 
     return _named_like(activity, function)
 
@@ -73,9 +75,10 @@ def _with_client(function: Typed, allowed_in: frozenset[str] | None) -> Callable
         outcome: Outcome = Failed(Deadline(CALL_SECONDS).failure())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CALL_SECONDS):
-                outcome = await in_tables_thread(_perform, function, allowed_in, Call.from_data(payload))
-                if isinstance(outcome, Pending) and outcome.wakes:
-                    await ensure_writer_runs(client, outcome.wakes)
+                outcome, place = await in_tables_thread(_perform, function, allowed_in, Call.from_data(payload))
+                if isinstance(outcome, Pending) and outcome.wakes and place:
+                    with at(place):
+                        await ensure_writer_runs(client, outcome.wakes)
         return outcome_as_data(outcome)
 
     return _named_like(activity, function)
@@ -88,21 +91,36 @@ def _named_like(wrapper: F, function: Typed) -> F:
     return wrapper
 
 
-def _perform(function: Typed, allowed_in: frozenset[str] | None, call: Call) -> Outcome:
+def _perform(function: Typed, allowed_in: frozenset[str] | None, call: Call) -> tuple[Outcome, Settings | None]:
+    """The outcome, and the gateway of the run's spoke where it is known."""
+    place: Settings | None = None
     with logs.context(deployment_id=call.deployment_id, spoke_id=call.spoke_id, step=call.name), within(CALL_SECONDS):
+        outcome: Outcome
         try:
-            outcome = _perform_and_record(function, allowed_in, call)
+            run, place = _run_and_gateway(call.deployment_id)
+            with at(place):
+                outcome = _perform_and_record(function, allowed_in, call, run) if run else Cancelled(_GONE)
         except Exception as error:  # noqa: BLE001 - the boundary: nothing may leave an activity but data
             outcome = Failed(logs.failure_of(error))
         _log(call, outcome)
-        return outcome
+        return outcome, place
 
 
-def _perform_and_record(function: Typed, allowed_in: frozenset[str] | None, call: Call) -> Outcome:
+def _run_and_gateway(deployment_id: str) -> tuple[RunRow | None, Settings]:
+    """A run with the gateway that serves its spoke; None, and its hub, when there is no such run."""
+    hub = hub_of_run(deployment_id)
+    with at(hub):
+        run = Records().run(deployment_id)
+    if run is None and (former := former_hub_of_run(deployment_id)):
+        hub = former
+        with at(hub):
+            run = Records().run(deployment_id)
+    return run, gateway_of(run.plan, hub) if run else hub
+
+
+def _perform_and_record(function: Typed, allowed_in: frozenset[str] | None, call: Call, run: RunRow) -> Outcome:
     records = Records()
-    run = records.run(call.deployment_id)
-    if run is None:
-        return Cancelled(_GONE)
+    check_configured(run.plan)
     if is_superseded(call, run):
         return Cancelled(_SUPERSEDED)
     before = records.step(call.deployment_id, call.number) if call.number is not None else None

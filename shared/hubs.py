@@ -143,7 +143,7 @@ def check_together(places: Sequence[tuple[Place, "Settings"]], problems: Problem
         if one.gateway_key == other.gateway_key:
             problems[f"{place.gateway_at}.name"] = "must be a gateway of its own: it is in the list twice"
             continue
-        if gateway_writer_id(one) == gateway_writer_id(other):
+        if gateway_stem(one) == gateway_stem(other):
             problems[f"{place.gateway_at}.name"] = f"makes, with its hub's name, the same id as {first.gateway_at}"
         if shared := {one.spoke_domain, *one.spoke_domains} & {other.spoke_domain, *other.spoke_domains}:
             problems[f"{place.gateway_at}.domain"] = (
@@ -152,7 +152,7 @@ def check_together(places: Sequence[tuple[Place, "Settings"]], problems: Problem
             )
 
 
-def gateway_writer_id(settings: "Settings") -> str:
+def gateway_stem(settings: "Settings") -> str:
     """The stem of the instance id of the one that writes a gateway, where there are several."""
     return f"{settings.hub_name}-{settings.hub_agw_name}".lower()
 

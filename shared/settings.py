@@ -61,7 +61,8 @@ class Settings:
 
     hub_name: as `HUBS` has it, else the VNet's.  key_prefix: of the table keys of a hub in another subscription than
     `AZURE_SUBSCRIPTION_ID`.  first_spoke_id: the id of block 1.  gateway_is_open: whether new sites are put on it.
-    places: of the settings of a process all gateways of all hubs, in the order of `HUBS`; empty in each of them.
+    is_configured: False of a hub or gateway that only records name any more.  places: of the settings of a process all
+    gateways of all hubs, in the order of `HUBS`; empty in each of them.
     """
 
     subscription_id: str
@@ -115,7 +116,8 @@ class Settings:
     gateway_is_open: bool = True
     dns_zone_id: str = ""
     several: bool = False
-    places: "tuple[Settings, ...]" = field(default=(), repr=False)
+    is_configured: bool = True
+    places: "tuple[Settings, ...]" = field(default=(), repr=False, compare=False)
 
     @property
     def hub_key(self) -> str:

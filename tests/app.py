@@ -1,20 +1,22 @@
 """The app as it lives in the tests' own process."""
 
-from shared.arm.client import arm
+from shared.arm.client import arm_of
 from shared.process import blocking
 from shared.process.identity import identity
 from shared.settings import process_settings
 from shared.tables.client import forget_clients
+from shared.tables.places import forget_places
 
 
 def forget_app() -> None:
     """Closes and forgets the clients and settings that the app keeps for its process: it reads its environment anew."""
-    for client in arm.made():
+    for client in arm_of.made():
         client.close()
     for credential in identity.made():
         credential.close()
     forget_clients()
     blocking.forget_threads()
-    arm.forget()
+    arm_of.forget()
     identity.forget()
+    forget_places()
     process_settings.cache_clear()

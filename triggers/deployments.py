@@ -9,7 +9,8 @@ from shared.process import logs
 from shared.process.blocking import in_tables_thread
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.saga.progress import progress_of
-from shared.settings import current_settings
+from shared.settings import Settings, at, current_settings
+from shared.tables.places import former_hub_of_run, hub_of_run
 from shared.tables.records import Records
 from shared.writers.instance_status import UNFINISHED, status_of
 from triggers.http.links import deployment_url, progress_url
@@ -33,11 +34,19 @@ async def get_deployment(call: Call) -> Answer:
 
 
 def _run(wanted: str) -> dict[str, Any]:
-    records = Records()
-    run = records.run(wanted)
-    if run is None:
+    progress = _progress(hub_of_run(wanted), wanted)
+    if progress is None and (former := former_hub_of_run(wanted)):
+        progress = _progress(former, wanted)
+    if progress is None:
         raise unknown_deployment(wanted)
-    return progress_of(run, records.steps(wanted))
+    return progress
+
+
+def _progress(hub: Settings, wanted: str) -> dict[str, Any] | None:
+    with at(hub):
+        records = Records()
+        run = records.run(wanted)
+        return None if run is None else progress_of(run, records.steps(wanted))
 
 
 async def start_run(client: "DurableOrchestrationClient", *, deployment_id: str, spoke_id: int, kind: str) -> bool:

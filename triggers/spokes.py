@@ -7,8 +7,9 @@ import azure.durable_functions as df
 
 from shared.process.blocking import TABLES, in_arm_thread, in_tables_thread, side_by_side
 from shared.saga.progress import progress_of
-from shared.settings import current_settings
+from shared.settings import Settings, at, current_settings
 from shared.spoke.records import TERMINAL, SpokeRow
+from shared.tables.places import at_spoke, former_hubs, gateway_of, hubs
 from shared.tables.records import Records
 from shared.writers.peering.table import peering_statuses
 from triggers import use_cases
@@ -18,6 +19,7 @@ from triggers.http.queries import (
     continuation_after,
     continuation_token,
     flag,
+    hub_filters,
     limit,
     one_of,
     spoke_id,
@@ -63,31 +65,58 @@ async def _create(call: Call, *, v1: bool) -> Answer:
 async def list_spokes(call: Call) -> Answer:
     """The spokes by id, filtered, a page at a time."""
     params = call.params
-    filters = (one_of(params, "status", SPOKE_STATES), params.get("client_name"))
+    filters = (one_of(params, "status", SPOKE_STATES), params.get("client_name"), *hub_filters(params))
     after, most = continuation_after(params, filters), limit(params)
     return Answer(200, await in_tables_thread(_page, filters, after, most))
 
 
-def _page(filters: tuple[str | None, str | None], after: int, most: int) -> dict[str, Any]:
-    records, settings = Records(), current_settings()
-    status, client_name = filters
-    found = [
-        spoke
-        for spoke in records.spokes()
-        if status in (None, spoke.status) and client_name in (None, spoke.client_name)
-    ]
-    rest = [spoke for spoke in found if spoke.spoke_id > after]
+def _page(filters: tuple[str | None, ...], after: int, most: int) -> dict[str, Any]:
+    wanted_hub = filters[2] if len(filters) > 2 else None
+    places = [hub for hub in [*hubs(), *former_hubs()] if wanted_hub in (None, hub.hub_name)]
+    read = side_by_side(TABLES, [partial(_spokes_of, hub, filters) for hub in places], READERS)
+    # One hub's spokes after the other's, which is by id where the hubs' ranges are in order.
+    found = sorted(
+        ((spoke, hub) for spokes, hub in zip(read, places, strict=True) for spoke in spokes.result()), key=_id
+    )
+    rest = [each for each in found if each[0].spoke_id > after]
     page = rest[:most]
-    # A spoke whose deployment has ended says all about it by itself.
-    wanted = [each.deployment_id for each in page if not each.is_of_its_deployment or each.status not in TERMINAL]
-    read = side_by_side(TABLES, [partial(records.run, each) for each in wanted], READERS)
-    runs = {each: run.result() for each, run in zip(wanted, read, strict=True)}
-    seen = peering_statuses()
-    views = [
-        spoke_view(spoke, runs.get(spoke.deployment_id, spoke), settings, seen.get(spoke.spoke_id)) for spoke in page
-    ]
-    more = continuation_token(page[-1].spoke_id, filters) if len(rest) > len(page) else None
+    looks = [partial(_views_of, hub, [spoke for spoke, its in page if its is hub]) for hub in places]
+    seen = side_by_side(TABLES, looks, READERS)
+    views = sorted((view for found_in in seen for view in found_in.result()), key=lambda view: view["spoke_id"])
+    more = continuation_token(page[-1][0].spoke_id, filters) if len(rest) > len(page) else None
     return {"spokes": views, "total": len(found), "continuation": more}
+
+
+def _id(found: tuple[SpokeRow, Settings]) -> int:
+    return found[0].spoke_id
+
+
+def _spokes_of(hub: Settings, filters: tuple[str | None, ...]) -> list[SpokeRow]:
+    status, client_name, *where = filters
+    gateway = where[1] if where else None
+    with at(hub):
+        return [
+            spoke
+            for spoke in Records().spokes()
+            if status in (None, spoke.status)
+            and client_name in (None, spoke.client_name)
+            and gateway in (None, gateway_of(spoke.plan, hub).hub_agw_name)
+        ]
+
+
+def _views_of(hub: Settings, spokes: list[SpokeRow]) -> list[dict[str, Any]]:
+    if not spokes:
+        return []
+    with at(hub):
+        records = Records()
+        # A spoke whose deployment has ended says all about it by itself.
+        wanted = [each.deployment_id for each in spokes if not each.is_of_its_deployment or each.status not in TERMINAL]
+        read = side_by_side(TABLES, [partial(records.run, each) for each in wanted], READERS)
+        runs = {each: run.result() for each, run in zip(wanted, read, strict=True)}
+        seen = peering_statuses()
+        return [
+            spoke_view(spoke, runs.get(spoke.deployment_id, spoke), hub, seen.get(spoke.spoke_id)) for spoke in spokes
+        ]
 
 
 @http_function(blueprint, "GET", "spokes/{spoke_id}")
@@ -98,8 +127,9 @@ async def get_spoke(call: Call) -> Answer:
 
 
 def _view(number: int) -> dict[str, Any]:
-    spoke, run = use_cases.spoke_and_run(number)
-    return spoke_view(spoke, run, current_settings(), peering_statuses(number).get(number))
+    with at_spoke(number):
+        spoke, run = use_cases.spoke_and_run(number)
+        return spoke_view(spoke, run, current_settings(), peering_statuses(number).get(number))
 
 
 @http_function(blueprint, "GET", "spokes/{spoke_id}/progress")
@@ -110,10 +140,11 @@ async def get_progress(call: Call) -> Answer:
 
 
 def _progress(number: int) -> dict[str, Any]:
-    spoke, run = use_cases.spoke_and_run(number)
-    if run is None:
-        raise unknown_spoke(number)
-    return progress_of(run, Records().steps(spoke.deployment_id))
+    with at_spoke(number):
+        spoke, run = use_cases.spoke_and_run(number)
+        if run is None:
+            raise unknown_spoke(number)
+        return progress_of(run, Records().steps(spoke.deployment_id))
 
 
 @http_function(blueprint, "DELETE", "spokes/{spoke_id}", durable=True)
@@ -146,7 +177,8 @@ async def list_deployments(call: Call) -> Answer:
 
 
 def _runs(number: int) -> list[Any]:
-    runs = Records().runs_of(number)
+    with at_spoke(number):
+        runs = Records().runs_of(number)
     if not runs:
         raise unknown_spoke(number)
     return runs

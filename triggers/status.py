@@ -18,12 +18,13 @@ from shared.process.blocking import in_arm_thread, in_tables_thread
 from shared.process.once import importing, once
 from shared.recovery.orphans import doubt_about_records
 from shared.recovery.record_loss import raise_for_lost_rows
-from shared.settings import current_settings
+from shared.settings import Settings, at, current_settings, process_settings
 from shared.spoke.addresses import highest_spoke_id
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
 from shared.tables.partition import SpokesPartition
+from shared.tables.places import at_each_gateway, at_each_hub, former_hubs, gateway_of, gateways_of, hubs
 from shared.tables.records import Records
-from shared.tables.reservations import places
+from shared.tables.reservations import places, used_slots
 from shared.writers.gateway.capacity import capacity_of, gateway_not_found, provisioning_state, unsuitable
 from shared.writers.gateway.firewall import gateway_limits
 from shared.writers.gateway.rows import Site, site_key
@@ -60,9 +61,10 @@ async def get_health(call: Call) -> Answer:
 
 
 async def _asked() -> Answer:
-    names = list(CHECKS)
+    checks = _all_checks()
+    names = list(checks)
     looking = asyncio.ensure_future(_stalled_runs())
-    findings = await asyncio.gather(*(_checked(CHECKS[name]) for name in names))
+    findings = await asyncio.gather(*(_checked(checks[name]) for name in names))
     stalled = await looking
     found = {finding["status"] for finding in findings}
     well = "failing" not in found
@@ -128,7 +130,8 @@ async def _checked(check: Callable[[], Awaitable[str]]) -> dict[str, Any]:
 async def _stalled_runs() -> list[dict[str, Any]]:
     """The runs of this app's task hub that were found standing still. When the tables don't answer, their check says so."""
     try:
-        runs = await asyncio.wait_for(in_tables_thread(lambda: Records().runs_looked_after()), SECONDS_FOR_EACH)
+        looked = in_tables_thread(at_each_hub, lambda: Records().runs_looked_after())
+        runs = await asyncio.wait_for(looked, SECONDS_FOR_EACH)
     except Exception as error:  # noqa: BLE001 - whatever keeps the tables from answering is told by their own check
         log.debug("The runs can't be read: %s", error_answer(error).body["message"])
         return []
@@ -140,14 +143,24 @@ async def _stalled_runs() -> list[dict[str, Any]]:
 def _tables() -> str:
     """Reads every table. A completed spoke that has no row there is said, too: its site or peering is not repaired."""
     # The spokes first: a row is there before its spoke is completed.
-    completed = [spoke for spoke in Records().spokes() if spoke.status == "completed"]
-    sites, turns = gateway_sites().keys(), hub_peerings().keys()
+    spokes, here = Records().spokes(), current_settings()
+    completed = [spoke for spoke in spokes if spoke.status == "completed"]
+    sites = set(at_each_gateway(lambda: list(gateway_sites().keys())))
+    turns = hub_peerings().keys()
     raise_for_lost_rows(
         GATEWAY_SITES_TABLE, [spoke.client_name for spoke in completed if site_key(spoke.plan.client) not in sites]
     )
     raise_for_lost_rows(
         HUB_TURNS_TABLE, [spoke.client_name for spoke in completed if peering_key(spoke.spoke_id) not in turns]
     )
+    gateways = [gateway_of(spoke.plan, here) for spoke in spokes]
+    unknown = [f"hub {hub.hub_name}" for hub in former_hubs()]
+    unknown += sorted({f"gateway {each.hub_agw_name}" for each in gateways if not each.is_configured})
+    if unknown:
+        raise DegradedError(
+            f"The records can be read; they name the {', '.join(unknown)}, no longer in the settings: such spokes are shown, "
+            "and left as they are."
+        )
     return "The records can be read."
 
 
@@ -223,14 +236,77 @@ CHECKS: dict[str, Callable[[], Awaitable[str]]] = {
 }
 
 
+# Asked for each hub, and for each gateway, where there are several; the others once.
+_OF_HUB = ("tables", "records", "arm", "hub")
+_OF_GATEWAY = ("writers", "gateway")
+
+
+def _all_checks() -> dict[str, Callable[[], Awaitable[str]]]:
+    """Every check by its name; where there are several hubs or gateways, with theirs."""
+    try:
+        places = process_settings().places
+    except ConfigurationException:  # the check of the settings says why
+        return CHECKS
+    if len(places) == 1:
+        return CHECKS
+    checks = {name: check for name, check in CHECKS.items() if name not in _OF_HUB + _OF_GATEWAY}
+    for name in _OF_HUB:
+        checks |= {f"{name} {hub.hub_name}": _at(hub, CHECKS[name]) for hub in hubs()}
+    for name in _OF_GATEWAY:
+        checks |= {f"{name} {each.hub_name}/{each.hub_agw_name}": _at(each, CHECKS[name]) for each in places}
+    return checks
+
+
+def _at(place: Settings, check: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[str]]:
+    async def there() -> str:
+        with at(place):
+            return await check()
+
+    return there
+
+
 @http_function(blueprint, "GET", "capacity")
 async def get_capacity(call: Call) -> Answer:
-    """Used, limit and free of everything that a spoke takes. What Azure doesn't tell just now is named in `unknown`."""
-    return Answer(200, await capacity_now())
+    """Used, limit and free of everything that a spoke takes. What Azure doesn't tell just now is named in `unknown`.
+
+    Where there are several hubs or gateways, the same for each of them, in `hubs`.
+    """
+    if len(process_settings().places) == 1:
+        return Answer(200, await capacity_now())
+    of_hubs = await asyncio.gather(*(_hub_capacity(hub) for hub in hubs()))
+    return Answer(200, {"hubs": of_hubs, "unknown": [each for hub in of_hubs for each in hub["unknown"]]})
+
+
+async def _hub_capacity(hub: Settings) -> dict[str, Any]:
+    """What there is of a hub, and of each of its gateways."""
+    with at(hub):
+        of_gateways = await asyncio.gather(*(_capacity_at(gateway) for gateway in gateways_of(hub)))
+    shared: dict[str, Any] = {
+        name: of_gateways[0][name] for name in ("address_blocks", "peerings") if name in of_gateways[0]
+    }
+    gateways = [
+        {
+            "name": gateway.hub_agw_name,
+            "open": gateway.gateway_is_open,
+            **{name: value for name, value in found.items() if name not in ("address_blocks", "peerings", "unknown")},
+        }
+        for gateway, found in zip(gateways_of(hub), of_gateways, strict=True)
+    ]
+    unknown = [
+        {"hub": hub.hub_name, "gateway": gateway.hub_agw_name, **each}
+        for gateway, found in zip(gateways_of(hub), of_gateways, strict=True)
+        for each in found["unknown"]
+    ]
+    return {"name": hub.hub_name, "location": hub.hub_location, **shared, "gateways": gateways, "unknown": unknown}
+
+
+async def _capacity_at(place: Settings) -> dict[str, Any]:
+    with at(place):
+        return await capacity_now()
 
 
 async def capacity_now() -> dict[str, Any]:
-    """The answer of `GET /capacity`."""
+    """That of the present hub and gateway."""
     ours, hub, gateway = await asyncio.gather(
         in_tables_thread(_capacity_by_records), _answered(_peering_capacity), _answered(_gateway_capacity)
     )
@@ -247,7 +323,7 @@ def _capacity_by_records() -> dict[str, Any]:
     settings = current_settings()
     rows = SpokesPartition(settings)
     blocks = len(rows.range("block:", select=("RowKey",)))
-    slots = len(rows.range("slot:", select=("RowKey",)))
+    slots = len(used_slots(rows, settings).get(settings.hub_agw_name.lower(), ()))
     highest = highest_spoke_id(settings.spoke_address_pool, settings.spoke_prefix_length)
     return {"address_blocks": counted(blocks, highest), "gateway_places": counted(slots, places(settings))}
 

@@ -1,8 +1,11 @@
 """What runs on a schedule: starts forgotten runs, has the writers repair, looks after dead runs, orphans, old rows."""
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 
@@ -15,9 +18,10 @@ from shared.recovery.lost_rows import remake_lost_rows
 from shared.recovery.orphans import sweep_orphans
 from shared.recovery.runs.dead_runs import sweep
 from shared.recovery.runs.retention import forget_ended_runs
-from shared.settings import current_settings
+from shared.settings import Settings, at, current_settings, process_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
 from shared.tables.client import table
+from shared.tables.places import at_each_hub, forget_expired_claims, hubs
 from shared.tables.records import Records
 from shared.tables.reservations import forget_expired_keys
 from shared.writers.gateway.rows import WRITER_KEY
@@ -54,7 +58,7 @@ async def start_accepted_runs(client: "DurableOrchestrationClient") -> None:
 
     Can be repeated: an instance of that id is looked for first, and Durable refuses a second one while it runs.
     """
-    for run in await in_tables_thread(_forgotten_runs):
+    for run in await in_tables_thread(at_each_hub, _forgotten_runs):
         if await status_of(client, run.deployment_id) != NOT_THERE:
             continue
         waited = (utc_now() - parse_timestamp(run.created_at)).total_seconds()
@@ -78,23 +82,33 @@ async def repair_gateway(client: "DurableOrchestrationClient") -> None:
 
     Rows that were lost, of sites and of peerings, are made anew before.
     """
-    await in_arm_thread(current_settings().arm_timeout_seconds, remake_lost_rows)
-    if await in_tables_thread(_knows_sites):
-        await ensure_writer_runs(client, "gateway")
+
+    async def repair() -> None:
+        await in_arm_thread(current_settings().arm_timeout_seconds, remake_lost_rows)
+        if await in_tables_thread(_knows_sites):
+            await ensure_writer_runs(client, "gateway")
+
+    await _for_each(process_settings().places, repair)
 
 
 @timer_function(blueprint, EVERY_FIVE_MINUTES)
 async def repair_hub(client: "DurableOrchestrationClient") -> None:
     """Lets the hub's writer compare all peerings with the hub: it repairs those that are gone, `Disconnected`, out of sync
     with a VNet that has grown, or without the gateway flags that the hub's gateway asks for."""
-    if await in_tables_thread(_has_rows, HUB_TURNS_TABLE, current_settings().hub_key, "turn"):
-        await ensure_writer_runs(client, "hub")
+
+    async def repair() -> None:
+        if await in_tables_thread(_has_rows, HUB_TURNS_TABLE, current_settings().hub_key, "turn"):
+            await ensure_writer_runs(client, "hub")
+
+    await _for_each(hubs(), repair)
 
 
 @timer_function(blueprint, EVERY_FIVE_MINUTES_TOO)
 async def repair_security_rules(client: "DurableOrchestrationClient") -> None:
     """Brings the security groups of finished spokes to the rules of this version, these settings and the hub as it is."""
-    await in_arm_thread(ACTIVITY_SECONDS, rule_repair.repair_security_rules)
+    await _for_each(
+        process_settings().places, partial(in_arm_thread, ACTIVITY_SECONDS, rule_repair.repair_security_rules)
+    )
 
 
 def _knows_sites() -> bool:
@@ -111,30 +125,50 @@ def _has_rows(name: str, partition: str, kind: str) -> bool:
 @timer_function(blueprint, EVERY_HOUR)
 async def forget_old_keys(client: "DurableOrchestrationClient") -> None:
     """Removes the rows of Idempotency-Keys that are older than 24 hours."""
-    await in_tables_thread(forget_expired_keys)
+    await _for_each(hubs(), partial(in_tables_thread, forget_expired_keys))
+    await in_tables_thread(forget_expired_claims)
 
 
 @timer_function(blueprint, EVERY_HOUR_TOO)
 async def report_capacity(client: "DurableOrchestrationClient") -> None:
     """Logs what is used of everything that a spoke takes: the alert on capacity stands on these lines."""
+    await _for_each(process_settings().places, _log_capacity)
+
+
+async def _log_capacity() -> None:
+    here = current_settings()
+    where = f"@{here.hub_name}/{here.hub_agw_name}" if here.several else ""
     for what, count in (await capacity_now()).items():
         if isinstance(count, dict):
-            log.info("event=capacity what=%s used=%d limit=%d", what, count["used"], count["limit"])
+            log.info("event=capacity what=%s used=%d limit=%d", what + where, count["used"], count["limit"])
 
 
 @timer_function(blueprint, SIX_TIMES_A_NIGHT)
 async def forget_old_runs(client: "DurableOrchestrationClient") -> None:
     """Deletes runs that ended more than `KEEP_RUNS_DAYS` days ago, with their Durable history, and idle secrets."""
-    await forget_ended_runs(client)
+    await _for_each(hubs(), partial(forget_ended_runs, client))
 
 
 @timer_function(blueprint, EVERY_MINUTE_TOO)
 async def sweep_terminated_runs(client: "DurableOrchestrationClient") -> None:
     """Stops the children of dead orchestrations and has another run undo what they left."""
-    await sweep(client)
+    await _for_each(hubs(), partial(sweep, client))
 
 
 @timer_function(blueprint, EVERY_FIVE_MINUTES_OF_ORPHANS)
 async def report_orphans(client: "DurableOrchestrationClient") -> None:
     """Reports resources of ours that no record knows; removes them when `SWEEP_DELETE_ORPHANS` says so."""
-    await in_arm_thread(ACTIVITY_SECONDS, sweep_orphans)
+    await _for_each(hubs(), partial(in_arm_thread, ACTIVITY_SECONDS, sweep_orphans))
+
+
+async def _for_each(places: Iterable[Settings], work: Callable[[], Awaitable[Any]]) -> None:
+    """Does the work for each hub or gateway, side by side: one that is slow or fails keeps no other from it. The first
+    failure is raised when all have ended."""
+
+    async def one(place: Settings) -> None:
+        with at(place):
+            await work()
+
+    ended = await asyncio.gather(*map(one, places), return_exceptions=True)
+    if failed := [error for error in ended if isinstance(error, BaseException)]:
+        raise failed[0]

@@ -14,11 +14,13 @@ from shared.errors import DeploymentException, StorageException, so_many
 from shared.process import logs
 from shared.process.once import importing
 from shared.recovery.blockers import blockers_of_delete, stays
-from shared.settings import current_settings
+from shared.saga.steps import STEPS, VALIDATE_CONFIG
+from shared.settings import Settings, at, current_settings
 from shared.spoke.names import sanitize_name
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
+from shared.tables.places import at_spoke, check_configured, gateway_of, gateways_of, hubs
 from shared.tables.records import Records, begin_removal
 from shared.tables.reservations import Reservation, ReservationRequest, forget_spoke, preview, reserve
 from triggers.http.queries import unknown_spoke
@@ -50,23 +52,47 @@ class RunHandle:
 
 def deploy(body: dict[str, Any], key_header: str | None, *, v1: bool = False) -> RunHandle:
     """Checks a request and reserves what its spoke needs."""
-    requested = replace(parse_request(body, v1), key=idempotency_key(key_header, body))
-    return _deployment_of(reserve(requested, current_settings()))
+    request = checked_request(body, v1)
+    with at(hub_of(request)):
+        requested = replace(parse_request(request), key=idempotency_key(key_header, body))
+        return _deployment_of(reserve(requested, current_settings()))
 
 
 def plan(body: dict[str, Any], *, v1: bool = False) -> dict[str, Any]:
     """What a deployment of this request would find and make. Reads Azure; changes nothing."""
-    settings = current_settings()
-    would_be, conflicts = preview(parse_request(body, v1), settings)
-    report = plan_report(would_be, settings)
+    request = checked_request(body, v1)
+    with at(hub_of(request)):
+        would_be, conflicts = preview(parse_request(request), current_settings())
+        with at(gateway_of(would_be, current_settings())):
+            report = plan_report(would_be, current_settings())
     return {**report, "conflicts": conflicts, "would_succeed": report["would_succeed"] and not conflicts}
 
 
-def parse_request(body: dict[str, Any], v1: bool = False, *, new: bool = True) -> ReservationRequest:
+def checked_request(body: dict[str, Any], v1: bool = False) -> "SpokeRequest":
+    """The body of a POST as the models read it."""
     with importing:
-        from shared.spoke.request.model import check_against_settings, check_reserved, spoke_request, v1_spoke_request
+        from shared.spoke.request.model import spoke_request, v1_spoke_request
 
-    request = check_against_settings((v1_spoke_request if v1 else spoke_request)(body), current_settings())
+    return (v1_spoke_request if v1 else spoke_request)(body)
+
+
+def hub_of(request: "SpokeRequest") -> Settings:
+    """The hub that a request means."""
+    with importing:
+        from shared.spoke.request.choice import hub_for
+
+    return hub_for(request, hubs())
+
+
+def parse_request(request: "SpokeRequest", *, new: bool = True) -> ReservationRequest:
+    """What a request asks of the present hub. new: its spoke isn't there yet."""
+    with importing:
+        from shared.spoke.request.choice import gateways_for
+        from shared.spoke.request.model import check_against_settings, check_reserved
+
+    gateways = gateways_for(request, gateways_of(current_settings()))
+    with at(gateways[0]):
+        request = check_against_settings(request, current_settings())
     if new:
         check_reserved(request, current_settings())
     return ReservationRequest(
@@ -75,14 +101,21 @@ def parse_request(body: dict[str, Any], v1: bool = False, *, new: bool = True) -
         request=request.as_body(),
         plan_for=partial(_planned, request),
         spoke_id=request.spoke_id,
+        gateways=gateways,
     )
 
 
 def retry(spoke_id: int) -> RunHandle:
     """Deploys a `failed` spoke's request anew, or finishes the rollback or delete that could not finish."""
+    with at_spoke(spoke_id):
+        return _retry(spoke_id)
+
+
+def _retry(spoke_id: int) -> RunHandle:
     settings = current_settings()
     for _ in range(_TRIES):
         spoke, run = spoke_and_run(spoke_id)
+        _check_configured(spoke)
         if spoke.status not in ("failed", "rollback_failed"):
             raise DeploymentException(
                 f"Spoke {spoke_id} is {spoke.status}: only a failed deployment or an unfinished rollback can be retried.",
@@ -96,15 +129,33 @@ def retry(spoke_id: int) -> RunHandle:
         kind = "delete" if run is not None and run.kind == "delete" else "rollback"
         try:
             if spoke.status == "failed":
-                again = replace(
-                    parse_request(spoke.request, new=False), request=spoke.request, spoke_id=spoke_id, retry_of=spoke
-                )
-                return _deployment_of(reserve(again, settings))
+                return _deployment_of(reserve(_again(spoke), settings))
             force, kept = (run.force, run.result.get("kept", [])) if run else (False, [])
             return _removal_of(begin_removal(spoke, kind, settings, force=force, kept=kept))
         except ConcurrentUpdate:
             continue
     raise busy(spoke_id)
+
+
+def _again(spoke: SpokeRow) -> ReservationRequest:
+    """The request of a failed spoke, for its own id. It moves to another gateway only when nothing was ever made on its
+    own: what came no further than the checks."""
+    parsed = parse_request(checked_request(spoke.request), new=False)
+    if len(parsed.gateways) > 1 and _has_made_something(spoke):
+        own = gateway_of(spoke.plan, current_settings())
+        parsed = replace(parsed, gateways=tuple(each for each in parsed.gateways if each == own) or (own,))
+    return replace(parsed, request=spoke.request, spoke_id=spoke.spoke_id, retry_of=spoke)
+
+
+def _has_made_something(spoke: SpokeRow) -> bool:
+    made = {step.name for step in STEPS if step.name != VALIDATE_CONFIG.name}
+    return any(row.step_name in made and row.attempts for row in Records().steps(spoke.deployment_id))
+
+
+def _check_configured(spoke: SpokeRow) -> None:
+    """409 when the settings no longer have its hub or gateway."""
+    with at(gateway_of(spoke.plan, current_settings())):
+        check_configured(spoke.plan)
 
 
 def remove(
@@ -115,9 +166,17 @@ def remove(
     looked_at, kept: the spoke after `look_first`, and its answer; without them, a spoke that needs that look is answered and
     left as it is.
     """
+    with at_spoke(spoke_id):
+        return _remove(spoke_id, force=force, looked_at=looked_at, kept=kept)
+
+
+def _remove(
+    spoke_id: int, *, force: bool, looked_at: SpokeRow | None, kept: Sequence[dict[str, Any]]
+) -> RunHandle | SpokeRow:
     settings = current_settings()
     for _ in range(_TRIES):
         spoke, run = spoke_and_run(spoke_id)
+        _check_configured(spoke)
         try:
             if run is not None and run.status not in TERMINAL:
                 return _joined(_cancelled(run) if run.kind == "deploy" else run)
@@ -133,7 +192,7 @@ def remove(
 
 
 def spoke_and_run(spoke_id: int) -> tuple[SpokeRow, RunRow | None]:
-    """A spoke and its newest run; 404 when there is no such spoke."""
+    """A spoke of the present hub and its newest run; 404 when there is no such spoke."""
     records = Records()
     spoke = records.spoke(spoke_id)
     if spoke is None:
@@ -165,7 +224,8 @@ def look_first(spoke: SpokeRow, force: bool) -> list[dict[str, Any]]:
     Without force 409 with the list, when somebody uses the spoke: a NIC or data disk of the client's, a private endpoint, a
     lock.
     """
-    blockers = blockers_of_delete(spoke.plan)
+    with at_spoke(spoke.spoke_id), at(gateway_of(spoke.plan, current_settings())):
+        blockers = blockers_of_delete(spoke.plan)
     if not blockers:
         return []
     if force:

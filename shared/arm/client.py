@@ -63,7 +63,7 @@ class Progress:
 
 
 class Arm:
-    """One subscription of Azure Resource Manager. Every method raises `ArmError` and nothing else."""
+    """Azure Resource Manager for one hub and gateway, and their spokes. Every method raises `ArmError` and nothing else."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -354,9 +354,14 @@ def _seconds_until(date: str, now: datetime) -> float:
 
 
 @once
+def arm_of(settings: Settings) -> Arm:
+    """Azure Resource Manager as one gateway's settings have it, with connections of its own."""
+    return Arm(settings)
+
+
 def arm() -> Arm:
-    """The subscription of this process's settings."""
-    return Arm(current_settings())
+    """That of the hub and gateway which the present call is about."""
+    return arm_of(current_settings())
 
 
 def describe(resource_id: str) -> str:

@@ -71,7 +71,7 @@ def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) ->
             settings,
             snapshot.gateway,
             snapshot.sites,
-            snapshot.runs,
+            [run for run in snapshot.runs if _on_one_gateway(run.plan, plan)],
             failed_by_us=snapshot.gateway_failed_by_us,
             limits=_limits(settings, snapshot),
         )
@@ -91,6 +91,11 @@ def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) ->
         if read("usages", "resources"):
             found += quota_findings(plan, snapshot.sizes, snapshot.usages, snapshot.runs, snapshot.resources)
     return found
+
+
+def _on_one_gateway(one: SpokePlan, other: SpokePlan) -> bool:
+    """A plan without a gateway may be for the same one."""
+    return not one.gateway or not other.gateway or one.gateway.lower() == other.gateway.lower()
 
 
 def _limits(settings: Settings, snapshot: AzureSnapshot) -> Limits | None:
@@ -153,8 +158,10 @@ def plan_report(plan: SpokePlan, settings: Settings) -> dict[str, Any]:
 
 def described(plan: SpokePlan, ids: ResourceIds, settings: Settings) -> dict[str, Any]:
     """Names, addresses and ids of all that a deployment makes."""
+    where = {"hub": settings.hub_name, "gateway": settings.hub_agw_name} if settings.several else {}
     return {
         "client_name": plan.client_name,
+        **where,
         "location": plan.location,
         "resource_group": ids.spoke_resource_group,
         "vnet": {

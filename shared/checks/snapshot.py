@@ -97,13 +97,22 @@ def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Azure
     afresh: nothing is shared with others who look.
     """
     ids, location = azure.ids.of(plan), plan.location
-    subscription = ids.subscription
+    subscription = ids.spoke_subscription
+    # Older plans may be for another group than the settings say.
+    own = ids.spoke_group
 
     def common(name: str, read: Callable[[], T], seconds: float = _COMMON_SECONDS) -> Callable[[], T]:
         return read if afresh else lambda: _shared_read(azure, name, seconds, read)
 
     def listed(path: str, **params: str) -> Callable[[], tuple[Document, ...]]:
         return lambda: tuple(azure.get_all(f"{subscription}{path}", params=params or None))
+
+    def read_locks() -> tuple[Document, ...]:
+        """Of both subscriptions: locks on the hub and on the gateway count as well."""
+        paths = dict.fromkeys((ids.subscription, subscription))
+        return tuple(
+            lock for path in paths for lock in azure.get_all(f"{path}/providers/Microsoft.Authorization/locks")
+        )
 
     def read_sizes() -> tuple[Size, ...]:
         skus = azure.get_all(
@@ -120,10 +129,10 @@ def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Azure
     reads: dict[str, Callable[[], Any]] = {
         "hub_vnet": common("hub_vnet", lambda: azure.get(ids.hub_vnet)),
         "gateway": common("gateway", lambda: azure.get(ids.gateway)),
-        "spoke_group": common("spoke_group", lambda: azure.get(ids.spoke_group)),
-        "locks": common("locks", listed("/providers/Microsoft.Authorization/locks")),
-        "vnets": common("vnets", listed("/providers/Microsoft.Network/virtualNetworks")),
-        "resources": common("resources", listed("/resources", **{"$filter": f"resourceGroup eq '{group}'"})),
+        "spoke_group": common(f"spoke_group {own}", lambda: azure.get(ids.spoke_group)),
+        "locks": common(f"locks {own}", read_locks),
+        "vnets": common(f"vnets {own}", listed("/providers/Microsoft.Network/virtualNetworks")),
+        "resources": common(f"resources {own}", listed("/resources", **{"$filter": f"resourceGroup eq '{group}'"})),
         "sizes": sizes,
         "usages": common(f"usages {location}", listed(f"/providers/Microsoft.Compute/locations/{location}/usages")),
         "runs": common("runs", lambda: tuple(Records().unfinished_runs())),

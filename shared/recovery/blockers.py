@@ -57,7 +57,7 @@ def blockers_of_delete(plan: SpokePlan) -> list[dict[str, Any]]:
         found += _new_among(unmanaged_on(plan, ids, vm), found)
     if (nsg := azure.get(ids.nsg(plan.nsg_name))) is not None and owned(nsg):
         found += _new_among(unmanaged_behind(plan, ids, nsg), found)
-    locks = _readable_locks(azure)
+    locks = _readable_locks(azure, ids)
     if not blocking_locks(locks, lambda undo: named_by(undo, plan, ids)):
         return found
     return found + blocking_locks(locks, lambda undo: leftovers(azure, plan, undo))
@@ -73,10 +73,12 @@ def stays(blocker: dict[str, Any]) -> bool:
     return bool(blocker["kind"] == DATA_DISK)
 
 
-def _readable_locks(azure: Arm) -> list[Document]:
-    """All locks of the subscription; none when the app's identity may not read them, which forbids no delete."""
+def _readable_locks(azure: Arm, ids: ResourceIds) -> list[Document]:
+    """All locks of the hub's subscription and of the spoke's; none when the app's identity may not read them, which
+    forbids no delete."""
+    paths = dict.fromkeys((ids.subscription, ids.spoke_subscription))
     try:
-        return azure.get_all(f"{azure.ids.subscription}/providers/Microsoft.Authorization/locks")
+        return [lock for path in paths for lock in azure.get_all(f"{path}/providers/Microsoft.Authorization/locks")]
     except ArmError as error:
         if error.status != 403:
             raise

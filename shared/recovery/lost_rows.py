@@ -13,6 +13,7 @@ from shared.recovery.orphans import doubt_about_records
 from shared.settings import Settings, current_settings
 from shared.spoke.plan import SpokePlan
 from shared.tables.client import ConcurrentUpdate
+from shared.tables.places import serves
 from shared.tables.records import Records
 from shared.writers.gateway.document import element_named
 from shared.writers.gateway.rows import SiteRow, site_key
@@ -28,8 +29,8 @@ Document = dict[str, Any]
 
 
 def remake_lost_rows() -> list[str]:
-    """The keys of the rows that were made anew. Asks Azure only when rows are missing."""
-    completed = [spoke for spoke in Records().spokes() if spoke.status == "completed"]
+    """The keys of the rows that were made anew, of spokes that the present gateway serves. Asks Azure only when rows are missing."""
+    completed = [spoke for spoke in Records().spokes() if spoke.status == "completed" and serves(spoke.plan)]
     sites, peerings = gateway_sites(), hub_peerings()
     site_keys, peering_keys = sites.keys(), peerings.keys()
     without_site = [spoke for spoke in completed if site_key(spoke.plan.client) not in site_keys]

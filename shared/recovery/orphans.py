@@ -20,6 +20,7 @@ from shared.spoke.records import SPOKES_TABLE, TERMINAL, from_json_columns
 from shared.spoke.resource_ids import name_of, type_of
 from shared.tables.client import ConcurrentUpdate, table
 from shared.tables.partition import SpokesPartition
+from shared.tables.places import at_each_gateway
 from shared.tables.reservations import reservations_by_deployment
 from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.rows import request_removal
@@ -81,7 +82,7 @@ def orphans() -> list[Document]:
     azure = arm()
     # Azure first, the records then: a spoke's record is there before anything of it, and goes after everything of it.
     listed = azure.get_all(
-        f"{azure.ids.subscription}/resources",
+        f"{azure.ids.spoke_subscription}/resources",
         params={"$filter": f"resourceGroup eq '{azure.ids.spoke_resource_group}'"},
     )
     known = _made_by()
@@ -103,7 +104,7 @@ def confirm_new_records(resources: Iterable[Document]) -> None:
 def _unknown(found: list[Document]) -> list[str]:
     """What is there and no record knows: resources, and rows of sites and peerings."""
     known = _made_by()
-    rows: list[Any] = [*gateway_sites().present().rows, *hub_peerings().present().rows]
+    rows: list[Any] = [*at_each_gateway(lambda: gateway_sites().present().rows), *hub_peerings().present().rows]
     return [str(orphan["resource"]) for orphan in found] + [row.row_key for row in rows if row.made_by not in known]
 
 
@@ -148,11 +149,9 @@ def sweep_orphans() -> list[Document]:
 def _sweep_rows(delete: bool, still_there: set[str | None]) -> None:
     """Sites and peerings that nobody asks for any more, which their writers take away; and names and addresses that are
     kept for nobody, which are freed when nothing of their spoke is there any more."""
-    sites, peerings = gateway_sites(), hub_peerings()
-    wishes: list[tuple[DesiredTable[Any, Any], Any, Callable[..., Any]]] = [
-        *((sites, site, partial(request_removal, site)) for site in sites.everything()[1]),
-        *((peerings, peering, partial(peering.request_peering, False)) for peering in peerings.everything()[1]),
-    ]
+    peerings = hub_peerings()
+    wishes: list[tuple[DesiredTable[Any, Any], Any, Callable[..., Any]]] = at_each_gateway(_sites_with_their_removal)
+    wishes += [(peerings, peering, partial(peering.request_peering, False)) for peering in peerings.everything()[1]]
     held = reservations_by_deployment()
     known = _made_by()
     since = f"report_orphans {timestamp()}"  # a removal that failed at an earlier tick is asked for anew
@@ -167,6 +166,11 @@ def _sweep_rows(delete: bool, still_there: set[str | None]) -> None:
             _report_row(", ".join(row["RowKey"] for row in reserved), deployment_id, delete)
             if delete and deployment_id not in still_there:
                 _free(reserved)
+
+
+def _sites_with_their_removal() -> list[tuple[DesiredTable[Any, Any], Any, Callable[..., Any]]]:
+    sites = gateway_sites()
+    return [(sites, site, partial(request_removal, site)) for site in sites.everything()[1]]
 
 
 def _report_row(what: str, deployment_id: str, delete: bool) -> None:

@@ -19,6 +19,7 @@ from shared.spoke.inventory import made_by
 from shared.spoke.records import RunRow, SpokeRow
 from shared.spoke.resource_ids import ResourceIds
 from shared.tables.client import ConcurrentUpdate
+from shared.tables.places import serves
 from shared.tables.records import Records
 
 log = logging.getLogger(__name__)
@@ -46,9 +47,10 @@ class Repair:
 
 
 def repair_security_rules() -> list[int]:
-    """One tick. Answers the spokes whose groups were written; what is refused is tried again at the next tick."""
+    """One tick for the spokes that the present gateway serves. Answers those whose groups were written; what is refused is
+    tried again at the next tick."""
     azure, records = arm(), Records()
-    spokes = [spoke for spoke in records.spokes() if spoke.status == "completed"]
+    spokes = [spoke for spoke in records.spokes() if spoke.status == "completed" and serves(spoke.plan)]
     if not spokes:
         return []
     hub = read_hub_network(azure)
@@ -56,13 +58,13 @@ def repair_security_rules() -> list[int]:
         log.warning("The spokes' security rules are left as they are: %s", gap.message)
         return []
     repairs = []
-    for group in sorted({spoke.plan.resource_group for spoke in spokes}):
+    for group in sorted({azure.ids.of(spoke.plan).spoke_group for spoke in spokes}):
         try:
             nsgs, vnets = _listed(azure, group, "networkSecurityGroups"), _listed(azure, group, "virtualNetworks")
         except ArmError as error:
             log.warning("The security groups of %s can't be read now: %s", group, error.failure.message)
             continue
-        own = [spoke for spoke in spokes if spoke.plan.resource_group == group]
+        own = [spoke for spoke in spokes if azure.ids.of(spoke.plan).spoke_group == group]
         repairs += repairs_of(own, azure.ids, outbound_rules(azure.settings), hub, nsgs, vnets)
     written: list[int] = []
     for repair in repairs:
@@ -75,8 +77,8 @@ def repair_security_rules() -> list[int]:
 
 
 def _listed(azure: Arm, group: str, kind: str) -> dict[str, Document]:
-    """All resources of a kind in a resource group, by folded id."""
-    path = f"{azure.ids.subscription}/resourceGroups/{group}/providers/Microsoft.Network/{kind}"
+    """All resources of a kind in a resource group, by folded id. group: its id."""
+    path = f"{group}/providers/Microsoft.Network/{kind}"
     return {str(each["id"]).lower(): each for each in azure.get_all(path)}
 
 

@@ -36,13 +36,20 @@ def step_instance_id(run_id: str, step: str, number: int = 1) -> str:
 
 
 def gateway_writer_id(hub_agw_name: str, generation: int = 1) -> str:
-    """The instance that writes a gateway. generation: counts the writers that stood still and were replaced."""
+    """The instance that writes a gateway. hub_agw_name: where there are several, with the hub's name and a hyphen before.
+    generation: counts the writers that stood still and were replaced."""
     return _writer_id("gateway-", hub_agw_name, generation)
 
 
 def hub_writer_id(hub_vnet_name: str, generation: int = 1) -> str:
-    """The instance that writes the hub's peerings. generation: as for a gateway."""
+    """The instance that writes a hub's peerings. hub_vnet_name: the hub's name, where there are several.
+    generation: as for a gateway."""
     return _writer_id("hub-", hub_vnet_name, generation)
+
+
+def without_generation(writer_id: str) -> str:
+    """The id of the first generation."""
+    return writer_id.partition(":")[0]
 
 
 def is_run_id(instance_id: str) -> bool:

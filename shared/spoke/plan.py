@@ -39,7 +39,8 @@ class SpokePlan:
 
     client: `sanitize_name(client_name)`, the stem of all gateway names.  address_prefix: the VNet's block.
     subnet_prefixes: four, in the order of `SUBNET_ROLES`.  tags: the caller's, without ours.
-    made_by: the run that makes the spoke, the value of its `deployment_id` tag.
+    made_by: the run that makes the spoke, the value of its `deployment_id` tag.  hub, gateway: where there are several,
+    their names.  subscription_id: of the spoke's resources, where it isn't the hub's.
     """
 
     spoke_id: int
@@ -60,6 +61,9 @@ class SpokePlan:
     routing_rule_name: str
     tags: dict[str, str] = field(default_factory=dict)
     cloud_init: str | None = field(default=None, repr=False)
+    hub: str = ""
+    gateway: str = ""
+    subscription_id: str = ""
 
     @property
     def has_secrets(self) -> bool:
@@ -122,7 +126,11 @@ class SpokePlan:
         return f"web-subnet-{self.spoke_id}"
 
     def as_data(self) -> dict[str, Any]:
-        return asdict(self)
+        """As it is stored: what only several hubs need is left out where there is one."""
+        data = asdict(self)
+        return {
+            name: value for name, value in data.items() if value or name not in ("hub", "gateway", "subscription_id")
+        }
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> "SpokePlan":

@@ -2,7 +2,8 @@
 
 One partition per hub, so that one transaction covers what belongs together. Row keys: `spoke:{id}`,
 `run:{deployment_id}`, `step:{deployment_id}:{n}`, `client:{name}`, `vm:{name}`, `host:{name}`,
-`block:{address}-{length}`, `vnet:{name}`, `pool:{name}`, `rule:{name}`, `slot:{nnn}`, `key:{sha256}`, `ticks:{task hub}`.
+`block:{address}-{length}`, `vnet:{name}`, `pool:{name}`, `rule:{name}`, `slot:{nnn}` or `slot:{gateway}:{nnn}`,
+`key:{sha256}`, `ticks:{task hub}`. Another partition, `installation`, has what all hubs share (`shared.tables.places`).
 """
 
 import json
@@ -67,8 +68,15 @@ def rule_key(name: str) -> str:
     return f"rule:{name.lower()}"
 
 
-def slot_key(slot: int) -> str:
-    return f"slot:{slot:03d}"
+def slot_key(slot: int, gateway: str = "") -> str:
+    """gateway: the name, where the hub has several."""
+    return f"slot:{gateway.lower()}:{slot:03d}" if gateway else f"slot:{slot:03d}"
+
+
+def slot_of(row_key: str, first_gateway: str) -> tuple[str, int]:
+    """`(gateway, number)` of a slot's key; one without a gateway is of the hub's first one."""
+    _, *gateway, number = row_key.split(":")
+    return gateway[0] if gateway else first_gateway.lower(), int(number)
 
 
 def ticks_key(task_hub: str) -> str:

@@ -11,21 +11,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResourceIds:
-    """The ids of the hub's and of the spokes' resources."""
+    """The ids of the hub's and of the spokes' resources. spoke_subscription_id: empty where it is the hub's."""
 
     subscription_id: str
     hub_resource_group: str
     hub_vnet_name: str
     hub_agw_name: str
     spoke_resource_group: str
+    spoke_subscription_id: str = ""
 
     def of(self, plan: SpokePlan) -> "ResourceIds":
-        """The ids of one spoke: it stays in the group that it was planned for, whatever the settings say later."""
-        return replace(self, spoke_resource_group=plan.resource_group)
+        """The ids of one spoke: it stays in the subscription and the group that it was planned for, whatever the settings
+        say later. A plan without a subscription was made when there was one alone, the hub's."""
+        return replace(self, spoke_resource_group=plan.resource_group, spoke_subscription_id=plan.subscription_id)
 
     @property
     def subscription(self) -> str:
+        """The hub's."""
         return f"/subscriptions/{self.subscription_id}"
+
+    @property
+    def spoke_subscription(self) -> str:
+        return f"/subscriptions/{self.spoke_subscription_id or self.subscription_id}"
 
     @property
     def hub_group(self) -> str:
@@ -33,7 +40,7 @@ class ResourceIds:
 
     @property
     def spoke_group(self) -> str:
-        return f"{self.subscription}/resourceGroups/{self.spoke_resource_group}"
+        return f"{self.spoke_subscription}/resourceGroups/{self.spoke_resource_group}"
 
     @property
     def hub_vnet(self) -> str:
@@ -76,6 +83,7 @@ def ids_of(settings: "Settings") -> ResourceIds:
         settings.hub_vnet_name,
         settings.hub_agw_name,
         settings.spoke_resource_group,
+        "" if settings.spoke_subscription_id == settings.subscription_id else settings.spoke_subscription_id,
     )
 
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from shared.clock import epoch_seconds, nonce, timestamp
-from shared.saga import instances as protocol
+from shared.clock import nonce, timestamp
 from shared.saga.instances import is_looked_after
 from shared.settings import Settings, current_settings
 from shared.spoke.records import SPOKES_TABLE, TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
 from shared.tables.client import ConcurrentUpdate, Table, Write, match, table
 from shared.tables.partition import SpokesPartition
+from shared.tables.places import forget_deployment_id, new_deployment_id
 
 R = TypeVar("R", RunRow, SpokeRow, StepRow)
 
@@ -128,6 +128,7 @@ class Records:
             raise ConcurrentUpdate
         steps = self._partition.range(f"step:{run.deployment_id}:", select=("PartitionKey", "RowKey"))
         self._partition.delete_together([row, *steps])
+        forget_deployment_id(run.deployment_id)
 
     # --- inside ---
 
@@ -167,7 +168,7 @@ def begin_removal(
     `ConcurrentUpdate` when the spoke's row moved since it was read; then nothing is written.
     """
     run = RunRow(
-        deployment_id=protocol.deployment_id(kind, spoke.plan.client, epoch_seconds(), nonce(4)),
+        deployment_id=new_deployment_id(kind, spoke.plan.client),
         kind=kind,
         status="accepted",
         spoke_id=spoke.spoke_id,

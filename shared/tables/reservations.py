@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from shared.clock import epoch_seconds, nonce, parse_timestamp, timestamp, utc_now
-from shared.errors import DeploymentException, ValidationException
+from shared.clock import nonce, parse_timestamp, timestamp, utc_now
+from shared.errors import DeploymentException, HubSpokeException, StorageException, ValidationException
 from shared.process import logs
-from shared.saga import instances as protocol
-from shared.settings import Settings, current_settings
+from shared.settings import Settings, at, current_settings
 from shared.spoke import names as naming
-from shared.spoke.addresses import highest_spoke_id
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import (
     RunRow,
@@ -32,6 +30,7 @@ from shared.spoke.records import (
     rule_key,
     run_key,
     slot_key,
+    slot_of,
     spoke_key,
     vm_key,
     vnet_key,
@@ -39,6 +38,16 @@ from shared.spoke.records import (
 from shared.tables.client import ConcurrentUpdate, match
 from shared.tables.marker import ensure_marker
 from shared.tables.partition import SpokesPartition
+from shared.tables.places import (
+    claim_key,
+    forget_deployment_id,
+    gateway_of,
+    gateways_of,
+    give_key_back,
+    is_alone,
+    new_deployment_id,
+    remember_hub,
+)
 from shared.writers.gateway.table import capacity_seen
 
 T = TypeVar("T")
@@ -66,7 +75,8 @@ class IdempotencyKey:
 class ReservationRequest:
     """What a caller asks for.
 
-    spoke_id: None lets the table choose.  request: the body, for a retry.  plan_for: the plan for an id and a run.
+    spoke_id: None lets the table choose.  request: the body, for a retry.  plan_for: the plan for an id and a run, on the
+    present gateway.  gateways: those that may serve it, of the present hub; none for its only one.
     retry_of: the `failed` spoke that is to be built again.
     """
 
@@ -74,6 +84,7 @@ class ReservationRequest:
     client_name: str
     request: dict[str, Any]
     plan_for: Callable[[int, str], SpokePlan]
+    gateways: tuple[Settings, ...] = ()
     spoke_id: int | None = None
     key: IdempotencyKey | None = None
     retry_of: SpokeRow | None = None
@@ -183,10 +194,28 @@ class _Reserving:
         self.request = requested
         self.settings = settings
         self.rows = SpokesPartition(settings)
+        self.gateways = requested.gateways or (settings,)
         self._expired_key: Any = None
+        self._claimed_id = ""
 
     def reserve(self) -> Reservation:
         ensure_marker(self.rows)
+        remember_hub()
+        key = self.request.key
+        if key is not None and not claim_key(key.digest, key.fingerprint, KEY_LIFE):
+            raise _used_with_another_body()
+        try:
+            return self._reserve()
+        except HubSpokeException as refused:
+            if isinstance(refused, StorageException) and not isinstance(refused, ConcurrentUpdate):
+                raise  # it may have been written all the same
+            if key is not None and self.rows.get(key.row_key) is None:
+                give_key_back(key.digest)
+            if self._claimed_id:
+                forget_deployment_id(self._claimed_id)
+            raise
+
+    def _reserve(self) -> Reservation:
         try:
             for attempt in range(TRIES):
                 if (before := self._repeated()) is not None:
@@ -217,8 +246,9 @@ class _Reserving:
 
         kept(self._row_to_replace, None)
         spoke_id = self.request.spoke_id if self.request.spoke_id is not None else kept(lambda: self._free_id(0), 1)
-        kept(lambda: self._free_slot(0), 0)
-        plan = self.request.plan_for(spoke_id, "plan")
+        gateway, _ = kept(lambda: self._free_slot(0), (self.gateways[0], 0))
+        with at(gateway):
+            plan = self.request.plan_for(spoke_id, "plan")
         found = [(field, value, self.rows.get(key)) for key, field, value in _exclusive_keys(plan)]
         conflicts += [_in_use(field, value, row) for field, value, row in found if row is not None]
         return plan, [conflict.failure.public() for conflict in conflicts]
@@ -233,10 +263,11 @@ class _Reserving:
             replaced = self.rows.get(spoke_key(spoke_id))
             if replaced is not None and replaced["status"] != "failed":
                 return None
-        slot = self._free_slot(attempt)
+        gateway, slot = self._free_slot(attempt)
         token = nonce()
-        deployment_id = protocol.deployment_id("deploy", self.request.client, epoch_seconds(), nonce(4))
-        plan = self.request.plan_for(spoke_id, deployment_id)
+        deployment_id = self._deployment_id()
+        with at(gateway):
+            plan = self.request.plan_for(spoke_id, deployment_id)
         operations = self._operations(plan, slot, token, replaced)
         made = Reservation(deployment_id, spoke_id, self.request.client_name)
         if self.rows.submit(operations, won=lambda: self._is_mine(plan, token)):
@@ -280,7 +311,7 @@ class _Reserving:
             operations.append(_write(entity, over=self._expired_key))
         operations.append(_write(spoke, over=replaced))
         operations.append(_write(run, over=None))
-        keys = [key for key, _, _ in _exclusive_keys(plan)] + [slot_key(slot)]
+        keys = [key for key, _, _ in _exclusive_keys(plan)] + [slot_key(slot, plan.gateway)]
         operations.extend(_write(self._row(key, plan, token), over=None) for key in keys)
         return operations
 
@@ -318,18 +349,18 @@ class _Reserving:
     def _free_id(self, attempt: int) -> int:
         """The lowest id without a record; after a lost race another, in an order that the client's name decides."""
         pool, length = self.settings.spoke_address_pool, self.settings.spoke_prefix_length
-        highest = highest_spoke_id(pool, length)
+        first, last = self.settings.first_spoke_id, self.settings.last_spoke_id
         rows = {row["spoke_id"]: row["status"] for row in self.rows.range("spoke:", select=("spoke_id", "status"))}
         taken = {row["RowKey"] for kind in ("block:", "vnet:") for row in self.rows.range(kind, select=("RowKey",))}
 
         def is_free(number: int) -> bool:
-            address = pool.network_address + number * 2 ** (32 - length)
+            address = pool.network_address + (number - first + 1) * 2 ** (32 - length)
             if block_key(f"{address}/{length}") in taken:
                 return False
             # Somebody may have chosen the very name that this number's VNet would get.
             return "vnet_name" in self.request.request or vnet_key(naming.vnet_name(number)) not in taken
 
-        new = (number for number in range(1, highest + 1) if number not in rows and is_free(number))
+        new = (number for number in range(first, last + 1) if number not in rows and is_free(number))
         chosen = next(new, None) if attempt == 0 else _by_name(self.request.client, attempt, _first(new, 256))
         if chosen is None:
             failed = [number for number in sorted(rows) if rows[number] == "failed" and is_free(number)]
@@ -337,32 +368,60 @@ class _Reserving:
         if chosen is None:
             raise _Taken(
                 DeploymentException(
-                    f"All {highest} spoke ids are in use.",
+                    f"All {last - first + 1} spoke ids are in use.",
                     code="NoFreeSpokeId",
                     hint="Delete a spoke, or widen SPOKE_ADDRESS_POOL.",
                     field="spoke_id",
-                    used=highest,
-                    limit=highest,
+                    used=last - first + 1,
+                    limit=last - first + 1,
                 )
             )
         return chosen
 
-    def _free_slot(self, attempt: int) -> int:
-        """A place on the gateway. Racers look for theirs in different orders, so that few meet."""
-        limit = places(self.settings)
-        used = {int(row["RowKey"].partition(":")[2]) for row in self.rows.range("slot:", select=("RowKey",))}
-        chosen = _by_name(self.request.client, attempt, free_slots(used, limit))
+    def _free_slot(self, attempt: int) -> tuple[Settings, int]:
+        """A place on the gateway with the most free ones, of which racers look for theirs in different orders, so that few
+        meet. A retry stays on its gateway as long as that has one."""
+        taken = used_slots(self.rows, self.settings)
+        free: list[tuple[Settings, list[int]]] = []
+        limits = 0
+        for gateway in self.gateways:
+            with at(gateway):
+                limit = places(gateway)
+            limits += limit
+            free.append((gateway, free_slots(taken.get(gateway.hub_agw_name.lower(), set()), limit)))
+        # Racers see the same numbers: among gateways that are alike their names decide, so that they spread.
+        gateway, numbers = max(
+            free,
+            key=lambda each: (
+                bool(each[1]) and self._was_on(each[0]),
+                len(each[1]),
+                _digest(self.request.client, attempt, each[0].hub_agw_name),
+            ),
+        )
+        chosen = _by_name(self.request.client, attempt, numbers)
         if chosen is None:
+            names = ", ".join(each.hub_agw_name for each in self.gateways)
+            used = sum(len(taken.get(each.hub_agw_name.lower(), ())) for each in self.gateways)
             raise _Taken(
                 DeploymentException(
-                    f"The gateway {self.settings.hub_agw_name} has no place left: {len(used)} of {limit} are taken.",
+                    f"The gateway {names} has no place left: {used} of {limits} are taken.",
                     code="GatewayFull",
                     hint="Delete a spoke, or use another gateway; GET /api/capacity shows what is left.",
-                    used=len(used),
-                    limit=limit,
+                    used=used,
+                    limit=limits,
                 )
             )
-        return chosen
+        return gateway, chosen
+
+    def _was_on(self, gateway: Settings) -> bool:
+        before = self.request.retry_of
+        return before is not None and gateway_of(before.plan, gateway).gateway_key == gateway.gateway_key
+
+    def _deployment_id(self) -> str:
+        """A new one for each try; where there are several hubs one for all, because each takes a row of its own."""
+        if not self._claimed_id or is_alone():
+            self._claimed_id = new_deployment_id("deploy", self.request.client)
+        return self._claimed_id
 
     # --- what is in the way ---
 
@@ -375,14 +434,7 @@ class _Reserving:
         if row is None or self._expired_key is not None:
             return None
         if row["fingerprint"] != self.request.key.fingerprint:
-            raise ValidationException(
-                "This Idempotency-Key was used with another body.",
-                code="IdempotencyKeyReused",
-                hint="Send a new key with a new request; repeat a request with its own key and body.",
-                field="Idempotency-Key",
-                value=None,
-                deployment_id=row["deployment_id"],
-            )
+            raise _used_with_another_body(deployment_id=row["deployment_id"])
         return self._as_it_is_now(row["deployment_id"], row["spoke_id"], row["client_name"])
 
     def _as_it_is_now(self, deployment_id: str, spoke_id: int, client_name: str) -> Reservation:
@@ -418,6 +470,15 @@ def places(settings: Settings) -> int:
     return settings.agw_limit - 1 if seen is None else seen
 
 
+def used_slots(rows: SpokesPartition, hub: Settings) -> dict[str, set[int]]:
+    """The numbers that are taken, by gateway in lower case. hub: with its first gateway, which has those without a name."""
+    first, found = gateways_of(hub)[0].hub_agw_name, dict[str, set[int]]()
+    for row in rows.range("slot:", select=("RowKey",)):
+        gateway, number = slot_of(row["RowKey"], first)
+        found.setdefault(gateway, set()).add(number)
+    return found
+
+
 def free_slots(used: set[int], limit: int) -> list[int]:
     """The numbers that may be taken. Racers read the same numbers, so the table lets exactly as many through as fit.
 
@@ -443,9 +504,11 @@ def _first_run(retried: SpokeRow | None) -> str:
 
 def _by_name(client: str, attempt: int, numbers: list[int]) -> int | None:
     """One of the numbers; which one depends on the client's name and the attempt only."""
-    return min(
-        numbers, key=lambda number: hashlib.sha256(f"{client}\n{attempt}\n{number}".encode()).digest(), default=None
-    )
+    return min(numbers, key=lambda number: _digest(client, attempt, number), default=None)
+
+
+def _digest(client: str, attempt: int, what: object) -> bytes:
+    return hashlib.sha256(f"{client}\n{attempt}\n{what}".encode()).digest()
 
 
 def _first(numbers: Iterable[int], count: int) -> list[int]:
@@ -454,6 +517,17 @@ def _first(numbers: Iterable[int], count: int) -> list[int]:
 
 def _has_expired(row: dict[str, Any]) -> bool:
     return parse_timestamp(row["expires_at"]) <= utc_now()
+
+
+def _used_with_another_body(**more: Any) -> ValidationException:
+    return ValidationException(
+        "This Idempotency-Key was used with another body.",
+        code="IdempotencyKeyReused",
+        hint="Send a new key with a new request; repeat a request with its own key and body.",
+        field="Idempotency-Key",
+        value=None,
+        **more,
+    )
 
 
 def _id_in_use(spoke_id: int, row: dict[str, Any]) -> DeploymentException:

@@ -12,12 +12,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import timestamp, utc_now
+from shared.hubs import gateway_stem
 from shared.process import logs
 from shared.process.blocking import in_tables_thread
 from shared.process.deadline import ACTIVITY_SECONDS, CALL_SECONDS, within
-from shared.saga.instances import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id
+from shared.saga.instances import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id, without_generation
 from shared.saga.policy import writer_wait
-from shared.settings import Settings, current_settings
+from shared.settings import Settings, at, current_settings, process_settings
 from shared.tables.client import ConcurrentUpdate
 from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.table import gateway_sites
@@ -54,10 +55,23 @@ def writer_of(which: str) -> Writer:
     """The writer `gateway` or `hub` of these settings."""
     settings = current_settings()
     if which == "gateway":
-        name, pace = settings.hub_agw_name, gateway_pace(settings)
+        name, pace = gateway_stem(settings) if settings.several else settings.hub_agw_name, gateway_pace(settings)
         return Writer(WRITE_GATEWAY, settings, name, gateway_writer_id, gateway_sites(), pace)
-    name, pace = settings.hub_vnet_name, hub_pace(settings)
+    name, pace = settings.hub_name if settings.several else settings.hub_vnet_name, hub_pace(settings)
     return Writer(WRITE_HUB, settings, name, hub_writer_id, hub_peerings(), pace)
+
+
+def place_of_writer(which: str, instance_id: str) -> Settings:
+    """The gateway, or the hub, of a writer's instance. Of an id that no writer has: the first one, whose writer it isn't."""
+    first = process_settings()
+    if len(first.places) == 1:
+        return first
+    stem = without_generation(instance_id)
+    for place in first.places:
+        with at(place):
+            if writer_of(which).instance_id(1) == stem:
+                return place
+    return first.places[0]
 
 
 @dataclass(frozen=True)
@@ -172,6 +186,11 @@ def call_of_writer(which: str, *, looks: bool = False) -> Callable[[Callable[[Da
 
 
 def _called(which: str, activity: Callable[[Data], Data], payload: Data, looks: bool) -> Data:
+    with at(place_of_writer(which, str(payload.get("instance_id")))):
+        return _called_here(which, activity, payload, looks)
+
+
+def _called_here(which: str, activity: Callable[[Data], Data], payload: Data, looks: bool) -> Data:
     writer = writer_of(which)
     if looks and not _is_present(writer, payload):
         log.warning("%s is not the present writer of the %s, and ends", payload.get("instance_id"), which)

@@ -84,7 +84,7 @@ class WriterHarness:
         from shared.spoke.records import MAY_ACT, MAY_UNDO
 
         wanted = MAY_UNDO if name in ("remove_from_agw", "delete_peering") else MAY_ACT
-        return _perform(typed, wanted, Call.from_data(call_of(run, name, **given)))
+        return _perform(typed, wanted, Call.from_data(call_of(run, name, **given)))[0]
 
     def want_site(self, number: int) -> tuple[RunRow, Outcome]:
         run = self.run(number)

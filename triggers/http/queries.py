@@ -46,6 +46,12 @@ def one_of(params: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> st
     return text
 
 
+def hub_filters(params: Mapping[str, str]) -> tuple[str | None, ...]:
+    """`?hub=&gateway=`; nothing when neither is there, so that the tokens of pages stay what they were."""
+    names = (params.get("hub"), params.get("gateway"))
+    return names if any(names) else ()
+
+
 def limit(params: Mapping[str, str]) -> int:
     """How many to a page."""
     text = params.get("limit")

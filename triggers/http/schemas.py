@@ -100,6 +100,7 @@ class Agw(_Document):
     routing_rule_name: str
     host_name: str
     configured: bool = Field(description="The gateway holds the site; not that the backend is healthy.")
+    gateway: str | None = Field(default=None, description="Which gateway serves it, where there are several.")
 
 
 class Stalled(_Document):
@@ -126,6 +127,7 @@ class Spoke(_Document):
     spoke_id: int
     client_name: str
     status: SpokeStatus
+    hub: str | None = Field(default=None, description="Its hub, where there are several hubs or gateways.")
     vnet: Vnet
     vm: Vm
     agw: Agw
@@ -201,13 +203,19 @@ class Count(_Document):
 
 
 class Capacity(_Document):
-    """Used, limit and free. What Azure didn't tell is absent, and named in `unknown`."""
+    """Used, limit and free. What Azure didn't tell is absent, and named in `unknown`.
+
+    Where there are several hubs or gateways, all of it is in `hubs`.
+    """
 
     model_config = ConfigDict(extra="allow")
 
-    address_blocks: Count
-    gateway_places: Count = Field(description="Sites that the gateway takes, and those reserved.")
+    address_blocks: Count | None = None
+    gateway_places: Count | None = Field(default=None, description="Sites that the gateway takes, and those reserved.")
     peerings: Count | None = None
+    hubs: list[dict[str, Any]] | None = Field(
+        default=None, description="Each hub: the same, its gateways in `gateways`."
+    )
     unknown: list[dict[str, Any]]
 
 

@@ -7,6 +7,7 @@ from shared.settings import Settings
 from shared.spoke.documents.resources import os_of
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow, SpokeRow
+from shared.tables.places import gateway_of
 
 
 def spoke_view(
@@ -18,12 +19,15 @@ def spoke_view(
     the hub's writer has seen it since.
     """
     plan, result = spoke.plan, spoke.result
+    where = {"hub": settings.hub_name} if settings.several else {}
+    served_by = {"gateway": gateway_of(plan, settings).hub_agw_name} if settings.several else {}
     completed = spoke.status == "completed"
     seen = peering_status if completed else None
     return {
         "spoke_id": spoke.spoke_id,
         "client_name": spoke.client_name,
         "status": spoke.status,
+        **where,
         "vnet": {
             "name": plan.vnet_name,
             "address_space": plan.address_prefix,
@@ -41,6 +45,7 @@ def spoke_view(
             "routing_rule_name": plan.routing_rule_name,
             "host_name": plan.host_name,
             "configured": completed,
+            **served_by,
         },
         "deployment": deployment_view(spoke.deployment_id, run, plan),
         "error": spoke.error,

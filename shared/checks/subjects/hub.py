@@ -124,7 +124,7 @@ def hub_gateway_findings(hub_vnet: Document, gateways: Iterable[Document]) -> li
 def outbound_is_elsewhere(settings: "Settings") -> bool:
     """Whether `SPOKE_OUTBOUND` names something of another subscription: a subnet can't use it, so it isn't read."""
     resource_id = settings.spoke_outbound.partition(":")[2].lower()
-    return bool(resource_id) and not resource_id.startswith(f"/subscriptions/{settings.subscription_id.lower()}/")
+    return bool(resource_id) and not resource_id.startswith(f"/subscriptions/{settings.spoke_subscription_id.lower()}/")
 
 
 def outbound_findings(plan: SpokePlan, settings: "Settings", resource: Document | None) -> list[Finding]:

@@ -15,7 +15,6 @@ from shared.spoke import names as naming
 from shared.spoke.addresses import (
     calculate_spoke_address_space,
     calculate_subnet_ranges,
-    highest_spoke_id,
     spoke_id_of_block,
 )
 from shared.spoke.plan import SECRETS, SpokePlan
@@ -233,6 +232,14 @@ class SpokeRequest(_Strict):
         default=None, description="Custom data for the VM's first boot, at most 24 KiB."
     )
 
+    hub: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
+        default=None,
+        description="The hub by its name. Absent: that of spoke_id, address_prefix or location, or the first.",
+    )
+    gateway: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
+        default=None, description="One of the hub's gateways by its name. Absent: the one with the most free places."
+    )
+
     fold_location = field_validator("location", mode="before")(_location)
 
     def as_body(self) -> dict[str, Any]:
@@ -296,16 +303,16 @@ def v1_spoke_request(body: dict[str, Any]) -> SpokeRequest:
 
 
 def check_against_settings(request: SpokeRequest, settings: "Settings") -> SpokeRequest:
-    """What only this hub's settings can judge: id, block, host name, VNet name. Answers the request with its id, when
+    """What only a gateway's settings can judge: id, block, host name, VNet name. Answers the request with its id, when
     the block decides it."""
     pool, length = settings.spoke_address_pool, settings.spoke_prefix_length
     if request.address_prefix is not None:
         number = spoke_id_of_block(request.address_prefix, pool, length)
         if request.spoke_id is None:
-            request = request.model_copy(update={"spoke_id": number})
-    highest = highest_spoke_id(pool, length)
-    if request.spoke_id is not None and request.spoke_id > highest:
-        raise _invalid("spoke_id", request.spoke_id, f"spoke_id must be a whole number from 1 to {highest}.")
+            request = request.model_copy(update={"spoke_id": settings.first_spoke_id + number - 1})
+    first, last = settings.first_spoke_id, settings.last_spoke_id
+    if request.spoke_id is not None and not first <= request.spoke_id <= last:
+        raise _invalid("spoke_id", request.spoke_id, f"spoke_id must be a whole number from {first} to {last}.")
     host = request.host_name or _default_host_name(naming.sanitize_name(request.client_name), settings)
     if request.host_name and not any(host.endswith(f".{domain}") for domain in settings.spoke_domains):
         raise _invalid("host_name", host, f"host_name must lie under one of {', '.join(settings.spoke_domains)}.")
@@ -332,8 +339,9 @@ def plan_from(request: SpokeRequest, settings: "Settings", spoke_id: int, deploy
     """Every name and address of a spoke. The request has been through `check_against_settings`."""
     client = naming.sanitize_name(request.client_name)
     prefix = request.address_prefix or calculate_spoke_address_space(
-        spoke_id, settings.spoke_address_pool, settings.spoke_prefix_length
+        spoke_id - settings.first_spoke_id + 1, settings.spoke_address_pool, settings.spoke_prefix_length
     )
+    elsewhere = settings.spoke_subscription_id != settings.subscription_id
     return SpokePlan(
         spoke_id=spoke_id,
         client_name=request.client_name,
@@ -353,6 +361,9 @@ def plan_from(request: SpokeRequest, settings: "Settings", spoke_id: int, deploy
         routing_rule_name=request.routing_rule_name or naming.routing_rule_name(client),
         tags=dict(request.tags),
         cloud_init=request.cloud_init,
+        hub=settings.hub_name if settings.several else "",
+        gateway=settings.hub_agw_name if settings.several else "",
+        subscription_id=settings.spoke_subscription_id if elsewhere else "",
     )
 
 

@@ -1,7 +1,9 @@
 """The table `GatewaySites`: what each client wants on the gateway, and what its writer does."""
 
-from shared.settings import current_settings
-from shared.spoke.records import GATEWAY_SITES_TABLE, SPOKES_TABLE
+from typing import Any
+
+from shared.settings import Settings, current_settings
+from shared.spoke.records import GATEWAY_SITES_TABLE, SPOKES_TABLE, from_json_columns
 from shared.tables.client import table
 from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.rows import WRITER_KEY, GatewayWriter, SiteRow
@@ -24,5 +26,17 @@ def deployments_on_their_way(rows: list[SiteRow]) -> int:
     query = "PartitionKey eq @partition and RowKey ge 'run:' and RowKey lt 'run;' and status eq 'in_progress'"
     parameters = {"partition": current_settings().hub_key}
     asked = {row.deployment_id for row in rows}
-    found = table(SPOKES_TABLE).query(query, parameters, ["deployment_id", "kind"])
-    return sum(1 for run in found if run["kind"] == "deploy" and run["deployment_id"] not in asked)
+    here = current_settings()
+    # Where there are several gateways, the plan tells which of them a run is for.
+    select = None if here.several else ["deployment_id", "kind"]
+    found = table(SPOKES_TABLE).query(query, parameters, select)
+    return sum(
+        1
+        for run in found
+        if run["kind"] == "deploy" and run["deployment_id"] not in asked and (not here.several or _is_for(here, run))
+    )
+
+
+def _is_for(gateway: Settings, run: dict[str, Any]) -> bool:
+    named: str = from_json_columns(run, "plan", {}).get("gateway") or gateway.hub_agw_name
+    return named.lower() == gateway.hub_agw_name.lower()

@@ -1,0 +1,99 @@
+"""Which hub a request means, and which of its gateways may serve it. Pure."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
+
+from shared.errors import DeploymentException, ValidationException
+from shared.spoke.request.model import SpokeRequest, shown
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
+
+def hub_for(request: SpokeRequest, hubs: "Sequence[Settings]") -> "Settings":
+    """The hub of a request: `hub`, else the ids that `spoke_id` is among, else the pool of `address_prefix`, else the hub
+    of the request's `location`, else the first. A `ValidationException` when two of the first three contradict."""
+    named = _named(request, hubs)
+    by_id = next((hub for hub in hubs if _has_id(hub, request.spoke_id)), None)
+    by_block = next((hub for hub in hubs if _has_block(hub, request.address_prefix)), None)
+    chosen = named or by_id or by_block
+    if chosen is None:
+        # What no hub has is refused as what the first one hasn't.
+        return next((hub for hub in hubs if hub.hub_location == request.location), hubs[0])
+    for field, value, other in (
+        ("spoke_id", request.spoke_id, by_id),
+        ("address_prefix", request.address_prefix, by_block),
+    ):
+        if other is not None and other.hub_key != chosen.hub_key:
+            said = "hub" if named else "spoke_id"
+            raise _contradiction(
+                field, value, f"{field} belongs to the hub {other.hub_name}, {said} to {chosen.hub_name}"
+            )
+    return chosen
+
+
+def _named(request: SpokeRequest, hubs: "Sequence[Settings]") -> "Settings | None":
+    if request.hub is None:
+        return None
+    for hub in hubs:
+        if hub.hub_name.lower() == request.hub.lower():
+            return hub
+    names = ", ".join(hub.hub_name for hub in hubs)
+    raise ValidationException(f"hub must be one of {names}.", code="UnknownHub", field="hub", value=shown(request.hub))
+
+
+def _has_id(hub: "Settings", spoke_id: int | None) -> bool:
+    return spoke_id is not None and hub.first_spoke_id <= spoke_id <= hub.last_spoke_id
+
+
+def _has_block(hub: "Settings", prefix: str | None) -> bool:
+    try:
+        return prefix is not None and IPv4Network(prefix).subnet_of(hub.spoke_address_pool)
+    except ValueError:
+        return False
+
+
+def gateways_for(request: SpokeRequest, gateways: "Sequence[Settings]") -> "tuple[Settings, ...]":
+    """The gateways of its hub that a new spoke can be put on: open, named if the request names one, and with a domain
+    that holds its host name if it has one (the longest such domain decides)."""
+    found = tuple(gateways)
+    if request.gateway is not None:
+        found = tuple(each for each in gateways if each.hub_agw_name.lower() == request.gateway.lower())
+        if not found:
+            names = ", ".join(each.hub_agw_name for each in gateways)
+            raise ValidationException(
+                f"gateway must be one of {names} of the hub {gateways[0].hub_name}.",
+                code="UnknownGateway",
+                field="gateway",
+                value=shown(request.gateway),
+            )
+    if request.host_name is not None:
+        held = {id(each): _longest_domain(request.host_name, each) for each in found}
+        longest = max(held.values())
+        if not longest:
+            domains = dict.fromkeys(domain for each in found for domain in each.spoke_domains)
+            raise ValidationException(
+                f"host_name must lie under one of {', '.join(domains)}.",
+                field="host_name",
+                value=shown(request.host_name),
+            )
+        found = tuple(each for each in found if held[id(each)] == longest)
+    if not any(each.gateway_is_open for each in found):
+        names = ", ".join(each.hub_agw_name for each in found)
+        raise DeploymentException(
+            f"The gateway {names} takes no new sites.",
+            code="GatewayClosed",
+            hint="Name another gateway, or set open to true in HUBS.",
+            field="gateway",
+            value=found[0].hub_agw_name,
+        )
+    return tuple(each for each in found if each.gateway_is_open)
+
+
+def _longest_domain(host_name: str, gateway: "Settings") -> int:
+    return max((len(domain) for domain in gateway.spoke_domains if host_name.endswith(f".{domain}")), default=0)
+
+
+def _contradiction(field: str, value: object, sentence: str) -> ValidationException:
+    return ValidationException(f"{sentence}.", code="Contradiction", field=field, value=shown(value))

@@ -1,0 +1,355 @@
+"""Several hubs and gateways on the records: who gets which place, and what HUBS does to records that are there already.
+Against a real Azurite."""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from local.processes import free_port, running
+from local.recipes import azurite_recipe, tables_connection_string
+from shared.clock import nonce
+from shared.errors import DeploymentException, HubSpokeException, ValidationException
+from shared.settings import at, current_settings, process_settings
+from shared.spoke.records import SPOKES_TABLE, StepRow
+from shared.tables import client as store
+from shared.tables.places import INSTALLATION, at_each_hub, at_spoke, former_hubs, gateway_of, hub_of_run, hubs
+from shared.tables.records import Records
+from shared.tables.reservations import release
+from tests.app import forget_app
+from triggers import use_cases
+from triggers.deployments import _run
+from triggers.http.queries import continuation_token
+from triggers.spokes import _page, _view
+
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJFPNCFoTy+GNqzeT9tbAh6XAz3RiVuhXOD7cqUMmiUI someone@example.com"
+Environment = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    state, port = tmp_path_factory.mktemp("azurite"), free_port()
+    with running(azurite_recipe(state / "tables", port), state):
+        yield tables_connection_string(f"http://127.0.0.1:{port}")
+
+
+class Installation:
+    """Hubs of a test's own, and the environment that names them."""
+
+    def __init__(self, azurite: str, environment: pytest.MonkeyPatch) -> None:
+        self.name = nonce(8)
+        self._environment = environment
+        self._general = {
+            "AZURE_SUBSCRIPTION_ID": "00000000-0000-0000-0000-000000000001",
+            "TASK_HUB": "HubSpokeTest",
+            "TABLES_CONNECTION_STRING": azurite,
+        }
+
+    def use(self, hubs: list[dict[str, Any]] | None = None, **more: str) -> None:
+        """The app starts anew, with these hubs or with the one hub of the settings."""
+        one = {
+            "HUB_RESOURCE_GROUP": "hub-rg",
+            "HUB_VNET_NAME": f"first-{self.name}",
+            "HUB_AGW_NAME": "hub-agw",
+            "SPOKE_DOMAIN": "spokes.example.com",
+        }
+        given = self._general | one | ({"HUBS": json.dumps(hubs)} if hubs else {}) | more
+        for name in list(os.environ):
+            if name.startswith(("AZURE_", "HUB", "SPOKE_", "AGW_", "TABLES_")):
+                self._environment.delenv(name)
+        for name, value in given.items():
+            self._environment.setenv(name, value)
+        forget_app()
+
+    def gateways(self, **limits: int) -> list[dict[str, Any]]:
+        """Gateways of these names, each with so many places beside the hub's own site."""
+        return [
+            {"name": name.replace("_", "-"), "domain": f"{name.replace('_', '-')}.example.com", "limit": places + 1}
+            for name, places in limits.items()
+        ]
+
+    @property
+    def first(self) -> dict[str, Any]:
+        return {"name": "first", "vnet": f"first-{self.name}", "gateways": [{"name": "hub-agw"}]}
+
+    @property
+    def second(self) -> dict[str, Any]:
+        gateways = [{"name": "far-agw", "domain": "far.example.com"}]
+        own = {"vnet": f"second-{self.name}", "location": "westeurope", "address_pool": "10.12.0.0/16"}
+        return {"name": "second", "subscription_id": "00000000-0000-0000-0000-000000000002", "gateways": gateways} | own
+
+    def rows(self, partition: str) -> list[Any]:
+        found: list[Any] = store.table(SPOKES_TABLE).query("PartitionKey eq @key", {"key": partition})
+        return found
+
+
+@pytest.fixture
+def installation(azurite: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+    yield Installation(azurite, monkeypatch)
+    for row in store.table(SPOKES_TABLE).query("PartitionKey eq @key", {"key": INSTALLATION}):
+        store.table(SPOKES_TABLE).write([("delete", row)])
+    forget_app()
+
+
+def body(client: str, **changes: Any) -> dict[str, Any]:
+    own = {"client_name": client, "vm_name": f"vm-{client}", "vm_size": "Standard_B2s", "admin_username": "azureuser"}
+    return {**own, "ssh_public_key": SSH_KEY, **changes}
+
+
+def deploy(client: str, key: str | None = None, **changes: Any) -> use_cases.RunHandle:
+    return use_cases.deploy(body(client, **changes), key)
+
+
+def gateway_of_spoke(spoke_id: int) -> str:
+    with at_spoke(spoke_id):
+        spoke, _ = use_cases.spoke_and_run(spoke_id)
+        return gateway_of(spoke.plan, current_settings()).hub_agw_name
+
+
+def end(handle: use_cases.RunHandle, status: str, *, began: str = "") -> None:
+    """As the orchestration would: its rows freed, run and spoke ended. began: a step that has been tried."""
+    with at_spoke(handle.spoke_id):
+        records = Records()
+        spoke, run = use_cases.spoke_and_run(handle.spoke_id)
+        assert run is not None
+        if began:
+            row = StepRow(run.deployment_id, 2, began, "failed", 1, "", run.created_at, run.created_at)
+            records.write_step(row, over=None)
+        if status == "failed":
+            release(run)
+        records.change_together(run, spoke, run_changes={"status": status}, spoke_changes={"status": status})
+
+
+def refused(work: Callable[..., Any], *given: Any, **named: Any) -> str:
+    with pytest.raises(HubSpokeException) as raised:
+        work(*given, **named)
+    return raised.value.failure.code
+
+
+# --- gateways of one hub ---
+
+
+def test_racers_for_the_last_places_of_two_gateways_fill_both_and_no_more(installation: Installation) -> None:
+    installation.use([installation.first | {"gateways": installation.gateways(hub_agw=3, other_agw=2)}])
+
+    def racer(number: int) -> int | str:
+        try:
+            return deploy(f"client-{number}").spoke_id
+        except DeploymentException as lost:
+            return lost.failure.code
+
+    with ThreadPoolExecutor(14) as threads:
+        ended = list(threads.map(racer, range(14)))
+    won = [each for each in ended if isinstance(each, int)]
+    assert (len(won), len(set(won))) == (5, 5)
+    assert {each for each in ended if isinstance(each, str)} == {"GatewayFull"}
+    assert Counter(map(gateway_of_spoke, won)) == {"hub-agw": 3, "other-agw": 2}
+    keys = {row["RowKey"] for row in installation.rows(current_settings().hub_key) if row["RowKey"].startswith("slot:")}
+    assert keys == {f"slot:hub-agw:{n:03d}" for n in (1, 2, 3)} | {f"slot:other-agw:{n:03d}" for n in (1, 2)}
+
+
+def test_the_gateway_with_the_most_free_places_is_chosen_unless_one_is_named(installation: Installation) -> None:
+    gateways = installation.gateways(hub_agw=3, other_agw=5)
+    installation.use([installation.first | {"gateways": gateways}])
+    assert [gateway_of_spoke(deploy(f"c{n}").spoke_id) for n in range(2)] == ["other-agw"] * 2
+    assert gateway_of_spoke(deploy("named", gateway="hub-agw").spoke_id) == "hub-agw"
+    assert gateway_of_spoke(deploy("hosted", host_name="x.hub-agw.example.com").spoke_id) == "hub-agw"
+    with at_spoke(4):
+        spoke, _ = use_cases.spoke_and_run(3)
+    assert spoke.plan.host_name == "named.hub-agw.example.com"
+    assert refused(deploy, "wrong", gateway="hub-agw", host_name="x.other-agw.example.com") == "InvalidRequest"
+
+
+def test_a_gateway_that_is_not_open_gets_no_new_site_and_keeps_the_others(installation: Installation) -> None:
+    gateways = installation.gateways(hub_agw=3, other_agw=2)
+    installation.use([installation.first | {"gateways": gateways}])
+    before = deploy("before", gateway="hub-agw")
+    end(before, "completed")
+    gateways[0]["open"] = False
+    installation.use([installation.first | {"gateways": gateways}])
+    assert gateway_of_spoke(deploy("after").spoke_id) == "other-agw"
+    assert refused(deploy, "named", gateway="hub-agw") == "GatewayClosed"
+    assert gateway_of_spoke(before.spoke_id) == "hub-agw"
+    spoke = use_cases.remove(before.spoke_id, force=False)
+    removal = use_cases.remove(before.spoke_id, force=False, looked_at=spoke)  # type: ignore[arg-type]
+    assert isinstance(removal, use_cases.RunHandle)
+    assert removal.kind == "delete"
+
+
+def test_a_retry_stays_on_its_gateway_and_moves_only_when_nothing_was_made(installation: Installation) -> None:
+    installation.use([installation.first | {"gateways": installation.gateways(hub_agw=1, other_agw=5)}])
+    first = deploy("first", gateway="hub-agw")
+    end(first, "failed", began="create_vnet")
+    assert gateway_of_spoke(use_cases.retry(first.spoke_id).spoke_id) == "hub-agw"
+
+    end(first, "failed", began="create_vnet")
+    taker = deploy("taker", gateway="hub-agw")
+    assert refused(use_cases.retry, first.spoke_id) == "GatewayFull"
+    end(taker, "failed")
+
+
+def test_a_retry_of_what_came_no_further_than_the_checks_may_move(installation: Installation) -> None:
+    gateways = installation.gateways(hub_agw=5, other_agw=1)
+    installation.use([installation.first | {"gateways": gateways}])
+    spoke = deploy("mover")
+    assert gateway_of_spoke(spoke.spoke_id) == "hub-agw"
+    end(spoke, "failed", began="validate_config")
+    gateways[0]["limit"] = 1
+    installation.use([installation.first | {"gateways": gateways}])
+    assert gateway_of_spoke(use_cases.retry(spoke.spoke_id).spoke_id) == "other-agw"
+
+
+# --- hubs ---
+
+
+@pytest.mark.parametrize(
+    ("changes", "spoke_id", "address"),
+    [
+        ({}, 1, "10.11.1.0/24"),
+        ({"hub": "second"}, 1001, "10.12.1.0/24"),
+        ({"spoke_id": 1007}, 1007, "10.12.7.0/24"),
+        ({"address_prefix": "10.12.9.0/24"}, 1009, "10.12.9.0/24"),
+        ({"location": "West Europe"}, 1001, "10.12.1.0/24"),
+        ({"location": "uksouth"}, 1, "10.11.1.0/24"),
+        ({"hub": "FIRST", "location": "westeurope"}, 1, "10.11.1.0/24"),
+    ],
+)
+def test_the_hub_of_a_request(installation: Installation, changes: dict[str, Any], spoke_id: int, address: str) -> None:
+    installation.use([installation.first, installation.second])
+    made = deploy("acme", **changes)
+    with at_spoke(made.spoke_id):
+        spoke, run = use_cases.spoke_and_run(made.spoke_id)
+    assert run is not None
+    assert (made.spoke_id, spoke.plan.address_prefix) == (spoke_id, address)
+    assert hub_of_run(made.deployment_id or "").hub_key == (hubs()[0] if spoke_id < 1000 else hubs()[1]).hub_key
+
+
+def test_names_are_unique_in_a_hub_and_not_beyond(installation: Installation) -> None:
+    installation.use([installation.first, installation.second])
+    assert [deploy("acme").spoke_id, deploy("acme", hub="second").spoke_id] == [1, 1001]
+    assert refused(deploy, "acme", hub="second") == "NameTaken"
+
+
+def test_lists_are_of_all_hubs_or_of_one(installation: Installation) -> None:
+    installation.use([installation.first, installation.second])
+    for name, hub in (("b", "second"), ("a", "first"), ("c", "first")):
+        deploy(name, hub=hub)
+    whole = _page((None, None), 0, 100)
+    assert [(each["spoke_id"], each["hub"]) for each in whole["spokes"]] == [
+        (1, "first"),
+        (2, "first"),
+        (1001, "second"),
+    ]
+    assert [each["spoke_id"] for each in _page((None, None, "second", None), 0, 100)["spokes"]] == [1001]
+    assert _page((None, None, None, "far-agw"), 0, 100)["total"] == 1
+    page = _page((None, None), 0, 2)
+    assert page["continuation"] == continuation_token(2, (None, None))
+    assert [each["spoke_id"] for each in _page((None, None), 2, 2)["spokes"]] == [1001]
+
+
+def test_an_idempotency_key_is_one_key_in_all_hubs(installation: Installation) -> None:
+    installation.use([installation.first, installation.second])
+    key = nonce(12)
+    first = deploy("acme", key)
+    assert deploy("acme", key).deployment_id == first.deployment_id
+    assert refused(deploy, "acme", key, hub="second") == "IdempotencyKeyReused"
+    # A request that is refused leaves its key free for another try.
+    other = nonce(12)
+    assert refused(deploy, "acme", other) == "NameTaken"
+    assert deploy("acme", other, hub="second").spoke_id == 1001
+
+
+# --- HUBS over records that are there ---
+
+
+def test_hubs_of_the_same_content_write_the_same_rows(installation: Installation) -> None:
+    written = []
+    for hubs_given in (None, [{"name": f"first-{installation.name}"}]):
+        installation.use(hubs_given)
+        made = deploy("acme", nonce(12), tags={"team": "blue"})
+        rows = installation.rows(current_settings().hub_key)
+        unlike = re.compile(rf'{made.deployment_id}|key:[0-9a-f]+|"\d{{4}}-\d\d-\d\dT[^"]+"|"[0-9a-f]{{16,}}"')
+        written.append(
+            {
+                unlike.sub("*", row["RowKey"]): unlike.sub("*", json.dumps(dict(row), sort_keys=True, default=str))
+                for row in rows
+                if row["RowKey"] != "marker"
+            }
+        )
+        assert installation.rows(INSTALLATION) == []
+        for row in rows:
+            store.table(SPOKES_TABLE).write([("delete", row)])
+    assert written[0] == written[1]
+    assert "slot:" in str(sorted(written[0]))
+    assert '"gateway"' not in str(written[0]), "what only several gateways need is not in a row"
+
+
+def test_spokes_of_one_hub_live_on_under_hubs_and_back(installation: Installation) -> None:
+    installation.use()
+    old = deploy("old")
+    end(old, "completed")
+    failed = deploy("failed")
+    end(failed, "failed")
+
+    gateways = [{"name": "hub-agw"}, *installation.gateways(other_agw=9)]
+    installation.use([installation.first | {"gateways": gateways}, installation.second])
+    assert gateway_of_spoke(old.spoke_id) == "hub-agw"
+    assert _view(old.spoke_id)["agw"]["host_name"] == "old.spokes.example.com"
+    assert _run(str(old.deployment_id))["status"] == "completed"
+    assert gateway_of_spoke(deploy("new").spoke_id) == "hub-agw", "98 places are free there, 9 on the other"
+    other = deploy("other", gateway="other-agw")
+    far = deploy("far", hub="second")
+    assert use_cases.retry(failed.spoke_id).spoke_id == failed.spoke_id
+    for each in (other, far):
+        end(each, "completed")
+
+    installation.use()
+    assert former_hubs()[0].hub_name == "second"
+    assert [each["client_name"] for each in _page((None, None), 0, 100)["spokes"]] == [
+        "old",
+        "failed",
+        "new",
+        "other",
+        "far",
+    ]
+    assert _view(far.spoke_id)["status"] == "completed", "it is shown as it is"
+    assert _run(str(far.deployment_id))["status"] == "completed"
+    assert refused(use_cases.remove, far.spoke_id, force=True) == "HubNotConfigured"
+    assert refused(use_cases.remove, other.spoke_id, force=True) == "GatewayNotConfigured"
+    spoke = use_cases.remove(old.spoke_id, force=False)
+    removal = use_cases.remove(old.spoke_id, force=False, looked_at=spoke)  # type: ignore[arg-type]
+    assert isinstance(removal, use_cases.RunHandle)
+    latest = deploy("latest")
+    slots = [
+        row["RowKey"] for row in installation.rows(current_settings().hub_key) if row["RowKey"].startswith("slot:")
+    ]
+    assert len(slots) == len(set(slots)) == 5
+    assert gateway_of_spoke(latest.spoke_id) == "hub-agw"
+
+
+def test_places_of_both_forms_of_slots_are_counted_together(installation: Installation) -> None:
+    installation.use(AGW_LIMIT="4")
+    for name in ("a", "b"):
+        deploy(name)
+    first = installation.first | {"gateways": [{"name": "hub-agw", "limit": 4}, *installation.gateways(other_agw=1)]}
+    installation.use([first])
+    deploy("c", gateway="hub-agw")
+    assert refused(deploy, "d", gateway="hub-agw") == "GatewayFull"
+    installation.use(AGW_LIMIT="4")
+    assert refused(deploy, "e") == "GatewayFull"
+
+
+def test_work_for_each_hub_is_about_that_hub(installation: Installation) -> None:
+    installation.use([installation.first, installation.second])
+    assert at_each_hub(lambda: [current_settings().hub_name]) == ["first", "second"]
+    assert current_settings() == replace(process_settings(), places=())
+    with at(hubs()[1]):
+        assert current_settings().hub_agw_name == "far-agw"
+    with pytest.raises(ValidationException):
+        deploy("nowhere", hub="third")
