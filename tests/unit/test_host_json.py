@@ -102,7 +102,6 @@ def test_there_are_threads_for_all_activities_and_all_orchestrators_at_once() ->
     said = {
         "local.settings.json.example": r'"PYTHON_THREADPOOL_THREAD_COUNT": "(\d+)"',
         "local/recipes.py": r'"PYTHON_THREADPOOL_THREAD_COUNT": "(\d+)"',
-        "README.md": r"PYTHON_THREADPOOL_THREAD_COUNT=(\d+)",
         "docs/operations.md": r"`PYTHON_THREADPOOL_THREAD_COUNT` \| set it to (\d+)",
         "docs/decisions/0008-host-json.md": r"`PYTHON_THREADPOOL_THREAD_COUNT=(\d+)`",
     }
