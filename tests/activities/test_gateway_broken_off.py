@@ -1,59 +1,43 @@
 """The gateway's writer broken off: killed, doubled, without an answer, its tables away. Nothing is written twice."""
 
-from typing import Any
+from functools import partial
 
 import pytest
+import requests
 
 from activities import gateway_writer
-from shared.arm.client import Arm
-from shared.errors import StorageException
 from shared.saga.outcomes import Done, Pending
 from shared.settings import current_settings
 from shared.writers.gateway.rows import RUNNING
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.gateway.timing import gateway_pace
-from tests.activities.writers import GATEWAY, KilledError, WriterHarness, kill_at
+from tests.activities.network import A_TRANSACTION
+from tests.activities.writers import FENCE, GATEWAY, WriterHarness, kill, kill_at
+
+GATEWAY_ROWS = r"GatewaySites|/\$batch$"
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("victim", range(14))
-def test_a_writer_that_is_killed_anywhere_goes_on(
-    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, victim: int, after: bool
-) -> None:
+@pytest.mark.parametrize(
+    "victim", [*range(16), *(pytest.param(late, marks=pytest.mark.full) for late in range(16, 24))]
+)
+def test_a_writer_that_is_killed_anywhere_goes_on(harness: WriterHarness, victim: int, after: bool) -> None:
     harness.want_site(1)
     run, _ = harness.want_site(2)
-    effects = kill_at(victim, harness, monkeypatch, after=after)
+    requests = kill_at(victim, harness, after=after)
     harness.write_gateway()
-    assert next(effects) > victim, "nobody was killed"
+    assert next(requests) > victim, "the host was never killed"
     assert harness.reaches(1)
     assert harness.reaches(2)
     assert len([each for each in harness.gateway_puts() if each["status"] < 400]) == 1
     assert isinstance(harness.step(run, "update_agw", private_ip="10.11.2.4"), Done)
 
 
-def test_a_writer_killed_before_it_mends_its_own_failure_knows_it_for_its_own(
-    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_writer_killed_before_it_mends_its_own_failure_knows_it_for_its_own(harness: WriterHarness) -> None:
     harness.azure.fault(method="PUT", path=GATEWAY, mode="fail_operation", code="Odd", message="client-1-pool: no.")
     harness.want_site(1)
-    put, puts = Arm.put, iter(range(9))
-
-    def killed(self: Arm, *args: Any, **more: Any) -> Any:
-        if next(puts) == 1:
-            raise KilledError
-        return put(self, *args, **more)
-
-    monkeypatch.setattr(Arm, "put", killed)
-    call = harness.call
-
-    def surviving(name: str, payload: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return call(name, payload)
-        except KilledError:
-            harness.want_site(2)
-            return call(name, payload)
-
-    monkeypatch.setattr(harness, "call", surviving)
+    harness.network.before("PUT", GATEWAY, kill, skip=1)
+    harness.after_a_kill = lambda: harness.want_sites([2])
     harness.write_gateway()
     assert harness.reached([1, 2]) == [2]
     site = harness.site(1)
@@ -62,50 +46,34 @@ def test_a_writer_killed_before_it_mends_its_own_failure_knows_it_for_its_own(
     assert site.error.code == "Odd"
 
 
-def test_a_round_that_runs_twice_writes_once(harness: WriterHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_round_that_runs_twice_writes_once(harness: WriterHarness) -> None:
     harness.want_site(1)
-    call = harness.call
-    monkeypatch.setattr(harness, "call", lambda name, payload: call(name, payload) and call(name, payload))
+    harness.runs_of_a_call = 2
     harness.write_gateway()
     assert harness.reaches(1)
     assert len(harness.gateway_puts()) == 1
 
 
-def test_two_writers_at_once_are_kept_apart_by_the_fence(
-    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_writers_at_once_are_kept_apart_by_the_fence(harness: WriterHarness) -> None:
     """The second comes between the first one's decision and its fence."""
     harness.want_site(1)
-    send, nested = gateway_writer._Pass._send, iter([True])
-
-    def slow(look: Any, *decided: Any) -> Any:
-        if next(nested, False):
-            harness.write_gateway()
-        return send(look, *decided)
-
-    monkeypatch.setattr(gateway_writer._Pass, "_send", slow)
+    harness.network.before("POST", A_TRANSACTION, harness.write_gateway, body=FENCE)
     harness.write_gateway()
     assert harness.reaches(1)
     assert len(harness.gateway_puts()) == 1
 
 
-def test_a_writer_that_slept_after_a_mark_does_not_take_up_another_ones_fence(
-    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_writer_that_slept_after_a_mark_does_not_take_up_another_ones_fence(harness: WriterHarness) -> None:
     """Between its mark and its next look at the rows another writer has come, fenced, and sent its PUT."""
     harness.want_site(1)
     harness.pass_time(60)
-    sites, given = type(gateway_sites()), gateway_pace(current_settings())
-    mark, nested = sites.mark, iter([True])
+    given = gateway_pace(current_settings())
 
-    def slow(self: Any, *args: Any) -> Any:
-        marked = mark(self, *args)
-        if args[1] and next(nested, False):
-            harness.pass_time(100)
-            assert gateway_writer.gateway_round(given)["state"]["operation"]
-        return marked
+    def another_comes() -> None:
+        harness.pass_time(100)
+        assert gateway_writer.gateway_round(given)["state"]["operation"]
 
-    monkeypatch.setattr(sites, "mark", slow)
+    harness.network.after("POST", A_TRANSACTION, another_comes, body="site:client-1")
     gateway_writer.gateway_round(given)
     writer, _ = gateway_sites().everything()
     assert writer.phase == RUNNING, "the PUT of the other one is still known"
@@ -114,18 +82,10 @@ def test_a_writer_that_slept_after_a_mark_does_not_take_up_another_ones_fence(
     assert [each["status"] for each in harness.gateway_puts()] == [200]
 
 
-def test_a_look_that_fails_before_the_put_keeps_nobody_waiting_for_an_answer(
-    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_look_that_fails_before_the_put_keeps_nobody_waiting_for_an_answer(harness: WriterHarness) -> None:
     harness.want_site(1)
-    mark, once = gateway_writer._Pass._mark, iter([True])
-
-    def failing(look: Any, writer: Any, *rows: Any) -> None:
-        mark(look, writer, *rows)
-        if writer.phase == "sending" and next(once, False):
-            harness.azure.fault(method="GET", path=GATEWAY, mode="refuse", status=500)
-
-    monkeypatch.setattr(gateway_writer._Pass, "_mark", failing)
+    fails = partial(harness.azure.fault, method="GET", path=GATEWAY, mode="refuse", status=500)
+    harness.network.after("POST", A_TRANSACTION, fails, body=FENCE)
     began = harness.now.moment
     harness.write_gateway()
     assert harness.reaches(1)
@@ -177,21 +137,16 @@ def test_a_put_without_an_answer_is_never_doubled(harness: WriterHarness, mode: 
     assert len(accepted) == 1
 
 
-def test_a_table_that_is_busy_only_delays(harness: WriterHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_is_busy_only_delays(harness: WriterHarness) -> None:
     harness.want_site(1)
-    sites = type(gateway_sites())
-    mark, everything, number = sites.mark, sites.everything, iter(range(10_000))
+    number = iter(range(10_000))
 
-    def flaky(method: Any) -> Any:
-        def wrapped(*args: Any) -> Any:
-            if next(number) % 4 == 0:
-                raise StorageException("broken off", transient=True)
-            return method(*args)
+    def is_busy() -> None:
+        # Three in turn: the client tries twice more by itself.
+        if harness.calls and next(number) % 9 < 3:
+            raise requests.ConnectionError("broken off")
 
-        return wrapped
-
-    monkeypatch.setattr(sites, "mark", flaky(mark))
-    monkeypatch.setattr(sites, "everything", flaky(everything))
+    harness.network.before("", GATEWAY_ROWS, is_busy, times=None)
     harness.write_gateway()
     assert harness.reaches(1)
     assert len([each for each in harness.gateway_puts() if each["status"] < 400]) == 1

@@ -35,7 +35,7 @@ def test_one_bad_site_that_is_named_fails_alone(harness: WriterHarness) -> None:
 def test_a_culprit_that_nobody_names_is_found_by_halving(
     harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_puts_that_name("client-3-pool", harness, monkeypatch, mode="fail_operation")
+    fail_puts_that_name("client-3-pool", harness, mode="fail_operation")
     for number in (1, 2, 3, 4, 5, 6, 7):
         harness.want_site(number)
     harness.write_gateway()
@@ -50,7 +50,7 @@ def test_a_culprit_that_nobody_names_is_found_by_halving(
 def test_an_innocent_site_is_not_blamed_for_one_that_was_cancelled_meanwhile(
     harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_puts_that_name("client-1-pool", harness, monkeypatch, mode="fail_operation")
+    fail_puts_that_name("client-1-pool", harness, mode="fail_operation")
     harness.want_sites([1, 2])
 
     def cancel(name: str) -> None:
@@ -72,7 +72,7 @@ def test_a_site_that_is_put_back_and_refused_is_blamed_and_no_innocent_one(
     harness.write_gateway()
     arm().put(harness.gateway_id, before)
     harness.pass_time(60)
-    fail_puts_that_name("client-1-pool", harness, monkeypatch, mode="refuse", status=400)
+    fail_puts_that_name("client-1-pool", harness, mode="refuse", status=400)
     harness.want_sites([2, 3, 4])
     harness.write_gateway()
     assert harness.reached([1, 2, 3, 4]) == [2, 3, 4]

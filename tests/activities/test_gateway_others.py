@@ -5,16 +5,26 @@ from typing import Any
 
 import pytest
 
-from activities import gateway_writer, validate
+from activities import validate
 from activities.runs import list_left_behind
-from shared.arm.client import Arm, arm
+from shared.arm.client import arm
 from shared.errors import StorageException
 from shared.saga.outcomes import Done, Failed
 from shared.settings import current_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE
 from shared.tables.client import table
 from tests.activities.azure_stand_in import call_of
-from tests.activities.writers import GATEWAY, KilledError, WriterHarness, as_sent, code_of, site_row
+from tests.activities.network import A_TRANSACTION
+from tests.activities.writers import (
+    FENCE,
+    GATEWAY,
+    KilledError,
+    WriterHarness,
+    as_sent,
+    code_of,
+    kill,
+    site_row,
+)
 
 
 def test_nobody_puts_onto_a_running_operation(harness: WriterHarness) -> None:
@@ -57,14 +67,7 @@ def test_a_write_between_our_look_and_our_put_begins_a_new_round(
 ) -> None:
     harness.want_site(1)
     theirs = as_sent(harness.gateway()) | {"tags": {"by": "them"}}
-    mark, once = gateway_writer._Pass._mark, iter([True])
-
-    def meddling(look: Any, writer: Any, *rows: Any) -> None:
-        mark(look, writer, *rows)
-        if writer.phase == "sending" and next(once, False):
-            arm().put(harness.gateway_id, theirs)
-
-    monkeypatch.setattr(gateway_writer._Pass, "_mark", meddling)
+    harness.network.after("POST", A_TRANSACTION, lambda: arm().put(harness.gateway_id, theirs), body=FENCE)
     harness.write_gateway()
     assert harness.reaches(1)
     assert harness.gateway()["tags"] == {"by": "them"}
@@ -94,27 +97,12 @@ def test_a_pool_of_the_same_name_that_comes_right_before_our_put_stays(
     document = as_sent(harness.gateway())
     theirs = {"name": "Client-1-Pool", "properties": {"backendAddresses": [{"ipAddress": "192.0.2.7"}]}}
     document["properties"]["backendAddressPools"].append(theirs)
-    mark, once = gateway_writer._Pass._mark, iter([True])
-
-    def meddling(look: Any, writer: Any, *rows: Any) -> None:
-        mark(look, writer, *rows)
-        if writer.phase == "sending" and next(once, False):
-            if how == "ARM sees it":
-                harness.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=412, code="PreconditionFailed")
-                monkeypatch.setattr(Arm, "put", after_planting(Arm.put))
-                return
-            harness.azure.plant(document)
-            if how == "the host is killed":
-                raise KilledError
-
-    def after_planting(put: Any) -> Any:
-        def planted_first(*args: Any, **more: Any) -> Any:
-            harness.azure.plant(document)
-            return put(*args, **more)
-
-        return planted_first
-
-    monkeypatch.setattr(gateway_writer._Pass, "_mark", meddling)
+    if how == "ARM sees it":
+        harness.network.before("PUT", GATEWAY, lambda: harness.azure.plant(document))
+    else:
+        harness.network.after("POST", A_TRANSACTION, lambda: harness.azure.plant(document), body=FENCE)
+    if how == "the host is killed":
+        harness.network.after("POST", A_TRANSACTION, kill, body=FENCE)
     run, _ = harness.want_site(1)
     with suppress(KilledError):
         harness.write_gateway()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.arm.client import Arm, arm
+from shared.arm.client import arm
 from shared.recovery.orphans import doubt_about_records, orphans, sweep_orphans
 from shared.settings import Settings
 from shared.spoke.plan import SpokePlan, our_tags
@@ -15,6 +15,7 @@ from shared.tables.client import table
 from shared.tables.partition import SpokesPartition
 from shared.tables.records import Records
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, recorded
+from tests.activities.network import Network
 from tests.activities.writers import WriterHarness, forget_run
 from tests.app import forget_app
 
@@ -166,7 +167,9 @@ def test_what_was_made_anew_since_the_list_was_written_is_no_orphan(
     plan = a_plan(5)
     recorded(a_run(plan, status="in_progress"))
     nsg_id = plant_nsg(azure, plan)
-    stale = {"id": nsg_id, "tags": our_tags(replace(plan, made_by="deploy-gone-1-ffff"))}
-    monkeypatch.setattr(Arm, "get_all", lambda *_, **__: [stale])
+    now = azure.find(nsg_id)
+    assert now is not None
+    azure.plant({**now, "tags": our_tags(replace(plan, made_by="deploy-gone-1-ffff"))})
+    Network().after("GET", "/resources$", lambda: azure.plant(now))
     assert sweep_orphans() == []
     assert azure.find(nsg_id) is not None

@@ -1,65 +1,15 @@
 """The hub's writer against a stand-in of Azure and real tables: turns, refusals, kills, healing, other writers."""
 
-from typing import Any
-
 import pytest
 
-from activities import hub_writer
-from shared.arm.client import Arm, arm
+from shared.arm.client import arm
 from shared.saga.outcomes import Done, Failed, Pending
 from shared.settings import current_settings
-from shared.spoke.plan import our_tags
-from shared.spoke.records import HUB_TURNS_TABLE, RunRow
+from shared.spoke.records import HUB_TURNS_TABLE
 from shared.tables.client import table
-from shared.writers.peering.rows import hub_pace
 from shared.writers.peering.table import hub_peerings
-from tests.activities.azure_stand_in import a_plan
-from tests.activities.writers import WriterHarness, as_sent, code_of, kill_at
-
-PEERING = "/virtualNetworkPeerings/"
-
-
-def hub_side(harness: WriterHarness, number: int) -> str:
-    return f"{arm().ids.hub_vnet}/virtualNetworkPeerings/hub-to-spoke-{number}"
-
-
-def spoke_side(harness: WriterHarness, number: int) -> str:
-    return f"{arm().ids.vnet(f'spoke-vnet-{number}')}/virtualNetworkPeerings/spoke-{number}-to-hub"
-
-
-def a_vnet(harness: WriterHarness, number: int, prefix: str | None = None) -> None:
-    body = {
-        "location": "eastus",
-        "tags": our_tags(a_plan(number)),
-        "properties": {"addressSpace": {"addressPrefixes": [prefix or f"10.11.{number}.0/24"]}},
-    }
-    arm().put(arm().ids.vnet(f"spoke-vnet-{number}"), body)
-
-
-def ready(harness: WriterHarness, *numbers: int) -> list[RunRow]:
-    """Spokes with their VNets, that ask to be peered."""
-    runs = [harness.run(number) for number in numbers]
-    for number in numbers:
-        a_vnet(harness, number)
-    harness.pass_time(10)
-    for run in runs:
-        assert isinstance(harness.step(run, "create_peering"), Pending)
-    harness.azure.forget_requests()
-    return runs
-
-
-def states(harness: WriterHarness, number: int) -> tuple[str | None, str | None]:
-    def state(resource_id: str) -> str | None:
-        found = arm().get(resource_id)
-        return found["properties"]["peeringState"] if found else None
-
-    return state(hub_side(harness, number)), state(spoke_side(harness, number))
-
-
-def writes(harness: WriterHarness) -> list[dict[str, Any]]:
-    return [
-        each for each in harness.azure.requests() if each["method"] in ("PUT", "DELETE") and PEERING in each["path"]
-    ]
+from tests.activities.peerings import a_vnet, hub_side, ready, spoke_side, states, writes
+from tests.activities.writers import WriterHarness, as_sent, code_of
 
 
 def test_a_peering_is_asked_for_made_and_removed_again(harness: WriterHarness) -> None:
@@ -151,32 +101,6 @@ def test_somebody_elses_write_of_the_hub_is_waited_out(harness: WriterHarness, c
     harness.write_hub()
     assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2))
     assert sum(each["status"] >= 400 for each in writes(harness)) == 1
-
-
-@pytest.mark.parametrize("which", ["hub-to-spoke-1$", "spoke-1-to-hub$"])
-def test_a_lost_answer_is_looked_for_and_not_doubled(harness: WriterHarness, which: str) -> None:
-    ready(harness, 1, 2)
-    harness.azure.fault(method="PUT", path=which, mode="drop_reply")
-    harness.write_hub()
-    assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2))
-    assert len([each for each in writes(harness) if each["method"] == "PUT"]) == 4
-
-
-@pytest.mark.parametrize("which", ["hub-to-spoke-1$", "spoke-1-to-hub$"])
-def test_an_operation_that_fails_for_now_is_begun_again(harness: WriterHarness, which: str) -> None:
-    ready(harness, 1, 2)
-    harness.azure.fault(method="PUT", path=which, mode="fail_operation", code="InternalServerError", message="Oops.")
-    harness.write_hub()
-    assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2))
-
-
-def test_a_round_that_breaks_off_does_not_lock_its_own_writer_out(harness: WriterHarness) -> None:
-    ready(harness, 1)
-    harness.azure.fault(method="GET", path="/virtualNetworks/hub-vnet$", mode="refuse", status=500)
-    began = harness.now.moment
-    harness.write_hub()
-    assert states(harness, 1) == ("Connected", "Connected")
-    assert (harness.now.moment - began).total_seconds() < 60
 
 
 def test_a_throttled_write_waits_as_long_as_it_is_told(harness: WriterHarness) -> None:
@@ -451,45 +375,6 @@ def test_a_turn_that_is_cancelled_while_it_runs_is_undone(harness: WriterHarness
     assert harness.turn(1) is None
 
 
-def test_a_second_writer_waits_for_the_first_ones_lease(harness: WriterHarness) -> None:
-    ready(harness, 1)
-    asked = {**hub_pace(current_settings()), "poll_seconds": 1, "setbacks": 0, "first": True}
-    first = hub_writer.hub_round({**asked, "nonce": "the first"})
-    assert first["hub_sides"]
-    second = hub_writer.hub_round({**asked, "nonce": "the second"})
-    assert second["wait"] == 5
-    assert "hub_sides" not in second
-    harness.write_hub()
-    assert states(harness, 1) == ("Connected", "Connected")
-
-
-def test_a_look_that_fails_again_and_again_waits_longer_and_longer(harness: WriterHarness) -> None:
-    ready(harness, 1)
-    asked = {
-        **hub_pace(current_settings()),
-        "nonce": "mine",
-        "first": True,
-        "retry_first_seconds": 5,
-        "retry_max_seconds": 60,
-    }
-    harness.azure.fault(method="GET", path="virtualNetworks/hub-vnet$", mode="refuse", status=500, times=None)
-    answers = [hub_writer.hub_round({**asked, "setbacks": setbacks}) for setbacks in (0, 1, 9)]
-    assert [(answer["wait"], answer["setback"]) for answer in answers] == [(5, True), (10, True), (60, True)]
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("victim", range(24))
-def test_a_writer_that_is_killed_anywhere_goes_on(
-    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, victim: int, after: bool
-) -> None:
-    runs = ready(harness, 1, 2)
-    effects = kill_at(victim, harness, monkeypatch, after=after)
-    harness.write_hub()
-    assert next(effects) > victim, "nobody was killed"
-    assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2))
-    assert all(isinstance(harness.step(run, "create_peering"), Done) for run in runs)
-
-
 def test_a_turn_that_is_refused_for_long_keeps_nobody_else_waiting(harness: WriterHarness) -> None:
     ready(harness, 1, 2, 3)
     harness.azure.fault(method="PUT", path="spoke-vnet-1$", mode="slow", seconds=120)
@@ -515,67 +400,3 @@ def test_a_turn_that_somebody_wrote_by_hand_stops_nobody_else(harness: WriterHar
     harness.write_hub()
     assert isinstance(harness.step(run, "create_peering"), Done)
     assert code_of(harness.step(harness.run(2), "create_peering")) == "MalformedRow"
-
-
-class SlowReads:
-    """From now on each GET takes so long: time passes before its answer is there."""
-
-    def __init__(self, harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-        get = Arm.get
-
-        def slow(arm: Arm, *args: Any, **more: Any) -> Any:
-            found = get(arm, *args, **more)
-            harness.pass_time(seconds)
-            return found
-
-        monkeypatch.setattr(Arm, "get", slow)
-
-
-@pytest.mark.parametrize("side", ["hub", "spoke"])
-@pytest.mark.parametrize("wanted", [True, False])
-def test_nothing_is_written_when_the_lease_ran_out_while_it_was_read(
-    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, side: str, wanted: bool
-) -> None:
-    """Another writer may write from then on."""
-    [run] = ready(harness, 1)
-    if not wanted:
-        harness.write_hub()
-        harness.step(harness.set_status(run, "rolling_back"), "delete_peering")
-    look = {**hub_pace(current_settings()), "poll_seconds": 1, "setbacks": 0, "first": True, "nonce": "mine"}
-    looked = hub_writer.hub_round(look)
-    harness.azure.forget_requests()
-    SlowReads(harness, monkeypatch, 200)
-    task = looked["hub_sides"][0]
-    asked = {"not_after": looked["not_after"], "poll_seconds": 1}
-    if side == "hub":
-        answer = hub_writer.write_hub_side({**asked, "operation": None, "next": task, "careful": True})["begun"]
-    else:
-        answer = hub_writer.write_spoke_side({**asked, "turn": task})
-    assert (answer["state"], answer["renew"]) == ("again", True)
-    assert writes(harness) == []
-
-
-def test_a_side_that_somebody_changes_before_its_delete_is_looked_at_again(
-    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    [run] = ready(harness, 1)
-    harness.write_hub()
-    harness.step(harness.set_status(run, "rolling_back"), "delete_peering")
-    harness.azure.forget_requests()
-    get, once = Arm.get, iter([True])
-
-    def interfered(self: Arm, resource_id: str, **more: Any) -> Any:
-        found = get(self, resource_id, **more)
-        if resource_id.lower() == hub_side(harness, 1).lower() and next(once, False):
-            hub = get(self, self.ids.hub_vnet)
-            assert hub is not None
-            self.put(self.ids.hub_vnet, as_sent({**hub, "tags": {"changed": "meanwhile"}}))
-            harness.pass_time(10)
-        return found
-
-    monkeypatch.setattr(Arm, "get", interfered)
-    harness.write_hub()
-    statuses = [each["status"] for each in writes(harness) if each["path"].endswith("hub-to-spoke-1")]
-    assert statuses[0] == 412
-    assert len(statuses) == 2
-    assert states(harness, 1) == (None, None)

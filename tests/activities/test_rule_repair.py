@@ -1,5 +1,6 @@
 """The timer that brings security groups in line, against a stand-in of Azure and real tables."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from shared.settings import Settings, current_settings
 from shared.spoke.records import RunRow
 from shared.tables.records import Records
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
+from tests.activities.network import Network
 from tests.app import forget_app
 
 SPOKE = 1
+THE_SPOKES_ROW = rf"/Spokes\(.*RowKey='spoke:{SPOKE}'"
 
 
 @pytest.fixture
@@ -140,13 +143,8 @@ def test_a_spoke_that_is_being_changed_is_left_alone(spoke: RunRow, azure: Local
 
 def test_a_delete_that_begins_meanwhile_wins(spoke: RunRow, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(azure, drop="DenyConnectedOut")
-    read = Records.spoke
-
-    def begun(self: Records, spoke_id: int) -> Any:
-        recorded(spoke, status="deleting", deployment_id="delete-1")
-        return read(self, spoke_id)
-
-    monkeypatch.setattr(Records, "spoke", begun)
+    begin = partial(recorded, spoke, status="deleting", deployment_id="delete-1")
+    Network().before("GET", THE_SPOKES_ROW, begin)
     assert repair_security_rules() == []
     assert puts(azure) == []
 
@@ -174,14 +172,7 @@ def test_a_group_that_was_changed_since_it_was_read_is_not_overwritten(
     spoke: RunRow, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit(azure, drop="DenyConnectedOut")
-    read, others = Records.spoke, [a_rule("Theirs", 300)]
-
-    def meanwhile(self: Records, spoke_id: int) -> Any:
-        if others:
-            edit(azure, add=others.pop())
-        return read(self, spoke_id)
-
-    monkeypatch.setattr(Records, "spoke", meanwhile)
+    Network().before("GET", THE_SPOKES_ROW, partial(edit, azure, add=a_rule("Theirs", 300)))
     assert repair_security_rules() == []
     assert [each["status"] for each in puts(azure)] == [412]
     assert repair_security_rules() == [SPOKE]

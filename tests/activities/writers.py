@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, partial
 from itertools import count
 from typing import Any
 
@@ -12,14 +13,12 @@ from local.azure.evaluation import route
 from orchestrators.write_gateway import write_gateway
 from orchestrators.write_hub import write_hub
 from shared import clock
-from shared.arm.client import Arm
 from shared.saga.outcomes import Call, Failed, Outcome
 from shared.settings import current_settings
 from shared.spoke.records import SPOKES_TABLE, RunRow
 from shared.tables.client import table
 from shared.tables.records import Records
 from shared.writers import instances
-from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.rows import SiteRow, request_removal, request_site, site_key
 from shared.writers.gateway.sites import site_of
 from shared.writers.gateway.table import gateway_sites
@@ -27,8 +26,11 @@ from shared.writers.instances import writer_of
 from shared.writers.peering.rows import PeeringRow, peering_key
 from shared.writers.peering.table import hub_peerings
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
+from tests.activities.network import Network
 
 GATEWAY = "/applicationGateways/hub-agw$"
+# In the transaction by which the gateway's writer says that its PUT is coming.
+FENCE = '"phase": "sending"'
 
 ACTIVITIES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     function.__name__: function for function in (*gateway_writer.ACTIVITIES, *hub_writer.ACTIVITIES)
@@ -60,6 +62,12 @@ class WriterHarness:
         self.now = Now(monkeypatch)
         self.calls: list[str] = []
         self.before_call: Callable[[str], None] = lambda name: None
+        self.after_a_kill: Callable[[], None] | None = None
+        self.runs_of_a_call = 1
+
+    @cached_property
+    def network(self) -> Network:
+        return Network()
 
     # --- the steps of a run ---
 
@@ -129,9 +137,16 @@ class WriterHarness:
         return self.play("hub")
 
     def call(self, name: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """One call of an activity; one during which the host dies is made again when `after_a_kill` is set."""
         self.before_call(name)
         self.calls.append(name)
-        return ACTIVITIES[name](payload)
+        try:
+            return [ACTIVITIES[name](payload) for _ in range(self.runs_of_a_call)][-1]
+        except KilledError:
+            if self.after_a_kill is None:
+                raise
+            self.after_a_kill()
+            return self.call(name, payload)
 
     def pass_time(self, seconds: float) -> None:
         self.now.moment += dt.timedelta(seconds=seconds)
@@ -179,36 +194,29 @@ class WriterHarness:
         return self.address_of(f"client-{number}.spokes.example.com") == [f"10.11.{number}.4"]
 
 
-def kill_at(victim: int, harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> Iterator[int]:
-    """The host dies once, before or after one of the effects that a writer has on the world; the call is then repeated.
+def kill() -> None:
+    """The host dies."""
+    raise KilledError
 
-    Answers the count of effects: the next one tells whether there were enough of them.
+
+def kill_at(victim: int, harness: WriterHarness, *, after: bool) -> Iterator[int]:
+    """The host dies once, right before one of the requests of a writer is sent, or after it was answered.
+
+    A request that only repeats the one before it, such as a poll, doesn't count. Answers the count: the next one tells
+    whether there were enough of them.
     """
-    effects, call = count(), harness.call
+    counted, network = count(), harness.network
+    last = ""
 
-    def deadly(effect: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*args: Any, **more: Any) -> Any:
-            dies = next(effects) == victim
-            if dies and not after:
-                raise KilledError
-            result = effect(*args, **more)
-            if dies:
-                raise KilledError
-            return result
+    def deadly() -> None:
+        nonlocal last
+        previous, last = last, f"{network.present.method} {network.present.url}"
+        if harness.calls and previous != last and next(counted) == victim:
+            raise KilledError
 
-        return wrapped
-
-    def surviving(name: str, payload: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return call(name, payload)
-        except KilledError:
-            return call(name, payload)
-
-    rows = ((DesiredTable, "everything"), (DesiredTable, "mark"))
-    for owner, name in (*rows, (Arm, "get"), (Arm, "put"), (Arm, "poll")):
-        monkeypatch.setattr(owner, name, deadly(getattr(owner, name)))
-    monkeypatch.setattr(harness, "call", surviving)
-    return effects
+    harness.after_a_kill = lambda: None
+    (network.after if after else network.before)("", "", deadly, times=None)
+    return counted
 
 
 class _Context:
@@ -265,13 +273,7 @@ def as_sent(document: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key != "etag"}
 
 
-def fail_puts_that_name(element: str, harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, **fault: Any) -> None:
+def fail_puts_that_name(element: str, harness: WriterHarness, **fault: Any) -> None:
     """From now on the gateway takes no document with this element, and doesn't say what is wrong with it."""
-    put = Arm.put
-
-    def failing(self: Arm, resource_id: str, body: dict[str, Any], **more: Any) -> Any:
-        if element in str(body):
-            harness.azure.fault(method="PUT", path=GATEWAY, code="Odd", message="It can't be.", **fault)
-        return put(self, resource_id, body, **more)
-
-    monkeypatch.setattr(Arm, "put", failing)
+    fails = partial(harness.azure.fault, method="PUT", path=GATEWAY, code="Odd", message="It can't be.", **fault)
+    harness.network.before("PUT", GATEWAY, fails, body=element, times=None)

@@ -55,10 +55,6 @@ FAIL: list[tuple[str, Any, str]] = [
 ]
 
 
-def _begin_and_end(stage: Stage, name: str, given: Any) -> Any:
-    return stage.run_to_end(stage.start(name, given, "run"))
-
-
 @pytest.mark.parametrize(("name", "given", "output"), COMPLETE)
 def test_an_orchestration_completes_also_when_killed_at_any_transition(
     new_stage: Callable[..., Stage], name: str, given: Any, output: Any
@@ -66,7 +62,7 @@ def test_an_orchestration_completes_also_when_killed_at_any_transition(
     for kill_at in itertools.count(1):
         stage = new_stage()
         stage.crash_after(kill_at)
-        if stage.survive(partial(_begin_and_end, stage, name, given)):
+        if stage.survive(partial(stage.carry_out, name, given, "run")):
             stage.crash()
         if not stage.exists("run"):
             stage.start(name, given, "run")
@@ -78,7 +74,7 @@ def test_an_orchestration_completes_also_when_killed_at_any_transition(
 
 @pytest.mark.parametrize(("name", "given", "words"), FAIL)
 def test_an_orchestration_fails_in_the_extensions_words(stage: Stage, name: str, given: Any, words: str) -> None:
-    status = stage.run_to_end(stage.start(name, given))
+    status = stage.carry_out(name, given)
     assert status.runtime_status == "Failed"
     assert words in status.output
 
@@ -120,7 +116,7 @@ def test_the_last_failed_attempt_is_followed_by_one_more_timer_due_at_once(stage
 
 def test_retries_side_by_side_use_up_ids_as_the_sdk_counts_them(stage: Stage) -> None:
     names = ["side-a", "side-b", "side-c"]
-    assert stage.run_to_end(stage.start("retried_side_by_side", names)).output == [1, 2, 3]
+    assert stage.carry_out("retried_side_by_side", names).output == [1, 2, 3]
 
 
 def test_a_sub_orchestration_with_a_retry_is_started_anew(stage: Stage) -> None:
@@ -131,14 +127,14 @@ def test_a_sub_orchestration_with_a_retry_is_started_anew(stage: Stage) -> None:
 
 
 def test_a_failure_reaches_the_parent(stage: Stage) -> None:
-    output = stage.run_to_end(stage.start("parent_of_failing")).output
+    output = stage.carry_out("parent_of_failing").output
     assert output.startswith(
         "Orchestrator function 'raises' failed: the story ends badly \n Message: the story ends badly"
     )
 
 
 def test_an_activitys_exception_arrives_as_text(stage: Stage) -> None:
-    output = stage.run_to_end(stage.start("caught")).output
+    output = stage.carry_out("caught").output
     assert output.startswith("Activity function 'fail' failed: ValueError: no luck with this \n ")
     assert "local/functions" not in output
 
@@ -257,9 +253,9 @@ def test_the_custom_status_shows_and_goes_along_when_continuing_as_new(stage: St
 
 def test_a_custom_status_of_16_kb_is_not_too_long(stage: Stage) -> None:
     status = "ä" * (8 * 1024 - 2)
-    run = stage.start("reports", {"status": status})
-    assert stage.run_to_end(run).runtime_status == "Completed"
-    assert stage.status(run).custom_status == status
+    ended = stage.carry_out("reports", {"status": status})
+    assert ended.runtime_status == "Completed"
+    assert ended.custom_status == status
 
 
 def test_replay_flags(stage: Stage) -> None:
@@ -272,7 +268,7 @@ def test_replay_flags(stage: Stage) -> None:
 
 def test_other_code_for_the_same_history_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FICKLE", "")
-    status = stage.run_to_end(stage.start("fickle"))
+    status = stage.carry_out("fickle")
     assert status.runtime_status == "Failed"
     assert status.output == (
         "Non-Deterministic workflow detected: A previous execution of this orchestration scheduled an activity task with "
@@ -350,7 +346,7 @@ def test_an_id_that_is_too_long_for_a_key_of_the_storage_is_refused(stage: Stage
 
 
 def test_an_unknown_orchestrator_fails_when_it_runs_and_names_the_known_ones(stage: Stage) -> None:
-    status = stage.run_to_end(stage.start("absent"))
+    status = stage.carry_out("absent")
     assert status.runtime_status == "Failed"
     assert status.output.startswith("Orchestrator function 'absent' failed: The function 'absent' doesn't exist")
     assert "The following are the known orchestrator functions: 'hello', " in status.output
@@ -429,15 +425,14 @@ def test_activities_can_be_replaced_and_added(new_stage: Callable[..., Stage]) -
         return f"somebody {given}"
 
     stage = new_stage(activities={"nobody": nobody, "echo": lambda given: given + 100})
-    assert stage.run_to_end(stage.start("missing_activity")).output == "somebody 1"
-    assert stage.run_to_end(stage.start("chain", {"steps": 1})).output == 101
+    assert stage.carry_out("missing_activity").output == "somebody 1"
+    assert stage.carry_out("chain", {"steps": 1}).output == 101
 
 
 def test_versions(new_stage: Callable[..., Stage]) -> None:
     stage = new_stage(default_version="2.0")
-    assert stage.run_to_end(stage.start("family", version="1.5")).output[2] == "1.5"
-    assert stage.run_to_end(stage.start("family")).output[2] == "2.0"
-    assert stage.run_to_end(stage.start("parent", {"child": "family"}, version="1.5")).output["child"][2] == "2.0"
+    assert [stage.carry_out("family", version=each).output[2] for each in ("1.5", "")] == ["1.5", "2.0"]
+    assert stage.carry_out("parent", {"child": "family"}, version="1.5").output["child"][2] == "2.0"
 
 
 @pytest.mark.parametrize("name", ["mendable", "mendable_parent"])

@@ -112,7 +112,7 @@ def test_a_store_of_the_version_before_is_read(new_stage: NewStage, tmp_path: Pa
         old.execute("CREATE TABLE inbox (place INTEGER PRIMARY KEY, instance TEXT, execution TEXT, event TEXT)")
     old.close()
     stage = new_stage()
-    assert stage.run_to_end(stage.start("hello", "you")).output == "hello you"
+    assert stage.carry_out("hello", "you").output == "hello you"
 
 
 def test_a_killed_host_leaves_what_it_had_taken_to_the_timeout_and_the_rest_to_the_next(tmp_path: Path) -> None:

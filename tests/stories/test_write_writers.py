@@ -202,7 +202,7 @@ def test_the_hubs_writer_counts_the_looks_that_fail_in_a_row(the_app: df.DFApp, 
         return {"wait": 5.0, "setback": True} if next(fails, False) else hub.hub_round(payload)
 
     with Stage(the_app, tmp_path / "s.sqlite", activities={**hub.activities, "hub_round": look}) as stage:
-        stage.run_to_end(stage.start("write_hub", None, IDS["write_hub"]))
+        stage.carry_out("write_hub", None, IDS["write_hub"])
     assert counted[:6] == [0, 1, 2, 3, 0, 1]
     assert hub.spoke == set(hub.wanted)
 
@@ -222,7 +222,7 @@ def test_a_retry_after_of_days_does_not_stop_a_writer_for_days(
 
     with Stage(the_app, tmp_path / "s.sqlite", activities={**azure_stand_in.activities, look: round_}) as stage:
         began = stage.clock.now()
-        stage.run_to_end(stage.start(story, None, IDS[story]))
+        stage.carry_out(story, None, IDS[story])
         assert 1200 <= stage.clock.now() - began < 3600
     assert next(throttled, None) is None
 
@@ -243,7 +243,7 @@ def test_a_host_that_is_killed_after_any_commit_goes_on(the_app: df.DFApp, tmp_p
         writer = IDS[story]
         with Stage(the_app, tmp_path / f"{number}.sqlite", activities=azure_stand_in.activities) as stage:
             stage.crash_after(number)
-            if not stage.survive(partial(_begin_and_end, stage, story, writer)):
+            if not stage.survive(partial(stage.carry_out, story, None, writer)):
                 break
             stage.crash()
             if not stage.exists(writer):
@@ -256,7 +256,3 @@ def test_a_host_that_is_killed_after_any_commit_goes_on(the_app: df.DFApp, tmp_p
             assert azure_stand_in.spoke == set(azure_stand_in.wanted)
             assert len(azure_stand_in.log) == 4
     assert number > 10
-
-
-def _begin_and_end(stage: Stage, story: str, writer: str) -> Any:
-    return stage.run_to_end(stage.start(story, None, writer))

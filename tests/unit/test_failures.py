@@ -196,8 +196,8 @@ def test_a_lost_race_of_the_tables_is_a_concurrent_update(status: int) -> None:
 
 
 def test_no_exception_of_the_sdk_leaves_a_table_that_does_not_answer() -> None:
-    nobody = tables_connection_string(f"http://127.0.0.1:{free_port()}")
-    with TableClient.from_connection_string(nobody, "Spokes", retry_total=0) as client:
+    unreachable = tables_connection_string(f"http://127.0.0.1:{free_port()}")
+    with TableClient.from_connection_string(unreachable, "Spokes", retry_total=0) as client:
         calls: list[Callable[[], object]] = [
             lambda: Table(client).get("p", "r"),
             lambda: Table(client).query("PartitionKey eq @p", {"p": "p"}),

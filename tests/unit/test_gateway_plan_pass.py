@@ -324,7 +324,7 @@ def test_a_removed_site_that_a_stale_document_brings_back_is_removed_again():
     assert "10.11.1.4" not in str(new.document)
     others = copy.deepcopy(stale)
     known(element_named(others, "backendAddressPools", "client-1-pool"))["properties"]["backendAddresses"] = []
-    assert plan_pass(others, [], writer).document is None, "what differs is somebody else's by now"
+    assert plan_pass(others, [], writer).document is None, "what differs is unmanaged by now"
 
 
 def test_removed_sites_are_forgotten_in_time():

@@ -404,6 +404,10 @@ class Stage:
                 raise StuckError(f"'{instance_id}' is {status.runtime_status} and nothing is left to happen")
         raise StuckError(f"no end after {MOST_STEPS} steps: {self._situation()}")
 
+    def carry_out(self, name: str, given: Any = None, instance_id: str | None = None, version: str = "") -> Status:
+        """Starts an orchestration and runs everything until it has finished."""
+        return self.run_to_end(self.start(name, given, instance_id, version))
+
     def _situation(self) -> str:
         tasks = ", ".join(f"{one.name} of '{one.instance}'" for one in self.engine.pending_tasks()) or "nothing"
         return f"pending: {tasks}; next timer: {self.next_timer}"

@@ -1,0 +1,122 @@
+"""The hub's writer broken off: killed, doubled, without an answer, late. Nothing is written twice, and every peering is made."""
+
+import pytest
+
+from activities import hub_writer
+from shared.arm.client import arm
+from shared.saga.outcomes import Done
+from shared.settings import current_settings
+from shared.writers.peering.rows import hub_pace
+from tests.activities.peerings import hub_side, ready, states, writes
+from tests.activities.writers import WriterHarness, as_sent, kill_at
+
+
+@pytest.mark.parametrize("which", ["hub-to-spoke-1$", "spoke-1-to-hub$"])
+def test_a_lost_answer_is_looked_for_and_not_doubled(harness: WriterHarness, which: str) -> None:
+    ready(harness, 1, 2)
+    harness.azure.fault(method="PUT", path=which, mode="drop_reply")
+    harness.write_hub()
+    assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2))
+    assert len([each for each in writes(harness) if each["method"] == "PUT"]) == 4
+
+
+@pytest.mark.parametrize("which", ["hub-to-spoke-1$", "spoke-1-to-hub$"])
+def test_an_operation_that_fails_for_now_is_begun_again(harness: WriterHarness, which: str) -> None:
+    ready(harness, 1, 2)
+    harness.azure.fault(method="PUT", path=which, mode="fail_operation", code="InternalServerError", message="Oops.")
+    harness.write_hub()
+    assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2))
+
+
+def test_a_round_that_breaks_off_does_not_lock_its_own_writer_out(harness: WriterHarness) -> None:
+    ready(harness, 1)
+    harness.azure.fault(method="GET", path="/virtualNetworks/hub-vnet$", mode="refuse", status=500)
+    began = harness.now.moment
+    harness.write_hub()
+    assert states(harness, 1) == ("Connected", "Connected")
+    assert (harness.now.moment - began).total_seconds() < 60
+
+
+def test_a_second_writer_waits_for_the_first_ones_lease(harness: WriterHarness) -> None:
+    ready(harness, 1)
+    asked = {**hub_pace(current_settings()), "poll_seconds": 1, "setbacks": 0, "first": True}
+    first = hub_writer.hub_round({**asked, "nonce": "the first"})
+    assert first["hub_sides"]
+    second = hub_writer.hub_round({**asked, "nonce": "the second"})
+    assert second["wait"] == 5
+    assert "hub_sides" not in second
+    harness.write_hub()
+    assert states(harness, 1) == ("Connected", "Connected")
+
+
+def test_a_look_that_fails_again_and_again_waits_longer_and_longer(harness: WriterHarness) -> None:
+    ready(harness, 1)
+    asked = {
+        **hub_pace(current_settings()),
+        "nonce": "mine",
+        "first": True,
+        "retry_first_seconds": 5,
+        "retry_max_seconds": 60,
+    }
+    harness.azure.fault(method="GET", path="virtualNetworks/hub-vnet$", mode="refuse", status=500, times=None)
+    answers = [hub_writer.hub_round({**asked, "setbacks": setbacks}) for setbacks in (0, 1, 9)]
+    assert [(answer["wait"], answer["setback"]) for answer in answers] == [(5, True), (10, True), (60, True)]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("victim", range(24))
+def test_a_writer_that_is_killed_anywhere_goes_on(
+    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, victim: int, after: bool
+) -> None:
+    runs = ready(harness, 1, 2)
+    requests = kill_at(victim, harness, after=after)
+    harness.write_hub()
+    assert next(requests) > victim, "the host was never killed"
+    assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2))
+    assert all(isinstance(harness.step(run, "create_peering"), Done) for run in runs)
+
+
+@pytest.mark.parametrize("side", ["hub", "spoke"])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_nothing_is_written_when_the_lease_ran_out_while_it_was_read(
+    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, side: str, wanted: bool
+) -> None:
+    """Another writer may write from then on."""
+    [run] = ready(harness, 1)
+    if not wanted:
+        harness.write_hub()
+        harness.step(harness.set_status(run, "rolling_back"), "delete_peering")
+    look = {**hub_pace(current_settings()), "poll_seconds": 1, "setbacks": 0, "first": True, "nonce": "mine"}
+    looked = hub_writer.hub_round(look)
+    harness.azure.forget_requests()
+    harness.network.after("GET", "/virtualNetworks/", lambda: harness.pass_time(200), times=None)
+    task = looked["hub_sides"][0]
+    asked = {"not_after": looked["not_after"], "poll_seconds": 1}
+    if side == "hub":
+        answer = hub_writer.write_hub_side({**asked, "operation": None, "next": task, "careful": True})["begun"]
+    else:
+        answer = hub_writer.write_spoke_side({**asked, "turn": task})
+    assert (answer["state"], answer["renew"]) == ("again", True)
+    assert writes(harness) == []
+
+
+def test_a_side_that_somebody_changes_before_its_delete_is_looked_at_again(
+    harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [run] = ready(harness, 1)
+    harness.write_hub()
+    harness.step(harness.set_status(run, "rolling_back"), "delete_peering")
+    harness.azure.forget_requests()
+
+    def interfere() -> None:
+        hub = arm().get(arm().ids.hub_vnet)
+        assert hub is not None
+        arm().put(arm().ids.hub_vnet, as_sent({**hub, "tags": {"changed": "meanwhile"}}))
+        harness.pass_time(10)
+
+    harness.network.after("GET", f"{hub_side(harness, 1)}$", interfere)
+    harness.write_hub()
+    statuses = [each["status"] for each in writes(harness) if each["path"].endswith("hub-to-spoke-1")]
+    assert statuses[0] == 412
+    assert len(statuses) == 2
+    assert states(harness, 1) == (None, None)
