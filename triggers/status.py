@@ -22,9 +22,17 @@ from shared.settings import Settings, at, current_settings, process_settings
 from shared.spoke.addresses import highest_spoke_id
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
 from shared.tables.partition import SpokesPartition
-from shared.tables.places import at_each_gateway, at_each_hub, former_hubs, gateway_of, gateways_of, hubs
+from shared.tables.places import (
+    at_each_gateway,
+    at_each_hub,
+    former_hubs,
+    gateway_of,
+    gateways_of,
+    hubs,
+    places,
+    used_slots,
+)
 from shared.tables.records import Records
-from shared.tables.reservations import places, used_slots
 from shared.writers.gateway.capacity import capacity_of, gateway_not_found, provisioning_state, unsuitable
 from shared.writers.gateway.firewall import gateway_limits
 from shared.writers.gateway.rows import Site, site_key
@@ -46,7 +54,7 @@ FRESH_SECONDS = 10.0
 
 @http_function(blueprint, "GET", "health/live", auth_level=func.AuthLevel.ANONYMOUS)
 async def get_liveness(call: Call) -> Answer:
-    """The app answers. Asks nobody, and says nothing else."""
+    """The app answers. Asks nothing else, and says nothing else."""
     return Answer(200, {"status": "alive"})
 
 
@@ -345,7 +353,7 @@ def _gateway_capacity() -> dict[str, Any]:
     host_name = f"any-client.{settings.spoke_domain}"
     site = Site(
         host_name=host_name,
-        private_ip="0.0.0.0",  # noqa: S104 - nobody listens: only the frontend of the site matters here
+        private_ip="0.0.0.0",  # noqa: S104 - nothing listens there: only the site's frontend matters here
         frontend_ip=settings.agw_frontend_ip,
         frontend_port=settings.agw_frontend_port,
         ssl_certificate=settings.agw_ssl_certificate,

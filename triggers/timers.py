@@ -21,9 +21,9 @@ from shared.recovery.runs.retention import forget_ended_runs
 from shared.settings import Settings, at, current_settings, process_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
 from shared.tables.client import table
-from shared.tables.places import at_each_hub, forget_expired_claims, hubs
+from shared.tables.idempotency import forget_expired_claims, forget_expired_keys
+from shared.tables.places import at_each_hub, hubs
 from shared.tables.records import Records
-from shared.tables.reservations import forget_expired_keys
 from shared.writers.gateway.rows import WRITER_KEY
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.instance_status import NOT_THERE, status_of

@@ -147,15 +147,15 @@ def sweep_orphans() -> list[Document]:
 
 
 def _sweep_rows(delete: bool, still_there: set[str | None]) -> None:
-    """Sites and peerings that nobody asks for any more, which their writers take away; and names and addresses that are
-    kept for nobody, which are freed when nothing of their spoke is there any more."""
+    """Sites and peerings that no run asks for any more, which their writers take away; and names and addresses that are
+    kept for no run, which are freed when nothing of their spoke is there any more."""
     peerings = hub_peerings()
-    wishes: list[tuple[DesiredTable[Any, Any], Any, Callable[..., Any]]] = at_each_gateway(_sites_with_their_removal)
-    wishes += [(peerings, peering, partial(peering.request_peering, False)) for peering in peerings.everything()[1]]
+    unknown: list[tuple[DesiredTable[Any, Any], Any, Callable[..., Any]]] = at_each_gateway(_sites_with_their_removal)
+    unknown += [(peerings, peering, partial(peering.request_peering, False)) for peering in peerings.everything()[1]]
     held = reservations_by_deployment()
     known = _made_by()
     since = f"report_orphans {timestamp()}"  # a removal that failed at an earlier tick is asked for anew
-    for rows, row, gone in wishes:
+    for rows, row, gone in unknown:
         if row.made_by not in known:
             _report_row(row.row_key, row.made_by, delete)
             still_there.add(row.made_by)

@@ -72,6 +72,6 @@ def confirm_marker(rows: SpokesPartition, marker: Marker) -> Marker:
 
 
 def _write(rows: SpokesPartition, over: Marker | None, confirmed_at: str = "") -> str | None:
-    entity: dict[str, Any] = {"PartitionKey": rows.hub_key, "RowKey": MARKER_KEY, "confirmed_at": confirmed_at}
+    entity: dict[str, Any] = {"PartitionKey": rows.key, "RowKey": MARKER_KEY, "confirmed_at": confirmed_at}
     write = ("update", entity, {"mode": "replace", **match(over.etag)}) if over else ("create", entity)
     return table(SPOKES_TABLE).write([write])[0]

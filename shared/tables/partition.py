@@ -1,5 +1,6 @@
-"""The rows of one hub in the table `Spokes`, as entities: read singly or by kind, written in transactions."""
+"""Rows of the table `Spokes` that belong together, as entities: read singly or by kind, written in transactions."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,35 +12,35 @@ from shared.tables.client import ConcurrentUpdate, Table, Write, match, table
 
 log = logging.getLogger(__name__)
 
+_BY_PREFIX = "PartitionKey eq @partition and RowKey ge @low and RowKey lt @high"
 
-class SpokesPartition:
-    """The table `Spokes`, this hub's partition."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.hub_key = settings.hub_key
+class Partition:
+    """One partition of the table `Spokes`."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
 
     @property
     def _table(self) -> Table:
         return table(SPOKES_TABLE)
 
     def get(self, row_key: str) -> Any:
-        return self._table.get(self.hub_key, row_key)
+        return self._table.get(self.key, row_key)
 
     def range(
         self, prefix: str, further: str = "", select: Iterable[str] | None = None, **parameters: str
     ) -> list[Any]:
         """All rows whose key begins with `prefix` (which ends in `:`, whose successor is `;`)."""
-        query = "PartitionKey eq @partition and RowKey ge @low and RowKey lt @high"
-        if further:
-            query += f" and {further}"
-        values = {"partition": self.hub_key, "low": prefix, "high": prefix[:-1] + ";", **parameters}
-        return self._table.query(query, values, select)
+        query = f"{_BY_PREFIX} and {further}" if further else _BY_PREFIX
+        return self._table.query(query, self._with(prefix) | parameters, select)
 
     def has_any(self, prefix: str) -> bool:
         """Whether there is a row whose key begins with `prefix`, which ends in `:`."""
-        query = "PartitionKey eq @partition and RowKey ge @low and RowKey lt @high"
-        values = {"partition": self.hub_key, "low": prefix, "high": prefix[:-1] + ";"}
-        return self._table.has_any(query, values)
+        return self._table.has_any(_BY_PREFIX, self._with(prefix))
+
+    def _with(self, prefix: str) -> dict[str, str]:
+        return {"partition": self.key, "low": prefix, "high": prefix[:-1] + ";"}
 
     def submit(self, operations: list[Write], won: Callable[[], bool]) -> bool:
         """Sends one transaction; whether it is written. `won` looks whether ours is there, when its reply was lost."""
@@ -54,6 +55,15 @@ class SpokesPartition:
             raise
         return True
 
+    def write(self, operation: Write) -> None:
+        """Writes one row. `ConcurrentUpdate` on a lost race."""
+        self._table.write([operation])
+
+    def forget(self, row_key: str) -> None:
+        """Deletes a row, whatever it holds, if it is there."""
+        with contextlib.suppress(ConcurrentUpdate):  # it isn't there any more
+            self.write(("delete", {"PartitionKey": self.key, "RowKey": row_key}))
+
     def delete_together(self, rows: list[Any]) -> None:
         """Deletes rows under their ETags, all or none. `ConcurrentUpdate` when one moved since it was read."""
         if not rows:
@@ -61,3 +71,10 @@ class SpokesPartition:
         operations = [("delete", row, match(row.metadata["etag"])) for row in rows]
         if not self.submit(operations, won=lambda: all(self.get(row["RowKey"]) is None for row in rows)):
             raise ConcurrentUpdate
+
+
+class SpokesPartition(Partition):
+    """The rows of one hub."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.hub_key)

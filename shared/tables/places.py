@@ -9,29 +9,26 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
-from shared.clock import epoch_seconds, nonce, parse_timestamp, timestamp, utc_now
+from shared.clock import epoch_seconds, nonce
 from shared.errors import DeploymentException
 from shared.saga import instances as protocol
 from shared.settings import Settings, at, current_settings, process_settings
 from shared.spoke.plan import SpokePlan
-from shared.spoke.records import SPOKES_TABLE, spoke_key
-from shared.tables.client import ConcurrentUpdate, table
-from shared.tables.partition import SpokesPartition
+from shared.spoke.records import slot_of, spoke_key
+from shared.tables.client import ConcurrentUpdate
+from shared.tables.partition import Partition, SpokesPartition
+from shared.writers.gateway.table import capacity_seen
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 INSTALLATION = "installation"
-# Runs whose hub is known, so that an activity doesn't ask each time; of those that came long ago none is asked for.
+# Runs whose hub is known to a process, so that an activity doesn't ask each time.
 _MOST_KNOWN = 5000
-_TRIES = 3
-_known_runs: dict[str, str] = {}
-_former: list[Settings] = []
-_were_read: list[bool] = []
 
 
 # --- what the settings have ---
@@ -146,16 +143,19 @@ def is_alone() -> bool:
     return len(hubs()) == 1
 
 
-def former_hubs() -> list[Settings]:
+def installation() -> Partition:
+    """The partition that all hubs share."""
+    return Partition(INSTALLATION)
+
+
+@cache
+def former_hubs() -> tuple[Settings, ...]:
     """Hubs that have records and that the settings no longer have. Read once: while it runs no process adds one."""
-    if not _were_read:
-        found = _rows("hub:")
-        here = {hub.hub_key for hub in hubs()}
-        _former[:] = [_former_hub(row) for row in found if row["hub_key"] not in here]
-        _were_read.append(True)
-        for hub in _former:
-            log.warning("The hub %s has records and is no longer in the settings", hub.hub_name)
-    return list(_former)
+    here = {hub.hub_key for hub in hubs()}
+    found = tuple(_former_hub(row) for row in installation().range("hub:") if row["hub_key"] not in here)
+    for hub in found:
+        log.warning("The hub %s has records and is no longer in the settings", hub.hub_name)
+    return found
 
 
 def _former_hub(row: dict[str, Any]) -> Settings:
@@ -174,27 +174,20 @@ def _former_hub(row: dict[str, Any]) -> Settings:
 
 def remember_hub() -> None:
     """Notes that the present hub has records, so that they are found when the settings no longer have it."""
-    here = current_settings()
-    if is_alone() or here.hub_key in _noted:
-        return
-    row = {
-        "PartitionKey": INSTALLATION,
-        "RowKey": f"hub:{here.hub_key}",
-        "hub_key": here.hub_key,
-        "name": here.hub_name,
-    }
-    table(SPOKES_TABLE).write([("upsert", row)])
-    _noted.add(here.hub_key)
+    if not is_alone():
+        _note_hub(current_settings().hub_key, current_settings().hub_name)
 
 
-_noted: set[str] = set()
+@cache
+def _note_hub(hub_key: str, name: str) -> None:
+    row = {"PartitionKey": INSTALLATION, "RowKey": f"hub:{hub_key}", "hub_key": hub_key, "name": name}
+    installation().write(("upsert", row))
 
 
 def forget_places() -> None:
     """For tests: the next call reads the table anew."""
-    _known_runs.clear()
-    _were_read.clear()
-    _noted.clear()
+    for known in (former_hubs, _note_hub, _hub_key_of_run):
+        known.cache_clear()
 
 
 def new_deployment_id(kind: str, client: str) -> str:
@@ -205,14 +198,14 @@ def new_deployment_id(kind: str, client: str) -> str:
             return made  # its row in the hub's partition makes it unique
         row = {"PartitionKey": INSTALLATION, "RowKey": f"deployment:{made}", "hub_key": current_settings().hub_key}
         with contextlib.suppress(ConcurrentUpdate):  # another run has it
-            table(SPOKES_TABLE).write([("create", row)])
+            installation().write(("create", row))
             return made
 
 
 def forget_deployment_id(deployment_id: str) -> None:
     """Frees an id whose run was not made, or is forgotten."""
     if not is_alone():
-        _delete(f"deployment:{deployment_id}")
+        installation().forget(f"deployment:{deployment_id}")
 
 
 def hub_of_run(deployment_id: str) -> Settings:
@@ -227,69 +220,46 @@ def former_hub_of_run(deployment_id: str) -> Settings | None:
 
 
 def _noted_hub(deployment_id: str) -> Settings | None:
-    key = _known_runs.get(deployment_id)
-    if key is None:
-        row = _row(f"deployment:{deployment_id}")
-        if row is None:
-            return None
-        key = str(row["hub_key"])
-        if len(_known_runs) >= _MOST_KNOWN:
-            _known_runs.clear()
-        _known_runs[deployment_id] = key
+    try:
+        key = _hub_key_of_run(deployment_id)
+    except LookupError:
+        return None
     return next((hub for hub in [*hubs(), *former_hubs()] if hub.hub_key == key), None)
 
 
-def _row(row_key: str) -> Any:
-    return table(SPOKES_TABLE).get(INSTALLATION, row_key)
+@lru_cache(maxsize=_MOST_KNOWN)
+def _hub_key_of_run(deployment_id: str) -> str:
+    """LookupError, which isn't kept, when there is no row."""
+    row = installation().get(f"deployment:{deployment_id}")
+    if row is None:
+        raise LookupError(deployment_id)
+    return str(row["hub_key"])
 
 
-def _rows(prefix: str) -> list[Any]:
-    query = "PartitionKey eq @partition and RowKey ge @low and RowKey lt @high"
-    values = {"partition": INSTALLATION, "low": prefix, "high": prefix[:-1] + ";"}
-    return table(SPOKES_TABLE).query(query, values)
+# --- slots: the sites that a gateway has room for ---
 
 
-def _delete(row_key: str) -> None:
-    with contextlib.suppress(ConcurrentUpdate):  # it isn't there any more
-        table(SPOKES_TABLE).write([("delete", {"PartitionKey": INSTALLATION, "RowKey": row_key})])
+def places(settings: Settings) -> int:
+    """How many sites the gateway holds, as its writer has last seen it; before that, all but the hub's default one."""
+    seen = capacity_seen()
+    return settings.agw_limit - 1 if seen is None else seen
 
 
-# --- Idempotency-Keys of several hubs ---
+def used_slots(rows: SpokesPartition, hub: Settings) -> dict[str, set[int]]:
+    """The numbers that are taken, by gateway in lower case. hub: with its first gateway, which has those without a name."""
+    first, found = gateways_of(hub)[0].hub_agw_name, dict[str, set[int]]()
+    for row in rows.range("slot:", select=("RowKey",)):
+        gateway, number = slot_of(row["RowKey"], first)
+        found.setdefault(gateway, set()).add(number)
+    return found
 
 
-def claim_key(digest: str, fingerprint: str, life: timedelta) -> bool:
-    """Whether a body may use an Idempotency-Key: no other one has, in whichever hub. Where there is one hub, its own row of
-    the key tells."""
-    if is_alone():
-        return True
-    row_key = f"claim:{digest}"
-    claim = {
-        "PartitionKey": INSTALLATION,
-        "RowKey": row_key,
-        "fingerprint": fingerprint,
-        "expires_at": timestamp(utc_now() + life),
-    }
-    for _ in range(_TRIES):
-        with contextlib.suppress(ConcurrentUpdate):  # it is claimed
-            table(SPOKES_TABLE).write([("create", claim)])
-            return True
-        row = _row(row_key)
-        if row is not None and parse_timestamp(row["expires_at"]) > utc_now():
-            return bool(row["fingerprint"] == fingerprint)
-        give_key_back(digest)
-    return True
+def free_slots(used: set[int], limit: int) -> list[int]:
+    """The numbers that may be taken. Racers read the same numbers, so the table lets exactly as many through as fit.
 
-
-def give_key_back(digest: str) -> None:
-    """Frees a key of which nothing came."""
-    if not is_alone():
-        _delete(f"claim:{digest}")
-
-
-def forget_expired_claims() -> None:
-    """Removes what says which body used a key, when the key may be used anew."""
-    if is_alone():
-        return
-    for row in _rows("claim:"):
-        if parse_timestamp(row["expires_at"]) <= utc_now():
-            give_key_back(str(row["RowKey"]).removeprefix("claim:"))
+    A gateway that lost room has slots beyond its limit; each of them takes one of the lower numbers out of the game.
+    """
+    highest = limit
+    while highest > 0 and highest + sum(1 for number in used if number > highest) > limit:
+        highest -= 1
+    return [number for number in range(1, highest + 1) if number not in used]

@@ -20,7 +20,7 @@ class Records:
 
     def __init__(self) -> None:
         self._partition = SpokesPartition(current_settings())
-        self.hub_key = self._partition.hub_key
+        self.hub_key = self._partition.key
 
     @property
     def _table(self) -> Table:
@@ -80,7 +80,7 @@ class Records:
         return replace(row, etag=self._table.write([write])[0])
 
     def change_run(self, row: RunRow, **changes: Any) -> RunRow:
-        """Changes a run under its ETag; `ConcurrentUpdate` when somebody else changed it since it was read."""
+        """Changes a run under its ETag; `ConcurrentUpdate` when another call changed it since it was read."""
         return self.change_together(row, None, run_changes=changes)[0]
 
     def change_together(
@@ -116,7 +116,7 @@ class Records:
         return new_run, new_spoke
 
     def rewrite(self, row: RunRow | SpokeRow) -> None:
-        """Stores a row as this version keeps it; `ConcurrentUpdate` when somebody else changed it since it was read."""
+        """Stores a row as this version keeps it; `ConcurrentUpdate` when another call changed it since it was read."""
         self._table.write([("update", row.as_entity(self.hub_key), {"mode": "replace", **_match(row.etag)})])
 
     def forget_run(self, run: RunRow) -> None:

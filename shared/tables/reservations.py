@@ -6,16 +6,14 @@ carries the id of the run that made the spoke and a token of the one call that w
 our own transaction went through and its reply was lost.
 """
 
-import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeVar
 
-from shared.clock import nonce, parse_timestamp, timestamp, utc_now
-from shared.errors import DeploymentException, HubSpokeException, StorageException, ValidationException
+from shared.clock import nonce, timestamp, utc_now
+from shared.errors import DeploymentException, HubSpokeException, StorageException
 from shared.process import logs
 from shared.settings import Settings, at, current_settings
 from shared.spoke import names as naming
@@ -30,25 +28,32 @@ from shared.spoke.records import (
     rule_key,
     run_key,
     slot_key,
-    slot_of,
     spoke_key,
     vm_key,
     vnet_key,
 )
 from shared.tables.client import ConcurrentUpdate, match
+from shared.tables.idempotency import (
+    KEY_LIFE,
+    IdempotencyKey,
+    claim_key,
+    give_key_back,
+    has_expired,
+    key_is_spent,
+    used_with_another_body,
+)
 from shared.tables.marker import ensure_marker
 from shared.tables.partition import SpokesPartition
 from shared.tables.places import (
-    claim_key,
     forget_deployment_id,
+    free_slots,
     gateway_of,
-    gateways_of,
-    give_key_back,
     is_alone,
     new_deployment_id,
+    places,
     remember_hub,
+    used_slots,
 )
-from shared.writers.gateway.table import capacity_seen
 
 T = TypeVar("T")
 
@@ -56,19 +61,6 @@ log = logging.getLogger(__name__)
 
 RESERVATIONS = ("client:", "vm:", "host:", "block:", "vnet:", "pool:", "rule:", "slot:")
 TRIES = 24
-KEY_LIFE = timedelta(hours=24)
-
-
-@dataclass(frozen=True)
-class IdempotencyKey:
-    """An `Idempotency-Key` header and the body that it came with, both as sha256."""
-
-    digest: str
-    fingerprint: str
-
-    @property
-    def row_key(self) -> str:
-        return f"key:{self.digest}"
 
 
 @dataclass(frozen=True)
@@ -108,7 +100,7 @@ def reserve(requested: ReservationRequest, settings: Settings) -> Reservation:
     """Takes everything that the spoke needs, or raises: 409 naming the row in the way or for a key whose spoke is gone,
     422 for a key with another body.
 
-    `Changed` when a retry's spoke was retried or removed by somebody else meanwhile.
+    `ConcurrentUpdate` when a retry's spoke was retried or removed by another call meanwhile.
     """
     return _Reserving(requested, settings).reserve()
 
@@ -121,7 +113,7 @@ def preview(requested: ReservationRequest, settings: Settings) -> tuple[SpokePla
 def release(run: RunRow) -> None:
     """Frees what the run's spoke holds. Can be repeated: only rows that are there and its own go, together.
 
-    `Changed` when one of them moved meanwhile. The rows `spoke`, `run` and `key` stay.
+    `ConcurrentUpdate` when one of them moved meanwhile. The rows `spoke`, `run` and `key` stay.
     """
     rows = SpokesPartition(current_settings())
     rows.delete_together(_held_by(run.plan, rows))
@@ -149,7 +141,7 @@ def reservations_by_deployment() -> dict[str, list[Any]]:
 
 
 def forget_spoke(spoke: SpokeRow) -> None:
-    """Takes the row of a `failed` spoke away: its id answers 404 and is free. `Changed` when it moved meanwhile."""
+    """Takes the row of a `failed` spoke away: its id answers 404 and is free. `ConcurrentUpdate` when it moved meanwhile."""
     rows = SpokesPartition(current_settings())
     row = rows.get(spoke_key(spoke.spoke_id))
     if row is None:
@@ -157,15 +149,6 @@ def forget_spoke(spoke: SpokeRow) -> None:
     if row["status"] != "failed" or row["deployment_id"] != spoke.deployment_id:
         raise ConcurrentUpdate
     rows.delete_together([row])
-
-
-def forget_expired_keys() -> None:
-    """Removes the rows of Idempotency-Keys whose time is over, one by one: none of them matters to another."""
-    rows = SpokesPartition(current_settings())
-    for row in rows.range("key:", select=("PartitionKey", "RowKey", "expires_at")):
-        if _has_expired(row):
-            with contextlib.suppress(ConcurrentUpdate):  # used anew since it was read
-                rows.delete_together([row])
 
 
 def _exclusive_keys(plan: SpokePlan) -> list[tuple[str, str, str]]:
@@ -181,7 +164,7 @@ def _exclusive_keys(plan: SpokePlan) -> list[tuple[str, str, str]]:
     ]
 
 
-class _Taken(Exception):  # noqa: N818 - somebody has what is wanted; becomes a 409 unless the key says otherwise
+class _Taken(Exception):  # noqa: N818 - another spoke has it; becomes a 409 unless the key says otherwise
     def __init__(self, answer: DeploymentException) -> None:
         super().__init__(str(answer))
         self.answer = answer
@@ -202,15 +185,15 @@ class _Reserving:
         ensure_marker(self.rows)
         remember_hub()
         key = self.request.key
-        if key is not None and not claim_key(key.digest, key.fingerprint, KEY_LIFE):
-            raise _used_with_another_body()
+        if key is not None and not claim_key(key):
+            raise used_with_another_body()
         try:
             return self._reserve()
         except HubSpokeException as refused:
             if isinstance(refused, StorageException) and not isinstance(refused, ConcurrentUpdate):
                 raise  # it may have been written all the same
             if key is not None and self.rows.get(key.row_key) is None:
-                give_key_back(key.digest)
+                give_key_back(key)
             if self._claimed_id:
                 forget_deployment_id(self._claimed_id)
             raise
@@ -249,14 +232,14 @@ class _Reserving:
         gateway, _ = kept(lambda: self._free_slot(0), (self.gateways[0], 0))
         with at(gateway):
             plan = self.request.plan_for(spoke_id, "plan")
-        found = [(field, value, self.rows.get(key)) for key, field, value in _exclusive_keys(plan)]
-        conflicts += [_in_use(field, value, row) for field, value, row in found if row is not None]
+        found = ((field, value, self.rows.get(key)) for key, field, value in _exclusive_keys(plan))
+        conflicts += [_in_use(*each) for each in found if each[2] is not None]
         return plan, [conflict.failure.public() for conflict in conflicts]
 
     # --- one try ---
 
     def _try(self, attempt: int) -> Reservation | None:
-        """One transaction. None when somebody else was faster and there is still something to choose."""
+        """One transaction. None when another call was faster and there is still something to choose."""
         replaced = self._row_to_replace()
         spoke_id = self.request.spoke_id if self.request.spoke_id is not None else self._free_id(attempt)
         if self.request.spoke_id is None:
@@ -300,7 +283,7 @@ class _Reserving:
             slot,
             self.request.request,
             created_at=now,
-            first_run=_first_run(self.request.retry_of),
+            first_run=self.request.retry_of.first_run if self.request.retry_of else "",
         ).as_entity(self.settings.hub_key)
         operations: list[tuple[Any, ...]] = []
         if self.request.key is not None:
@@ -332,9 +315,9 @@ class _Reserving:
     # --- what there is to choose ---
 
     def _row_to_replace(self) -> Any:
-        """The `failed` row that a wished id may take the place of; `_Taken` when the id is in use.
+        """The `failed` row that a requested id may take the place of; `_Taken` when the id is in use.
 
-        `Changed` when a retry's spoke isn't any more as it was read: whoever asked decides anew.
+        `ConcurrentUpdate` when a retry's spoke isn't any more as it was read: the caller decides anew.
         """
         if self.request.spoke_id is None:
             return None
@@ -357,7 +340,7 @@ class _Reserving:
             address = pool.network_address + (number - first + 1) * 2 ** (32 - length)
             if block_key(f"{address}/{length}") in taken:
                 return False
-            # Somebody may have chosen the very name that this number's VNet would get.
+            # A caller may have chosen the very name that this number's VNet would get.
             return "vnet_name" in self.request.request or vnet_key(naming.vnet_name(number)) not in taken
 
         new = (number for number in range(first, last + 1) if number not in rows and is_free(number))
@@ -430,25 +413,18 @@ class _Reserving:
         if self.request.key is None:
             return None
         row = self.rows.get(self.request.key.row_key)
-        self._expired_key = row if row is not None and _has_expired(row) else None
+        self._expired_key = row if row is not None and has_expired(row) else None
         if row is None or self._expired_key is not None:
             return None
         if row["fingerprint"] != self.request.key.fingerprint:
-            raise _used_with_another_body(deployment_id=row["deployment_id"])
+            raise used_with_another_body(deployment_id=row["deployment_id"])
         return self._as_it_is_now(row["deployment_id"], row["spoke_id"], row["client_name"])
 
     def _as_it_is_now(self, deployment_id: str, spoke_id: int, client_name: str) -> Reservation:
-        """The run that a key began; 409 when its spoke is gone, whoever has the id now."""
+        """The run that a key began; 409 when its spoke is gone, also when another has the id now."""
         run, spoke = self.rows.get(run_key(deployment_id)), self.rows.get(spoke_key(spoke_id))
         if run is None or spoke is None or SpokeRow.from_entity(spoke).first_run != deployment_id:
-            raise DeploymentException(
-                "The spoke that this Idempotency-Key began has been deleted.",
-                code="IdempotencyKeySpent",
-                hint="Send a new key to make a new spoke; this one is free again 24 hours after its first use.",
-                field="Idempotency-Key",
-                value=None,
-                deployment_id=deployment_id,
-            )
+            raise key_is_spent(deployment_id)
         return Reservation(deployment_id, spoke_id, client_name, repeated=(run["status"], spoke["status"]))
 
     def _raise_for_conflict(self, plan: SpokePlan) -> None:
@@ -464,42 +440,11 @@ class _Reserving:
                 raise _Taken(_in_use(field, value, row))
 
 
-def places(settings: Settings) -> int:
-    """How many sites the gateway holds, as far as anybody has looked; before that, all but the hub's default one."""
-    seen = capacity_seen()
-    return settings.agw_limit - 1 if seen is None else seen
-
-
-def used_slots(rows: SpokesPartition, hub: Settings) -> dict[str, set[int]]:
-    """The numbers that are taken, by gateway in lower case. hub: with its first gateway, which has those without a name."""
-    first, found = gateways_of(hub)[0].hub_agw_name, dict[str, set[int]]()
-    for row in rows.range("slot:", select=("RowKey",)):
-        gateway, number = slot_of(row["RowKey"], first)
-        found.setdefault(gateway, set()).add(number)
-    return found
-
-
-def free_slots(used: set[int], limit: int) -> list[int]:
-    """The numbers that may be taken. Racers read the same numbers, so the table lets exactly as many through as fit.
-
-    A gateway that lost room has slots beyond its limit; each of them takes one of the lower numbers out of the game.
-    """
-    highest = limit
-    while highest > 0 and highest + sum(1 for number in used if number > highest) > limit:
-        highest -= 1
-    return [number for number in range(1, highest + 1) if number not in used]
-
-
 def _write(entity: dict[str, Any], over: Any) -> tuple[Any, ...]:
     """Inserts a row, or takes the place of the one that was read."""
     if over is None:
         return ("create", entity)
     return ("update", entity, {"mode": "replace", **match(over.metadata["etag"])})
-
-
-def _first_run(retried: SpokeRow | None) -> str:
-    """The run that the spoke of a retry began with; empty for a spoke that begins now, with its own run."""
-    return retried.first_run if retried else ""
 
 
 def _by_name(client: str, attempt: int, numbers: list[int]) -> int | None:
@@ -513,21 +458,6 @@ def _digest(client: str, attempt: int, what: object) -> bytes:
 
 def _first(numbers: Iterable[int], count: int) -> list[int]:
     return [number for number, _ in zip(numbers, range(count), strict=False)]
-
-
-def _has_expired(row: dict[str, Any]) -> bool:
-    return parse_timestamp(row["expires_at"]) <= utc_now()
-
-
-def _used_with_another_body(**more: Any) -> ValidationException:
-    return ValidationException(
-        "This Idempotency-Key was used with another body.",
-        code="IdempotencyKeyReused",
-        hint="Send a new key with a new request; repeat a request with its own key and body.",
-        field="Idempotency-Key",
-        value=None,
-        **more,
-    )
 
 
 def _id_in_use(spoke_id: int, row: dict[str, Any]) -> DeploymentException:

@@ -117,13 +117,13 @@ class DesiredTable(Generic[R, W]):
         return row, writer or self._writer_type()
 
     def request(self, row: R) -> None:
-        """Writes one row, new or under the ETag that it was read with. `ConcurrentUpdate` when somebody else was faster."""
+        """Writes one row, new or under the ETag that it was read with. `ConcurrentUpdate` when another call was faster."""
         entity = row.as_entity(self.partition)
         write: Write = ("update", entity, {"mode": "replace", **match(row.etag)}) if row.etag else ("create", entity)
         self._table.write([write])
 
     def forget(self, row: R) -> None:
-        """Removes one row under the ETag that it was read with. `ConcurrentUpdate` when somebody else was faster."""
+        """Removes one row under the ETag that it was read with. `ConcurrentUpdate` when another call was faster."""
         self._table.write([("delete", row.as_entity(self.partition), match(row.etag))])
 
     def mark(self, writer: W, rows: Iterable[R] = (), gone: Iterable[R] = ()) -> W:

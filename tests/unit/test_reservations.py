@@ -24,18 +24,11 @@ from shared.spoke.request.model import check_against_settings, plan_from, spoke_
 from shared.tables import client as store
 from shared.tables import reservations
 from shared.tables.client import ConcurrentUpdate
+from shared.tables.idempotency import IdempotencyKey, forget_expired_keys
 from shared.tables.partition import SpokesPartition
+from shared.tables.places import free_slots
 from shared.tables.records import Records, begin_removal
-from shared.tables.reservations import (
-    IdempotencyKey,
-    Reservation,
-    ReservationRequest,
-    forget_expired_keys,
-    forget_spoke,
-    preview,
-    release,
-    reserve,
-)
+from shared.tables.reservations import Reservation, ReservationRequest, forget_spoke, preview, release, reserve
 from tests.app import forget_app
 
 T = TypeVar("T")
@@ -246,12 +239,12 @@ def test_twenty_racers_share_the_last_three_places(settings: Settings) -> None:
 
 @given(st.sets(st.integers(1, 99)), st.integers(0, 99), st.data())
 def test_slots_never_let_more_through_than_fit(used: set[int], limit: int, data: st.DataObject) -> None:
-    free = reservations.free_slots(used, limit)
+    free = free_slots(used, limit)
     assert len(used) + len(free) == max(limit, len(used))
     assert not used & set(free)
     if free:  # whoever comes next sees the rest, or less
         taken = data.draw(st.sampled_from(free))
-        assert set(reservations.free_slots(used | {taken}, limit)) == set(free) - {taken}
+        assert set(free_slots(used | {taken}, limit)) == set(free) - {taken}
 
 
 def test_many_at_once_without_an_id_all_get_one(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import ValidationException
-from shared.tables.reservations import IdempotencyKey
+from shared.tables.idempotency import IdempotencyKey
 
 MAX_BODY_BYTES = 40 * 1024
 MAX_DEPTH = 16

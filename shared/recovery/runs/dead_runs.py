@@ -41,12 +41,12 @@ from shared.recovery.runs.restarts import (
     statuses_of_children,
     terminate,
 )
+from shared.recovery.runs.ticks import awake_since
 from shared.saga.policy import Policy
 from shared.settings import current_settings
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.records import Records, begin_removal
-from shared.tables.ticks import awake_since
 from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, UNFINISHED, status_and_output_of
 
 if TYPE_CHECKING:

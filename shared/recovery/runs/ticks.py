@@ -22,6 +22,6 @@ def awake_since(settings: Settings, now: datetime) -> datetime:
     since = now
     if row is not None and now - parse_timestamp(row["last"]) <= GAP:
         since = parse_timestamp(row["since"])
-    tick = {"PartitionKey": partition.hub_key, "RowKey": key, "since": timestamp(since), "last": timestamp(now)}
+    tick = {"PartitionKey": partition.key, "RowKey": key, "since": timestamp(since), "last": timestamp(now)}
     table(SPOKES_TABLE).write([("upsert", tick)])
     return since
