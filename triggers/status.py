@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import azure.durable_functions as df
@@ -43,6 +43,8 @@ from shared.writers.peering.rows import peering_key
 from shared.writers.peering.table import hub_peerings
 from triggers.http.responses import Answer, error_answer
 from triggers.http.wiring import Call, http_function
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 blueprint = df.Blueprint()
@@ -265,10 +267,10 @@ def _all_checks() -> dict[str, Callable[[], Awaitable[str]]]:
     return checks
 
 
-def _at(place: Settings, check: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[str]]:
-    async def there() -> str:
+def _at(place: Settings, ask: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+    async def there() -> T:
         with at(place):
-            return await check()
+            return await ask()
 
     return there
 
@@ -287,8 +289,7 @@ async def get_capacity(call: Call) -> Answer:
 
 async def _hub_capacity(hub: Settings) -> dict[str, Any]:
     """What there is of a hub, and of each of its gateways."""
-    with at(hub):
-        of_gateways = await asyncio.gather(*(_capacity_at(gateway) for gateway in gateways_of(hub)))
+    of_gateways = await asyncio.gather(*(_at(gateway, capacity_now)() for gateway in gateways_of(hub)))
     shared: dict[str, Any] = {
         name: of_gateways[0][name] for name in ("address_blocks", "peerings") if name in of_gateways[0]
     }
@@ -306,11 +307,6 @@ async def _hub_capacity(hub: Settings) -> dict[str, Any]:
         for each in found["unknown"]
     ]
     return {"name": hub.hub_name, "location": hub.hub_location, **shared, "gateways": gateways, "unknown": unknown}
-
-
-async def _capacity_at(place: Settings) -> dict[str, Any]:
-    with at(place):
-        return await capacity_now()
 
 
 async def capacity_now() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 from shared.errors import DeploymentException, ValidationException
-from shared.spoke.request.model import SpokeRequest, shown
+from shared.spoke.request.model import SpokeRequest, outside, shown
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -72,12 +72,7 @@ def gateways_for(request: SpokeRequest, gateways: "Sequence[Settings]") -> "tupl
         held = {id(each): _longest_domain(request.host_name, each) for each in found}
         longest = max(held.values())
         if not longest:
-            domains = dict.fromkeys(domain for each in found for domain in each.spoke_domains)
-            raise ValidationException(
-                f"host_name must lie under one of {', '.join(domains)}.",
-                field="host_name",
-                value=shown(request.host_name),
-            )
+            raise outside(request.host_name, dict.fromkeys(domain for each in found for domain in each.spoke_domains))
         found = tuple(each for each in found if held[id(each)] == longest)
     if not any(each.gateway_is_open for each in found):
         names = ", ".join(each.hub_agw_name for each in found)

@@ -5,6 +5,7 @@ The OpenAPI document is generated from these models.
 """
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -315,7 +316,7 @@ def check_against_settings(request: SpokeRequest, settings: "Settings") -> Spoke
         raise _invalid("spoke_id", request.spoke_id, f"spoke_id must be a whole number from {first} to {last}.")
     host = request.host_name or _default_host_name(naming.sanitize_name(request.client_name), settings)
     if request.host_name and not any(host.endswith(f".{domain}") for domain in settings.spoke_domains):
-        raise _invalid("host_name", host, f"host_name must lie under one of {', '.join(settings.spoke_domains)}.")
+        raise outside(host, settings.spoke_domains)
     if len(host) > 253:
         raise _invalid(
             "host_name", host, f"The host name {host} is longer than 253 characters; give a shorter host_name."
@@ -323,6 +324,11 @@ def check_against_settings(request: SpokeRequest, settings: "Settings") -> Spoke
     if request.vnet_name is not None and request.vnet_name.lower() == settings.hub_vnet_name.lower():
         raise _invalid("vnet_name", request.vnet_name, "vnet_name must not be the hub's own VNet.")
     return request
+
+
+def outside(host_name: str, domains: Iterable[str]) -> ValidationException:
+    """A host name that lies under none of the domains."""
+    return _invalid("host_name", host_name, f"host_name must lie under one of {', '.join(domains)}.")
 
 
 def check_reserved(request: SpokeRequest, settings: "Settings") -> None:
@@ -455,6 +461,7 @@ __all__ = [
     "V1SpokeRequest",
     "check_against_settings",
     "check_reserved",
+    "outside",
     "plan_from",
     "shown",
     "spoke_request",
