@@ -82,10 +82,13 @@ class Identity:
         self._credential.close()
 
     def _ask(self, key: _Key) -> "Future[AccessTokenInfo]":
-        """Asks once, however many wait for the answer."""
+        """Asks once, however many wait for the answer; not again when it came while the lock was waited for."""
         with self._lock:
-            asked = self._asked.get(key)
-            if asked is None:
+            asked, token = self._asked.get(key), self._tokens.get(key)
+            if asked is None and token is not None and _seconds(token) > _RENEW_SECONDS:
+                asked = Future()
+                asked.set_result(token)
+            elif asked is None:
                 # Its log lines arrive late, under another function: the one that asks first may be gone by then.
                 context = contextvars.copy_context()
                 context.run(logs.hold_lines, None)
@@ -96,7 +99,7 @@ class Identity:
         scopes, options = key
         try:
             token: AccessTokenInfo = self._credential.get_token_info(*scopes, options=dict(options))
-            self._tokens[key] = token
+            self._tokens[key] = token  # before it leaves `_asked`: who finds it in neither asks anew
             return token
         finally:
             with self._lock:
