@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from shared.arm.cancellation import RunCancelledError, cancellation_guard
 from shared.clock import parse_timestamp, timestamp, utc_now
+from shared.data import from_data
 from shared.process import logs
 from shared.process.blocking import in_tables_thread
 from shared.process.deadline import ACTIVITY_SECONDS, CALL_SECONDS, Deadline, within
@@ -65,7 +66,7 @@ def undo_through_writer(function: Typed) -> Callable[..., Any]:
 def _without_client(function: Typed, allowed_in: frozenset[str] | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
     # The worker refuses generic annotations on what it calls (azure-functions-durable-python#468): plain dict.
     def activity(payload: dict) -> dict:  # type: ignore[type-arg]
-        return outcome_as_data(_perform(function, allowed_in, Call.from_data(payload))[0])
+        return outcome_as_data(_perform(function, allowed_in, from_data(Call, payload))[0])
 
     return _named_like(activity, function)
 
@@ -75,7 +76,7 @@ def _with_client(function: Typed, allowed_in: frozenset[str] | None) -> Callable
         outcome: Outcome = Failed(Deadline(CALL_SECONDS).failure())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CALL_SECONDS):
-                outcome, place = await in_tables_thread(_perform, function, allowed_in, Call.from_data(payload))
+                outcome, place = await in_tables_thread(_perform, function, allowed_in, from_data(Call, payload))
                 if isinstance(outcome, Pending) and outcome.wakes and place:
                     with at(place):
                         await ensure_writer_runs(client, outcome.wakes)
@@ -142,7 +143,7 @@ def _perform_and_record(function: Typed, allowed_in: frozenset[str] | None, call
         outcome = Cancelled(str(no_longer))
     except Exception as error:  # noqa: BLE001 - becomes data, and the step's row must say so
         outcome = Failed(logs.failure_of(error))
-    _record(records, call, before, outcome, Policy.from_data(run.policy))
+    _record(records, call, before, outcome, from_data(Policy, run.policy))
     return outcome
 
 

@@ -4,6 +4,7 @@ from activities.decorators import act_through_writer, undo_through_writer
 from shared.arm.client import arm
 from shared.arm.failures import STAYS
 from shared.clock import timestamp, utc_now
+from shared.data import from_data
 from shared.errors import AzureResourceException, DeploymentException, Failure
 from shared.recovery.lost_rows import lost_site
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
@@ -88,7 +89,7 @@ def _lost(run: RunRow) -> SiteRow | None:
 
 
 def _waiting(row: SiteRow, writer: GatewayWriter, run: RunRow) -> Pending:
-    wait = waiter_wait(writer, row, utc_now(), Policy.from_data(run.policy).poll_default_seconds)
+    wait = waiter_wait(writer, row, utc_now(), from_data(Policy, run.policy).poll_default_seconds)
     reason = "waiting for the gateway's writer"
     if blocked := writer.trouble:
         reason += f", which is blocked: {blocked.message} {blocked.hint or ''}".rstrip()

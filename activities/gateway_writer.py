@@ -11,6 +11,7 @@ from typing import Any
 from shared.arm.client import arm, describe
 from shared.arm.failures import STAYS, ArmError
 from shared.clock import nonce, parse_timestamp, timestamp, utc_now
+from shared.data import as_data, from_data
 from shared.errors import AzureResourceException, Failure, StorageException
 from shared.process.logs import failure_of
 from shared.saga.outcomes import Operation
@@ -56,7 +57,7 @@ def gateway_round(payload: dict) -> dict:  # type: ignore[type-arg]
 
 def poll_gateway(payload: dict) -> dict:  # type: ignore[type-arg]
     """Asks once after the PUT's operation; trouble with the poll itself changes nothing. Repeatable."""
-    operation = Operation.from_data(payload["operation"])
+    operation = from_data(Operation, payload["operation"])
     assert operation is not None
     try:
         progress = arm().poll(operation)
@@ -70,7 +71,7 @@ def poll_gateway(payload: dict) -> dict:  # type: ignore[type-arg]
         return {"state": {}, "wait": payload["poll_seconds"]}
     ended: dict[str, Any] = {"state": progress.state}
     if progress.failure:
-        ended |= {"failure": progress.failure.as_data(), "codes": list(progress.codes)}
+        ended |= {"failure": as_data(progress.failure), "codes": list(progress.codes)}
     return {"state": {"operation": None, "ended": ended}, "wait": 0.0}
 
 
@@ -153,7 +154,7 @@ class _Pass:
             marks = [row for row in self._disclaimed() if gateway is not None and not is_whole(gateway, row.names)]
         # When ours has succeeded, it was somebody else's change that failed after it.
         elif ended["state"] == "failed" or (failed and ended["state"] != "succeeded"):
-            failure = Failure.from_data(ended["failure"]) if ended.get("failure") else _unexplained()
+            failure = from_data(Failure, ended["failure"]) if ended.get("failure") else _unexplained()
             verdict = attribute_failure(failure, tuple(ended.get("codes") or ()), gateway, self.rows, self.writer)
             log.warning("The gateway did not take the change of %d sites: %s", len(writer.batch), failure.message)
             marks = verdict.offenders
@@ -265,7 +266,7 @@ class _Pass:
         except ArmError as error:
             return self._refused(gateway, error)
         log.info("Writing the gateway: %d sites change", len(decided.batch))
-        operation = accepted.operation.as_data() if accepted.operation else None
+        operation = as_data(accepted.operation) if accepted.operation else None
         sent = {"operation": operation, "nonce": self.writer.nonce, "ended": None}
         if operation is None:
             sent["ended"] = {"state": "succeeded"}

@@ -14,6 +14,7 @@ from shared.arm.failures import ArmError
 from shared.arm.reconcile import conflict_with, only_over
 from shared.checks.subjects.hub import hub_not_found
 from shared.clock import timestamp, utc_now
+from shared.data import as_data, from_data
 from shared.errors import Failure, StorageException
 from shared.process.logs import failure_of
 from shared.saga.outcomes import Operation
@@ -133,8 +134,8 @@ def _look(payload: dict[str, Any]) -> Answer:
         return {"wait": payload["poll_seconds"], "not_after": mine.not_after}
     return {
         "not_after": mine.not_after,
-        "hub_sides": [turn.as_data() for turn in look.hub_sides],
-        "spoke_sides": [turn.as_data() for turn in look.spoke_sides],
+        "hub_sides": [as_data(turn) for turn in look.hub_sides],
+        "spoke_sides": [as_data(turn) for turn in look.spoke_sides],
         "wait": POLLS_FOR_THE_GATEWAY * payload["poll_seconds"] if look.held == look.left else 0.0,
     }
 
@@ -167,7 +168,7 @@ def _marks(rows: list[PeeringRow], results: list[dict[str, Any]]) -> tuple[list[
         if result is None:
             continue
         if result["state"] == FAILED:
-            failure = Failure.from_data(result["failure"])
+            failure = from_data(Failure, result["failure"])
             log.error("The peering of spoke %d can't be had: %s", row.spoke_id, failure.message)
             marks.append(row.repair_failed(failure, timestamp()) if row.repairing else row.failed(failure))
         elif row.wanted:
@@ -188,7 +189,7 @@ def write_hub_side(payload: dict) -> dict:  # type: ignore[type-arg]
         state, wait, failure = _asked(payload["operation"], payload)
         if state == RUNNING:
             return {"state": RUNNING, "wait": wait}
-        answer: Answer = {"state": state, **({"failure": failure.as_data()} if failure else {})}
+        answer: Answer = {"state": state, **({"failure": as_data(failure)} if failure else {})}
     else:
         answer = {"state": DONE}
     if payload.get("next"):
@@ -197,7 +198,7 @@ def write_hub_side(payload: dict) -> dict:  # type: ignore[type-arg]
 
 
 def _begin_hub_side(payload: dict[str, Any]) -> Answer:
-    turn, side = PeeringTask.from_data(payload["next"]), None
+    turn, side = from_data(PeeringTask, payload["next"]), None
     if payload.get("careful"):
         hub = arm().get(turn.hub_vnet_id)
         if hub is not None and is_being_written(hub):
@@ -226,7 +227,7 @@ def write_spoke_side(payload: dict) -> dict:  # type: ignore[type-arg]
 
 
 def _write_spoke_side(payload: dict[str, Any]) -> Answer:
-    turn = PeeringTask.from_data(payload["turn"])
+    turn = from_data(PeeringTask, payload["turn"])
     vnet = arm().get(turn.vnet_id)
     side = side_named(vnet, turn.spoke_peering)
     if side is not None and is_being_written(side):
@@ -260,7 +261,7 @@ def settle_spoke_sides(payload: dict) -> dict:  # type: ignore[type-arg]
         if state == RUNNING:
             still.append(each)
         elif failure:
-            results.append({**_name(each), "state": FAILED, "failure": failure.as_data()})
+            results.append({**_name(each), "state": FAILED, "failure": as_data(failure)})
         elif state == DONE and not each.get("then"):
             results.append({**_name(each), "state": DONE})
     if results:
@@ -299,10 +300,8 @@ def _name(each: dict[str, Any]) -> dict[str, Any]:
 
 def _asked(operation: dict[str, Any], payload: dict[str, Any]) -> tuple[str, float, Failure | None]:
     """`(state, wait, failure)` of a running operation. What may pass, and what ARM forgot, is looked at anew: `again`."""
-    known = Operation.from_data(operation)
-    assert known is not None
     try:
-        progress = arm().poll(known)
+        progress = arm().poll(from_data(Operation, operation))
     except ArmError as error:
         if error.failure.transient:
             _tell(error.failure)
@@ -367,11 +366,11 @@ def _written(payload: dict[str, Any], send: Callable[[], Accepted]) -> Answer:
 def _begun(accepted: Accepted, payload: dict[str, Any]) -> Answer:
     if accepted.operation is None:
         return {"state": DONE if not accepted.existed else AGAIN, "wait": payload["poll_seconds"]}
-    return {"state": RUNNING, "operation": accepted.operation.as_data()}
+    return {"state": RUNNING, "operation": as_data(accepted.operation)}
 
 
 def _failed(failure: Failure) -> Answer:
-    return {"state": FAILED, "failure": failure.permanent().as_data()}
+    return {"state": FAILED, "failure": as_data(failure.permanent())}
 
 
 def _timeout() -> float:

@@ -4,6 +4,7 @@ from activities.decorators import act_through_writer, undo_through_writer
 from shared.arm.client import arm
 from shared.arm.failures import STAYS
 from shared.clock import timestamp, utc_now
+from shared.data import from_data
 from shared.errors import AzureResourceException, DeploymentException, Failure
 from shared.recovery.lost_rows import lost_peering
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
@@ -78,7 +79,7 @@ def _waiting(row: PeeringRow, writer: HubWriter, run: RunRow) -> Pending:
         reason += f"; the last try did not work: {row.trouble}"
     elif writer.trouble:
         reason += f", whose writer waits itself: {writer.trouble}"
-    usual = Policy.from_data(run.policy).poll_wait(None)
+    usual = from_data(Policy, run.policy).poll_wait(None)
     left = writer.seconds_until(row, utc_now(), current_settings().hub_batch)
     if left <= usual:
         return Pending(reason, wakes="hub")

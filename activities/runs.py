@@ -6,6 +6,7 @@ from typing import Any
 from activities.decorators import record, undo
 from shared.arm.client import Arm, arm
 from shared.clock import parse_timestamp, timestamp
+from shared.data import from_data
 from shared.errors import DeploymentException, Failure, so_many
 from shared.process.logs import failure_of
 from shared.recovery.leftovers import leftovers
@@ -197,7 +198,7 @@ def give_up_step(call: Call, run: RunRow) -> Outcome:
     records = Records()
     now = timestamp()
     before = records.step(run.deployment_id, number)
-    failure = Failure.from_data(call.given["failure"])
+    failure = from_data(Failure, call.given["failure"])
     records.write_step(
         StepRow(
             run.deployment_id,

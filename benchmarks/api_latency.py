@@ -17,6 +17,7 @@ from benchmarks.measuring.deployments import Bench, bench, request_for
 from benchmarks.measuring.load import Load
 from benchmarks.measuring.table import Table
 from shared.spoke.records import SPOKES_TABLE, RunRow, SpokeRow, run_key, spoke_key
+from shared.tables.codec import as_entity, from_entity
 
 RECORDS = 1000
 ROUNDS = 15
@@ -33,14 +34,14 @@ def fill(table: TableClient, spoke_id: int) -> str:
     """Copies a spoke and its run until there are 1,000; the partition that they are in."""
     [entity] = table.query_entities("RowKey eq @key", parameters={"key": spoke_key(spoke_id)})
     partition = entity["PartitionKey"]
-    spoke = SpokeRow.from_entity(entity)
-    run = RunRow.from_entity(table.get_entity(partition, run_key(spoke.deployment_id)))
+    spoke = from_entity(SpokeRow, entity)
+    run = from_entity(RunRow, table.get_entity(partition, run_key(spoke.deployment_id)))
     rows: list[dict[str, Any]] = []
     for number in range(spoke_id + 1, spoke_id + RECORDS):
         name = f"{spoke.deployment_id}-{number}"
         mine: Any = {"spoke_id": number, "deployment_id": name, "plan": replace(spoke.plan, made_by=name)}
-        rows.append(replace(spoke, **mine).as_entity(partition))
-        rows.append(replace(run, **mine).as_entity(partition))
+        rows.append(as_entity(replace(spoke, **mine), partition))
+        rows.append(as_entity(replace(run, **mine), partition))
     for start in range(0, len(rows), 100):
         table.submit_transaction([("create", row) for row in rows[start : start + 100]])
     return str(partition)

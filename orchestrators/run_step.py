@@ -4,6 +4,7 @@ from collections.abc import Generator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from shared.data import as_data, from_data
 from shared.saga.outcomes import Call, Cancelled, Failed, Outcome, outcome_as_data, outcome_from_data
 from shared.saga.step_run import (
     WAITS_A_GENERATION,
@@ -33,7 +34,7 @@ def run_step(context: "DurableOrchestrationContext") -> Generator[Any, Any, dict
     if not parent:
         return outcome_as_data(_NO_STEP)
     given: Any = context.get_input()
-    run = StepRun.from_data(given).begun(context.current_utc_datetime)
+    run = from_data(StepRun, given).begun(context.current_utc_datetime)
     if not is_a_step_of(parent, context.instance_id, run.call):
         return outcome_as_data(_NO_STEP)
     waits = 0
@@ -52,13 +53,13 @@ def run_step(context: "DurableOrchestrationContext") -> Generator[Any, Any, dict
                 yield context.create_timer(context.current_utc_datetime + timedelta(seconds=move.seconds))
         waits += 1
         if waits >= WAITS_A_GENERATION:
-            context.continue_as_new(run.as_data())
+            context.continue_as_new(as_data(run))
             return None
 
 
 def _call(context: "DurableOrchestrationContext", activity: str, call: Call) -> Generator[Any, Any, Outcome]:
     try:
-        answer = yield context.call_activity(activity, call.as_data())
+        answer = yield context.call_activity(activity, as_data(call))
     except Exception as error:  # noqa: BLE001 - Durable raises a bare Exception for whatever broke in an activity
         return broken_call(error)
     return outcome_from_data(answer)
@@ -74,7 +75,7 @@ def _give_up(context: "DurableOrchestrationContext", move: GiveUp, run: StepRun)
             "step": run.call.name,
             "number": run.call.number,
             "attempts": run.call.attempt,
-            "failure": move.failure.as_data(),
+            "failure": as_data(move.failure),
         },
     )
     for attempt in range(1, WAITS_A_GENERATION):

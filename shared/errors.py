@@ -36,32 +36,6 @@ class Failure:
     transient: bool = False
     retry_after: float | None = None
 
-    def as_data(self) -> dict[str, Any]:
-        """The failure as JSON, empty parts left out."""
-        data: dict[str, Any] = {"error": self.error.__name__, "code": self.code, "message": self.message}
-        if self.hint:
-            data["hint"] = self.hint
-        if self.details:
-            data["details"] = self.details
-        if self.transient:
-            data["transient"] = True
-        if self.retry_after is not None:
-            data["retry_after"] = self.retry_after
-        return data
-
-    @classmethod
-    def from_data(cls, data: dict[str, Any]) -> "Failure":
-        """The failure that `as_data` wrote."""
-        return cls(
-            error=error_class(data["error"]),
-            code=data["code"],
-            message=data["message"],
-            hint=data.get("hint"),
-            details=data.get("details", {}),
-            transient=data.get("transient", False),
-            retry_after=data.get("retry_after"),
-        )
-
     def public(self) -> dict[str, Any]:
         """`{"error", "message", "details"}` as callers and records see it; `details` holds the code and the hint."""
         details: dict[str, Any] = {"code": self.code, **self.details}

@@ -16,9 +16,10 @@ from shared.errors import Failure
 from shared.recovery.record_loss import doubt
 from shared.settings import current_settings
 from shared.spoke.inventory import TAGGED
-from shared.spoke.records import SPOKES_TABLE, TERMINAL, from_json_columns
+from shared.spoke.records import SPOKES_TABLE, TERMINAL
 from shared.spoke.resource_ids import name_of, type_of
 from shared.tables.client import ConcurrentUpdate, table
+from shared.tables.codec import from_json_columns
 from shared.tables.partition import SpokesPartition
 from shared.tables.places import at_each_gateway
 from shared.tables.reservations import reservations_by_deployment
@@ -116,7 +117,7 @@ def _made_by() -> set[str]:
         query = f"RowKey ge @low and RowKey lt @high{further}"
         parameters = {"low": prefix, "high": prefix[:-1] + ";"}
         for row in table(SPOKES_TABLE).query(query, parameters):
-            known.add(str(from_json_columns(dict(row), "plan", {}).get("made_by", "")))
+            known.add(str((from_json_columns(row, "plan") or {}).get("made_by", "")))
             known.add(str(row["deployment_id"]))
     return known
 

@@ -7,6 +7,7 @@ with the operation to ask after, and `run_step` calls again.
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.data import as_data, from_data
 from shared.errors import Failure
 
 
@@ -20,13 +21,6 @@ class Operation:
 
     url: str
     form: str = "status"
-
-    def as_data(self) -> dict[str, Any]:
-        return {"url": self.url, "form": self.form}
-
-    @classmethod
-    def from_data(cls, data: dict[str, Any] | None) -> "Operation | None":
-        return cls(data["url"], data.get("form", "status")) if data else None
 
 
 @dataclass(frozen=True)
@@ -71,47 +65,17 @@ class Cancelled:
 Outcome = Done | Pending | Failed | Cancelled
 
 
+_KINDS: dict[str, type[Outcome]] = {"done": Done, "pending": Pending, "failed": Failed, "cancelled": Cancelled}
+
+
 def outcome_as_data(outcome: Outcome) -> dict[str, Any]:
     """The outcome as the JSON that crosses the activity boundary."""
-    match outcome:
-        case Done():
-            return {"outcome": "done", "message": outcome.message, "result": outcome.result}
-        case Pending():
-            data: dict[str, Any] = {"outcome": "pending", "reason": outcome.reason}
-            if outcome.wait is not None:
-                data["wait"] = outcome.wait
-            if outcome.operation:
-                data["operation"] = outcome.operation.as_data()
-            if outcome.wait_in_full:
-                data["wait_in_full"] = True
-            if outcome.forget_operation:
-                data["forget_operation"] = True
-            return data
-        case Failed():
-            return {"outcome": "failed", "failure": outcome.failure.as_data()}
-        case Cancelled():
-            return {"outcome": "cancelled", "reason": outcome.reason}
+    return {"outcome": type(outcome).__name__.lower(), **as_data(outcome)}
 
 
 def outcome_from_data(data: dict[str, Any]) -> Outcome:
     """The outcome that `outcome_as_data` wrote."""
-    match data["outcome"]:
-        case "done":
-            return Done(data["message"], data.get("result", {}))
-        case "pending":
-            return Pending(
-                data["reason"],
-                wait=data.get("wait"),
-                operation=Operation.from_data(data.get("operation")),
-                wait_in_full=data.get("wait_in_full", False),
-                forget_operation=data.get("forget_operation", False),
-            )
-        case "failed":
-            return Failed(Failure.from_data(data["failure"]))
-        case "cancelled":
-            return Cancelled(data["reason"])
-        case other:
-            raise ValueError(f"an activity answered the unknown outcome {other!r}")
+    return from_data(_KINDS[data["outcome"]], data)
 
 
 @dataclass(frozen=True)
@@ -134,33 +98,3 @@ class Call:
     operation: Operation | None = None
     again: str = ""
     execution: int = 1
-
-    def as_data(self) -> dict[str, Any]:
-        data: dict[str, Any] = {
-            "deployment_id": self.deployment_id,
-            "spoke_id": self.spoke_id,
-            "name": self.name,
-            "number": self.number,
-            "given": self.given,
-            "attempt": self.attempt,
-            "execution": self.execution,
-        }
-        if self.operation:
-            data["operation"] = self.operation.as_data()
-        if self.again:
-            data["again"] = self.again
-        return data
-
-    @classmethod
-    def from_data(cls, data: dict[str, Any]) -> "Call":
-        return cls(
-            deployment_id=data["deployment_id"],
-            spoke_id=data["spoke_id"],
-            name=data["name"],
-            number=data.get("number"),
-            given=data.get("given", {}),
-            attempt=data.get("attempt", 1),
-            operation=Operation.from_data(data.get("operation")),
-            again=data.get("again", ""),
-            execution=data.get("execution", 1),
-        )

@@ -4,7 +4,7 @@ POST reads the limits from the settings and writes them there, so that a changed
 """
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 # A write goes out within so many seconds after its run's row was read; otherwise the row is read again first.
@@ -37,13 +37,6 @@ class Policy:
     def last_call_seconds(self) -> float:
         """The longest that a write may still take when its run has been marked as over."""
         return FRESH_SECONDS + self.request_seconds
-
-    def as_data(self) -> dict[str, float]:
-        return asdict(self)
-
-    @classmethod
-    def from_data(cls, data: dict[str, Any]) -> "Policy":
-        return cls(**{name: float(value) for name, value in data.items() if name in cls.__dataclass_fields__})
 
     def poll_wait(self, asked: float | None, spent: float = 0.0) -> float:
         """Seconds until a running operation is asked after again: its Retry-After, but never longer than our maximum.

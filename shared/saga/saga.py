@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from shared.data import as_data, from_data
 from shared.errors import DeploymentException, Failure, error_class
 from shared.saga.instances import RUN_STEP, is_run_id, step_instance_id
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, outcome_from_data
@@ -94,7 +95,7 @@ class Saga:
         begun = yield from self._record(BEGIN_RUN, begun_by=self._context.new_uuid(), orchestrator=self._orchestrator)
         if begun.get("begun"):
             self.spoke_id, self.kind = begun["spoke_id"], begun["kind"]
-            self.policy = Policy.from_data(begun["policy"])
+            self.policy = from_data(Policy, begun["policy"])
             self.status = begun["status"]
             self._execution = begun["execution"]
             self._ended = begun.get("ended", {})
@@ -398,7 +399,7 @@ class Children:
 
     def _call(self, child: _Child) -> None:
         instance_id = step_instance_id(self._deployment_id, child.name, child.number)
-        self._await(self._context.call_sub_orchestrator(RUN_STEP, child.run.as_data(), instance_id=instance_id), child)
+        self._await(self._context.call_sub_orchestrator(RUN_STEP, as_data(child.run), instance_id=instance_id), child)
 
     def _await(self, task: Any, child: _Child) -> None:
         self._waiting[task] = child

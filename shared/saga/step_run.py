@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from shared.errors import UNEXPECTED, AzureResourceException, DeploymentException, Failure
 from shared.saga.instances import is_step_of
@@ -36,29 +35,6 @@ class StepRun:
     @property
     def keeps_trying(self) -> bool:
         return self.deadline_seconds is None
-
-    def as_data(self) -> dict[str, Any]:
-        return {
-            "call": self.call.as_data(),
-            "policy": self.policy.as_data(),
-            "deadline_seconds": self.deadline_seconds,
-            "deadline": self.deadline,
-            "waits": self.waits,
-            "reason": self.reason,
-            "unexpected": self.unexpected,
-        }
-
-    @classmethod
-    def from_data(cls, data: dict[str, Any]) -> "StepRun":
-        return cls(
-            call=Call.from_data(data["call"]),
-            policy=Policy.from_data(data["policy"]),
-            deadline_seconds=data["deadline_seconds"],
-            deadline=data.get("deadline"),
-            waits=data.get("waits", 0),
-            reason=data.get("reason", ""),
-            unexpected=data.get("unexpected", 0),
-        )
 
     def begun(self, now: datetime) -> "StepRun":
         """With its deadline fixed, at the first call."""

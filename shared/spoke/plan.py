@@ -3,8 +3,7 @@
 Activities read it from there, so that what travels through Durable's history stays small and holds no key of anybody.
 """
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 # Fields of a request that leave the records with the need for them, and are in no answer, log or message.
 SECRETS = frozenset({"ssh_public_key", "cloud_init"})
@@ -124,18 +123,6 @@ class SpokePlan:
     @property
     def web_subnet_name(self) -> str:
         return f"web-subnet-{self.spoke_id}"
-
-    def as_data(self) -> dict[str, Any]:
-        """As it is stored: what only several hubs need is left out where there is one."""
-        data = asdict(self)
-        return {
-            name: value for name, value in data.items() if value or name not in ("hub", "gateway", "subscription_id")
-        }
-
-    @classmethod
-    def from_data(cls, data: dict[str, Any]) -> "SpokePlan":
-        known = {name: value for name, value in data.items() if name in cls.__dataclass_fields__}
-        return cls(**{**known, "subnet_prefixes": tuple(known["subnet_prefixes"])})
 
 
 def our_tags(plan: SpokePlan) -> dict[str, str]:

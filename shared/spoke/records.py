@@ -1,4 +1,4 @@
-"""The rows of the table `Spokes`: keys, fields, and their way in and out of Azure Table Storage.
+"""The rows of the table `Spokes`: keys and fields. `shared.tables.codec` reads and writes them.
 
 One partition per hub, so that one transaction covers what belongs together. Row keys: `spoke:{id}`,
 `run:{deployment_id}`, `step:{deployment_id}:{n}`, `client:{name}`, `vm:{name}`, `host:{name}`,
@@ -6,18 +6,14 @@ One partition per hub, so that one transaction covers what belongs together. Row
 `key:{sha256}`, `ticks:{task hub}`. Another partition, `installation`, has what all hubs share (`shared.tables.places`).
 """
 
-import json
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Self
 
 from shared.spoke.plan import SECRETS, SpokePlan
 
 SPOKES_TABLE = "Spokes"
 GATEWAY_SITES_TABLE = "GatewaySites"
 HUB_TURNS_TABLE = "HubTurns"
-
-# A string property holds 64 KiB of UTF-16; JSON is written in ASCII, so 30,000 characters are always safe.
-CHUNK = 30_000
 
 TERMINAL = frozenset({"completed", "failed", "rollback_failed", "deleted"})
 WELL = frozenset({"completed", "deleted"})
@@ -83,26 +79,26 @@ def ticks_key(task_hub: str) -> str:
     return f"ticks:{task_hub.lower().replace('/', ':')}"
 
 
-def json_columns(name: str, value: Any) -> dict[str, str]:
-    """JSON as one or more string properties `name`, `name_1`, …, each short enough for the service."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
-    chunks = [text[start : start + CHUNK] for start in range(0, len(text), CHUNK)] or [""]
-    return {name if number == 0 else f"{name}_{number}": chunk for number, chunk in enumerate(chunks)}
+LongText = Annotated[str, "kept as JSON: it can be longer than a column holds"]
 
 
-def from_json_columns(entity: dict[str, Any], name: str, default: Any = None) -> Any:
-    """What `packed` wrote under this name."""
-    if not entity.get(name):
-        return default
-    text, number = entity[name], 1
-    while f"{name}_{number}" in entity:
-        text += entity[f"{name}_{number}"]
-        number += 1
-    return json.loads(text)
+class Row:
+    """What the rows of all tables have in common. Mixed into frozen dataclasses with an `etag`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    etag: str | None
+
+    @property
+    def row_key(self) -> str:
+        raise NotImplementedError
+
+    def as_stored(self) -> Self:
+        """The row as it is written."""
+        return self
 
 
 @dataclass(frozen=True)
-class RunRow:
+class RunRow(Row):
     """One run: a deployment, a delete, or the finishing of a rollback.
 
     kind: `deploy`, `delete` or `rollback`.  status: `accepted`, `in_progress`, `rolling_back`, `deleting`, or terminal:
@@ -158,74 +154,17 @@ class RunRow:
     def _builds(self) -> bool:
         return self.kind == "deploy" and self.status in STILL_BUILDS
 
-    def as_entity(self, hub_key: str) -> dict[str, Any]:
-        """The row as it is stored: the plan's secrets only while something is built from them."""
-        plan = self.plan if self._builds else self.plan.without_secrets()
-        return {
-            "PartitionKey": hub_key,
-            "RowKey": run_key(self.deployment_id),
-            "deployment_id": self.deployment_id,
-            "kind": self.kind,
-            "status": self.status,
-            "spoke_id": self.spoke_id,
-            "client_name": self.client_name,
-            "created_at": self.created_at,
-            "started_at": self.started_at or "",
-            "completed_at": self.completed_at or "",
-            "cancel_requested": self.cancel_requested,
-            "force": self.force,
-            "note": self.note or "",
-            "task_hub": self.task_hub,
-            "execution": self.execution,
-            "begun_by": self.begun_by or "",
-            "resumed_at": self.resumed_at or "",
-            "missing_since": self.missing_since or "",
-            "confirmed": self.confirmed,
-            **json_columns("restart", self.restart),
-            **json_columns("plan", plan.as_data()),
-            **json_columns("policy", self.policy),
-            **json_columns("error", self.error),
-            **json_columns("left_behind", self.left_behind),
-            **json_columns("result", self.result),
-        }
+    @property
+    def row_key(self) -> str:
+        return run_key(self.deployment_id)
 
-    @classmethod
-    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "RunRow":
-        return cls(
-            deployment_id=entity["deployment_id"],
-            kind=entity["kind"],
-            status=entity["status"],
-            spoke_id=entity["spoke_id"],
-            client_name=entity["client_name"],
-            plan=SpokePlan.from_data(from_json_columns(entity, "plan")),
-            policy=from_json_columns(entity, "policy", {}),
-            created_at=entity["created_at"],
-            started_at=entity.get("started_at") or None,
-            completed_at=entity.get("completed_at") or None,
-            cancel_requested=entity.get("cancel_requested", False),
-            force=entity.get("force", False),
-            error=from_json_columns(entity, "error"),
-            left_behind=from_json_columns(entity, "left_behind", []),
-            result=from_json_columns(entity, "result", {}),
-            note=entity.get("note") or None,
-            task_hub=entity.get("task_hub", ""),
-            execution=_number(entity.get("execution")),
-            begun_by=entity.get("begun_by") or None,
-            resumed_at=entity.get("resumed_at") or None,
-            missing_since=entity.get("missing_since") or None,
-            restart=from_json_columns(entity, "restart"),
-            confirmed=entity.get("confirmed", False),
-            etag=etag,
-        )
-
-
-def _number(execution: Any) -> int:
-    """Older versions kept another thing, a text, in this column."""
-    return execution if isinstance(execution, int) else 1
+    def as_stored(self) -> "RunRow":
+        """With the plan's secrets only while something is built from them."""
+        return self if self._builds else replace(self, plan=self.plan.without_secrets())
 
 
 @dataclass(frozen=True)
-class SpokeRow:
+class SpokeRow(Row):
     """A spoke as its callers know it; `deployment_id` is its newest run, `made_by` (in the plan) the one that built it.
 
     slot: its place on the gateway.  request: the caller's body, for a retry.  first_run: the run of the POST that it began
@@ -247,6 +186,9 @@ class SpokeRow:
     first_run: str = ""
     etag: str | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "first_run", self.first_run or self.plan.made_by)
+
     @property
     def is_of_its_deployment(self) -> bool:
         """Whether its newest run is the one that builds it or has built it: then its moments are that run's."""
@@ -262,49 +204,17 @@ class SpokeRow:
         left_out = SECRETS if self.status in NEVER_RETRIED else frozenset()
         return {name: value for name, value in self.request.items() if name not in left_out}
 
-    def as_entity(self, hub_key: str) -> dict[str, Any]:
-        """The row as it is stored: the request's secrets only while a retry may need them, the plan's never."""
-        return {
-            "PartitionKey": hub_key,
-            "RowKey": spoke_key(self.spoke_id),
-            "spoke_id": self.spoke_id,
-            "client_name": self.client_name,
-            "status": self.status,
-            "deployment_id": self.deployment_id,
-            "slot": self.slot,
-            "first_run": self.first_run or self.plan.made_by,
-            "created_at": self.created_at,
-            "completed_at": self.completed_at or "",
-            **json_columns("plan", self.plan.without_secrets().as_data()),
-            **json_columns("request", self._kept_request),
-            **json_columns("error", self.error),
-            **json_columns("left_behind", self.left_behind),
-            **json_columns("result", self.result),
-        }
+    @property
+    def row_key(self) -> str:
+        return spoke_key(self.spoke_id)
 
-    @classmethod
-    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "SpokeRow":
-        plan = SpokePlan.from_data(from_json_columns(entity, "plan"))
-        return cls(
-            spoke_id=entity["spoke_id"],
-            client_name=entity["client_name"],
-            status=entity["status"],
-            deployment_id=entity["deployment_id"],
-            plan=plan,
-            slot=entity["slot"],
-            request=from_json_columns(entity, "request", {}),
-            created_at=entity["created_at"],
-            completed_at=entity.get("completed_at") or None,
-            error=from_json_columns(entity, "error"),
-            left_behind=from_json_columns(entity, "left_behind", []),
-            result=from_json_columns(entity, "result", {}),
-            first_run=entity.get("first_run") or plan.made_by,
-            etag=etag,
-        )
+    def as_stored(self) -> "SpokeRow":
+        """With the request's secrets only while a retry may need them, with the plan's never."""
+        return replace(self, plan=self.plan.without_secrets(), request=self._kept_request)
 
 
 @dataclass(frozen=True)
-class StepRow:
+class StepRow(Row):
     """The progress of one step or undo. status: `pending`, `in_progress`, `completed`, `failed` or `cancelled`.
 
     due: when its next call is due while it is in progress, to a minute or so; empty when none is.  execution: the
@@ -324,36 +234,6 @@ class StepRow:
     outcome: dict[str, Any] | None = None
     etag: str | None = None
 
-    def as_entity(self, hub_key: str) -> dict[str, Any]:
-        return {
-            "PartitionKey": hub_key,
-            "RowKey": step_key(self.deployment_id, self.number),
-            "deployment_id": self.deployment_id,
-            "number": self.number,
-            "step_name": self.step_name,
-            "status": self.status,
-            "attempts": self.attempts,
-            "message": self.message[:CHUNK],
-            "timestamp_text": self.timestamp,
-            "started_at": self.started_at,
-            "due": self.due,
-            "execution": self.execution,
-            **json_columns("outcome", self.outcome),
-        }
-
-    @classmethod
-    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "StepRow":
-        return cls(
-            deployment_id=entity["deployment_id"],
-            number=entity["number"],
-            step_name=entity["step_name"],
-            status=entity["status"],
-            attempts=entity["attempts"],
-            message=entity["message"],
-            timestamp=entity["timestamp_text"],
-            started_at=entity["started_at"],
-            due=entity.get("due", ""),
-            execution=_number(entity.get("execution")),
-            outcome=from_json_columns(entity, "outcome"),
-            etag=etag,
-        )
+    @property
+    def row_key(self) -> str:
+        return step_key(self.deployment_id, self.number)

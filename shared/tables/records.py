@@ -5,10 +5,12 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from shared.clock import nonce, timestamp
+from shared.data import as_data
 from shared.saga.instances import is_looked_after
 from shared.settings import Settings, current_settings
 from shared.spoke.records import SPOKES_TABLE, TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
 from shared.tables.client import ConcurrentUpdate, Table, Write, match, table
+from shared.tables.codec import as_entity, from_entity
 from shared.tables.partition import SpokesPartition
 from shared.tables.places import forget_deployment_id, new_deployment_id
 
@@ -75,7 +77,7 @@ class Records:
 
     def write_step(self, row: StepRow, over: StepRow | None) -> StepRow:
         """Writes a step's row over the one that was read, None for none; `ConcurrentUpdate` when it isn't as it was read."""
-        entity = row.as_entity(self.hub_key)
+        entity = as_entity(row, self.hub_key)
         write = ("update", entity, {"mode": "replace", **_match(over.etag)}) if over else ("create", entity)
         return replace(row, etag=self._table.write([write])[0])
 
@@ -100,15 +102,15 @@ class Records:
         new_run = replace(run, **run_changes)
         new_spoke = replace(spoke, **(spoke_changes or {})) if spoke else None
         operations: list[Write] = [
-            ("update", new_run.as_entity(self.hub_key), {"mode": "replace", **_match(run.etag)}),
+            ("update", as_entity(new_run, self.hub_key), {"mode": "replace", **_match(run.etag)}),
         ]
         if spoke and new_spoke:
-            entity = new_spoke.as_entity(self.hub_key)
+            entity = as_entity(new_spoke, self.hub_key)
             if forget_spoke:
                 operations.append(("delete", entity, _match(spoke.etag)))
             else:
                 operations.append(("update", entity, {"mode": "replace", **_match(spoke.etag)}))
-        operations += [("upsert", step.as_entity(self.hub_key), {"mode": "replace"}) for step in steps]
+        operations += [("upsert", as_entity(step, self.hub_key), {"mode": "replace"}) for step in steps]
         etags = self._table.write(operations)
         new_run = replace(new_run, etag=etags[0])
         if new_spoke:
@@ -117,7 +119,7 @@ class Records:
 
     def rewrite(self, row: RunRow | SpokeRow) -> None:
         """Stores a row as this version keeps it; `ConcurrentUpdate` when another call changed it since it was read."""
-        self._table.write([("update", row.as_entity(self.hub_key), {"mode": "replace", **_match(row.etag)})])
+        self._table.write([("update", as_entity(row, self.hub_key), {"mode": "replace", **_match(row.etag)})])
 
     def forget_run(self, run: RunRow) -> None:
         """Deletes a run with its steps, all or none; `ConcurrentUpdate` when one of them was changed since it was read."""
@@ -134,15 +136,10 @@ class Records:
 
     def _one(self, kind: type[R], row_key: str) -> R | None:
         entity = self._partition.get(row_key)
-        return _read(kind, entity) if entity else None
+        return from_entity(kind, entity) if entity else None
 
     def _all(self, kind: type[R], prefix: str, further: str = "") -> list[R]:
-        return [_read(kind, entity) for entity in self._partition.range(prefix, further)]
-
-
-def _read(kind: type[R], entity: Any) -> R:
-    row: R = kind.from_entity(entity, entity.metadata["etag"])
-    return row
+        return [from_entity(kind, entity) for entity in self._partition.range(prefix, further)]
 
 
 def _match(etag: str | None) -> dict[str, Any]:
@@ -174,7 +171,7 @@ def begin_removal(
         spoke_id=spoke.spoke_id,
         client_name=spoke.client_name,
         plan=spoke.plan,
-        policy=settings.policy.as_data(),
+        policy=as_data(settings.policy),
         created_at=timestamp(),
         force=force,
         error=spoke.error if kind == "rollback" else None,
@@ -185,8 +182,8 @@ def begin_removal(
     leaving = replace(spoke, status=_STATUS[kind], deployment_id=run.deployment_id, completed_at=None)
     rows = SpokesPartition(settings)
     operations: list[tuple[Any, ...]] = [
-        ("create", run.as_entity(settings.hub_key) | {"token": token}),
-        ("update", leaving.as_entity(settings.hub_key), {"mode": "replace", **match(spoke.etag)}),
+        ("create", as_entity(run, settings.hub_key) | {"token": token}),
+        ("update", as_entity(leaving, settings.hub_key), {"mode": "replace", **match(spoke.etag)}),
     ]
 
     def is_written() -> bool:

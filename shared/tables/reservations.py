@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from shared.clock import nonce, timestamp, utc_now
+from shared.data import as_data
 from shared.errors import DeploymentException, HubSpokeException, StorageException
 from shared.process import logs
 from shared.settings import Settings, at, current_settings
@@ -33,6 +34,7 @@ from shared.spoke.records import (
     vnet_key,
 )
 from shared.tables.client import ConcurrentUpdate, match
+from shared.tables.codec import as_entity, from_entity
 from shared.tables.idempotency import (
     KEY_LIFE,
     IdempotencyKey,
@@ -262,29 +264,35 @@ class _Reserving:
 
     def _operations(self, plan: SpokePlan, slot: int, token: str, replaced: Any) -> list[tuple[Any, ...]]:
         now = timestamp()
-        policy = self.settings.policy.as_data()
-        run = RunRow(
-            deployment_id=plan.made_by,
-            kind="deploy",
-            status="accepted",
-            spoke_id=plan.spoke_id,
-            client_name=plan.client_name,
-            plan=plan,
-            policy=policy,
-            created_at=now,
-            task_hub=str(self.settings.task_hub),
-        ).as_entity(self.settings.hub_key)
-        spoke = SpokeRow(
-            plan.spoke_id,
-            plan.client_name,
-            "accepted",
-            plan.made_by,
-            plan,
-            slot,
-            self.request.request,
-            created_at=now,
-            first_run=self.request.retry_of.first_run if self.request.retry_of else "",
-        ).as_entity(self.settings.hub_key)
+        policy = as_data(self.settings.policy)
+        run = as_entity(
+            RunRow(
+                deployment_id=plan.made_by,
+                kind="deploy",
+                status="accepted",
+                spoke_id=plan.spoke_id,
+                client_name=plan.client_name,
+                plan=plan,
+                policy=policy,
+                created_at=now,
+                task_hub=str(self.settings.task_hub),
+            ),
+            self.settings.hub_key,
+        )
+        spoke = as_entity(
+            SpokeRow(
+                plan.spoke_id,
+                plan.client_name,
+                "accepted",
+                plan.made_by,
+                plan,
+                slot,
+                self.request.request,
+                created_at=now,
+                first_run=self.request.retry_of.first_run if self.request.retry_of else "",
+            ),
+            self.settings.hub_key,
+        )
         operations: list[tuple[Any, ...]] = []
         if self.request.key is not None:
             entity = self._row(self.request.key.row_key, plan, token) | {
@@ -423,7 +431,7 @@ class _Reserving:
     def _as_it_is_now(self, deployment_id: str, spoke_id: int, client_name: str) -> Reservation:
         """The run that a key began; 409 when its spoke is gone, also when another has the id now."""
         run, spoke = self.rows.get(run_key(deployment_id)), self.rows.get(spoke_key(spoke_id))
-        if run is None or spoke is None or SpokeRow.from_entity(spoke).first_run != deployment_id:
+        if run is None or spoke is None or from_entity(SpokeRow, spoke).first_run != deployment_id:
             raise key_is_spent(deployment_id)
         return Reservation(deployment_id, spoke_id, client_name, repeated=(run["status"], spoke["status"]))
 

@@ -1,18 +1,19 @@
 """A row that asks a writer for something: what it wants has a version, and so has what was done of it. Pure."""
 
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Self
 
 from shared.errors import Failure
+from shared.spoke.records import Row
 
 
-class DesiredState:
+class DesiredState(Row):
     """What sites and turns have in common. Mixed into frozen dataclasses with these fields."""
 
-    __dataclass_fields__: ClassVar[dict[str, Any]]
     desired_version: int
     applied_version: int
     failed_version: int
+    since: str
 
     @property
     def is_applied(self) -> bool:

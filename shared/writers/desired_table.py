@@ -2,12 +2,15 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
 
 from shared.clock import parse_timestamp
 from shared.errors import StorageException
 from shared.tables.client import Table, Write, match, table
+from shared.tables.codec import as_entity, from_entity
+from shared.writers.desired_state import DesiredState
+from shared.writers.heartbeat import Beating
 
 log = logging.getLogger(__name__)
 
@@ -15,31 +18,8 @@ log = logging.getLogger(__name__)
 ROWS_A_TRANSACTION = 99
 
 
-class WriterRow(Protocol):
-    """The writer's own row."""
-
-    @property
-    def row_key(self) -> str: ...
-    @property
-    def etag(self) -> str | None: ...
-    def as_entity(self, partition: str) -> dict[str, Any]: ...
-
-
-class Row(WriterRow, Protocol):
-    """A row of such a table: a wish with its versions (`shared.writers.desired_state`), in the order of arrival."""
-
-    @property
-    def since(self) -> str: ...
-    @property
-    def desired_version(self) -> int: ...
-    @property
-    def applied_version(self) -> int: ...
-    @property
-    def failed_version(self) -> int: ...
-
-
-R = TypeVar("R", bound=Row)
-W = TypeVar("W", bound=WriterRow)
+R = TypeVar("R", bound=DesiredState)
+W = TypeVar("W", bound=Beating)
 
 
 @dataclass(frozen=True)
@@ -54,7 +34,7 @@ class Present(Generic[R, W]):
 class DesiredTable(Generic[R, W]):
     """One partition of such a table. Raises `StorageException` when it doesn't answer, `ConcurrentUpdate` on a lost race."""
 
-    def __init__(self, name: str, partition: str, writer_key: str, row_type: Any, writer_type: Any) -> None:
+    def __init__(self, name: str, partition: str, writer_key: str, row_type: type[R], writer_type: type[W]) -> None:
         self._name = name
         self.partition = partition
         self._writer_key = writer_key
@@ -118,13 +98,13 @@ class DesiredTable(Generic[R, W]):
 
     def request(self, row: R) -> None:
         """Writes one row, new or under the ETag that it was read with. `ConcurrentUpdate` when another call was faster."""
-        entity = row.as_entity(self.partition)
+        entity = as_entity(row, self.partition)
         write: Write = ("update", entity, {"mode": "replace", **match(row.etag)}) if row.etag else ("create", entity)
         self._table.write([write])
 
     def forget(self, row: R) -> None:
         """Removes one row under the ETag that it was read with. `ConcurrentUpdate` when another call was faster."""
-        self._table.write([("delete", row.as_entity(self.partition), match(row.etag))])
+        self._table.write([("delete", as_entity(row, self.partition), match(row.etag))])
 
     def mark(self, writer: W, rows: Iterable[R] = (), gone: Iterable[R] = ()) -> W:
         """Writes the writer's row and others, each under its ETag: all of them go through the fence.
@@ -132,28 +112,26 @@ class DesiredTable(Generic[R, W]):
         At most 99 rows a transaction. A crash between two transactions leaves rows for the next look to mark.
         """
         operations: list[Write] = [
-            ("update", row.as_entity(self.partition), {"mode": "replace", **match(row.etag)}) for row in rows
+            ("update", as_entity(row, self.partition), {"mode": "replace", **match(row.etag)}) for row in rows
         ]
-        operations += [("delete", row.as_entity(self.partition), match(row.etag)) for row in gone]
-        entity, etag = writer.as_entity(self.partition), writer.etag
+        operations += [("delete", as_entity(row, self.partition), match(row.etag)) for row in gone]
+        entity, etag = as_entity(writer, self.partition), writer.etag
         for part in _parts(operations):
             first = ("update", entity, {"mode": "replace", **match(etag)})
             etag = self._table.write([first, *part])[0]
-        fresh: W = self._writer_type.from_entity(entity, etag)
-        return fresh
+        return replace(writer, etag=etag)
 
     # --- inside ---
 
     def _writer(self, entity: Any) -> W:
         try:
-            writer: W = self._writer_type.from_entity(entity, entity.metadata["etag"])
+            return from_entity(self._writer_type, entity)
         except _MALFORMED as reason:
             raise self._malformed(entity, reason) from reason
-        return writer
 
     def _row(self, entity: Any) -> R:
         try:
-            row: R = self._row_type.from_entity(entity, entity.metadata["etag"])
+            row = from_entity(self._row_type, entity)
             _check(row, entity["RowKey"])
         except _MALFORMED as reason:
             raise self._malformed(entity, reason) from reason
@@ -171,10 +149,9 @@ class DesiredTable(Generic[R, W]):
         )
 
     def _first_writer(self) -> W:
-        entity = self._writer_type().as_entity(self.partition)
-        etag = self._table.write([("create", entity)])[0]
-        writer: W = self._writer_type.from_entity(entity, etag)
-        return writer
+        writer = self._writer_type()
+        etag = self._table.write([("create", as_entity(writer, self.partition))])[0]
+        return replace(writer, etag=etag)
 
 
 def _parts(operations: list[Write]) -> Iterator[list[Write]]:
@@ -186,12 +163,9 @@ def _parts(operations: list[Write]) -> Iterator[list[Write]]:
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
 
 
-def _check(row: Row, row_key: str) -> None:
+def _check(row: DesiredState, row_key: str) -> None:
     """What reading a row doesn't try, and whoever works with it later would stumble over."""
     if row.row_key != row_key:
         raise ValueError(f"its content is that of {row.row_key}")
     if parse_timestamp(row.since).tzinfo is None:
         raise ValueError(f"{row.since} has no time zone")
-    for version in (row.desired_version, row.applied_version, row.failed_version):
-        if not isinstance(version, int):
-            raise TypeError(f"a version is {version!r}")

@@ -7,7 +7,9 @@ same row makes a late awakening of the former harmless.
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Self
+from typing import Self
+
+from shared.spoke.records import Row
 
 # So long after its next call was due a writer counts as standing still.
 LATE = timedelta(minutes=5)
@@ -18,7 +20,7 @@ _AHEAD = timedelta(seconds=60)
 _TOO_FAR = timedelta(minutes=3)
 
 
-class Beating:
+class Beating(Row):
     """What the rows of both writers have in common. Mixed into frozen dataclasses with these fields.
 
     generation: counts the writers that stood still and were replaced, from 1; it is part of the instance id.
@@ -26,7 +28,6 @@ class Beating:
     last one that stood still.
     """
 
-    __dataclass_fields__: ClassVar[dict[str, Any]]
     generation: int
     due: str
     replaced: str

@@ -5,12 +5,14 @@ from typing import Any
 
 import httpx
 
+from shared.data import as_data
 from shared.saga.outcomes import Call
 from shared.saga.policy import Policy
 from shared.saga.steps import STEP_NUMBERS
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import SPOKES_TABLE, RunRow, SpokeRow
 from shared.tables.client import table
+from shared.tables.codec import as_entity
 from shared.tables.records import Records
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ2k4mC6v5nAqGmEcnB7MEIVJ0pZfqO9yP0dZ2l2l2V test"
@@ -152,7 +154,7 @@ def a_run(plan: SpokePlan, **changes: Any) -> RunRow:
         spoke_id=plan.spoke_id,
         client_name=plan.client_name,
         plan=plan,
-        policy=Policy().as_data(),
+        policy=as_data(Policy()),
         created_at="2026-01-01T00:00:00.000Z",
         task_hub=LOCAL_TASK_HUB,
     )
@@ -173,8 +175,8 @@ def recorded(run: RunRow, **spoke_changes: Any) -> RunRow:
         created_at=run.created_at,
     )
     client = table(SPOKES_TABLE).client
-    client.upsert_entity(run.as_entity(records.hub_key))
-    client.upsert_entity(replace(spoke, **spoke_changes).as_entity(records.hub_key))
+    client.upsert_entity(as_entity(run, records.hub_key))
+    client.upsert_entity(as_entity(replace(spoke, **spoke_changes), records.hub_key))
     found = records.run(run.deployment_id)
     assert found is not None
     return found
@@ -182,4 +184,4 @@ def recorded(run: RunRow, **spoke_changes: Any) -> RunRow:
 
 def call_of(run: RunRow, name: str, **given: Any) -> dict[str, Any]:
     """The payload with which `run_step` calls an activity."""
-    return Call(run.deployment_id, run.spoke_id, name, STEP_NUMBERS.get(name), given=given).as_data()
+    return as_data(Call(run.deployment_id, run.spoke_id, name, STEP_NUMBERS.get(name), given=given))

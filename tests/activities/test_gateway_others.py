@@ -13,6 +13,7 @@ from shared.saga.outcomes import Done, Failed
 from shared.settings import current_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE
 from shared.tables.client import table
+from shared.tables.codec import as_entity
 from tests.activities.azure_stand_in import call_of
 from tests.activities.network import A_TRANSACTION
 from tests.activities.writers import (
@@ -208,7 +209,7 @@ def test_a_row_that_somebody_wrote_by_hand_is_named_to_its_client_and_stops_nobo
 ) -> None:
     harness.want_site(1)
     run = harness.run(2)
-    row = site_row(2).as_entity(current_settings().gateway_key)
+    row = as_entity(site_row(2), current_settings().gateway_key)
     table(GATEWAY_SITES_TABLE).client.create_entity(
         row | change if change else {name: row[name] for name in ("PartitionKey", "RowKey")}
     )

@@ -11,6 +11,7 @@ from activities.runs import begin_rollback, save_to_storage
 from local.processes import running
 from local.recipes import tables_connection_string, tables_proxy_recipe
 from shared.clock import utc_now
+from shared.data import as_data
 from shared.errors import AzureResourceException, Failure, StorageException
 from shared.saga.outcomes import Call, Done, Failed, Outcome
 from shared.saga.policy import Policy
@@ -74,7 +75,7 @@ def test_an_attempt_says_why_it_is_needed_although_the_one_before_could_not(sett
         seen.append(Records().step(run.deployment_id, number))
         return Done("made")
 
-    create_vnet(move.then.call.as_data())
+    create_vnet(as_data(move.then.call))
     assert [(row.attempts, row.message) for row in seen if row] == [(2, "Not before noon.")]
 
 

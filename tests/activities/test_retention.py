@@ -11,9 +11,11 @@ import pytest
 from local.processes import running
 from local.recipes import app_settings, functions_recipe
 from shared.clock import timestamp
+from shared.data import as_data
 from shared.settings import Settings, current_settings
-from shared.spoke.records import SPOKES_TABLE, RunRow, StepRow, json_columns
+from shared.spoke.records import SPOKES_TABLE, RunRow, StepRow
 from shared.tables.client import table
+from shared.tables.codec import json_columns
 from shared.tables.records import Records
 from tests.activities.azure_stand_in import a_plan, a_run, recorded
 
@@ -130,7 +132,7 @@ def test_idle_secrets_leave_rows_of_older_versions(host: httpx.Client) -> None:
         a_run(a_plan(1), status="completed", completed_at=timestamp()), request={"ssh_public_key": "x", "vm_size": "y"}
     )
     client, hub = table(SPOKES_TABLE).client, Records().hub_key
-    plan: dict[str, Any] = json_columns("plan", a_plan(1, cloud_init="hunter2").as_data())
+    plan: dict[str, Any] = json_columns("plan", as_data(a_plan(1, cloud_init="hunter2")))
     request = json_columns("request", {"ssh_public_key": "ssh-rsa hunter2", "cloud_init": "hunter2", "vm_size": "y"})
     for key, columns in ((f"run:{run.deployment_id}", plan), ("spoke:1", plan | request)):
         client.update_entity({"PartitionKey": hub, "RowKey": key, **columns})

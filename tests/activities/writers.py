@@ -13,6 +13,7 @@ from local.azure.evaluation import route
 from orchestrators.write_gateway import write_gateway
 from orchestrators.write_hub import write_hub
 from shared import clock
+from shared.data import from_data
 from shared.saga.outcomes import Call, Failed, Outcome
 from shared.settings import current_settings
 from shared.spoke.records import SPOKES_TABLE, RunRow
@@ -92,7 +93,7 @@ class WriterHarness:
         from shared.spoke.records import MAY_ACT, MAY_UNDO
 
         wanted = MAY_UNDO if name in ("remove_from_agw", "delete_peering") else MAY_ACT
-        return _perform(typed, wanted, Call.from_data(call_of(run, name, **given)))[0]
+        return _perform(typed, wanted, from_data(Call, call_of(run, name, **given)))[0]
 
     def want_site(self, number: int) -> tuple[RunRow, Outcome]:
         run = self.run(number)

@@ -16,6 +16,7 @@ from local.functions.app import Function
 from local.functions.durable.clock import VirtualClock
 from local.functions.durable.stage import Stage, Status
 from local.functions.durable.store import Task
+from shared.data import as_data, from_data
 from shared.errors import AzureResourceException, Failure
 from shared.saga.instances import DELETE_SPOKE, DEPLOY_SPOKE
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending, outcome_as_data
@@ -55,7 +56,7 @@ class ScriptedActivities:
 
     def activity(self, name: str) -> Callable[[Document], Document]:
         def perform(payload: Document) -> Document:
-            call = Call.from_data(payload)
+            call = from_data(Call, payload)
             assert call.name == name
             if name in RECORDS:
                 self.recorded[name] = call.given
@@ -74,7 +75,7 @@ class ScriptedActivities:
         if name in self.hangs:
             return Pending(f"{name} is under way")
         if name == "begin_run":
-            row = {"begun": True, "spoke_id": 1, "kind": self.kind, "policy": POLICY.as_data(), "execution": 1}
+            row = {"begun": True, "spoke_id": 1, "kind": self.kind, "policy": as_data(POLICY), "execution": 1}
             row["status"] = {"deploy": "in_progress", "delete": "deleting", "rollback": "rolling_back"}[self.kind]
             return Done("begun", self.refusal or row | self.resumes)
         if name == "list_left_behind":

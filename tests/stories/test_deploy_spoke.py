@@ -8,6 +8,7 @@ import pytest
 
 from local.functions.durable.faults import Fault
 from local.functions.durable.store import Task
+from shared.data import as_data
 from shared.saga.instances import step_instance_id
 from shared.saga.saga import MOST_TRIES
 from shared.saga.steps import STEPS, UNDOS
@@ -318,7 +319,7 @@ def test_a_deployment_that_is_started_again_does_not_repeat_what_has_ended(new_h
 
 def test_a_step_that_had_failed_before_is_rolled_back_after_its_siblings_have_ended(new_harness: NewHarness) -> None:
     before = [name for each in STAGES[:4] for name in each]
-    refusal = {"outcome": "failed", "failure": refused("create_vm").failure.as_data(), "attempts": 2, "at": ""}
+    refusal = {"outcome": "failed", "failure": as_data(refused("create_vm").failure), "attempts": 2, "at": ""}
     harness = new_harness(script())
     harness.script.resumes = {"execution": 2, "ended": ended(*before) | {"create_vm": refusal}}
     assert harness.deploy().runtime_status == "Failed"

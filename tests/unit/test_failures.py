@@ -15,6 +15,7 @@ from local.processes import free_port
 from local.recipes import tables_connection_string
 from shared.arm.client import retry_after
 from shared.arm.failures import RULES, error_object, error_of_exception, failure_of_error
+from shared.data import as_data, from_data
 from shared.errors import CLASSES, Failure, HubSpokeException, StorageException, error_class
 from shared.tables.client import ConcurrentUpdate, Table, storage_error
 
@@ -214,7 +215,7 @@ def test_no_exception_of_the_sdk_leaves_a_table_that_does_not_answer() -> None:
 def test_a_failure_survives_json() -> None:
     for kind in CLASSES:
         failure = Failure(kind, "Code", "No.", "Do this.", {"status": 1}, transient=True, retry_after=2.0)
-        assert Failure.from_data(json.loads(json.dumps(failure.as_data()))) == failure
+        assert from_data(Failure, json.loads(json.dumps(as_data(failure)))) == failure
         assert failure.public()["error"] == kind.__name__
 
 

@@ -4,6 +4,7 @@ import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from shared.tables.codec import as_entity, from_entity
 from shared.writers.gateway.capacity import capacity_of, firewall_policy_ids, limits_of, site_capacity, unsuitable
 from shared.writers.gateway.document import element_named, elements_digest, present
 from shared.writers.gateway.plan_pass import drifted, plan_pass, put_was_applied
@@ -227,7 +228,7 @@ def test_the_same_wish_is_the_same_version():
 
 def test_rows_survive_the_table():
     row = site_row(1, priority=7, owned=True).failed(known(unsuitable(None)))
-    assert SiteRow.from_entity(row.as_entity("p")) == row
+    assert from_entity(SiteRow, as_entity(row, "p")) == row
     writer = GatewayWriter(
         "running",
         "n",
@@ -246,8 +247,8 @@ def test_rows_survive_the_table():
         {"x": "y"},
         {"client-1": Tombstone(row.names, "d", NOW)},
     )
-    assert GatewayWriter.from_entity(writer.as_entity("p")) == writer
-    assert GatewayWriter.from_entity(GatewayWriter().as_entity("p")) == GatewayWriter()
+    assert from_entity(GatewayWriter, as_entity(writer, "p")) == writer
+    assert from_entity(GatewayWriter, as_entity(GatewayWriter(), "p")) == GatewayWriter()
     assert part("a", "b")["id"].endswith("/a/b")
 
 

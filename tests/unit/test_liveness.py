@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clock import parse_timestamp, timestamp
+from shared.data import as_data
 from shared.recovery.runs.liveness import (
     BROKE_OFF,
     DUE_SLACK,
@@ -36,6 +37,7 @@ from shared.recovery.runs.liveness import (
     next_restart_move,
 )
 from shared.spoke.records import RunRow, StepRow
+from shared.tables.codec import as_entity, from_entity
 from shared.writers.instance_status import FINISHED, NOT_KNOWN, NOT_THERE, UNFINISHED
 from tests.activities.azure_stand_in import a_plan, a_run
 
@@ -140,7 +142,7 @@ def test_a_run_that_cannot_be_kept_running_is_given_up(instance: str) -> None:
 
 def in_phase(phase: str, since: timedelta) -> tuple[RunRow, Restart]:
     restart = Restart(STANDS_STILL, phase, timestamp(NOW - since), step="create_vm")
-    return the_run(restart=restart.as_data()), restart
+    return the_run(restart=as_data(restart)), restart
 
 
 def test_first_the_orchestration_is_stopped_then_its_children() -> None:
@@ -208,5 +210,5 @@ def test_a_failed_run_is_failed_in_durable_too() -> None:
 
 def test_a_restart_survives_its_row() -> None:
     run, restart = in_phase(STOPPING, timedelta())
-    assert Restart.of(RunRow.from_entity(run.as_entity("hub"))) == restart
-    assert RunRow.from_entity(run.as_entity("hub")) == run
+    assert Restart.of(from_entity(RunRow, as_entity(run, "hub"))) == restart
+    assert from_entity(RunRow, as_entity(run, "hub")) == run

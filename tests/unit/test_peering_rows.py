@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import AzureResourceException, Failure
+from shared.tables.codec import as_entity, from_entity
 from shared.writers.peering.documents import HubGateway, gateway_ids, has_gateway, hub_gateway, peering_status
 from shared.writers.peering.rows import (
     DELETE,
@@ -274,10 +275,10 @@ def test_the_same_wish_is_the_same_version() -> None:
 
 def test_rows_survive_the_table() -> None:
     failed = row(1).failed(Failure(AzureResourceException, "Odd", "No."))
-    assert PeeringRow.from_entity(failed.as_entity("p")) == failed
-    assert HubWriter.from_entity(HubWriter("n", "t").as_entity("p")) == HubWriter("n", "t")
+    assert from_entity(PeeringRow, as_entity(failed, "p")) == failed
+    assert from_entity(HubWriter, as_entity(HubWriter("n", "t"), "p")) == HubWriter("n", "t")
     queued = HubWriter("n", "t", None, (3, 1), "2026-01-01T00:00:00.000Z", 5.5)
-    assert HubWriter.from_entity(queued.as_entity("p")) == queued
+    assert from_entity(HubWriter, as_entity(queued, "p")) == queued
 
 
 def test_who_waits_learns_how_long_it_may_last() -> None:

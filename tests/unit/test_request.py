@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from shared.data import as_data, from_data
 from shared.errors import ValidationException
 from shared.settings import settings_from
 from shared.spoke.plan import SpokePlan, our_tags
@@ -88,7 +89,7 @@ def test_a_plan_holds_every_name_and_address() -> None:
     assert (plan.backend_pool_name, plan.routing_rule_name) == ("acme-corp-pool", "acme-corp-route")
     assert plan.host_name == "acme-corp.spokes.example.com"
     assert (plan.location, plan.resource_group) == ("eastus", "hub-rg")
-    assert SpokePlan.from_data(json.loads(json.dumps(plan.as_data()))) == plan
+    assert from_data(SpokePlan, json.loads(json.dumps(as_data(plan)))) == plan
 
 
 def test_callers_choose_names_within_limits() -> None:
@@ -303,7 +304,7 @@ def test_any_body_gives_a_plan_or_a_refusal(changes: dict[str, Any]) -> None:
         text = json.dumps(refused.failure.public())
         assert len(text) < 20_000
     else:
-        assert SpokePlan.from_data(plan.as_data()) == plan
+        assert from_data(SpokePlan, as_data(plan)) == plan
         assert not set("/\\#?") & set(plan.client_name + plan.vm_name + plan.host_name + plan.vnet_name)
 
 

@@ -10,6 +10,7 @@ from shared.recovery.runs.retention import runs_to_forget
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.spoke.request.model import plan_from, spoke_request
+from shared.tables.codec import as_entity, from_entity
 from tests.unit.test_request import ACME, SETTINGS
 
 SECRET = "#cloud-config\npassword: hunter2"
@@ -68,22 +69,22 @@ def text_of(entity: dict[str, Any]) -> str:
 @pytest.mark.parametrize("status", [*sorted(TERMINAL), "rolling_back", "deleting"])
 @pytest.mark.parametrize("kind", ["deploy", "delete", "rollback"])
 def test_a_run_that_builds_no_more_keeps_no_secrets(status: str, kind: str) -> None:
-    text = text_of(a_run("r", status, LONG_AGO, kind).as_entity("hub"))
+    text = text_of(as_entity(a_run("r", status, LONG_AGO, kind), "hub"))
     assert "hunter2" not in text
     assert REQUEST.ssh_public_key not in text
 
 
 @pytest.mark.parametrize("status", ["accepted", "in_progress"])
 def test_a_run_that_builds_keeps_what_it_builds_from(status: str) -> None:
-    row = RunRow.from_entity(a_run("r", status, None).as_entity("hub"))
+    row = from_entity(RunRow, as_entity(a_run("r", status, None), "hub"))
     assert row.plan == a_plan()
     assert not row.has_idle_secrets
-    assert "hunter2" not in text_of(a_run("r", status, None, "delete").as_entity("hub"))
+    assert "hunter2" not in text_of(as_entity(a_run("r", status, None, "delete"), "hub"))
 
 
 @pytest.mark.parametrize("status", SPOKE_STATES)
 def test_a_spoke_keeps_secrets_in_its_request_alone_and_only_for_a_retry(status: str) -> None:
-    entity = a_spoke(status, "deploy-acme-1-aaaa").as_entity("hub")
+    entity = as_entity(a_spoke(status, "deploy-acme-1-aaaa"), "hub")
     assert "hunter2" not in entity["plan"]
     assert REQUEST.ssh_public_key not in entity["plan"]
     kept = status not in ("completed", "deleting")
@@ -96,6 +97,6 @@ def test_rows_of_older_versions_are_known_by_what_they_should_not_hold() -> None
     run, spoke = a_run("r", "completed", LONG_AGO), a_spoke("completed", "deploy-acme-1-aaaa")
     assert run.has_idle_secrets
     assert spoke.has_idle_secrets
-    assert not RunRow.from_entity(run.as_entity("hub")).has_idle_secrets
-    assert not SpokeRow.from_entity(spoke.as_entity("hub")).has_idle_secrets
+    assert not from_entity(RunRow, as_entity(run, "hub")).has_idle_secrets
+    assert not from_entity(SpokeRow, as_entity(spoke, "hub")).has_idle_secrets
     assert not replace(run, status="in_progress").has_idle_secrets

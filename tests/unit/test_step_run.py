@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.data import as_data, from_data
 from shared.errors import CLASSES, UNEXPECTED, AzureResourceException, Failure, HubSpokeException
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Operation, Pending, outcome_as_data, outcome_from_data
 from shared.saga.policy import Policy, jitter, retry_wait
@@ -109,7 +110,7 @@ def test_the_whole_state_survives_continue_as_new() -> None:
     run = a_run(
         call=replace(CALL, attempt=3, operation=Operation("https://x/op", "location"), given={"a": 1}), waits=10
     )
-    assert StepRun.from_data(run.as_data()) == run
+    assert from_data(StepRun, as_data(run)) == run
 
 
 @given(st.integers(1, 200), st.text(max_size=20))
@@ -149,7 +150,7 @@ def test_an_unexpected_error_is_tried_again_a_few_times_before_it_is_final() -> 
         move = next_move(run, Failed(unexpected), NOW)
         assert isinstance(move, Wait)
         assert move.seconds > 0
-        run = StepRun.from_data(move.then.as_data())  # as over a continue-as-new
+        run = from_data(StepRun, as_data(move.then))  # as over a continue-as-new
         assert run.call.attempt == attempt + 1
     assert next_move(run, Failed(unexpected), NOW) == GiveUp(unexpected.permanent())
     # Other trouble between them doesn't count, and what keeps trying goes on.
@@ -158,6 +159,6 @@ def test_an_unexpected_error_is_tried_again_a_few_times_before_it_is_final() -> 
 
 
 def test_a_run_that_began_before_unexpected_errors_were_counted_goes_on() -> None:
-    data = a_run().as_data()
+    data = as_data(a_run())
     del data["unexpected"]
-    assert StepRun.from_data(data).unexpected == 0
+    assert from_data(StepRun, data).unexpected == 0

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.saga.policy import LONGEST_WAIT_OF_A_WRITER, writer_wait
+from shared.tables.codec import as_entity, from_entity
 from shared.writers.gateway.rows import GatewayWriter
 from shared.writers.heartbeat import LATE, Beating, first_due
 from shared.writers.instance_status import FINISHED, NOT_KNOWN, NOT_THERE, UNFINISHED
@@ -21,7 +22,7 @@ ROWS: list[Beating] = [GatewayWriter(generation=3), HubWriter(generation=3)]
 @pytest.mark.parametrize("row", ROWS)
 def test_rows_keep_generation_and_due(row: GatewayWriter | HubWriter) -> None:
     written = replace(row, due=first_due(NOW), replaced="gateway-x stood still")
-    assert type(row).from_entity(written.as_entity("p")) == written
+    assert from_entity(type(row), as_entity(written, "p")) == written
 
 
 @pytest.mark.parametrize("row", ROWS)

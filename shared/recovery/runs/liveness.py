@@ -10,10 +10,10 @@ again and goes on where its rows say. The phase stands in the row, so that any o
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
+from shared.data import from_data
 from shared.spoke.records import WELL, RunRow, StepRow
 from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, UNFINISHED
 
@@ -46,12 +46,9 @@ class Restart:
     since: str | None = None
     step: str | None = None
 
-    def as_data(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
     def of(cls, run: RunRow) -> "Restart | None":
-        return cls(**run.restart) if run.restart else None
+        return from_data(cls, run.restart) if run.restart else None
 
 
 # --- what a look at a run says ---

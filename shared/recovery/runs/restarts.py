@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import timestamp
+from shared.data import as_data
 from shared.process.blocking import in_tables_thread
 from shared.recovery.runs.liveness import (
     STARTING,
@@ -48,7 +49,7 @@ async def begin_restart(client: "DurableOrchestrationClient", run: RunRow, how: 
     restart = Restart(how.cause, STOPPING, timestamp(now), how.since, how.step)
     note = note_of(run, how)
     log.warning("event=run_stands_still %s", note)
-    changes: dict[str, Any] = {"execution": run.execution + 1, "restart": restart.as_data(), "note": note}
+    changes: dict[str, Any] = {"execution": run.execution + 1, "restart": as_data(restart), "note": note}
     return await in_tables_thread(lambda: Records().change_run(run, **changes, missing_since=None))
 
 
@@ -71,7 +72,7 @@ async def continue_restart(
             await begin_restart(client, run, Broken(restart.cause, restart.since, restart.step), now)
         case Start():
             starting = Restart(restart.cause, STARTING, timestamp(now), restart.since, restart.step)
-            run = await in_tables_thread(lambda: Records().change_run(run, restart=starting.as_data()))
+            run = await in_tables_thread(lambda: Records().change_run(run, restart=as_data(starting)))
             await start_run(client, run)
     return move
 

@@ -4,19 +4,16 @@ One partition per gateway: `site:{client}` and `writer`, so that one transaction
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from shared.errors import Failure
 from shared.spoke.plan import SiteNames
-from shared.spoke.records import from_json_columns, json_columns
+from shared.spoke.records import LongText
 from shared.writers.desired_state import DesiredState
 from shared.writers.heartbeat import Beating
 
 WRITER_KEY = "writer"
-
-
-T = TypeVar("T", SiteNames, "Site")
 
 
 def site_key(client: str) -> str:
@@ -33,15 +30,6 @@ class Site:
     frontend_port: int = 80
     ssl_certificate: str | None = None
     probe_path: str = "/"
-
-
-def _typed(kind: type[T], data: dict[str, Any]) -> T:
-    """Names or a site as a row holds them; a TypeError for what was not written by `as_entity`."""
-    made = kind(**data)
-    for each in fields(made):
-        if not isinstance(getattr(made, each.name), each.type):  # type: ignore[arg-type] # types, not their names
-            raise TypeError(f"{each.name} is {getattr(made, each.name)!r}")
-    return made
 
 
 @dataclass(frozen=True)
@@ -75,43 +63,6 @@ class SiteRow(DesiredState):
     def takes_capacity(self) -> bool:
         """Whether the gateway has to have room for it."""
         return self.site is not None and (self.is_applied or not self.has_failed)
-
-    def as_entity(self, partition: str) -> dict[str, Any]:
-        return {
-            "PartitionKey": partition,
-            "RowKey": self.row_key,
-            "client": self.client,
-            "made_by": self.made_by,
-            "deployment_id": self.deployment_id,
-            "desired_version": self.desired_version,
-            "applied_version": self.applied_version,
-            "failed_version": self.failed_version,
-            "owned": self.owned,
-            "priority": self.priority or 0,
-            "since": self.since,
-            **json_columns("names", asdict(self.names)),
-            **json_columns("site", asdict(self.site) if self.site else None),
-            **json_columns("error", self.error.as_data() if self.error else None),
-        }
-
-    @classmethod
-    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "SiteRow":
-        site, error = from_json_columns(entity, "site"), from_json_columns(entity, "error")
-        return cls(
-            client=entity["client"],
-            made_by=entity["made_by"],
-            deployment_id=entity["deployment_id"],
-            names=_typed(SiteNames, from_json_columns(entity, "names")),
-            site=_typed(Site, site) if site else None,
-            desired_version=entity["desired_version"],
-            since=entity["since"],
-            applied_version=entity.get("applied_version", 0),
-            failed_version=entity.get("failed_version", 0),
-            owned=entity.get("owned", False),
-            priority=entity.get("priority") or None,
-            error=Failure.from_data(error) if error else None,
-            etag=etag,
-        )
 
 
 @dataclass(frozen=True)
@@ -154,7 +105,7 @@ class GatewayWriter(Beating):
     setbacks: int = 0
     our_failure: bool = False
     trouble: Failure | None = None
-    setback: str = ""
+    setback: LongText = ""
     places: int | None = None
     began: str = ""
     took: float | None = None
@@ -172,60 +123,6 @@ class GatewayWriter(Beating):
     def finished(self) -> "GatewayWriter":
         """With nothing under way any more."""
         return replace(self, phase=IDLE, not_after="", operation=None)
-
-    def as_entity(self, partition: str) -> dict[str, Any]:
-        return {
-            "PartitionKey": partition,
-            "RowKey": WRITER_KEY,
-            "phase": self.phase,
-            "nonce": self.nonce,
-            "not_after": self.not_after,
-            "limit": self.limit or 0,
-            "setbacks": self.setbacks,
-            "our_failure": self.our_failure,
-            "places": -1 if self.places is None else self.places,
-            "began": self.began,
-            "generation": self.generation,
-            "due": self.due,
-            "replaced": self.replaced,
-            "took": float(self.took or 0),
-            **json_columns("operation", self.operation),
-            **json_columns("batch", self.batch),
-            **json_columns("claimed", self.claimed),
-            **json_columns("trouble", self.trouble.as_data() if self.trouble else None),
-            **json_columns("setback", self.setback),
-            **json_columns("foreign", self.foreign),
-            **json_columns("removed", {client: asdict(gone) for client, gone in self.removed.items()}),
-        }
-
-    @classmethod
-    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "GatewayWriter":
-        trouble, places = from_json_columns(entity, "trouble"), entity.get("places", -1)
-        return cls(
-            phase=entity.get("phase", IDLE),
-            nonce=entity.get("nonce", ""),
-            not_after=entity.get("not_after", ""),
-            operation=from_json_columns(entity, "operation"),
-            batch=from_json_columns(entity, "batch", {}),
-            claimed=tuple(from_json_columns(entity, "claimed", ())),
-            limit=entity.get("limit") or None,
-            setbacks=entity.get("setbacks", 0),
-            our_failure=entity.get("our_failure", False),
-            trouble=Failure.from_data(trouble) if trouble else None,
-            setback=from_json_columns(entity, "setback", ""),
-            places=None if places < 0 else places,
-            began=entity.get("began", ""),
-            took=entity.get("took") or None,
-            foreign=from_json_columns(entity, "foreign", {}),
-            removed={
-                client: Tombstone(SiteNames(**gone["names"]), gone["digest"], gone["at"])
-                for client, gone in from_json_columns(entity, "removed", {}).items()
-            },
-            generation=entity.get("generation", 1),
-            due=entity.get("due", ""),
-            replaced=entity.get("replaced", ""),
-            etag=etag,
-        )
 
 
 def names_of_ours(rows: Iterable[SiteRow]) -> list[SiteNames]:

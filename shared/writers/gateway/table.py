@@ -3,8 +3,9 @@
 from typing import Any
 
 from shared.settings import Settings, current_settings
-from shared.spoke.records import GATEWAY_SITES_TABLE, SPOKES_TABLE, from_json_columns
+from shared.spoke.records import GATEWAY_SITES_TABLE, SPOKES_TABLE
 from shared.tables.client import table
+from shared.tables.codec import from_json_columns
 from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.rows import WRITER_KEY, GatewayWriter, SiteRow
 
@@ -38,5 +39,5 @@ def deployments_on_their_way(rows: list[SiteRow]) -> int:
 
 
 def _is_for(gateway: Settings, run: dict[str, Any]) -> bool:
-    named: str = from_json_columns(run, "plan", {}).get("gateway") or gateway.hub_agw_name
+    named: str = (from_json_columns(run, "plan") or {}).get("gateway") or gateway.hub_agw_name
     return named.lower() == gateway.hub_agw_name.lower()

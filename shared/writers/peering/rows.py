@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import AzureResourceException, Failure
-from shared.spoke.records import from_json_columns, json_columns
+from shared.spoke.records import LongText
 from shared.writers.desired_state import DesiredState
 from shared.writers.heartbeat import Beating
 from shared.writers.peering.documents import (
@@ -67,7 +67,7 @@ class PeeringRow(DesiredState):
     applied_version: int = 0
     failed_version: int = 0
     error: Failure | None = None
-    trouble: str = ""
+    trouble: LongText = ""
     peering_status: str = ""
     repairing: bool = False
     repaired_at: str = ""
@@ -96,36 +96,6 @@ class PeeringRow(DesiredState):
         new = replace(self, wanted=wanted, deployment_id=deployment_id, desired_version=version, since=now)
         return replace(new, error=None, trouble="")
 
-    def as_entity(self, partition: str) -> dict[str, Any]:
-        return {
-            "PartitionKey": partition,
-            "RowKey": self.row_key,
-            "spoke_id": self.spoke_id,
-            "made_by": self.made_by,
-            "deployment_id": self.deployment_id,
-            "vnet_id": self.vnet_id,
-            "hub_peering": self.hub_peering,
-            "spoke_peering": self.spoke_peering,
-            "wanted": self.wanted,
-            "forwarded": self.forwarded,
-            "desired_version": self.desired_version,
-            "applied_version": self.applied_version,
-            "failed_version": self.failed_version,
-            "since": self.since,
-            "peering_status": self.peering_status,
-            "repairing": self.repairing,
-            "repaired_at": self.repaired_at,
-            **json_columns("trouble", self.trouble),
-            **json_columns("error", self.error.as_data() if self.error else None),
-        }
-
-    @classmethod
-    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "PeeringRow":
-        error, trouble = from_json_columns(entity, "error"), from_json_columns(entity, "trouble", "")
-        known = {name: entity[name] for name in cls.__dataclass_fields__ if name in entity}
-        told = {"error": Failure.from_data(error) if error else None, "trouble": trouble}
-        return cls(**{**known, **told, "etag": etag})
-
 
 @dataclass(frozen=True)
 class HubWriter(Beating):
@@ -142,7 +112,7 @@ class HubWriter(Beating):
     queue: tuple[int, ...] = ()
     looked_at: str = ""
     pace: float = 0.0
-    trouble: str = ""
+    trouble: LongText = ""
     handed: dict[str, Any] = field(default_factory=dict)
     generation: int = 1
     due: str = ""
@@ -151,38 +121,6 @@ class HubWriter(Beating):
     @property
     def row_key(self) -> str:
         return WRITER_KEY
-
-    def as_entity(self, partition: str) -> dict[str, Any]:
-        return {
-            "PartitionKey": partition,
-            "RowKey": WRITER_KEY,
-            "nonce": self.nonce,
-            "not_after": self.not_after,
-            "looked_at": self.looked_at,
-            "pace": self.pace,
-            "generation": self.generation,
-            "due": self.due,
-            "replaced": self.replaced,
-            **json_columns("queue", self.queue),
-            **json_columns("trouble", self.trouble),
-            **json_columns("handed", self.handed),
-        }
-
-    @classmethod
-    def from_entity(cls, entity: dict[str, Any], etag: str | None = None) -> "HubWriter":
-        return cls(
-            entity.get("nonce", ""),
-            entity.get("not_after", ""),
-            etag,
-            tuple(from_json_columns(entity, "queue", ())),
-            entity.get("looked_at", ""),
-            entity.get("pace", 0.0),
-            from_json_columns(entity, "trouble", ""),
-            from_json_columns(entity, "handed", {}),
-            entity.get("generation", 1),
-            entity.get("due", ""),
-            entity.get("replaced", ""),
-        )
 
     def held_by_another(self, nonce: str, now: datetime) -> float:
         """Seconds for which another writer may still send something; 0 when it can't, or when it is this one."""
@@ -229,13 +167,6 @@ class PeeringTask:
     @property
     def spoke_side_id(self) -> str:
         return f"{self.vnet_id}/virtualNetworkPeerings/{self.spoke_peering}"
-
-    def as_data(self) -> dict[str, Any]:
-        return dict(self.__dict__)
-
-    @classmethod
-    def from_data(cls, data: dict[str, Any]) -> "PeeringTask":
-        return cls(**data)
 
 
 @dataclass

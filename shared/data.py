@@ -1,0 +1,82 @@
+"""Dataclasses as JSON data and back: what crosses an activity boundary, and what the tables keep as JSON. Pure."""
+
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def as_data(value: Any) -> Any:
+    """A dataclass as a dict of JSON values, at any depth, a class as its name; anything else as it is.
+
+    A field whose default is empty (None, "", False, no element) is left out while it is empty. Numbers are always written,
+    so that a changed default changes nothing that is stored.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        found = ((each, getattr(value, each.name)) for each in fields(value))
+        return {each.name: as_data(part) for each, part in found if not _is_left_out(each, part)}
+    if isinstance(value, dict):
+        return {key: as_data(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_data(part) for part in value]
+    return value.__name__ if isinstance(value, type) else value
+
+
+def from_data(kind: type[T], data: Any) -> T:
+    """The dataclass that `as_data` wrote. Unknown keys are ignored: a later version may have written them.
+
+    TypeError when a value is of another type than its field, or one without default is missing.
+    """
+    if not isinstance(data, dict):
+        raise TypeError(f"{kind.__name__} can't be read from {data!r:.100}")
+    return kind(**{name: typed(hint, data[name], name) for name, hint in hints_of(kind).items() if name in data})
+
+
+def hints_of(kind: type) -> dict[str, Any]:
+    """The type of each field, in their order; with its annotation, if it is an `Annotated` one."""
+    return _hints_of(kind)
+
+
+@cache
+def _hints_of(kind: Any) -> dict[str, Any]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {each.name: hints[each.name] for each in fields(kind)}
+
+
+def without_none(hint: Any) -> Any:
+    """`T` for `T | None`; any other type as it is."""
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    return next(each for each in get_args(hint) if each is not NoneType)
+
+
+def typed(hint: Any, value: Any, name: str) -> Any:
+    """The value as its type has it: lists as tuples, dicts as dataclasses, whole numbers as floats, a name as the class
+    below the one of the type, or as that one when a later version wrote it."""
+    inner = without_none(hint)
+    if hint is Any or (value is None and inner is not hint):
+        return value
+    if get_origin(inner) is Annotated:
+        inner = get_args(inner)[0]
+    if is_dataclass(inner) and isinstance(inner, type):
+        return from_data(inner, value)
+    origin, parts = get_origin(inner) or inner, get_args(inner)
+    if origin in (tuple, list) and isinstance(value, list | tuple):
+        return origin(typed(parts[0], each, name) for each in value)
+    if origin is dict and isinstance(value, dict):
+        return {key: typed(parts[1], each, name) for key, each in value.items()}
+    if origin is float and type(value) is int:
+        return float(value)
+    if origin is type and isinstance(value, str):
+        return {each.__name__: each for each in parts[0].__subclasses__()}.get(value, parts[0])
+    if isinstance(value, origin) and (origin is bool or not isinstance(value, bool)):
+        return value
+    raise TypeError(f"{name} is {value!r:.100}")
+
+
+def _is_left_out(field: Field[Any], value: Any) -> bool:
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    is_empty = value is None or value is False or (not value and isinstance(value, str | dict | list | tuple))
+    return is_empty and default is not MISSING and default == value
