@@ -9,8 +9,10 @@ import contextlib
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
+from activities.waiting_inside import wait_inside
 from shared.arm.cancellation import RunCancelledError, cancellation_guard
 from shared.clock import parse_timestamp, timestamp, utc_now
 from shared.data import from_data
@@ -43,6 +45,15 @@ def act(function: Typed) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return _without_client(function, MAY_ACT)
 
 
+def act_of_seconds(function: Typed) -> Callable[..., Any]:
+    """An act whose operation takes Azure a few seconds: they are waited for inside the activity (`wait_inside`)."""
+
+    async def activity(payload: dict) -> dict:  # type: ignore[type-arg]
+        return outcome_as_data(await wait_inside(partial(_outcome, function, MAY_ACT), from_data(Call, payload)))
+
+    return _named_like(activity, function)
+
+
 def undo(function: Typed) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """An undo: done only while its run is rolling back or deleting."""
     return _without_client(function, MAY_UNDO)
@@ -66,7 +77,7 @@ def undo_through_writer(function: Typed) -> Callable[..., Any]:
 def _without_client(function: Typed, allowed_in: frozenset[str] | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
     # The worker refuses generic annotations on what it calls (azure-functions-durable-python#468): plain dict.
     def activity(payload: dict) -> dict:  # type: ignore[type-arg]
-        return outcome_as_data(_perform(function, allowed_in, from_data(Call, payload))[0])
+        return outcome_as_data(_outcome(function, allowed_in, from_data(Call, payload)))
 
     return _named_like(activity, function)
 
@@ -90,6 +101,10 @@ def _named_like(wrapper: F, function: Typed) -> F:
     wrapper.__doc__ = function.__doc__
     wrapper.__module__ = function.__module__
     return wrapper
+
+
+def _outcome(function: Typed, allowed_in: frozenset[str] | None, call: Call) -> Outcome:
+    return _perform(function, allowed_in, call)[0]
 
 
 def _perform(function: Typed, allowed_in: frozenset[str] | None, call: Call) -> tuple[Outcome, Settings | None]:

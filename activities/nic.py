@@ -1,6 +1,6 @@
 """The VM's network interface."""
 
-from activities.decorators import act, undo
+from activities.decorators import act_of_seconds, undo
 from shared.arm.client import arm
 from shared.arm.reconcile import ensure, remove
 from shared.saga.outcomes import Call, Outcome
@@ -9,7 +9,7 @@ from shared.spoke.inventory import made_by
 from shared.spoke.records import RunRow
 
 
-@act
+@act_of_seconds
 def create_nic(call: Call, run: RunRow) -> Outcome:
     """The interface in the web subnet; answers `{"private_ip"}`. Repeatable: an own NIC that is there is done."""
     azure, plan = arm(), run.plan

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from activities.decorators import act, undo
+from activities.decorators import act_of_seconds, undo
 from shared.arm.client import arm
 from shared.arm.reconcile import ensure, remove
 from shared.checks.snapshot import read_hub_network
@@ -14,7 +14,7 @@ from shared.spoke.inventory import made_by
 from shared.spoke.records import RunRow
 
 
-@act
+@act_of_seconds
 def create_nsg(call: Call, run: RunRow) -> Outcome:
     """One group for the four subnets; the prefixes of the hub are read from Azure. Repeatable."""
     azure, plan = arm(), run.plan

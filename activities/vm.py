@@ -7,11 +7,14 @@ from activities.decorators import act, undo
 from shared.arm.client import Arm, arm
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import conflict_with, ensure, follow, remove
+from shared.data import from_data
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
+from shared.saga.policy import Policy
 from shared.spoke.documents.resources import os_of, provisioning_state, vm_document, vm_keeping_unmanaged
 from shared.spoke.inventory import made_by
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
+from shared.tables.durations import VM, note_duration, quickest_of_last
 
 
 @act
@@ -24,7 +27,8 @@ def create_vm(call: Call, run: RunRow) -> Outcome:
     azure, plan = arm(), run.plan
     ids, owned = azure.ids.of(plan), made_by(plan.made_by)
     vm_id, disk_id = ids.vm(plan.vm_name), ids.disk(plan.os_disk_name)
-    if (pending := follow(azure, call.operation, f"Creating virtualMachines {plan.vm_name}")) is not None:
+    what = f"Creating virtualMachines {plan.vm_name}"
+    if (pending := follow(azure, call.operation, what, note_seconds=partial(note_duration, VM))) is not None:
         return _quota_in_words(pending, run)
     call = replace(call, operation=None)
     existing = azure.get(vm_id)
@@ -50,7 +54,7 @@ def create_vm(call: Call, run: RunRow) -> Outcome:
         )
     except ArmError as refusal:
         outcome = Failed(refusal.failure)
-    return _quota_in_words(outcome, run)
+    return _first_asked_when_over(_quota_in_words(outcome, run), run)
 
 
 @undo
@@ -80,6 +84,14 @@ def _clearing(outcome: Outcome, what: str) -> Outcome:
     if isinstance(outcome, Done):
         return Pending(f"{what} is gone; creating the VM", 0.0, forget_operation=True)
     return outcome
+
+
+def _first_asked_when_over(outcome: Outcome, run: RunRow) -> Outcome:
+    """The first poll comes when the VM can be there, by the last ones; the next ones as ARM asks."""
+    if not (isinstance(outcome, Pending) and outcome.operation):
+        return outcome
+    first = from_data(Policy, run.policy).first_poll(quickest_of_last(VM))
+    return outcome if first is None else replace(outcome, wait=first, wait_in_full=True)
 
 
 def _quota_in_words(outcome: Outcome, run: RunRow) -> Outcome:

@@ -3,6 +3,7 @@
 Orchestrators never import it: they take their time from the Durable context.
 """
 
+import asyncio
 import secrets
 import time
 from datetime import UTC, datetime
@@ -22,6 +23,11 @@ def timestamp(moment: datetime | None = None) -> str:
 def parse_timestamp(text: str) -> datetime:
     """The moment that `timestamp` wrote."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+async def sleep(seconds: float) -> None:
+    """A pause of an `async` function; it holds no thread."""
+    await asyncio.sleep(seconds)
 
 
 def epoch_seconds() -> int:

@@ -54,10 +54,11 @@ class Accepted:
 @dataclass(frozen=True)
 class Progress:
     """How far a long operation is. state: `running`, `succeeded`, `failed` (with `failure`) or `lost`: ARM forgot the
-    operation, so the resource itself must tell."""
+    operation, so the resource itself must tell.  took: its seconds, when it has succeeded and its provider says so."""
 
     state: str
     wait: float | None = None
+    took: float | None = None
     failure: Failure | None = None
     codes: tuple[str, ...] = ()
 
@@ -152,7 +153,7 @@ class Arm:
         if not status:
             raise _unreadable(response, operation.url.split("?")[0])
         if status == "succeeded":
-            return Progress("succeeded")
+            return Progress("succeeded", took=_took(body))
         if status in _RUNNING:
             return Progress("running", wait)
         error_body = (
@@ -285,6 +286,15 @@ class Arm:
             target=target,
         )
         return ArmError(failure, response.status_code, codes)
+
+
+def _took(body: dict[str, Any]) -> float | None:
+    """The compute provider says when an operation began and ended; the network provider doesn't."""
+    try:
+        began, ended = (datetime.fromisoformat(body[name]) for name in ("startTime", "endTime"))
+        return (ended - began).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _refused(target: str, reason: RefusedTargetError) -> ArmError:

@@ -22,9 +22,14 @@ log = logging.getLogger(__name__)
 Document = dict[str, Any]
 
 
-def follow(arm: Arm, operation: Operation | None, what: str) -> Outcome | None:
+def follow(
+    arm: Arm, operation: Operation | None, what: str, *, note_seconds: Callable[[float], None] = lambda _: None
+) -> Outcome | None:
     """Asks after the operation that an earlier call started. None when it is over and well, or can't be asked after: then
-    the resource itself tells the rest."""
+    the resource itself tells the rest.
+
+    note_seconds: is told how long an operation took that has succeeded, when its provider says so.
+    """
     if operation is None:
         return None
     try:
@@ -41,6 +46,8 @@ def follow(arm: Arm, operation: Operation | None, what: str) -> Outcome | None:
         return Pending(f"{what} is under way", progress.wait)
     if progress.state == "failed" and progress.failure:
         return Failed(progress.failure)
+    if progress.took is not None:
+        note_seconds(progress.took)
     return None
 
 

@@ -4,7 +4,7 @@ An activity ends in one of four ways. It never sits and waits: what takes long i
 with the operation to ask after, and `run_step` calls again.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.data import as_data, from_data
@@ -98,3 +98,7 @@ class Call:
     operation: Operation | None = None
     again: str = ""
     execution: int = 1
+
+    def after(self, outcome: Pending) -> "Call":
+        """The next call, which asks after the operation that is under way."""
+        return replace(self, operation=outcome.operation or (None if outcome.forget_operation else self.operation))

@@ -13,6 +13,8 @@ FRESH_SECONDS = 5.0
 LONGEST_WAIT_OF_A_STEP = 3600.0
 # No refusal keeps a writer asleep for longer, whatever Retry-After it names: Azure's longest are of about 20 minutes (Compute).
 LONGEST_WAIT_OF_A_WRITER = 1200.0
+# The first poll of an operation comes after so many of the longest polls at the latest.
+MOST_POLLS_SKIPPED = 24
 # After an activity of a writer that broke off.
 BROKEN_CALL_SECONDS = 5.0
 
@@ -46,6 +48,15 @@ class Policy:
         ours = asked is None or asked > self.poll_max_seconds
         every = min(self.poll_default_seconds if asked is None else asked, self.poll_max_seconds)
         return max(every - spent, every / 2) if ours else every
+
+    def first_poll(self, quickest: float | None) -> float | None:
+        """Seconds until an operation that was just begun is asked after for the first time: when it can be over.
+
+        quickest: of the last ones of its kind, None when none is known. Capped: what one took says little about the next.
+        """
+        if quickest is None or quickest <= self.poll_max_seconds:
+            return None
+        return min(quickest, MOST_POLLS_SKIPPED * self.poll_max_seconds)
 
     def refusal_wait(self, deployment_id: str, step: str, attempt: int, asked: float | None) -> float:
         """Seconds until a refused call is tried again: what ARM asked for in full, else growing and spread."""

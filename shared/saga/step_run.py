@@ -92,9 +92,8 @@ def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0)
         case Pending():
             if run.is_overdue(now):
                 return GiveUp(_overdue(run, outcome.reason, None))
-            operation = outcome.operation or (None if outcome.forget_operation else run.call.operation)
             seconds = wait_after(run.call, outcome, run.policy, spent)
-            then = replace(run, call=replace(run.call, operation=operation), waits=run.waits + 1, reason=outcome.reason)
+            then = replace(run, call=run.call.after(outcome), waits=run.waits + 1, reason=outcome.reason)
             return Wait(_until(run, now, seconds), then)
 
 

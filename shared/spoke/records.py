@@ -3,7 +3,8 @@
 One partition per hub, so that one transaction covers what belongs together. Row keys: `spoke:{id}`,
 `run:{deployment_id}`, `step:{deployment_id}:{n}`, `client:{name}`, `vm:{name}`, `host:{name}`,
 `block:{address}-{length}`, `vnet:{name}`, `pool:{name}`, `rule:{name}`, `slot:{nnn}` or `slot:{gateway}:{nnn}`,
-`key:{sha256}`, `ticks:{task hub}`. Another partition, `installation`, has what all hubs share (`shared.tables.places`).
+`key:{sha256}`, `ticks:{task hub}`, `durations:{kind}`. Another partition, `installation`, has what all hubs share
+(`shared.tables.places`).
 """
 
 from dataclasses import dataclass, field, replace
@@ -77,6 +78,10 @@ def slot_of(row_key: str, first_gateway: str) -> tuple[str, int]:
 
 def ticks_key(task_hub: str) -> str:
     return f"ticks:{task_hub.lower().replace('/', ':')}"
+
+
+def durations_key(kind: str) -> str:
+    return f"durations:{kind}"
 
 
 LongText = Annotated[str, "kept as JSON: it can be longer than a column holds"]

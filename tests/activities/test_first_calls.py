@@ -35,7 +35,8 @@ def call(function):
     start.wait()
     try:
         if inspect.iscoroutinefunction(function):
-            answers[function.__name__] = asyncio.run(function(payload, None))
+            clients = [None] * (len(inspect.signature(function).parameters) - 1)
+            answers[function.__name__] = asyncio.run(function(payload, *clients))
         else:
             answers[function.__name__] = function(payload)
     except Exception as error:
@@ -51,7 +52,7 @@ json.dump(answers, sys.stdout)
 """
 
 ONE_AFTER_THE_OTHER = """
-import json, sys
+import asyncio, inspect, json, sys
 import function_app
 from shared.arm.client import arm
 from shared.tables.client import table
@@ -64,7 +65,9 @@ for provider in ("compute", "network", "resources"):
 before = set(sys.modules)
 for function in function_app.ACTIVITIES:
     if function.__name__ in payloads:
-        function(payloads[function.__name__])
+        answer = function(payloads[function.__name__])
+        if inspect.iscoroutine(answer):
+            asyncio.run(answer)
 json.dump(sorted(set(sys.modules) - before), sys.stdout)
 """
 

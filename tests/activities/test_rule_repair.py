@@ -1,5 +1,6 @@
 """The timer that brings security groups in line, against a stand-in of Azure and real tables."""
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,7 @@ def finished(azure: LocalAzure, number: int) -> RunRow:
     run = recorded(a_run(a_plan(number)))
     for name, step in (("create_nsg", create_nsg), ("create_vnet", create_vnet), ("create_subnets", create_subnets)):
         for _ in range(3):
-            if step(call_of(run, name))["outcome"] == "done":
+            if asyncio.run(step(call_of(run, name)))["outcome"] == "done":
                 break
             azure.advance(30)
         else:

@@ -1,5 +1,6 @@
 """validate_config against a real stand-in and real tables: what it finds, says, and never touches."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -360,7 +361,7 @@ def security_group(azure: LocalAzure) -> dict[str, Any]:
     """The group that `create_nsg` makes, by rule."""
     run = recorded(a_run(a_plan(1)))
     for _ in range(3):
-        outcome = create_nsg(call_of(run, "create_nsg"))
+        outcome = asyncio.run(create_nsg(call_of(run, "create_nsg")))
         if outcome["outcome"] != "pending":
             break
         azure.advance(30)
@@ -429,7 +430,7 @@ def test_a_gateway_without_a_subnet_in_the_hub_is_found_before_anything_is_built
     assert codes(outcome) == [code]
     (finding,) = outcome["failure"]["details"]["findings"]
     assert finding["hint"]
-    refused = create_nsg(call_of(recorded(a_run(a_plan(1))), "create_nsg"))
+    refused = asyncio.run(create_nsg(call_of(recorded(a_run(a_plan(1))), "create_nsg")))
     assert refused["failure"]["code"] == code, "no group without the rule for the gateway"
 
 

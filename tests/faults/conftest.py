@@ -20,7 +20,7 @@ from tests.activities.azure_stand_in import LocalAzure
 from tests.activities.conftest import _trusting, azure_process, azurite_process
 from tests.app import forget_app
 from tests.faults.checkpoints import checkpoints_of
-from tests.faults.simulation import AppTime, Checkpoint, Simulation, without_run
+from tests.faults.simulation import AppTime, Checkpoint, Simulation, pause, without_run
 from tests.faults.wire import Wire
 
 __all__ = ["azure_process", "azurite_process"]
@@ -64,6 +64,7 @@ def azure_stand_in(azure_process: dict[str, str], azurite_process: str) -> Itera
             wire = Wire(azure)
             patch.setattr(Arm, "_send", wire.around(Arm._send))
             patch.setattr(shared.clock, "datetime", AppTime)
+            patch.setattr(shared.clock, "sleep", pause)
             # Every replay reads the whole past again: a time that was read once is known.
             history = sys.modules[HistoryEvent.__module__]
             patch.setattr(history, "dt_parse", functools.lru_cache(maxsize=None)(history.dt_parse))

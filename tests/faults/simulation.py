@@ -72,6 +72,11 @@ class AppTime(datetime):
         return cls.fromtimestamp(cls.clock.now(), tz or UTC)
 
 
+async def pause(seconds: float) -> None:
+    """`shared.clock.sleep` in a simulation: the world's time passes."""
+    AppTime.clock.advance(seconds)
+
+
 class SimulationStage(Stage):
     """A stage that tells the wire whose calls are coming."""
 

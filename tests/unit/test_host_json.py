@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from activities.waiting_inside import MOST_WAITING
 from shared.process import deadline
 from shared.process.identity import CONNECT_SECONDS, READ_SECONDS
 from shared.saga.policy import longest_request
@@ -109,6 +110,10 @@ def test_there_are_threads_for_all_activities_and_all_orchestrators_at_once() ->
         found = re.findall(pattern, (ROOT / name).read_text(encoding="utf-8"))
         assert found, name
         assert {int(each) for each in found} == {needed}, name
+
+
+def test_at_most_half_of_the_places_for_activities_are_waited_in() -> None:
+    assert DURABLE["maxConcurrentActivityFunctions"] / 2 >= MOST_WAITING
 
 
 def seconds_of(text: str) -> int:

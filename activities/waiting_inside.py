@@ -1,0 +1,58 @@
+"""Operations of a few seconds are waited for inside their activity: an answer and another call of it would cost the Durable
+engine more than the wait.
+
+Whoever waits holds one of the host's places for activities and no thread. So that others find places, only so many wait at
+a time; what comes after them is answered `Pending`, and asked after by `run_step`.
+"""
+
+from collections.abc import Callable
+
+from shared import clock
+from shared.errors import HubSpokeException
+from shared.process.blocking import in_arm_thread
+from shared.process.deadline import CALL_SECONDS
+from shared.saga.outcomes import Call, Failed, Outcome, Pending
+from shared.saga.step_run import wait_after
+from shared.settings import current_settings
+
+# Half of `maxConcurrentActivityFunctions` in host.json.
+MOST_WAITING = 12
+# So many of the longest polls are waited inside, altogether: 7.5 seconds by default.
+LONGEST_WAIT_POLLS = 1.5
+
+# Only the worker's one event loop counts here.
+_waiting = 0
+
+
+async def wait_inside(perform: Callable[[Call], Outcome], call: Call) -> Outcome:
+    """What `perform` answers in the end, or that it is pending when that takes longer, or too many wait already."""
+    policy = current_settings().policy
+    left = LONGEST_WAIT_POLLS * policy.poll_max_seconds
+    while True:
+        outcome = await _performed(perform, call)
+        if not isinstance(outcome, Pending):
+            return outcome
+        seconds = wait_after(call, outcome, policy)
+        if seconds > left or not await _waited(seconds):
+            return outcome
+        left -= seconds
+        call = call.after(outcome)
+
+
+async def _performed(perform: Callable[[Call], Outcome], call: Call) -> Outcome:
+    try:
+        return await in_arm_thread(CALL_SECONDS, perform, call)
+    except HubSpokeException as overdue:
+        return Failed(overdue.failure)
+
+
+async def _waited(seconds: float) -> bool:
+    global _waiting
+    if _waiting >= MOST_WAITING:
+        return False
+    _waiting += 1
+    try:
+        await clock.sleep(seconds)
+    finally:
+        _waiting -= 1
+    return True
