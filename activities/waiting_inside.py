@@ -6,6 +6,7 @@ a time; what comes after them is answered `Pending`, and asked after by `run_ste
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from shared import clock
 from shared.errors import HubSpokeException
@@ -33,10 +34,10 @@ async def wait_inside(perform: Callable[[Call], Outcome], call: Call) -> Outcome
         if not isinstance(outcome, Pending):
             return outcome
         seconds = wait_after(call, outcome, policy)
-        if seconds > left or not await _waited(seconds):
-            return outcome
-        left -= seconds
         call = call.after(outcome)
+        if seconds > left or not await _waited(seconds):
+            return replace(outcome, operation=call.operation)
+        left -= seconds
 
 
 async def _performed(perform: Callable[[Call], Outcome], call: Call) -> Outcome:

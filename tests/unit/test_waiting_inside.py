@@ -46,7 +46,7 @@ def test_what_is_over_after_a_poll_is_answered_by_the_first_call() -> None:
 def test_what_takes_longer_is_answered_as_pending_and_keeps_its_operation() -> None:
     perform, seen = answers(Pending("", 0.01, OPERATION), Pending("still", 0.01))
     outcome = asyncio.run(wait_inside(perform, CALL))
-    assert outcome == Pending("still", 0.01)
+    assert outcome == Pending("still", 0.01, OPERATION)
     most = waiting_inside.LONGEST_WAIT_POLLS * current_settings().policy.poll_max_seconds
     assert 1 < len(seen) <= 1 + most / 0.01
 
