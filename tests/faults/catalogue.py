@@ -39,8 +39,6 @@ DEPLOY: dict[str, tuple[str, ...]] = {
     "gateway_round": (f"GET {GATEWAY}", f"PUT {GATEWAY}"),
     "poll_gateway": (f"poll of PUT {GATEWAY}",),
 }
-# Read just as another one: only the long run has it at everything that can go wrong.
-LIKE_ANOTHER = frozenset({"validate_config: GET routeTables/agw-routes"})
 # Callers whose work a rollback needs, too.
 WRITERS = frozenset(
     {"hub_round", "write_hub_side", "write_spoke_side", "settle_spoke_sides", "gateway_round", "poll_gateway"}
@@ -123,17 +121,32 @@ def pairs_of(matrix: dict[str, tuple[str, ...]]) -> list[tuple[str, FaultKind]]:
     return [(call, kind) for call in calls_of(matrix) for kind in KINDS if fits(call, kind)]
 
 
-def pairwise(matrix: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+def pairwise(matrix: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
     """Of what may end a run: each caller with each kind, each kind with each way of calling, and every call."""
-    kinds = [kind for kind in KINDS if not kind.passes]
-    chosen: set[tuple[str, str]] = set()
-    for number, (caller, calls) in enumerate(matrix.items()):
-        named = [f"{caller}: {call}" for call in calls]
-        for place, kind in enumerate(kinds):
-            suits = [call for call in named if fits(call, kind)]
-            if suits:
-                chosen.add((suits[(number + place) % len(suits)], kind.name))
+    pairs = [(call, kind) for call, kind in pairs_of(matrix) if not kind.passes]
+    kinds, calls = [kind for kind in KINDS if not kind.passes], list(calls_of(matrix))
+    # Each caller begins with another kind and another call of its own, so that a kind meets calls of all sorts.
+    pairs.sort(key=lambda pair: (kinds.index(pair[1]) - 2 * calls.index(pair[0])) % len(kinds))
+    facts = [_facts_of(call, kind) | {(call, "")} for call, kind in pairs]
+    return [(pairs[chosen][0], pairs[chosen][1].name) for chosen in _cover(facts)]
+
+
+def _facts_of(call: str, kind: FaultKind) -> set[tuple[str, str]]:
+    return {(caller_of(call), kind.name), (way_of(call), kind.name)}
+
+
+def _cover(facts: list[set[tuple[str, str]]]) -> list[int]:
+    """Places in a list such that what stands there is all that stands in it: each time the one that adds most."""
+    missing, chosen = set[tuple[str, str]]().union(*facts), list[int]()
+    while missing:
+        chosen.append(max(range(len(facts)), key=lambda place: len(facts[place] & missing)))
+        missing -= facts[chosen[-1]]
     return chosen
+
+
+def shared_out(matrix: dict[str, tuple[str, ...]], run: str) -> set[tuple[str, str]]:
+    """Of what `pairwise` chooses, the half for a "delete" or for a "rollback", which call the same."""
+    return set(pairwise(matrix)[("delete", "rollback").index(run) :: 2])
 
 
 def goes_of(matrix: dict[str, tuple[str, ...]], kind: FaultKind, goes: int) -> list[list[Fault]]:
@@ -150,10 +163,11 @@ def goes_of(matrix: dict[str, tuple[str, ...]], kind: FaultKind, goes: int) -> l
     return [each for each in runs if each]
 
 
-def ordinary_goes(kind: FaultKind, goes: int) -> set[int]:
-    """Which of these runs are enough for each kind to meet each step and each way of calling."""
-    first = KINDS.index(kind)
-    return set(range(goes)) if kind.writes_only else {first % goes, (first + 1) % goes}
+def ordinary_goes(matrix: dict[str, tuple[str, ...]], kind: FaultKind, goes: int) -> set[int]:
+    """Which of these runs are enough for the kind to meet each step and each way of calling."""
+    runs = goes_of(matrix, kind, goes)
+    facts = [{(factor(fault.call), "") for fault in run for factor in (step_of, way_of)} for run in runs]
+    return set(_cover(facts))
 
 
 def fits(call: str, kind: FaultKind) -> bool:

@@ -1,4 +1,4 @@
-"""What the ordinary run takes of the fault matrix of rollbacks and deletes is enough."""
+"""What the ordinary run takes of the fault matrix is enough."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults.catalogue import (
     DELETE,
+    DEPLOY,
     KINDS,
     caller_of,
     calls_of,
@@ -13,32 +14,49 @@ from tests.faults.catalogue import (
     ordinary_goes,
     pairs_of,
     pairwise,
+    shared_out,
     step_of,
     way_of,
 )
 
-GOES = 4
+Matrix = dict[str, tuple[str, ...]]
+GOES = [(DEPLOY, 5), (DELETE, 4)]
 
 
+@pytest.mark.parametrize("matrix", [DEPLOY, DELETE])
 @pytest.mark.parametrize("factor", [caller_of, way_of])
-def test_what_may_end_a_run_meets_every_caller_and_every_way_of_calling(factor: Callable[[str], str]) -> None:
-    possible = {(factor(call), kind.name) for call, kind in pairs_of(DELETE) if not kind.passes}
-    assert {(factor(call), kind) for call, kind in pairwise(DELETE)} == possible
+def test_what_may_end_a_run_meets_every_caller_and_every_way_of_calling(
+    matrix: Matrix, factor: Callable[[str], str]
+) -> None:
+    possible = {(factor(call), kind.name) for call, kind in pairs_of(matrix) if not kind.passes}
+    assert {(factor(call), kind) for call, kind in pairwise(matrix)} == possible
 
 
+def test_deletes_and_rollbacks_share_the_pairs() -> None:
+    halves = shared_out(DELETE, "delete"), shared_out(DELETE, "rollback")
+    assert halves[0] | halves[1] == set(pairwise(DELETE))
+    for half in halves:
+        assert {caller_of(call) for call, _ in half} == set(DELETE)
+        assert {kind for _, kind in half} == {kind.name for kind in KINDS if not kind.passes}
+
+
+@pytest.mark.parametrize(("matrix", "goes"), GOES)
 @pytest.mark.parametrize("factor", [step_of, way_of])
-def test_what_passes_meets_every_step_and_every_way_of_calling(factor: Callable[[str], str]) -> None:
-    possible = {(factor(call), kind.name) for call, kind in pairs_of(DELETE) if kind.passes}
+def test_what_passes_meets_every_step_and_every_way_of_calling(
+    matrix: Matrix, goes: int, factor: Callable[[str], str]
+) -> None:
+    possible = {(factor(call), kind.name) for call, kind in pairs_of(matrix) if kind.passes}
     met = {
         (factor(fault.call), kind.name)
         for kind in KINDS
         if kind.passes
-        for go, faults in enumerate(goes_of(DELETE, kind, GOES))
-        if go in ordinary_goes(kind, GOES)
+        for go, faults in enumerate(goes_of(matrix, kind, goes))
+        if go in ordinary_goes(matrix, kind, goes)
         for fault in faults
     }
     assert met == possible
 
 
-def test_every_call_is_in_the_ordinary_run() -> None:
-    assert {call for call, _ in pairwise(DELETE)} == set(calls_of(DELETE))
+@pytest.mark.parametrize("matrix", [DEPLOY, DELETE])
+def test_every_call_is_in_the_ordinary_run(matrix: Matrix) -> None:
+    assert {call for call, _ in pairwise(matrix)} == set(calls_of(matrix))

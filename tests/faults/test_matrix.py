@@ -1,18 +1,18 @@
 """The fault matrix of a deployment: what may end it, at every call that it makes.
 
-What passes is in `test_matrix_passing`, several calls in one run; `make test-full` takes every call with it by itself.
+The ordinary run takes what `catalogue.pairwise` chooses, and what passes in `test_matrix_passing`, several calls in one
+run; `make test-full` takes every call with everything by itself.
 """
 
 import pytest
 
-from tests.faults.catalogue import DEPLOY, LIKE_ANOTHER, WRITERS, FaultKind, caller_of, calls_of, pairs_of
+from tests.faults.catalogue import DEPLOY, WRITERS, FaultKind, caller_of, calls_of, pairs_of, pairwise
 from tests.faults.conftest import SimulationAt
 from tests.faults.simulation import Simulation
 
+_CHOSEN = set(pairwise(DEPLOY))
 PAIRS = [
-    pytest.param(
-        call, kind, id=f"{call} {kind.name}", marks=pytest.mark.full if kind.passes or call in LIKE_ANOTHER else []
-    )
+    pytest.param(call, kind, id=f"{call} {kind.name}", marks=[] if (call, kind.name) in _CHOSEN else pytest.mark.full)
     for call, kind in pairs_of(DEPLOY)
 ]
 

@@ -1,20 +1,25 @@
 """The fault matrix of a delete, and of the rollback that calls the same: what may keep it from finishing.
 
-The ordinary run takes what `catalogue.pairwise` chooses, and what passes in `test_matrix_passing`, several calls in one
+The ordinary run takes what `catalogue.pairwise` chooses, one half for each, and what passes in `test_matrix_passing`, several calls in one
 run; `make test-full` takes every call with everything by itself.
 """
 
 import pytest
 
-from tests.faults.catalogue import DELETE, LOOK_BEFORE_A_DELETE, FaultKind, caller_of, calls_of, pairs_of, pairwise
+from tests.faults.catalogue import DELETE, LOOK_BEFORE_A_DELETE, FaultKind, caller_of, calls_of, pairs_of, shared_out
 from tests.faults.conftest import SimulationAt
 from tests.faults.simulation import Simulation
 
-_CHOSEN = pairwise(DELETE)
-PAIRS = [
-    pytest.param(call, kind, id=f"{call} {kind.name}", marks=[] if (call, kind.name) in _CHOSEN else pytest.mark.full)
-    for call, kind in pairs_of(DELETE)
-]
+
+def pairs_for(run: str) -> pytest.MarkDecorator:
+    ordinary = shared_out(DELETE, run)
+    cases = [
+        pytest.param(
+            call, kind, id=f"{call} {kind.name}", marks=[] if (call, kind.name) in ordinary else pytest.mark.full
+        )
+        for call, kind in pairs_of(DELETE)
+    ]
+    return pytest.mark.parametrize(("call", "kind"), cases)
 
 
 def test_the_matrix_names_every_call_of_a_delete(simulation: Simulation) -> None:
@@ -28,7 +33,7 @@ def test_the_matrix_names_every_call_of_a_delete(simulation: Simulation) -> None
     assert sorted(set(simulation.wire.calls) - LOOK_BEFORE_A_DELETE) == sorted(calls_of(DELETE))
 
 
-@pytest.mark.parametrize(("call", "kind"), PAIRS)
+@pairs_for("delete")
 def test_a_delete_ends_or_says_what_is_left(simulation_at: SimulationAt, call: str, kind: FaultKind) -> None:
     simulation, fault = simulation_at("delete", caller_of(call)), kind.at(call)
     removal = simulation.take_up(fault)
@@ -44,7 +49,7 @@ def test_a_delete_ends_or_says_what_is_left(simulation_at: SimulationAt, call: s
         simulation.check(again, "deleted")
 
 
-@pytest.mark.parametrize(("call", "kind"), PAIRS)
+@pairs_for("rollback")
 def test_a_rollback_ends_or_says_what_is_left(simulation_at: SimulationAt, call: str, kind: FaultKind) -> None:
     simulation, fault = simulation_at("rollback", caller_of(call)), kind.at(call)
     run = simulation.take_up(fault)
