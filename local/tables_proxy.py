@@ -4,6 +4,7 @@
 
 One JSON line on standard output when it is ready: {"tables": "http://127.0.0.1:P", "faults": ".../_local/faults"}.
 `POST /_local/faults` takes one fault or a list of them, `GET` shows those in force with their hits, `DELETE` lifts all.
+`GET /_local/requests` lists what was asked, `{"method", "path"}`, the oldest first; `DELETE` empties it.
 Everything else goes to the target byte for byte, the request target and the Host header included, so that shared-key
 signatures hold and the addresses in the answers are the proxy's.
 """
@@ -16,6 +17,7 @@ import signal
 import socket
 import sys
 import uuid
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +40,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 Mode = Literal["busy", "timeout", "timeout_after", "drop_before", "drop_after"]
 HOP_BY_HOP = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 SECONDS_PER_REQUEST = 30
+MOST_REQUESTS_KEPT = 100_000
 
 
 class Fault(BaseModel):
@@ -117,6 +120,7 @@ class Proxy:
     def __init__(self, target: str) -> None:
         self.target = target
         self.faults: list[Fault] = []
+        self.requests: deque[dict[str, str]] = deque(maxlen=MOST_REQUESTS_KEPT)
         # Azurite closes idle connections after 5 s; a shorter life here means that none is found dead in use.
         self.upstream = httpx.AsyncClient(
             trust_env=False, timeout=SECONDS_PER_REQUEST, limits=httpx.Limits(max_connections=None, keepalive_expiry=2)
@@ -128,6 +132,8 @@ class Proxy:
                 Route("/_local/faults", self.show, methods=["GET"]),
                 Route("/_local/faults", self.add, methods=["POST"]),
                 Route("/_local/faults", self.lift, methods=["DELETE"]),
+                Route("/_local/requests", self.requested, methods=["GET"]),
+                Route("/_local/requests", self.forget_requests, methods=["DELETE"]),
                 Mount("/", self.forward),
             ]
         )
@@ -148,11 +154,19 @@ class Proxy:
         self.faults.clear()
         return Response(status_code=204)
 
+    async def requested(self, request: Request) -> Response:
+        return JSONResponse(list(self.requests))
+
+    async def forget_requests(self, request: Request) -> Response:
+        self.requests.clear()
+        return Response(status_code=204)
+
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         body = await request.body()
         target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         path = unquote(target.decode("ascii", "replace"))
+        self.requests.append({"method": request.method, "path": path})
         fault = next((fault for fault in self.faults if fault.meets(request.method, path, body)), None)
         if fault is not None:
             fault.hits += 1

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from local.azure.hub import Hub, read
 from local.recipes import ROOT
 from local.stack import Stack
 
@@ -66,7 +67,9 @@ class Bench:
     def raise_quota(self) -> None:
         """Room for any number of VMs: the quota isn't what is measured."""
         quotas = {"cores": 9999, "standardBSFamily": 9999}
-        self.arm.post("/_local/quota", json={"quotas": quotas}).raise_for_status()
+        for hub in read(self.stack.hubs) if self.stack.hubs else (Hub(),):
+            of = {"subscription_id": hub.spoke_subscription, "location": hub.location}
+            self.arm.post("/_local/quota", json={"quotas": quotas, **of}).raise_for_status()
 
     def deploy(self, spoke_ids: Iterable[int], clients: int = 100, seconds: float = 540) -> list[Deployed]:
         """POSTs all of them side by side and waits until all are completed; raises when one is not."""

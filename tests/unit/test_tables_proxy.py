@@ -196,3 +196,13 @@ def test_a_target_that_is_gone_looks_gone(tmp_path: Path) -> None:
         assert process.announced is not None
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{process.announced['tables']}/devstoreaccount1/Tables", trust_env=False)
+
+
+def test_what_was_asked_is_listed_in_order(table: TableClient, table_name: str, faults: httpx.Client) -> None:
+    assert faults.delete("/_local/requests").status_code == 204
+    table.create_entity({"PartitionKey": "a", "RowKey": "b"})
+    table.get_entity("a", "b")
+    asked = faults.get("/_local/requests").json()
+    assert [each["method"] for each in asked] == ["POST", "GET"]
+    assert asked[0]["path"].endswith(f"/{table_name}")
+    assert asked[1]["path"].endswith(f"/{table_name}(PartitionKey='a',RowKey='b')")
