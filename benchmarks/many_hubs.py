@@ -23,6 +23,7 @@ from benchmarks.measuring.load import Load
 from benchmarks.measuring.paths import durations
 from benchmarks.measuring.records import copies_of, median_seconds
 from benchmarks.measuring.table import Table
+from local.azure.resources import gateway_document
 from shared.spoke.records import SPOKES_TABLE
 
 # As many as a gateway has room for beside its default site.
@@ -40,14 +41,6 @@ POSTS = 7
 # Ids of the next hub begin so much higher.
 IDS_APART = 1000
 
-# The elements of one site.
-COLLECTIONS = (
-    "backendAddressPools",
-    "probes",
-    "backendHttpSettingsCollection",
-    "httpListeners",
-    "requestRoutingRules",
-)
 # What ARM writes anew at every PUT.
 WRITTEN_BY_ARM = ("etag", "resourceGuid")
 
@@ -170,26 +163,28 @@ def add_unmanaged(stack: Bench, gateway: Document) -> None:
             },
         }
     )
-    stack.arm.put("/_local/resources", json=gateway).raise_for_status()
+    shown = gateway_document.stamped(gateway_document.decorated(own, properties), gateway["etag"], "Succeeded")
+    stack.arm.put("/_local/resources", json=gateway | {"properties": shown}).raise_for_status()
 
 
 def without_sites(gateway: Document, spokes: Iterable[Document]) -> str:
     """A gateway's document as JSON, without the elements of these spokes' sites and what ARM writes anew."""
-    clients = {each["client_name"] for each in spokes}
+    clients = tuple(f"{each['client_name']}-" for each in spokes)
+
+    def is_ours(element: Any) -> bool:
+        """Whether it is an element of ours, or a reference to one."""
+        if not isinstance(element, dict):
+            return False
+        name: str = element.get("name") or element.get("id", "").rpartition("/")[2]
+        return name.startswith(clients)
 
     def stripped(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: stripped(each) for name, each in value.items() if name not in WRITTEN_BY_ARM}
-        return [stripped(each) for each in value] if isinstance(value, list) else value
+            kept = {name: stripped(each) for name, each in value.items() if name not in WRITTEN_BY_ARM}
+            return {name: each for name, each in kept.items() if each != []}
+        return [stripped(each) for each in value if not is_ours(each)] if isinstance(value, list) else value
 
-    def is_ours(element: Document) -> bool:
-        return any(element["name"].startswith(f"{client}-") for client in clients)
-
-    document = stripped(gateway)
-    for collection in COLLECTIONS:
-        kept = [each for each in document["properties"].get(collection) or [] if not is_ours(each)]
-        document["properties"][collection] = kept
-    return json.dumps(document)
+    return json.dumps(stripped(gateway), sort_keys=True)
 
 
 def reaches(stack: Bench, spoke: Document) -> list[str]:

@@ -100,7 +100,7 @@ def _spokes_of(hub: Settings, filters: tuple[str | None, ...]) -> list[SpokeRow]
             for spoke in Records().spokes()
             if status in (None, spoke.status)
             and client_name in (None, spoke.client_name)
-            and gateway in (None, gateway_of(spoke.plan, hub).hub_agw_name)
+            and (gateway is None or gateway == gateway_of(spoke.plan, hub).hub_agw_name)
         ]
 
 
