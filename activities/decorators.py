@@ -9,12 +9,12 @@ import contextlib
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Any
 
 from activities.waiting_inside import wait_inside
 from shared.arm.cancellation import RunCancelledError, cancellation_guard
-from shared.clock import parse_timestamp, timestamp, utc_now
+from shared.clock import timestamp, utc_now
 from shared.data import from_data
 from shared.process import logs
 from shared.process.blocking import in_tables_thread
@@ -29,10 +29,10 @@ from shared.spoke.records import MAY_ACT, MAY_UNDO, RunRow, StepRow
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.places import check_configured, former_hub_of_run, gateway_of, hub_of_run
 from shared.tables.records import Records
+from shared.timestamps import parse_timestamp
 from shared.writers.instances import ensure_writer_runs
 
 Typed = Callable[[Call, RunRow], Outcome]
-F = TypeVar("F", bound=Callable[..., Any])
 
 log = logging.getLogger(__name__)
 
@@ -40,74 +40,67 @@ _GONE = "The run's record is gone."
 _SUPERSEDED = "The run has been started again from its rows; this call belongs to an earlier execution of it."
 
 
-def act(function: Typed) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """An act of a deployment: done only while its run is in progress and nobody has cancelled it."""
-    return _without_client(function, MAY_ACT)
+class Kind(Enum):
+    """What an activity does for its run, which decides in which states of the run it may."""
+
+    ACT = "act"
+    """A step of a deployment: only while the run is in progress and not cancelled."""
+    UNDO = "undo"
+    """Only while the run is rolling back or deleting."""
+    RECORD = "record"
+    """On the run's own rows: the activity judges the run's state itself."""
+
+    def refusal(self, run: RunRow) -> str | None:
+        """Why the run doesn't want this any more, None when it does."""
+        allowed_in = {Kind.ACT: MAY_ACT, Kind.UNDO: MAY_UNDO}.get(self)
+        if allowed_in is not None and run.status not in allowed_in:
+            return f"The run is {run.status.replace('_', ' ')}, not in progress."
+        if self is Kind.ACT and run.cancel_requested:
+            return "The deployment was cancelled."
+        return None
 
 
-def act_of_seconds(function: Typed) -> Callable[..., Any]:
-    """An act whose operation takes Azure a few seconds: they are waited for inside the activity (`wait_inside`)."""
+def activity(kind: Kind, *, takes_seconds: bool = False, through_writer: bool = False) -> Callable[[Typed], Any]:
+    """Makes an activity of a typed function; its `perform` takes the `Call`, and answers the outcome without a worker.
 
-    async def activity(payload: dict) -> dict:  # type: ignore[type-arg]
-        return outcome_as_data(await wait_inside(partial(_outcome, function, MAY_ACT), from_data(Call, payload)))
+    takes_seconds: Azure needs a few seconds for its operation; they are waited for inside the activity (`wait_inside`).
+    through_writer: a writer does the work: the activity takes a durable client, and `Pending(wakes=…)` makes sure that the
+    writer runs.
+    """
 
-    return _named_like(activity, function)
+    def decorate(function: Typed) -> Any:
+        # The worker refuses generic annotations on what it calls (azure-functions-durable-python#468): plain dict.
+        def plain(payload: dict) -> dict:  # type: ignore[type-arg]
+            return outcome_as_data(wrapper.perform(from_data(Call, payload)))
 
+        async def with_client(payload: dict, client: Any) -> dict:  # type: ignore[type-arg]
+            return outcome_as_data(await _perform_and_wake(function, kind, from_data(Call, payload), client))
 
-def undo(function: Typed) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """An undo: done only while its run is rolling back or deleting."""
-    return _without_client(function, MAY_UNDO)
+        async def waiting(payload: dict) -> dict:  # type: ignore[type-arg]
+            return outcome_as_data(await wait_inside(wrapper.perform, from_data(Call, payload)))
 
+        wrapper: Any = with_client if through_writer else waiting if takes_seconds else plain
+        # Without `__wrapped__`, by which the worker would find the parameters of the inner function.
+        wrapper.__name__ = wrapper.__qualname__ = function.__name__
+        wrapper.__doc__, wrapper.__module__ = function.__doc__, function.__module__
+        wrapper.perform = lambda call: _perform(function, kind, call)[0]
+        return wrapper
 
-def record(function: Typed) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """An activity on the run's own rows: it judges the run's state itself."""
-    return _without_client(function, None)
-
-
-def act_through_writer(function: Typed) -> Callable[..., Any]:
-    """An act whose work a writer does: `Pending(wakes=…)` makes sure that the writer runs."""
-    return _with_client(function, MAY_ACT)
-
-
-def undo_through_writer(function: Typed) -> Callable[..., Any]:
-    """An undo whose work a writer does."""
-    return _with_client(function, MAY_UNDO)
-
-
-def _without_client(function: Typed, allowed_in: frozenset[str] | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    # The worker refuses generic annotations on what it calls (azure-functions-durable-python#468): plain dict.
-    def activity(payload: dict) -> dict:  # type: ignore[type-arg]
-        return outcome_as_data(_outcome(function, allowed_in, from_data(Call, payload)))
-
-    return _named_like(activity, function)
+    return decorate
 
 
-def _with_client(function: Typed, allowed_in: frozenset[str] | None) -> Callable[..., Any]:
-    async def activity(payload: dict, client: Any) -> dict:  # type: ignore[type-arg]
-        outcome: Outcome = Failed(Deadline(CALL_SECONDS).failure())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CALL_SECONDS):
-                outcome, place = await in_tables_thread(_perform, function, allowed_in, from_data(Call, payload))
-                if isinstance(outcome, Pending) and outcome.wakes and place:
-                    with at(place):
-                        await ensure_writer_runs(client, outcome.wakes)
-        return outcome_as_data(outcome)
-
-    return _named_like(activity, function)
+async def _perform_and_wake(function: Typed, kind: Kind, call: Call, client: Any) -> Outcome:
+    outcome: Outcome = Failed(Deadline(CALL_SECONDS).failure())
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CALL_SECONDS):
+            outcome, place = await in_tables_thread(_perform, function, kind, call)
+            if isinstance(outcome, Pending) and outcome.wakes and place:
+                with at(place):
+                    await ensure_writer_runs(client, outcome.wakes)
+    return outcome
 
 
-def _named_like(wrapper: F, function: Typed) -> F:
-    wrapper.__name__ = wrapper.__qualname__ = function.__name__
-    wrapper.__doc__ = function.__doc__
-    wrapper.__module__ = function.__module__
-    return wrapper
-
-
-def _outcome(function: Typed, allowed_in: frozenset[str] | None, call: Call) -> Outcome:
-    return _perform(function, allowed_in, call)[0]
-
-
-def _perform(function: Typed, allowed_in: frozenset[str] | None, call: Call) -> tuple[Outcome, Settings | None]:
+def _perform(function: Typed, kind: Kind, call: Call) -> tuple[Outcome, Settings | None]:
     """The outcome, and the gateway of the run's spoke where it is known."""
     place: Settings | None = None
     with logs.context(deployment_id=call.deployment_id, spoke_id=call.spoke_id, step=call.name), within(CALL_SECONDS):
@@ -115,7 +108,7 @@ def _perform(function: Typed, allowed_in: frozenset[str] | None, call: Call) -> 
         try:
             run, place = _run_and_gateway(call.deployment_id)
             with at(place):
-                outcome = _perform_and_record(function, allowed_in, call, run) if run else Cancelled(_GONE)
+                outcome = _perform_and_record(function, kind, call, run) if run else Cancelled(_GONE)
         except Exception as error:  # noqa: BLE001 - the boundary: nothing may leave an activity but data
             outcome = Failed(logs.failure_of(error))
         _log(call, outcome)
@@ -134,13 +127,13 @@ def _run_and_gateway(deployment_id: str) -> tuple[RunRow | None, Settings]:
     return run, gateway_of(run.plan, hub) if run else hub
 
 
-def _perform_and_record(function: Typed, allowed_in: frozenset[str] | None, call: Call, run: RunRow) -> Outcome:
+def _perform_and_record(function: Typed, kind: Kind, call: Call, run: RunRow) -> Outcome:
     records = Records()
     check_configured(run.plan)
     if is_superseded(call, run):
         return Cancelled(_SUPERSEDED)
     before = records.step(call.deployment_id, call.number) if call.number is not None else None
-    cancelled = _why_cancelled(run, allowed_in)
+    cancelled = kind.refusal(run)
     if cancelled:
         if before:
             _write_step(records, call, before, "cancelled", cancelled)
@@ -150,7 +143,7 @@ def _perform_and_record(function: Typed, allowed_in: frozenset[str] | None, call
         before = _write_step(records, call, before, "in_progress", why, due=timestamp()) or before
     try:
         with (
-            cancellation_guard(lambda: _why_cancelled_now(records, call, allowed_in)),
+            cancellation_guard(lambda: _why_cancelled_now(records, call, kind)),
             within(ACTIVITY_SECONDS),
         ):
             outcome = function(call, run)
@@ -186,22 +179,11 @@ def is_superseded(call: Call, run: RunRow) -> bool:
     return call.execution != run.execution and call.name != BEGIN_RUN
 
 
-def _why_cancelled_now(records: Records, call: Call, allowed_in: frozenset[str] | None) -> str | None:
+def _why_cancelled_now(records: Records, call: Call, kind: Kind) -> str | None:
     run = records.run(call.deployment_id)
-    return _SUPERSEDED if run is not None and is_superseded(call, run) else _why_cancelled(run, allowed_in)
-
-
-def _why_cancelled(run: RunRow | None, allowed_in: frozenset[str] | None) -> str | None:
-    """Why the run doesn't want this any more, None when it does."""
     if run is None:
         return _GONE
-    if allowed_in is None:
-        return None
-    if run.status not in allowed_in:
-        return f"The run is {run.status.replace('_', ' ')}, not in progress."
-    if allowed_in is MAY_ACT and run.cancel_requested:
-        return "The deployment was cancelled."
-    return None
+    return _SUPERSEDED if is_superseded(call, run) else kind.refusal(run)
 
 
 def _write_step(

@@ -1,7 +1,7 @@
-"""The rounds of the gateway's writer: look, mark, write once; and the poll of what was written.
+"""The passes of the gateway's writer: read, mark, write once; and the poll of what was written.
 
 Each can be repeated, and be broken off anywhere: what is known is in the rows and in the gateway itself. They answer with
-data whatever happens: `{"state", "wait"}`, or `{"end": True}` when nobody waits.
+data whatever happens: `{"state", "wait"}`, or `{"end": True}` when no row is pending.
 """
 
 import logging
@@ -10,87 +10,99 @@ from typing import Any
 
 from shared.arm.client import arm, describe
 from shared.arm.failures import STAYS, ArmError
-from shared.clock import nonce, parse_timestamp, timestamp, utc_now
+from shared.clock import nonce, timestamp, utc_now
 from shared.data import as_data, from_data
 from shared.errors import AzureResourceException, Failure, StorageException
 from shared.process.logs import failure_of
 from shared.saga.outcomes import Operation
-from shared.saga.policy import retry_wait
+from shared.saga.policy import WriterPolicy, longest_request
 from shared.settings import current_settings
 from shared.tables.client import ConcurrentUpdate
+from shared.timestamps import parse_timestamp
 from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.attribution import attribute_failure
 from shared.writers.gateway.capacity import is_busy, provisioning_state, unsuitable
 from shared.writers.gateway.document import Document, elements_digest, is_whole, unmanaged_changes, unmanaged_digests
 from shared.writers.gateway.firewall import gateway_limits
-from shared.writers.gateway.plan_pass import ReconcilePlan, drifted, plan_pass, put_was_applied
-from shared.writers.gateway.rows import IDLE, RUNNING, SENDING, GatewayWriter, SiteRow, Tombstone, names_of_ours
+from shared.writers.gateway.plan_pass import ReconcilePlan, drifted, gather_wait, plan_pass, put_was_applied
+from shared.writers.gateway.rows import (
+    IDLE,
+    RUNNING,
+    SENDING,
+    GatewayWriter,
+    SiteRow,
+    Tombstone,
+    names_of_ours,
+    remembered,
+)
 from shared.writers.gateway.table import deployments_on_their_way, gateway_sites
-from shared.writers.gateway.timing import fence_until, gather_wait, may_send, remembered, unanswered_for
 from shared.writers.instances import call_of_writer
+from shared.writers.lease import Lease
 
 log = logging.getLogger(__name__)
 
 # A PUT that got one of these may have been taken all the same.
 _UNKNOWN = frozenset({0, 408, 500, 502, 504})
-_FRESH: dict[str, Any] = {"operation": None, "nonce": None, "ended": None}
+Data = dict[str, Any]
+
+_FRESH: Data = {"operation": None, "nonce": None, "ended": None}
 
 
-def gateway_round(payload: dict) -> dict:  # type: ignore[type-arg]
-    """One round: compares all rows with the gateway, marks what it holds, and writes it once when something differs.
+def gateway_round(payload: Data, policy: WriterPolicy) -> Data:
+    """One pass: compares all rows with the gateway, marks what it holds, and writes it once when something differs.
 
-    payload: `ended` with `nonce` when the operation of that PUT has just ended; the pace of the settings. Repeatable.
+    payload: `ended` with `nonce` when the operation of that PUT has just ended, how many passes have failed in a row
+    (`retries`). Repeatable.
     """
     try:
-        return _Pass(payload).answer()
+        return _Pass(payload, policy).answer()
     except ConcurrentUpdate:
-        return _again(payload, payload["poll_seconds"])
+        return _again(payload, policy.poll_seconds)
     except Exception as error:  # noqa: BLE001 - the boundary: the writer must never fail, its waiters depend on it
         failure = failure_of(error)
         retries = payload.get("retries") or 0
         log.warning("The gateway's writer waits: %s (%s)", failure.message, failure.code)
         if failure.error != StorageException:
-            _tell(failure.message)
-        wait = retry_wait(payload, retries) if failure.retry_after is None else failure.retry_after
+            _publish(failure.message)
+        wait = policy.retry_wait(retries) if failure.retry_after is None else failure.retry_after
         return {"state": {**_kept(payload), "retries": retries + 1}, "wait": wait}
 
 
-def poll_gateway(payload: dict) -> dict:  # type: ignore[type-arg]
-    """Asks once after the PUT's operation; trouble with the poll itself changes nothing. Repeatable."""
+def poll_gateway(payload: Data, policy: WriterPolicy) -> Data:
+    """Polls the PUT's operation once; a transient failure of the poll itself changes nothing. Repeatable."""
     operation = from_data(Operation, payload["operation"])
-    assert operation is not None
     try:
         progress = arm().poll(operation)
     except ArmError as error:
         if error.failure.transient:
-            _tell(error.failure.message)
-            return {"state": {}, "wait": max(error.failure.retry_after or 0.0, payload["poll_seconds"])}
-        log.warning("The gateway's operation can't be asked after: %s", error.failure.message)
+            _publish(error.failure.message)
+            return {"state": {}, "wait": max(error.failure.retry_after or 0.0, policy.poll_seconds)}
+        log.warning("The gateway's operation can't be polled: %s", error.failure.message)
         return {"state": {"operation": None, "ended": {"state": "lost"}}, "wait": 0.0}
     if progress.state == "running":
-        return {"state": {}, "wait": payload["poll_seconds"]}
-    ended: dict[str, Any] = {"state": progress.state}
+        return {"state": {}, "wait": policy.poll_seconds}
+    ended: Data = {"state": progress.state}
     if progress.failure:
         ended |= {"failure": as_data(progress.failure), "codes": list(progress.codes)}
     return {"state": {"operation": None, "ended": ended}, "wait": 0.0}
 
 
-def _tell(why: str) -> None:
-    """Lets those who wait know what the writer waits for. What the tables don't take now is told the next time."""
+def _publish(reason: str) -> None:
+    """Lets the waiting steps show what the writer waits for. What the tables don't take now is published the next time."""
     try:
         sites = gateway_sites()
         writer, _ = sites.everything()
-        if writer.setback != why:
-            sites.mark(replace(writer, setback=why))
-    except Exception as error:  # noqa: BLE001 - the boundary: it is told, and nothing depends on it
-        log.debug("Who waits could not be told: %s", failure_of(error).message)
+        if writer.setback != reason:
+            sites.mark(replace(writer, setback=reason))
+    except Exception as error:  # noqa: BLE001 - the boundary: nothing depends on it
+        log.debug("The reason of a wait could not be published: %s", failure_of(error).message)
 
 
-def _kept(state: dict[str, Any]) -> dict[str, Any]:
+def _kept(state: Data) -> Data:
     return {"nonce": state.get("nonce"), "ended": state.get("ended"), "operation": None}
 
 
-def _again(state: dict[str, Any], wait: float) -> dict[str, Any]:
+def _again(state: Data, wait: float) -> Data:
     return {"state": _kept(state), "wait": wait}
 
 
@@ -104,17 +116,17 @@ def _log_what_was_found(decided: ReconcilePlan) -> None:
 
 
 class _Pass:
-    """One round's look: gathers, decides by the pure parts, applies."""
+    """One pass: reads, decides by the pure parts, applies."""
 
-    def __init__(self, state: dict[str, Any]) -> None:
+    def __init__(self, state: Data, policy: WriterPolicy) -> None:
         self.state = state
-        self.settings = current_settings()
+        self.policy = policy
         self.arm = arm()
         self.sites: DesiredTable[SiteRow, GatewayWriter] = gateway_sites()
         self.retries: int = state.get("retries") or 0
         self.writer, self.rows = self.sites.everything()
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> Data:
         writer, ended = self.writer, self.state.get("ended")
         just_ended = bool(ended) and writer.nonce == self.state.get("nonce") and writer.phase != IDLE
         if writer.phase == RUNNING and writer.operation and not just_ended:
@@ -125,16 +137,16 @@ class _Pass:
                 return self._next(_FRESH, wait)
         gateway = self._gateway()
         if gateway is not None and is_busy(gateway):
-            _tell(f"{describe(gateway['id'])} is being written")
-            return _again(self.state, 2 * self.state["poll_seconds"])
+            _publish(f"{describe(gateway['id'])} is being written")
+            return _again(self.state, 2 * self.policy.poll_seconds)
         if just_ended:
-            self._settle(gateway, ended or {})
+            self._after_put(gateway, ended or {})
         elif writer.phase == SENDING:
-            left = unanswered_for(writer, utc_now())
+            left = writer.unanswered_for(utc_now())
             arrived = gateway is not None and put_was_applied(gateway, self.rows, writer)
             if left > 0 and not arrived:
-                return self._next(_FRESH, min(left, 5 * self.state["poll_seconds"]))
-            self._settle(gateway, {"state": "lost", "landed": arrived})
+                return self._next(_FRESH, min(left, 5 * self.policy.poll_seconds))
+            self._after_put(gateway, {"state": "lost", "applied": arrived})
         if failure := unsuitable(gateway, failed_by_us=self.writer.our_failure):
             return self._give_up(failure)
         assert gateway is not None
@@ -142,11 +154,11 @@ class _Pass:
 
     # --- a PUT has come to its end ---
 
-    def _settle(self, gateway: Document | None, ended: dict[str, Any]) -> None:
-        """Takes the end of our PUT into the writer's row, and what it means into the rows that it blames."""
+    def _after_put(self, gateway: Document | None, ended: Data) -> None:
+        """Records the end of our PUT in the writer's row, and its failure in the row of the site that caused it."""
         writer, marks = self.writer.finished(), []
         failed = gateway is not None and provisioning_state(gateway).lower() == "failed"
-        ours = ended.get("landed", True)
+        ours = ended.get("applied", True)
         if not ours:
             # Perhaps it was never sent. A gateway that is `Failed` now was in order before, or left so by us.
             writer = replace(writer, our_failure=failed)
@@ -187,9 +199,9 @@ class _Pass:
                 "; ".join(changes),
             )
 
-    # --- what the look decides ---
+    # --- what the pass decides ---
 
-    def _apply(self, gateway: Document, decided: ReconcilePlan) -> dict[str, Any]:
+    def _apply(self, gateway: Document, decided: ReconcilePlan) -> Data:
         _log_what_was_found(decided)
         none_pending = not decided.left and not decided.repaired
         stuck = self.writer.trouble is not None
@@ -197,12 +209,12 @@ class _Pass:
         if decided.marks or decided.gone or writer != self.writer:
             self._mark(writer, decided.marks, decided.gone)
         if decided.document is None and decided.left:
-            return self._next(_FRESH, self.state["gather_seconds"])
+            return self._next(_FRESH, self.policy.gather_seconds)
         if decided.document is None or (none_pending and stuck):
             return {"end": True}
         if stuck and self.state.get("ended"):
-            # The same document would fail again at once: whoever can mend this gets time.
-            return self._after_trouble()
+            # The same document would fail again at once: an operator gets time to fix this.
+            return self._after_failure()
         wait = self._gather_wait() if decided.batch else 0.0
         if wait > 0:
             return self._next(_FRESH, wait)
@@ -217,19 +229,20 @@ class _Pass:
         return replace(writer, limit=None) if decided.failed else writer
 
     def _gather_wait(self) -> float:
-        seconds = self.state["gather_seconds"]
+        seconds = self.policy.gather_seconds
         wait = gather_wait(self.rows, 1, utc_now(), seconds)
         return wait and gather_wait(self.rows, deployments_on_their_way(self.rows), utc_now(), seconds)
 
-    def _after_trouble(self) -> dict[str, Any]:
-        wait = retry_wait(self.state, self.retries)
+    def _after_failure(self) -> Data:
+        wait = self.policy.retry_wait(self.retries)
         self.retries += 1
         return self._next(_FRESH, wait)
 
-    def _send(self, gateway: Document, decided: ReconcilePlan) -> dict[str, Any]:
-        """Raises the fence, reads once more, and PUTs if nobody was here meanwhile."""
-        timeout = self.settings.arm_timeout_seconds
-        not_after = fence_until(utc_now(), timeout)
+    def _send(self, gateway: Document, decided: ReconcilePlan) -> Data:
+        """Takes the lease, reads once more, and PUTs if the gateway is unchanged."""
+        timeout = current_settings().arm_timeout_seconds
+        # Time to prepare the request, and then for the request itself.
+        lease = Lease.granted(nonce(), utc_now(), longest_request(timeout) + max(min(10.0, timeout), 2.0))
         document, now = decided.document, timestamp()
         assert document is not None
         ours = [row.names for row in self.rows if row.owned or row.client in decided.batch]
@@ -237,10 +250,8 @@ class _Pass:
             client: Tombstone(names, elements_digest(gateway, names), now) for client, names in decided.removed.items()
         }
         fenced = replace(
-            self.writer,
+            self.writer.leased(lease),
             phase=SENDING,
-            nonce=nonce(),
-            not_after=timestamp(not_after),
             batch=decided.batch,
             claimed=decided.claimed,
             began=now,
@@ -256,8 +267,8 @@ class _Pass:
         if again is None or again.get("etag") != gateway.get("etag") or is_busy(again):
             self._not_sent()
             return self._next(_FRESH, 0.0)
-        if not may_send(parse_timestamp(self.writer.not_after), utc_now(), timeout):
-            log.warning("A round of the gateway's writer took too long to send; it begins anew")
+        if not self.writer.lease.allows(utc_now(), longest_request(timeout)):
+            log.warning("A pass of the gateway's writer took too long to send; it begins anew")
             self._not_sent()
             return self._next(_FRESH, 0.0)
         try:
@@ -274,38 +285,38 @@ class _Pass:
             self._mark(replace(self.writer, phase=RUNNING, operation=operation, setback=""))
         except Exception as failure:  # noqa: BLE001 - the PUT is under way: what it is called travels in the state
             log.warning("The operation of the gateway's PUT could not be recorded: %s", failure_of(failure).message)
-        return self._next(sent, self.state["poll_seconds"])
+        return self._next(sent, self.policy.poll_seconds)
 
     def _not_sent(self, setback: str = "") -> None:
-        """The gateway has taken nothing: nobody has to wait for it, and what has the claimed names is somebody else's.
+        """The gateway has taken nothing: no lease is needed, and elements with the claimed names are unmanaged.
 
-        setback: why, when it may last.
+        setback: the reason, when it may last.
         """
         sent = self.writer.nonce
         while self.writer.nonce == sent:
             try:
                 writer = replace(self.writer.finished(), batch={}, setback=setback or self.writer.setback)
                 return self._mark(writer, self._disclaimed())
-            except ConcurrentUpdate:  # one of them has another wish by now
+            except ConcurrentUpdate:  # one of the rows asks for something else by now
                 self.writer, self.rows = self.sites.everything()
         raise ConcurrentUpdate
 
     def _disclaimed(self) -> list[SiteRow]:
         return [replace(row, owned=False) for row in self.rows if row.client in self.writer.claimed]
 
-    def _refused(self, gateway: Document, error: ArmError) -> dict[str, Any]:
+    def _refused(self, gateway: Document, error: ArmError) -> Data:
         failure = error.failure
         if error.status in _UNKNOWN:
-            log.warning("The gateway's PUT had no usable answer (%s); looking whether it was taken", failure.code)
-            _tell(failure.message)
-            return self._next(_FRESH, self.state["poll_seconds"])
+            log.warning("The gateway's PUT had no usable answer (%s); reading whether it was applied", failure.code)
+            _publish(failure.message)
+            return self._next(_FRESH, self.policy.poll_seconds)
         if error.status == 412:
             self._not_sent()
-            return self._next(_FRESH, self.state["poll_seconds"])
+            return self._next(_FRESH, self.policy.poll_seconds)
         if failure.transient:
             log.warning("The gateway's PUT was refused for now: %s (%s)", failure.message, failure.code)
             self._not_sent(failure.message)
-            answer = self._after_trouble()
+            answer = self._after_failure()
             return answer if failure.retry_after is None else {**answer, "wait": failure.retry_after}
         marks = {row.client: row for row in self._disclaimed()}
         self.rows = [marks.get(row.client, row) for row in self.rows]
@@ -314,10 +325,10 @@ class _Pass:
         log.warning("The gateway's PUT was refused: %s (%s)", failure.message, failure.code)
         writer = replace(self.writer.finished(), batch={}, limit=verdict.limit, trouble=verdict.blocked_by)
         self._mark(replace(writer, setbacks=verdict.unexplained), list(marks.values()))
-        return self._after_trouble() if verdict.blocked_by else self._next(_FRESH, 0.0)
+        return self._after_failure() if verdict.blocked_by else self._next(_FRESH, 0.0)
 
-    def _give_up(self, failure: Failure) -> dict[str, Any]:
-        """A gateway that must not be written: whoever waits fails with the reason, the writer ends."""
+    def _give_up(self, failure: Failure) -> Data:
+        """A gateway that must not be written: pending rows fail with the reason, the writer ends."""
         gone = [row for row in self.rows if row.is_waiting and row.site is None and not row.owned]
         failed = [row.failed(failure) for row in self.rows if row.is_waiting and row not in gone]
         if failed or gone:
@@ -330,27 +341,27 @@ class _Pass:
     # --- inside ---
 
     def _gateway(self) -> Document | None:
-        """ARM can miss a resource for a moment, and all who wait would fail for it: so it is asked twice."""
+        """ARM can miss a resource for a moment, and all pending rows would fail for it: so it is asked twice."""
         return self.arm.get(self.arm.ids.gateway) or self.arm.get(self.arm.ids.gateway)
 
     def _mark(
         self, writer: GatewayWriter, rows: list[SiteRow] | None = None, gone: list[SiteRow] | None = None
     ) -> None:
-        """Writes rows through the fence, and takes them as the present ones. `Changed` when another writer came between."""
+        """Writes rows through the fence, and takes them as the current ones. `ConcurrentUpdate` when another writer came between."""
         self.writer = self.sites.mark(writer, rows or (), gone or ())
         if rows or gone:
             present, self.rows = self.sites.everything()
             if present.etag != self.writer.etag:
                 raise ConcurrentUpdate
 
-    def _next(self, state: dict[str, Any], wait: float) -> dict[str, Any]:
+    def _next(self, state: Data, wait: float) -> Data:
         return {"state": {**state, "retries": self.retries}, "wait": wait}
 
 
 def _unexplained() -> Failure:
-    """Its explanation went with the operation's URL; another try tells it, before anybody is blamed."""
+    """Its explanation went with the operation's URL; another try brings it, before the failure is attributed."""
     message = "The gateway's change failed without an explanation."
     return Failure(AzureResourceException, "GatewayFailed", message, STAYS, transient=True)
 
 
-ACTIVITIES = (call_of_writer("gateway", looks=True)(gateway_round), call_of_writer("gateway")(poll_gateway))
+ACTIVITIES = (call_of_writer("gateway", passes=True)(gateway_round), call_of_writer("gateway")(poll_gateway))

@@ -1,6 +1,6 @@
 """The VM's network interface."""
 
-from activities.decorators import act_of_seconds, undo
+from activities.decorators import Kind, activity
 from shared.arm.client import arm
 from shared.arm.reconcile import ensure, remove
 from shared.saga.outcomes import Call, Outcome
@@ -9,7 +9,7 @@ from shared.spoke.inventory import made_by
 from shared.spoke.records import RunRow
 
 
-@act_of_seconds
+@activity(Kind.ACT, takes_seconds=True)
 def create_nic(call: Call, run: RunRow) -> Outcome:
     """The interface in the web subnet; answers `{"private_ip"}`. Repeatable: an own NIC that is there is done."""
     azure, plan = arm(), run.plan
@@ -24,7 +24,7 @@ def create_nic(call: Call, run: RunRow) -> Outcome:
     )
 
 
-@undo
+@activity(Kind.UNDO)
 def delete_nic(call: Call, run: RunRow) -> Outcome:
     """Removes the interface. After a failed VM Azure keeps it reserved for 180 s: that is waited for. Repeatable."""
     azure, plan = arm(), run.plan

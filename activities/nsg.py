@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from activities.decorators import act_of_seconds, undo
+from activities.decorators import Kind, activity
 from shared.arm.client import arm
 from shared.arm.reconcile import ensure, remove
 from shared.checks.snapshot import read_hub_network
@@ -14,7 +14,7 @@ from shared.spoke.inventory import made_by
 from shared.spoke.records import RunRow
 
 
-@act_of_seconds
+@activity(Kind.ACT, takes_seconds=True)
 def create_nsg(call: Call, run: RunRow) -> Outcome:
     """One group for the four subnets; the prefixes of the hub are read from Azure. Repeatable."""
     azure, plan = arm(), run.plan
@@ -25,7 +25,7 @@ def create_nsg(call: Call, run: RunRow) -> Outcome:
     return ensure(azure, call, azure.ids.of(plan).nsg(plan.nsg_name), document, owned=made_by(plan.made_by))
 
 
-@undo
+@activity(Kind.UNDO)
 def delete_nsg(call: Call, run: RunRow) -> Outcome:
     """Removes the group; its VNet has to be gone before, whose subnets hold it. Repeatable.
 

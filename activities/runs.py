@@ -3,9 +3,9 @@
 import logging
 from typing import Any
 
-from activities.decorators import record, undo
+from activities.decorators import Kind, activity
 from shared.arm.client import Arm, arm
-from shared.clock import parse_timestamp, timestamp
+from shared.clock import timestamp
 from shared.data import from_data
 from shared.errors import DeploymentException, Failure, so_many
 from shared.process.logs import failure_of
@@ -20,6 +20,7 @@ from shared.spoke.plan import SpokePlan
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow, StepRow
 from shared.tables.records import Records
 from shared.tables.reservations import release
+from shared.timestamps import parse_timestamp
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ _RECORDED = "The spoke is recorded"
 _BEGUN = {"deploy": "in_progress", "delete": "deleting", "rollback": "rolling_back"}
 
 
-@record
+@activity(Kind.RECORD)
 def begin_run(call: Call, run: RunRow) -> Outcome:
     """Moves a run from `accepted` on, its spoke with it, or takes up one that is started again from its rows; answers what
     the orchestration needs of the rows (`_resumed`).
@@ -93,7 +94,7 @@ def _resumed(records: Records, run: RunRow) -> dict[str, Any]:
     return {**where, "ended": ended, "noted": noted, "error": run.error}
 
 
-@record
+@activity(Kind.RECORD)
 def save_to_storage(call: Call, run: RunRow) -> Outcome:
     """Writes the finished record: run, spoke and this step in one transaction. `call.given` holds what the steps found.
 
@@ -127,7 +128,7 @@ def save_to_storage(call: Call, run: RunRow) -> Outcome:
     return Done(_RECORDED)
 
 
-@record
+@activity(Kind.RECORD)
 def begin_rollback(call: Call, run: RunRow) -> Outcome:
     """Writes why the deployment failed, and lists the noted undos as pending. Repeatable.
 
@@ -148,7 +149,7 @@ def begin_rollback(call: Call, run: RunRow) -> Outcome:
     return Done("rolling back")
 
 
-@record
+@activity(Kind.RECORD)
 def record_outcome(call: Call, run: RunRow) -> Outcome:
     """Writes how a rollback or a delete ended. `call.given`: `status`, `left_behind`, `told` as above. Repeatable.
 
@@ -189,7 +190,7 @@ def _log_end(run: RunRow, status: str, left: list[dict[str, Any]]) -> None:
         log.error("event=left_behind status=%s %s", status, ", ".join(str(each["resource"]) for each in left))
 
 
-@record
+@activity(Kind.RECORD)
 def give_up_step(call: Call, run: RunRow) -> Outcome:
     """Writes into a step's row that its deadline has passed. `call.given`: `step`, `number`, `attempts`, `failure`."""
     number = call.given["number"]
@@ -217,7 +218,7 @@ def give_up_step(call: Call, run: RunRow) -> Outcome:
     return Done("given up")
 
 
-@record
+@activity(Kind.RECORD)
 def list_left_behind(call: Call, run: RunRow) -> Outcome:
     """What of the undos that did not work is really there. `call.given["undos"]`: name → reason.
 
@@ -249,7 +250,7 @@ def _perhaps_left(azure: Arm, plan: SpokePlan, undo: str) -> list[str]:
         return named_by(undo, plan, azure.ids.of(plan))
 
 
-@undo
+@activity(Kind.UNDO)
 def release_reservations(call: Call, run: RunRow) -> Outcome:
     """Frees name, address block, host name and place on the gateway for the next client. Repeatable: only own rows go."""
     release(run)

@@ -1,6 +1,6 @@
 """Everything that only Azure can tell, asked before anything is built."""
 
-from activities.decorators import act
+from activities.decorators import Kind, activity
 from shared.arm.client import arm
 from shared.checks.findings import failure_from, warnings_in
 from shared.checks.preflight import check
@@ -10,7 +10,7 @@ from shared.saga.outcomes import Call, Done, Failed, Outcome
 from shared.spoke.records import RunRow
 
 
-@act
+@activity(Kind.ACT)
 def validate_config(call: Call, run: RunRow) -> Outcome:
     """Fails with all findings together; answers `{"security_type", "warnings"}` for the steps that follow.
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from activities.decorators import act, undo
+from activities.decorators import Kind, activity
 from shared.arm.client import Arm, arm
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import conflict_with, ensure, follow, remove
@@ -17,7 +17,7 @@ from shared.spoke.records import RunRow
 from shared.tables.durations import VM, note_duration, quickest_of_last
 
 
-@act
+@activity(Kind.ACT)
 def create_vm(call: Call, run: RunRow) -> Outcome:
     """The VM on the spoke's NIC, with an OS disk of the name that `delete_os_disk` removes.
 
@@ -57,7 +57,7 @@ def create_vm(call: Call, run: RunRow) -> Outcome:
     return _first_asked_when_over(_quota_in_words(outcome, run), run)
 
 
-@undo
+@activity(Kind.UNDO)
 def delete_vm(call: Call, run: RunRow) -> Outcome:
     """Removes the VM, also one that is `Failed` or half made; disk and NIC stay for their own undos. Repeatable.
 
@@ -66,7 +66,7 @@ def delete_vm(call: Call, run: RunRow) -> Outcome:
     return _remove_vm(arm(), call, run.plan)
 
 
-@undo
+@activity(Kind.UNDO)
 def delete_os_disk(call: Call, run: RunRow) -> Outcome:
     """Removes the OS disk, which outlives its VM; it has the VM's tags from its creation. Repeatable."""
     azure, plan = arm(), run.plan

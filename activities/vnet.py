@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from activities.decorators import act_of_seconds, undo
+from activities.decorators import Kind, activity
 from shared.arm.client import arm, describe
 from shared.arm.reconcile import ensure, remove
 from shared.errors import AzureResourceException, Failure, ValidationException
@@ -16,7 +16,7 @@ from shared.spoke.resource_ids import same_id
 _MOST_NAMED = 3
 
 
-@act_of_seconds
+@activity(Kind.ACT, takes_seconds=True)
 def create_vnet(call: Call, run: RunRow) -> Outcome:
     """The VNet with its address space and tags. Repeatable: an own VNet that is there is done."""
     azure, plan = arm(), run.plan
@@ -26,7 +26,7 @@ def create_vnet(call: Call, run: RunRow) -> Outcome:
     return ensure(azure, call, vnet_id, vnet_document(plan), owned=made_by(plan.made_by))
 
 
-@act_of_seconds
+@activity(Kind.ACT, takes_seconds=True)
 def create_subnets(call: Call, run: RunRow) -> Outcome:
     """The four subnets with the NSG, in one PUT of the whole VNet. Repeatable: complete subnets are done.
 
@@ -46,7 +46,7 @@ def create_subnets(call: Call, run: RunRow) -> Outcome:
     )
 
 
-@undo
+@activity(Kind.UNDO)
 def delete_vnet(call: Call, run: RunRow) -> Outcome:
     """Removes the VNet with its subnets and its side of the peering. Repeatable: a missing VNet is done.
 

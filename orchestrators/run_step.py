@@ -16,6 +16,7 @@ from shared.saga.step_run import (
     is_a_step_of,
     next_move,
 )
+from shared.timestamps import as_timestamp
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext
@@ -88,5 +89,5 @@ def _give_up(context: "DurableOrchestrationContext", move: GiveUp, run: StepRun)
 
 
 def _finished(context: "DurableOrchestrationContext", outcome: Outcome, run: StepRun) -> dict[str, Any]:
-    at = context.current_utc_datetime.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = as_timestamp(context.current_utc_datetime)
     return {**outcome_as_data(outcome), "attempts": run.call.attempt, "at": at}

@@ -9,7 +9,7 @@ from shared.saga.instances import is_writer_id
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext
 
-GATEWAY_ROUND = "gateway_round"
+RECONCILE_GATEWAY = "gateway_round"
 POLL_GATEWAY = "poll_gateway"
 
 
@@ -17,4 +17,4 @@ def write_gateway(context: "DurableOrchestrationContext") -> Generator[Any, Any,
     """Looks, writes once, polls, and looks again. What a round is, `activities.gateway_writer` tells."""
     if not is_writer_id(context.instance_id):
         return
-    yield from run_writer(context, lambda state: POLL_GATEWAY if state.get("operation") else GATEWAY_ROUND)
+    yield from run_writer(context, lambda state: POLL_GATEWAY if state.get("operation") else RECONCILE_GATEWAY)

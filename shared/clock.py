@@ -8,6 +8,8 @@ import secrets
 import time
 from datetime import UTC, datetime
 
+from shared.timestamps import as_timestamp
+
 
 def utc_now() -> datetime:
     """The present moment, aware, in UTC."""
@@ -15,14 +17,8 @@ def utc_now() -> datetime:
 
 
 def timestamp(moment: datetime | None = None) -> str:
-    """A moment (default: now) as ISO 8601 in UTC, to the millisecond, as every table row and answer writes it."""
-    moment = moment or utc_now()
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def parse_timestamp(text: str) -> datetime:
-    """The moment that `timestamp` wrote."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    """A moment (default: now) as ISO 8601 in UTC, to the millisecond."""
+    return as_timestamp(moment or utc_now())
 
 
 async def sleep(seconds: float) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 
-from shared.clock import parse_timestamp, utc_now
+from shared.clock import utc_now
 from shared.process import logs
 from shared.process.blocking import in_arm_thread, in_tables_thread
 from shared.process.deadline import ACTIVITY_SECONDS
@@ -24,6 +24,7 @@ from shared.tables.client import table
 from shared.tables.idempotency import forget_expired_claims, forget_expired_keys
 from shared.tables.places import at_each_hub, hubs
 from shared.tables.records import Records
+from shared.timestamps import parse_timestamp
 from shared.writers.gateway.rows import WRITER_KEY
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.instance_status import NOT_THERE, status_of
@@ -114,7 +115,7 @@ async def repair_security_rules(client: "DurableOrchestrationClient") -> None:
 def _knows_sites() -> bool:
     """Sites that are there or asked for, or that were removed and could come back."""
     key = current_settings().gateway_key
-    return _has_rows(GATEWAY_SITES_TABLE, key, "site") or bool(gateway_sites().look(WRITER_KEY)[1].removed)
+    return _has_rows(GATEWAY_SITES_TABLE, key, "site") or bool(gateway_sites().read(WRITER_KEY)[1].removed)
 
 
 def _has_rows(name: str, partition: str, kind: str) -> bool:

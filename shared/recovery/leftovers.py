@@ -47,7 +47,7 @@ def _is_there(azure: Arm, resource_id: str, owned: Owner, in_doubt: bool) -> boo
 def _of_the_site(azure: Arm, plan: SpokePlan, in_doubt: bool) -> list[str]:
     """The elements of the site that the gateway holds; without any, the row that still asks for something."""
     key = site_key(plan.client)
-    row, _ = gateway_sites().look(key)
+    row, _ = gateway_sites().read(key)
     if row is None or row.made_by != plan.made_by:
         return []
     try:
@@ -67,7 +67,7 @@ def _of_the_site(azure: Arm, plan: SpokePlan, in_doubt: bool) -> list[str]:
 def _of_the_peering(azure: Arm, plan: SpokePlan, in_doubt: bool) -> list[str]:
     """The sides that are there; without any, the row that still asks for something."""
     ids, key = azure.ids.of(plan), peering_key(plan.spoke_id)
-    row, _ = hub_peerings().look(key)
+    row, _ = hub_peerings().read(key)
     if row is None or row.made_by != plan.made_by:
         return []
     hub_side = ids.hub_peering(row.hub_peering)

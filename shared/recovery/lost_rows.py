@@ -20,7 +20,7 @@ from shared.writers.gateway.rows import SiteRow, site_key
 from shared.writers.gateway.sites import site_of
 from shared.writers.gateway.table import gateway_sites
 from shared.writers.peering.documents import leads_to
-from shared.writers.peering.rows import PeeringRow, peering_key
+from shared.writers.peering.rows import PeeringRow, peering_key, request_peering
 from shared.writers.peering.table import hub_peerings
 
 log = logging.getLogger(__name__)
@@ -85,17 +85,9 @@ def lost_peering(plan: SpokePlan, deployment_id: str) -> PeeringRow | None:
     hub_side = arm().get(ids.hub_peering(plan.hub_peering_name))
     if hub_side is None or not leads_to(hub_side, vnet_id):
         return None
-    return PeeringRow(
-        plan.spoke_id,
-        plan.made_by,
-        deployment_id,
-        vnet_id,
-        plan.hub_peering_name,
-        plan.spoke_peering_name,
-        wanted=True,
-        forwarded=current_settings().peering_allow_forwarded_traffic,
-        desired_version=1,
-        since=timestamp(),
+    forwarded = current_settings().peering_allow_forwarded_traffic
+    return request_peering(
+        None, plan, deployment_id=deployment_id, vnet_id=vnet_id, forwarded=forwarded, now=timestamp()
     )
 
 

@@ -5,7 +5,6 @@ POST reads the limits from the settings and writes them there, so that a changed
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
 
 # A write goes out within so many seconds after its run's row was read; otherwise the row is read again first.
 FRESH_SECONDS = 5.0
@@ -65,10 +64,23 @@ class Policy:
         return spread if asked is None else max(asked, 0.0) + 0.1 * spread
 
 
-def retry_wait(given: dict[str, Any], setbacks: int) -> float:
-    """Seconds until a writer looks again at trouble that may pass: growing, to the longest wait of the settings."""
-    grown: float = given["retry_first_seconds"] * float(2 ** min(max(setbacks, 0), 16))
-    return float(max(min(grown, given["retry_max_seconds"]), given["poll_seconds"]))
+@dataclass(frozen=True)
+class WriterPolicy:
+    """The limits of the writers, in seconds: the settings of the same names, as they are when a call begins.
+
+    gather_seconds: how long the gateway's writer waits for more sites.  hub_batch: peerings that one pass takes at most.
+    """
+
+    poll_seconds: float = 1.0
+    retry_first_seconds: float = 5.0
+    retry_max_seconds: float = 60.0
+    gather_seconds: float = 2.0
+    hub_batch: int = 25
+
+    def retry_wait(self, failures: int) -> float:
+        """Seconds until the next pass after so many transient failures in a row before this one: growing, to a maximum."""
+        grown = self.retry_first_seconds * float(2 ** min(max(failures, 0), 16))
+        return max(min(grown, self.retry_max_seconds), self.poll_seconds)
 
 
 def writer_wait(seconds: float) -> float:

@@ -27,6 +27,7 @@ from shared.saga.steps import (
     Undo,
 )
 from shared.spoke.records import WELL
+from shared.timestamps import as_timestamp
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationContext
@@ -293,7 +294,7 @@ class Saga:
         }
 
     def _move(self, name: str, status: str, message: str, attempts: int = 1) -> None:
-        at = self._context.current_utc_datetime.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = as_timestamp(self._context.current_utc_datetime)
         self._rows[name] = {
             "step_name": name,
             "status": status,

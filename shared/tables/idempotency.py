@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from shared.clock import parse_timestamp, timestamp, utc_now
+from shared.clock import timestamp, utc_now
 from shared.errors import DeploymentException, ValidationException
 from shared.settings import current_settings
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.partition import Partition, SpokesPartition
 from shared.tables.places import INSTALLATION, installation, is_alone
+from shared.timestamps import parse_timestamp
 
 KEY_LIFE = timedelta(hours=24)
 _TRIES = 3

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from shared.clock import parse_timestamp
 from shared.spoke.records import SPOKES_TABLE
 from shared.tables.client import ConcurrentUpdate, match, table
 from shared.tables.partition import SpokesPartition
+from shared.timestamps import parse_timestamp
 
 MARKER_KEY = "marker"
 # Table Storage itself writes when a row was last written; in a confirmed marker that is right after `confirmed_at`, in a

@@ -14,6 +14,12 @@ class DesiredState(Row):
     applied_version: int
     failed_version: int
     since: str
+    made_by: str
+    error: Failure | None
+
+    @property
+    def asks_for_removal(self) -> bool:
+        raise NotImplementedError
 
     @property
     def is_applied(self) -> bool:

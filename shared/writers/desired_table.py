@@ -1,16 +1,16 @@
-"""Tables of wishes with one writer: desired rows, and a `writer` row whose ETag fences everything the writer marks."""
+"""Tables of desired state with one writer: desired rows, and a `writer` row whose ETag fences all that the writer marks."""
 
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from shared.clock import parse_timestamp
 from shared.errors import StorageException
 from shared.tables.client import Table, Write, match, table
 from shared.tables.codec import as_entity, from_entity
+from shared.timestamps import parse_timestamp
 from shared.writers.desired_state import DesiredState
-from shared.writers.heartbeat import Beating
+from shared.writers.lease import LeasedWriter
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ ROWS_A_TRANSACTION = 99
 
 
 R = TypeVar("R", bound=DesiredState)
-W = TypeVar("W", bound=Beating)
+W = TypeVar("W", bound=LeasedWriter)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class DesiredTable(Generic[R, W]):
         return present.writer or self._first_writer(), present.rows
 
     def present(self) -> Present[R, W]:
-        """What there is now; writes nothing. A row that somebody wrote by hand, and wrong, stops no other one."""
+        """What there is now; writes nothing. A row that was written by hand, and wrong, stops no other one."""
         writer: W | None = None
         rows: list[R] = []
         unreadable: dict[str, StorageException] = {}
@@ -75,16 +75,16 @@ class DesiredTable(Generic[R, W]):
 
     def writer(self) -> W:
         """The writer's row; made when it isn't there yet."""
-        return self.look_for_writer() or self._first_writer()
+        return self.find_writer() or self._first_writer()
 
-    def look_for_writer(self) -> W | None:
+    def find_writer(self) -> W | None:
         """The writer's row, None before there ever was one."""
         query = "PartitionKey eq @partition and RowKey eq @writer"
         parameters = {"partition": self.partition, "writer": self._writer_key}
         found = next(iter(self._table.query(query, parameters)), None)
         return None if found is None else self._writer(found)
 
-    def look(self, row_key: str) -> tuple[R | None, W]:
+    def read(self, row_key: str) -> tuple[R | None, W]:
         """One row and the writer's, in one request. A `StorageException` when somebody wrote the row by hand, and wrong."""
         query = "PartitionKey eq @partition and RowKey eq @row or PartitionKey eq @partition and RowKey eq @writer"
         parameters = {"partition": self.partition, "row": row_key, "writer": self._writer_key}
@@ -109,7 +109,7 @@ class DesiredTable(Generic[R, W]):
     def mark(self, writer: W, rows: Iterable[R] = (), gone: Iterable[R] = ()) -> W:
         """Writes the writer's row and others, each under its ETag: all of them go through the fence.
 
-        At most 99 rows a transaction. A crash between two transactions leaves rows for the next look to mark.
+        At most 99 rows a transaction. A crash between two transactions leaves rows for the next pass to mark.
         """
         operations: list[Write] = [
             ("update", as_entity(row, self.partition), {"mode": "replace", **match(row.etag)}) for row in rows

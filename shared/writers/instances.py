@@ -4,7 +4,6 @@ Everything that a writer needs is in the settings and in its table; its orchestr
 none: anybody with the Durable system key can start it with any.
 """
 
-import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,15 +16,13 @@ from shared.process import logs
 from shared.process.blocking import in_tables_thread
 from shared.process.deadline import ACTIVITY_SECONDS, CALL_SECONDS, within
 from shared.saga.instances import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id, without_generation
-from shared.saga.policy import writer_wait
+from shared.saga.policy import WriterPolicy, writer_wait
 from shared.settings import Settings, at, current_settings, process_settings
 from shared.tables.client import ConcurrentUpdate
 from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.table import gateway_sites
-from shared.writers.gateway.timing import gateway_pace
-from shared.writers.heartbeat import Beating, first_due
 from shared.writers.instance_status import NOT_KNOWN, UNFINISHED, status_of
-from shared.writers.peering.rows import hub_pace
+from shared.writers.lease import LeasedWriter, first_due, next_due
 from shared.writers.peering.table import hub_peerings
 
 if TYPE_CHECKING:
@@ -34,18 +31,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Data = dict[str, Any]
+WriterCall = Callable[[Data, WriterPolicy], Data]
 
 
 @dataclass(frozen=True)
 class Writer:
-    """One of the writers. rows: its table.  pace: what its activities take from the settings."""
+    """One of the writers. rows: its table."""
 
     orchestrator: str
-    settings: Settings
     name: str
     make_id: Callable[[str, int], str]
     rows: DesiredTable[Any, Any]
-    pace: Data
 
     def instance_id(self, generation: int) -> str:
         return self.make_id(self.name, generation)
@@ -55,10 +51,21 @@ def writer_of(which: str) -> Writer:
     """The writer `gateway` or `hub` of these settings."""
     settings = current_settings()
     if which == "gateway":
-        name, pace = gateway_stem(settings) if settings.several else settings.hub_agw_name, gateway_pace(settings)
-        return Writer(WRITE_GATEWAY, settings, name, gateway_writer_id, gateway_sites(), pace)
-    name, pace = settings.hub_name if settings.several else settings.hub_vnet_name, hub_pace(settings)
-    return Writer(WRITE_HUB, settings, name, hub_writer_id, hub_peerings(), pace)
+        name = gateway_stem(settings) if settings.several else settings.hub_agw_name
+        return Writer(WRITE_GATEWAY, name, gateway_writer_id, gateway_sites())
+    name = settings.hub_name if settings.several else settings.hub_vnet_name
+    return Writer(WRITE_HUB, name, hub_writer_id, hub_peerings())
+
+
+def policy_of(settings: Settings) -> WriterPolicy:
+    """What the writers take from the settings."""
+    return WriterPolicy(
+        poll_seconds=settings.writer_poll_seconds,
+        retry_first_seconds=settings.policy.retry_first_seconds,
+        retry_max_seconds=settings.policy.retry_max_seconds,
+        gather_seconds=settings.agw_gather_seconds,
+        hub_batch=settings.hub_batch,
+    )
 
 
 def place_of_writer(which: str, instance_id: str) -> Settings:
@@ -115,7 +122,7 @@ class Watch:
     """It runs and its row doesn't say for how long: from now on it is late when it doesn't call."""
 
 
-def what_to_start(row: Beating, status: str, now: datetime) -> Start | Watch | None:
+def what_to_start(row: LeasedWriter, status: str, now: datetime) -> Start | Watch | None:
     """What somebody who needs the writer does. status: of the row's instance (`shared.writers.instances.instance_status`).
 
     One that has ended, in whatever way, is started again under its own id. One that is late gets a successor, whatever
@@ -167,38 +174,40 @@ def _note(writer: Writer, row: Any, start: "Start | Watch") -> Any:
     return writer.rows.mark(replace(row, **changes))
 
 
-def call_of_writer(which: str, *, looks: bool = False) -> Callable[[Callable[[Data], Data]], Callable[[Data], Data]]:
-    """Around an activity of a writer: gives it the pace of the settings, and says in the row when the next call is due.
+def call_of_writer(which: str, *, passes: bool = False) -> Callable[[WriterCall], Callable[[Data], Data]]:
+    """Around an activity of a writer: gives it the policy of the settings, and says in the row when the next call is due.
 
-    looks: the call begins something. It answers `{"end": True}`, and nothing is done, when the instance that makes it isn't
+    passes: the call is a pass. It answers `{"end": True}`, and nothing is done, when the instance that makes it isn't
     the present writer: another one has taken over, or somebody has started the orchestrator under an id of his own.
     """
 
-    def decorate(activity: Callable[[Data], Data]) -> Callable[[Data], Data]:
-        @functools.wraps(activity)
+    def decorate(activity: WriterCall) -> Callable[[Data], Data]:
         def call(payload: dict) -> dict:  # type: ignore[type-arg] # the worker refuses generic annotations
             with logs.context(step=activity.__name__), within(CALL_SECONDS):
-                return _called(which, activity, payload, looks)
+                return _called(which, activity, payload, passes)
 
+        # Without `__wrapped__`, by which the worker would find the parameters of the inner function.
+        call.__name__ = call.__qualname__ = activity.__name__
+        call.__doc__, call.__module__ = activity.__doc__, activity.__module__
         return call
 
     return decorate
 
 
-def _called(which: str, activity: Callable[[Data], Data], payload: Data, looks: bool) -> Data:
+def _called(which: str, activity: WriterCall, payload: Data, passes: bool) -> Data:
     with at(place_of_writer(which, str(payload.get("instance_id")))):
-        return _called_here(which, activity, payload, looks)
+        return _called_here(which, activity, payload, passes)
 
 
-def _called_here(which: str, activity: Callable[[Data], Data], payload: Data, looks: bool) -> Data:
-    writer = writer_of(which)
-    if looks and not _is_present(writer, payload):
+def _called_here(which: str, activity: WriterCall, payload: Data, passes: bool) -> Data:
+    writer, policy = writer_of(which), policy_of(current_settings())
+    if passes and not _is_present(writer, payload):
         log.warning("%s is not the present writer of the %s, and ends", payload.get("instance_id"), which)
         return {"end": True}
     with within(ACTIVITY_SECONDS):
-        answer = activity({**payload, **writer.pace})
+        answer = activity(payload, policy)
     try:
-        return {**answer, **_beat(writer, payload, answer)}
+        return {**answer, **_beat(writer, policy, payload, answer)}
     except Exception as error:  # noqa: BLE001 - the next call beats again; only a writer that never does counts as late
         log.debug("The row of the %s's writer could not be written just now: %s", which, error)
         return answer
@@ -206,34 +215,24 @@ def _called_here(which: str, activity: Callable[[Data], Data], payload: Data, lo
 
 def _is_present(writer: Writer, payload: Data) -> bool:
     try:
-        row = writer.rows.look_for_writer()
+        row = writer.rows.find_writer()
     except Exception as error:  # noqa: BLE001 - the tables don't answer: nothing else that the call does will work
         log.debug("Who the writer is could not be read just now: %s", error)
         return True
     return row is not None and payload.get("instance_id") == writer.instance_id(row.generation)
 
 
-def _beat(writer: Writer, payload: Data, answer: Data) -> Data:
+def _beat(writer: Writer, policy: WriterPolicy, payload: Data, answer: Data) -> Data:
     """What the orchestration learns of the beat: `due`, as it stands in the row."""
-    now, poll_seconds = utc_now(), writer.pace["poll_seconds"]
-    wait = writer_wait(max(answer.get("wait") or 0.0, (answer.get("begun") or {}).get("wait") or 0.0))
-    if not answer.get("end"):
-        known = _Known(due=payload.get("due") or "")
-        if known.beating(now, wait, poll_seconds) is known:
-            return {}
-    row = writer.rows.look_for_writer()
+    now, known = utc_now(), payload.get("due") or ""
+    wait = writer_wait(answer.get("wait") or 0.0)
+    # What the orchestration knows of the row spares most calls a read of it.
+    if not answer.get("end") and next_due(known, now, wait, policy.poll_seconds) == known:
+        return {}
+    row = writer.rows.find_writer()
     if row is None or payload.get("instance_id") != writer.instance_id(row.generation):
         return {}
-    fresh = row.resting() if answer.get("end") else row.beating(now, wait, poll_seconds)
+    fresh = row.resting() if answer.get("end") else row.beating(now, wait, policy.poll_seconds)
     if fresh is not row:
         fresh = writer.rows.mark(fresh)
     return {"due": fresh.due}
-
-
-@dataclass(frozen=True)
-class _Known(Beating):
-    """What the orchestration knows of the row, so that not every call reads it."""
-
-    generation: int = 1
-    due: str = ""
-    replaced: str = ""

@@ -4,6 +4,7 @@ at the start of every test. One pair for each worker of pytest."""
 import os
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ from local.recipes import app_settings, azure_recipe, azurite_recipe, tables_con
 from shared.settings import Settings, current_settings
 from shared.tables import client as store
 from tests.activities.azure_stand_in import LocalAzure
-from tests.activities.writers import WriterHarness
+from tests.activities.writers import WriterHarness, writer_harness
 from tests.app import forget_app
 
 FRESH_TIME_SCALE = 0.0
@@ -80,14 +81,17 @@ def settings(
 
 
 @pytest.fixture
-def harness(azure: LocalAzure, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> WriterHarness:
+def harness(
+    azure: LocalAzure, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[WriterHarness]:
     """The writers of gateway and hub, with the waits that their tests count in."""
     monkeypatch.setenv("AGW_GATHER_SECONDS", "2")
     monkeypatch.setenv("WRITER_POLL_SECONDS", "1")
     monkeypatch.setenv("RETRY_FIRST_SECONDS", "5")
     monkeypatch.setenv("RETRY_MAX_SECONDS", "60")
     forget_app()
-    return WriterHarness(azure, monkeypatch)
+    with writer_harness(azure, tmp_path / "writers.sqlite", monkeypatch) as harness:
+        yield harness
 
 
 def _trusting(ca: str) -> ssl.SSLContext:

@@ -26,7 +26,7 @@ import json
 import azure.durable_functions as df
 import azure.functions as func
 
-from shared.clock import parse_timestamp
+from shared.timestamps import parse_timestamp
 from shared.recovery.runs.dead_runs import sweep
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)

@@ -10,7 +10,7 @@ from shared.saga.outcomes import Done, Pending
 from shared.settings import current_settings
 from shared.writers.gateway.rows import RUNNING
 from shared.writers.gateway.table import gateway_sites
-from shared.writers.gateway.timing import gateway_pace
+from shared.writers.instances import policy_of
 from tests.activities.network import A_TRANSACTION
 from tests.activities.writers import FENCE, GATEWAY, WriterHarness, kill, kill_at
 
@@ -67,14 +67,14 @@ def test_a_writer_that_slept_after_a_mark_does_not_take_up_another_ones_fence(ha
     """Between its mark and its next look at the rows another writer has come, fenced, and sent its PUT."""
     harness.want_site(1)
     harness.pass_time(60)
-    given = gateway_pace(current_settings())
+    policy = policy_of(current_settings())
 
     def another_comes() -> None:
         harness.pass_time(100)
-        assert gateway_writer.gateway_round(given)["state"]["operation"]
+        assert gateway_writer.gateway_round({}, policy)["state"]["operation"]
 
     harness.network.after("POST", A_TRANSACTION, another_comes, body="site:client-1")
-    gateway_writer.gateway_round(given)
+    gateway_writer.gateway_round({}, policy)
     writer, _ = gateway_sites().everything()
     assert writer.phase == RUNNING, "the PUT of the other one is still known"
     harness.write_gateway()

@@ -108,13 +108,15 @@ def test_what_only_came_by_our_tags_is_reported_and_stays(
 
 @pytest.mark.parametrize("told", [False, True])
 def test_a_site_a_peering_and_reservations_without_a_record_go_when_told_to(
-    settings: Settings, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, told: bool
+    settings: Settings,
+    harness: WriterHarness,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    told: bool,
 ) -> None:
     """Nobody could delete that spoke, and nobody else could have its id or its names."""
     monkeypatch.setenv("SWEEP_DELETE_ORPHANS", str(told).lower())
-    monkeypatch.setenv("WRITER_POLL_SECONDS", "1")
     forget_app()
-    harness = WriterHarness(azure, monkeypatch)
     run, kept = harness.run(1), harness.run(2)
     for each in (run, kept):
         a_vnet(each.plan)

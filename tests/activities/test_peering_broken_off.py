@@ -1,14 +1,27 @@
 """The hub's writer broken off: killed, doubled, without an answer, late. Nothing is written twice, and every peering is made."""
 
+from typing import Any
+
 import pytest
 
 from activities import hub_writer
 from shared.arm.client import arm
 from shared.saga.outcomes import Done
 from shared.settings import current_settings
-from shared.writers.peering.rows import hub_pace
+from shared.writers.instances import policy_of
 from tests.activities.peerings import hub_side, ready, states, writes
 from tests.activities.writers import WriterHarness, as_sent, kill_at
+
+# What the first pass of a generation is told.
+FIRST_PASS: dict[str, Any] = {
+    "nonce": "mine",
+    "results": [],
+    "recreate": [],
+    "in_flight": [],
+    "failed_passes": 0,
+    "last_put_seconds": None,
+    "first": True,
+}
 
 
 @pytest.mark.parametrize("which", ["hub-to-spoke-1$", "spoke-1-to-hub$"])
@@ -39,10 +52,10 @@ def test_a_round_that_breaks_off_does_not_lock_its_own_writer_out(harness: Write
 
 def test_a_second_writer_waits_for_the_first_ones_lease(harness: WriterHarness) -> None:
     ready(harness, 1)
-    asked = {**hub_pace(current_settings()), "poll_seconds": 1, "setbacks": 0, "first": True}
-    first = hub_writer.hub_round({**asked, "nonce": "the first"})
+    policy = policy_of(current_settings())
+    first = hub_writer.hub_round({**FIRST_PASS, "nonce": "the first"}, policy)
     assert first["hub_sides"]
-    second = hub_writer.hub_round({**asked, "nonce": "the second"})
+    second = hub_writer.hub_round({**FIRST_PASS, "nonce": "the second"}, policy)
     assert second["wait"] == 5
     assert "hub_sides" not in second
     harness.write_hub()
@@ -51,16 +64,10 @@ def test_a_second_writer_waits_for_the_first_ones_lease(harness: WriterHarness) 
 
 def test_a_look_that_fails_again_and_again_waits_longer_and_longer(harness: WriterHarness) -> None:
     ready(harness, 1)
-    asked = {
-        **hub_pace(current_settings()),
-        "nonce": "mine",
-        "first": True,
-        "retry_first_seconds": 5,
-        "retry_max_seconds": 60,
-    }
     harness.azure.fault(method="GET", path="virtualNetworks/hub-vnet$", mode="refuse", status=500, times=None)
-    answers = [hub_writer.hub_round({**asked, "setbacks": setbacks}) for setbacks in (0, 1, 9)]
-    assert [(answer["wait"], answer["setback"]) for answer in answers] == [(5, True), (10, True), (60, True)]
+    policy = policy_of(current_settings())
+    answers = [hub_writer.hub_round({**FIRST_PASS, "failed_passes": failed}, policy) for failed in (0, 1, 9)]
+    assert [(answer["wait"], answer["failed"]) for answer in answers] == [(5, True), (10, True), (60, True)]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -86,17 +93,16 @@ def test_nothing_is_written_when_the_lease_ran_out_while_it_was_read(
     if not wanted:
         harness.write_hub()
         harness.step(harness.set_status(run, "rolling_back"), "delete_peering")
-    look = {**hub_pace(current_settings()), "poll_seconds": 1, "setbacks": 0, "first": True, "nonce": "mine"}
-    looked = hub_writer.hub_round(look)
+    policy = policy_of(current_settings())
+    answer = hub_writer.hub_round(FIRST_PASS, policy)
     harness.azure.forget_requests()
     harness.network.after("GET", "/virtualNetworks/", lambda: harness.pass_time(200), times=None)
-    task = looked["hub_sides"][0]
-    asked = {"not_after": looked["not_after"], "poll_seconds": 1}
+    told = {"not_after": answer["not_after"], "task": answer["hub_sides"][0]}
     if side == "hub":
-        answer = hub_writer.write_hub_side({**asked, "operation": None, "next": task, "careful": True})["begun"]
+        begun = hub_writer.write_hub_side({**told, "operation": None, "recheck_first": True}, policy)["begun"]
     else:
-        answer = hub_writer.write_spoke_side({**asked, "turn": task})
-    assert (answer["state"], answer["renew"]) == ("again", True)
+        begun = hub_writer.write_spoke_side(told, policy)["side"]
+    assert (begun["state"], begun["lease_expired"]) == ("again", True)
     assert writes(harness) == []
 
 

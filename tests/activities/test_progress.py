@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from activities.decorators import record
+from activities.decorators import Kind, activity
 from activities.runs import begin_rollback, save_to_storage
 from local.processes import running
 from local.recipes import tables_connection_string, tables_proxy_recipe
@@ -70,7 +70,7 @@ def test_an_attempt_says_why_it_is_needed_although_the_one_before_could_not(sett
     assert isinstance(move, Wait)
     seen = []
 
-    @record
+    @activity(Kind.RECORD)
     def create_vnet(call: Call, run: RunRow) -> Outcome:
         seen.append(Records().step(run.deployment_id, number))
         return Done("made")
@@ -86,7 +86,7 @@ def test_a_step_that_has_failed_is_not_tried_again_because_its_row_could_not_be_
     """Its row may say so already, and a failed step never becomes one that is in progress."""
     run, number = recorded(a_run(a_plan())), STEP_NUMBERS["create_vnet"]
 
-    @record
+    @activity(Kind.RECORD)
     def create_vnet(call: Call, run: RunRow) -> Outcome:
         raise AzureResourceException("Not here.", code="ScopeLocked")
 

@@ -125,10 +125,7 @@ def test_what_azure_does_not_tell_is_not_known_and_decides_nothing(azure: LocalA
     assert not is_deleted(azure, nsg_id)
 
 
-def test_rows_of_sites_without_a_record_are_doubted_and_kept_too(
-    azure: LocalAzure, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    harness = WriterHarness(azure, monkeypatch)
+def test_rows_of_sites_without_a_record_are_doubted_and_kept_too(harness: WriterHarness) -> None:
     run = harness.run(1)
     harness.step(run, "update_agw", private_ip="10.11.1.4")
     emptied()

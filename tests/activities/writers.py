@@ -1,15 +1,20 @@
-"""Drives the writers' activities as their orchestrations do, without Durable, and lets the stand-in's time pass."""
+"""The writers on a Durable engine in this process, and a clock that the engine, the app and the stand-in share."""
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
+import azure.durable_functions as df
 import pytest
 
 from activities import gateway, gateway_writer, hub_writer, peering
 from local.azure.evaluation import route
+from local.functions.durable.clock import VirtualClock
+from local.functions.durable.stage import Stage
 from orchestrators.write_gateway import write_gateway
 from orchestrators.write_hub import write_hub
 from shared import clock
@@ -19,7 +24,7 @@ from shared.settings import current_settings
 from shared.spoke.records import SPOKES_TABLE, RunRow
 from shared.tables.client import table
 from shared.tables.records import Records
-from shared.writers import instances
+from shared.writers import instances, waiting
 from shared.writers.gateway.rows import SiteRow, request_removal, request_site, site_key
 from shared.writers.gateway.sites import site_of
 from shared.writers.gateway.table import gateway_sites
@@ -38,29 +43,62 @@ ACTIVITIES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-ORCHESTRATORS: dict[str, Any] = {"gateway": write_gateway, "hub": write_hub}
+def writers_app() -> df.DFApp:
+    """An app of nothing but the writers' orchestrations."""
+    app = df.DFApp()
+    for orchestration in (write_gateway, write_hub):
+        app.orchestration_trigger(context_name="context")(orchestration)
+    return app
+
+
+@contextlib.contextmanager
+def writer_harness(azure: LocalAzure, path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["WriterHarness"]:
+    """The writers' orchestrations on the real engine, their activities called through the harness."""
+    time = Clock(azure, monkeypatch)
+    harness: WriterHarness
+
+    def called(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        return lambda payload: harness.call(name, payload)
+
+    with Stage(writers_app(), path, activities={name: called(name) for name in ACTIVITIES}, clock=time) as stage:
+        harness = WriterHarness(azure, stage, time)
+        yield harness
 
 
 class KilledError(BaseException):
     """The host is gone. A BaseException: nobody's error handling may stop it."""
 
 
-class Now:
-    """The app's clock, which stands still until it is moved."""
+class Clock(VirtualClock):
+    """One time for the engine, the app and the stand-in, which stands still until it is moved."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.moment = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    def __init__(self, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self._azure = azure
         monkeypatch.setattr(clock, "utc_now", lambda: self.moment)
-        for module in (gateway_writer, hub_writer, instances):
+        for module in (gateway_writer, hub_writer, instances, waiting):
             monkeypatch.setattr(module, "utc_now", lambda: self.moment)
+
+    @property
+    def moment(self) -> dt.datetime:
+        return dt.datetime.fromtimestamp(self.now(), dt.UTC)
+
+    def advance(self, by: float) -> None:
+        super().advance(by)
+        if by > 0:
+            self._azure.advance(by)
+
+    def advance_to(self, moment: float) -> None:
+        self.advance(max(moment - self.now(), 0.0))
 
 
 class WriterHarness:
     """The writers, the steps that wait for them, and time, which passes for app and stand-in alike."""
 
-    def __init__(self, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, azure: LocalAzure, stage: Stage, time: Clock) -> None:
         self.azure = azure
-        self.now = Now(monkeypatch)
+        self.stage = stage
+        self.now = time
         self.calls: list[str] = []
         self.before_call: Callable[[str], None] = lambda name: None
         self.after_a_kill: Callable[[], None] | None = None
@@ -83,29 +121,21 @@ class WriterHarness:
 
     def step(self, run: RunRow, name: str, **given: Any) -> Outcome:
         """One call of a step that waits for a writer; the writer itself isn't started by it."""
-        wrapped: Any = getattr(gateway if "agw" in name else peering, name)
-        typed = wrapped.__closure__ and next(
-            cell.cell_contents
-            for cell in wrapped.__closure__
-            if callable(cell.cell_contents) and cell.cell_contents.__name__ == name
-        )
-        from activities.decorators import _perform
-        from shared.spoke.records import MAY_ACT, MAY_UNDO
-
-        wanted = MAY_UNDO if name in ("remove_from_agw", "delete_peering") else MAY_ACT
-        return _perform(typed, wanted, from_data(Call, call_of(run, name, **given)))[0]
+        activity = getattr(gateway if "agw" in name else peering, name)
+        outcome: Outcome = activity.perform(from_data(Call, call_of(run, name, **given)))
+        return outcome
 
     def want_site(self, number: int) -> tuple[RunRow, Outcome]:
         run = self.run(number)
         return run, self.step(run, "update_agw", private_ip=f"10.11.{number}.4")
 
     def want_sites(self, numbers: Iterable[int]) -> None:
-        """The wishes of many, without their runs."""
+        """Requests the sites of many, without their runs."""
         for number in numbers:
             gateway_sites().request(site_row(number))
 
     def forget_sites(self, numbers: Iterable[int]) -> None:
-        """The farewells of many, without their runs."""
+        """Requests the removal of many, without their runs."""
         for number in numbers:
             row = self.site(number)
             assert row is not None
@@ -113,23 +143,18 @@ class WriterHarness:
 
     # --- the writers ---
 
-    def play(self, which: str, most: int = 400) -> list[str]:
-        """A writer from its start to its end; the names of its calls. Timers fire at once, and time passes for them."""
+    def play(self, which: str) -> list[str]:
+        """A writer on the engine from its start to its end; the names of its calls. Time goes from timer to timer."""
         self.calls = []
-        writer = writer_of(which)
+        writer, instance_id = writer_of(which), self.instance_id(which)
         writer.rows.writer()
-        context = _Context(self, writer.instance_id(1))
-        while context.goes_on:
-            steps = ORCHESTRATORS[which](context)
-            context.goes_on = False
-            try:
-                answer = next(steps)
-                while True:
-                    answer = steps.send(answer())
-            except StopIteration:
-                pass
-            assert len(self.calls) < most, self.calls
+        if not self.stage.exists(instance_id) or self.stage.status(instance_id).runtime_status == "Completed":
+            self.stage.start(writer.orchestrator, None, instance_id)
+        assert self.stage.run_to_end(instance_id).runtime_status == "Completed"
         return self.calls
+
+    def instance_id(self, which: str) -> str:
+        return writer_of(which).instance_id(1)
 
     def write_gateway(self) -> list[str]:
         return self.play("gateway")
@@ -150,17 +175,15 @@ class WriterHarness:
             return self.call(name, payload)
 
     def pass_time(self, seconds: float) -> None:
-        self.now.moment += dt.timedelta(seconds=seconds)
-        if seconds > 0:
-            self.azure.advance(seconds)
+        self.now.advance(seconds)
 
     # --- what is there ---
 
     def site(self, number: int) -> SiteRow | None:
-        return gateway_sites().look(site_key(f"client-{number}"))[0]
+        return gateway_sites().read(site_key(f"client-{number}"))[0]
 
     def turn(self, number: int) -> PeeringRow | None:
-        return hub_peerings().look(peering_key(number))[0]
+        return hub_peerings().read(peering_key(number))[0]
 
     @property
     def gateway_id(self) -> str:
@@ -220,43 +243,13 @@ def kill_at(victim: int, harness: WriterHarness, *, after: bool) -> Iterator[int
     return counted
 
 
-class _Context:
-    """As much of Durable's context as the writers use; a task is a function that gives its result."""
-
-    def __init__(self, harness: WriterHarness, instance_id: str) -> None:
-        self._harness = harness
-        self.instance_id = instance_id
-        self.goes_on = True
-        self._uuids = count()
-
-    @property
-    def current_utc_datetime(self) -> dt.datetime:
-        return self._harness.now.moment
-
-    def new_uuid(self) -> str:
-        return f"uuid-{next(self._uuids)}"
-
-    def call_activity(self, name: str, payload: dict[str, Any]) -> Callable[[], Any]:
-        return lambda: self._harness.call(name, payload)
-
-    def create_timer(self, at: dt.datetime) -> Callable[[], Any]:
-        return lambda: self._harness.pass_time((at - self._harness.now.moment).total_seconds())
-
-    def task_all(self, tasks: list[Callable[[], Any]]) -> Callable[[], Any]:
-        return lambda: [task() for task in tasks]
-
-    def continue_as_new(self, given: None) -> None:
-        assert given is None, "a writer reads no input"
-        self.goes_on = True
-
-
 def forget_run(run: RunRow) -> None:
     """Somebody deletes its row by hand."""
     table(SPOKES_TABLE).client.delete_entity(Records().hub_key, f"run:{run.deployment_id}")
 
 
 def site_row(number: int) -> SiteRow:
-    """The first wish of a client."""
+    """The first row of a client."""
     plan = a_plan(number)
     site = site_of(plan, f"10.11.{number}.4", current_settings())
     made = {"client": plan.client, "made_by": plan.made_by, "deployment_id": plan.made_by}

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.clock import parse_timestamp
 from shared.recovery.runs.dead_runs import LAST_CALLS, Close, HandOver, Mark, Stop, Wait, next_move
 from shared.saga.steps import CHILDREN, STEP_NUMBERS
 from shared.spoke.records import RunRow, SpokeRow
+from shared.timestamps import parse_timestamp
 from shared.writers.instance_status import NOT_KNOWN, NOT_THERE
 from tests.activities.azure_stand_in import a_plan, a_run
 

@@ -5,17 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.errors import AzureResourceException, Failure
-from shared.saga.policy import longest_request
 from shared.writers.gateway.attribution import attribute_failure
-from shared.writers.gateway.plan_pass import plan_pass
+from shared.writers.gateway.plan_pass import gather_wait, plan_pass
 from shared.writers.gateway.rows import RUNNING, SENDING, GatewayWriter
-from shared.writers.gateway.timing import (
-    fence_until,
-    gather_wait,
-    may_send,
-    unanswered_for,
-    waiter_wait,
-)
 from tests.unit.gateways import GATEWAY_ID, gateway, site_row
 
 ROWS = [site_row(number) for number in (1, 2, 3, 4, 5)]
@@ -189,19 +181,11 @@ def test_what_may_pass_is_tried_again_before_somebody_is_blamed():
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("timeout", [0.5, 5, 60])
-def test_no_put_is_sent_that_could_outlive_its_fence(timeout):
-    until = fence_until(MIDNIGHT, timeout)
-    assert may_send(until, MIDNIGHT, timeout)
-    late = until - timedelta(seconds=longest_request(timeout))
-    assert not may_send(until, late, timeout)
-
-
 def test_an_unanswered_put_holds_the_next_one_back_until_its_time_is_over():
     writer = GatewayWriter(phase=SENDING, not_after="2026-01-01T00:00:30.000Z")
-    assert unanswered_for(writer, MIDNIGHT) == 30
-    assert unanswered_for(writer, MIDNIGHT + timedelta(seconds=31)) == 0
-    assert unanswered_for(writer.finished(), MIDNIGHT) == 0
+    assert writer.unanswered_for(MIDNIGHT) == 30
+    assert writer.unanswered_for(MIDNIGHT + timedelta(seconds=31)) == 0
+    assert writer.finished().unanswered_for(MIDNIGHT) == 0
 
 
 def test_a_round_waits_for_arrivals_but_not_for_ever():
@@ -221,10 +205,10 @@ def test_a_round_waits_for_arrivals_but_not_for_ever():
 def test_who_waits_looks_again_when_half_of_what_is_left_has_passed():
     running = GatewayWriter(phase=RUNNING, batch={"client-1": 1}, began="2026-01-01T00:00:00.000Z", took=60.0)
     early, late = site_row(1), site_row(2)
-    assert waiter_wait(running, early, MIDNIGHT, 5) == 30
-    assert waiter_wait(running, late, MIDNIGHT, 5) == 60
-    assert waiter_wait(running, early, MIDNIGHT + timedelta(seconds=55), 5) is None
-    assert waiter_wait(running.finished(), early, MIDNIGHT, 5) is None
+    assert running.seconds_until(early, MIDNIGHT, 5) == 30
+    assert running.seconds_until(late, MIDNIGHT, 5) == 60
+    assert running.seconds_until(early, MIDNIGHT + timedelta(seconds=55), 5) == 2.5
+    assert running.finished().seconds_until(early, MIDNIGHT, 5) == 0
 
 
 def test_nobody_is_blamed_when_the_culprit_may_have_left_meanwhile():

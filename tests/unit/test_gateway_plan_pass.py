@@ -14,11 +14,11 @@ from shared.writers.gateway.rows import (
     SiteRow,
     Tombstone,
     names_of_ours,
+    remembered,
     request_removal,
     request_site,
 )
 from shared.writers.gateway.sites import Frontend, frontend_of
-from shared.writers.gateway.timing import remembered
 from tests.unit.gateways import (
     NOW,
     WRITER,

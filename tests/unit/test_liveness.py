@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.clock import parse_timestamp, timestamp
+from shared.clock import timestamp
 from shared.data import as_data
 from shared.recovery.runs.liveness import (
     BROKE_OFF,
@@ -38,6 +38,7 @@ from shared.recovery.runs.liveness import (
 )
 from shared.spoke.records import RunRow, StepRow
 from shared.tables.codec import as_entity, from_entity
+from shared.timestamps import parse_timestamp
 from shared.writers.instance_status import FINISHED, NOT_KNOWN, NOT_THERE, UNFINISHED
 from tests.activities.azure_stand_in import a_plan, a_run
 

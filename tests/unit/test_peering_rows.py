@@ -1,4 +1,4 @@
-"""The hub's turns: what each side needs, whose turn it is, and how the writer spaces its looks."""
+"""The hub's peerings: what each side needs, and how long a step may wait for its row."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,20 +11,14 @@ from hypothesis import strategies as st
 from shared.errors import AzureResourceException, Failure
 from shared.tables.codec import as_entity, from_entity
 from shared.writers.peering.documents import HubGateway, gateway_ids, has_gateway, hub_gateway, peering_status
-from shared.writers.peering.rows import (
+from shared.writers.peering.rows import HubWriter, PeeringRow
+from shared.writers.peering.tasks import (
     DELETE,
     PUT,
-    HubWriter,
-    PeeringRow,
     PeeringTask,
-    first_wait,
     hub_action,
     hub_side_document,
-    lease_until,
-    may_send,
-    next_wait,
     plan_pass,
-    quickest,
     spoke_action,
     spoke_side_document,
     task_of,
@@ -54,10 +48,10 @@ def row(number: int, **changes: Any) -> PeeringRow:
     return replace(made, **changes)
 
 
-def side(turn: PeeringTask, state: str = "Initiated", *, hub: bool = True, **changes: Any) -> dict[str, Any]:
-    document = hub_side_document(turn) if hub else spoke_side_document(turn)
+def side(task: PeeringTask, state: str = "Initiated", *, hub: bool = True, **changes: Any) -> dict[str, Any]:
+    document = hub_side_document(task) if hub else spoke_side_document(task)
     properties = {**document["properties"], "peeringState": state, "provisioningState": "Succeeded", **changes}
-    return {"name": turn.hub_peering if hub else turn.spoke_peering, "properties": properties}
+    return {"name": task.hub_peering if hub else task.spoke_peering, "properties": properties}
 
 
 def hub(*sides: dict[str, Any], gateway: bool = False) -> dict[str, Any]:
@@ -65,76 +59,76 @@ def hub(*sides: dict[str, Any], gateway: bool = False) -> dict[str, Any]:
     return {"id": HUB, "name": "hub-vnet", "properties": {"virtualNetworkPeerings": list(sides), "subnets": subnets}}
 
 
-def look(vnet: dict[str, Any], *rows: PeeringRow, **more: Any) -> Any:
-    return plan_pass(vnet, rows, **{"batch": 25, "open_keys": set(), "heal": set(), "now": MIDNIGHT, **more})
+def pass_over(vnet: dict[str, Any], *rows: PeeringRow, **more: Any) -> Any:
+    return plan_pass(vnet, rows, **{"batch": 25, "in_flight": set(), "recreate": set(), "now": MIDNIGHT, **more})
 
 
-def keys(turns: list[PeeringTask]) -> list[str]:
-    return [turn.key for turn in turns]
+def keys(tasks: list[PeeringTask]) -> list[str]:
+    return [task.key for task in tasks]
 
 
 @given(st.lists(st.integers(1, 60), unique=True), st.integers(1, 25))
 def test_turns_are_taken_in_order_of_arrival_and_no_more_than_a_batch(numbers: list[int], batch: int) -> None:
     rows = [row(number, since=f"2026-01-01T00:00:{number:02d}") for number in numbers]
-    decided = look(hub(), *rows, batch=batch)
+    decided = pass_over(hub(), *rows, batch=batch)
     assert keys(decided.hub_sides) == [f"turn:{number}" for number in sorted(numbers)][:batch]
     assert decided.left == len(numbers)
 
 
 def test_each_state_of_the_hubs_side_has_its_next_call() -> None:
-    turn = task_of(row(1), HUB, False)
-    gone = replace(turn, wanted=False)
-    elsewhere = side(turn, remoteVirtualNetwork={"id": vnet_id(9)})
-    assert hub_action(turn, None) == PUT
-    assert hub_action(turn, side(turn)) is None
-    assert hub_action(turn, side(turn, "Connected")) is None
-    assert hub_action(turn, side(turn, "Disconnected")) == PUT
-    assert hub_action(turn, side(turn, provisioningState="Failed")) == PUT
-    assert hub_action(turn, side(turn, allowForwardedTraffic=True)) == PUT
+    task = task_of(row(1), HUB, False)
+    gone = replace(task, present=False)
+    elsewhere = side(task, remoteVirtualNetwork={"id": vnet_id(9)})
+    assert hub_action(task, None) == PUT
+    assert hub_action(task, side(task)) is None
+    assert hub_action(task, side(task, "Connected")) is None
+    assert hub_action(task, side(task, "Disconnected")) == PUT
+    assert hub_action(task, side(task, provisioningState="Failed")) == PUT
+    assert hub_action(task, side(task, allowForwardedTraffic=True)) == PUT
     assert hub_action(gone, None) is None
-    assert hub_action(gone, side(turn, "Connected")) == DELETE
+    assert hub_action(gone, side(task, "Connected")) == DELETE
     assert hub_action(gone, elsewhere) is None
 
 
 def test_each_state_of_the_spokes_side_has_its_next_call() -> None:
-    turn = task_of(row(1), HUB, False)
-    gone = replace(turn, wanted=False)
-    assert spoke_action(turn, None) == PUT
-    assert spoke_action(turn, side(turn, "Initiated", hub=False)) == PUT
-    assert spoke_action(turn, side(turn, "Connected", hub=False)) is None
-    assert spoke_action(turn, side(turn, "Disconnected", hub=False)) == DELETE
+    task = task_of(row(1), HUB, False)
+    gone = replace(task, present=False)
+    assert spoke_action(task, None) == PUT
+    assert spoke_action(task, side(task, "Initiated", hub=False)) == PUT
+    assert spoke_action(task, side(task, "Connected", hub=False)) is None
+    assert spoke_action(task, side(task, "Disconnected", hub=False)) == DELETE
     assert spoke_action(gone, None) is None
-    assert spoke_action(gone, side(turn, "Disconnected", hub=False)) == DELETE
-    assert spoke_action(gone, side(turn, hub=False, remoteVirtualNetwork={"id": vnet_id(9)})) is None
+    assert spoke_action(gone, side(task, "Disconnected", hub=False)) == DELETE
+    assert spoke_action(gone, side(task, hub=False, remoteVirtualNetwork={"id": vnet_id(9)})) is None
 
 
 def test_ids_are_compared_without_letter_case() -> None:
-    turn = task_of(row(1), HUB, False)
-    assert hub_action(turn, side(turn, remoteVirtualNetwork={"id": vnet_id(1).upper()})) is None
+    task = task_of(row(1), HUB, False)
+    assert hub_action(task, side(task, remoteVirtualNetwork={"id": vnet_id(1).upper()})) is None
 
 
 def test_a_peering_of_our_name_that_leads_elsewhere_fails_its_turn_alone() -> None:
-    turn = task_of(row(1), HUB, False)
-    decided = look(hub(side(turn, remoteVirtualNetwork={"id": vnet_id(9)})), row(1), row(2))
+    task = task_of(row(1), HUB, False)
+    decided = pass_over(hub(side(task, remoteVirtualNetwork={"id": vnet_id(9)})), row(1), row(2))
     assert [(each.spoke_id, each.error.code) for each in decided.marks.values()] == [(1, "NameTaken")]
     assert keys(decided.hub_sides) == ["turn:2"]
 
 
 def test_what_was_done_and_is_gone_or_disconnected_is_made_anew() -> None:
     rows = [row(number).applied() for number in (1, 2, 3)]
-    turns = [task_of(each, HUB, False) for each in rows]
-    decided = look(hub(side(turns[0], "Connected"), side(turns[1], "Disconnected")), *rows)
+    tasks = [task_of(each, HUB, False) for each in rows]
+    decided = pass_over(hub(side(tasks[0], "Connected"), side(tasks[1], "Disconnected")), *rows)
     assert decided.repaired == {"turn:2": "Disconnected", "turn:3": "Missing"}
     assert [(mark.peering_status, mark.repairing) for mark in decided.marks.values()] == [
         ("Disconnected", True),
         ("Missing", True),
     ]
     assert keys(decided.hub_sides) == ["turn:2", "turn:3"]
-    assert look(hub(side(turns[0], "Connected")), rows[0]).left == 0
+    assert pass_over(hub(side(tasks[0], "Connected")), rows[0]).left == 0
 
 
 def test_what_is_under_way_is_left_alone_and_a_disconnected_spoke_side_goes_first() -> None:
-    decided = look(hub(), row(1), row(2), row(3), open_keys={"turn:1"}, heal={"turn:2"})
+    decided = pass_over(hub(), row(1), row(2), row(3), in_flight={"turn:1"}, recreate={"turn:2"})
     assert keys(decided.spoke_sides) == ["turn:2"]
     assert keys(decided.hub_sides) == ["turn:3"]
     assert decided.left == 3
@@ -143,8 +137,8 @@ def test_what_is_under_way_is_left_alone_and_a_disconnected_spoke_side_goes_firs
 def test_the_hubs_gateway_is_lent_and_borrowed_only_when_there_is_one() -> None:
     assert not has_gateway(hub())
     assert has_gateway(hub(gateway=True))
-    [with_one] = look(hub(gateway=True), row(1, forwarded=True)).hub_sides
-    [without] = look(hub(), row(1)).hub_sides
+    [with_one] = pass_over(hub(gateway=True), row(1, forwarded=True)).hub_sides
+    [without] = pass_over(hub(), row(1)).hub_sides
     assert hub_side_document(with_one)["properties"]["allowGatewayTransit"] is True
     assert spoke_side_document(with_one)["properties"]["useRemoteGateways"] is True
     assert spoke_side_document(with_one)["properties"]["allowForwardedTraffic"] is True
@@ -195,34 +189,34 @@ def test_the_hubs_gateway_counts_when_it_is_ready(states: dict[str, str], state:
 def test_a_new_spoke_waits_for_a_gateway_that_is_being_made_and_says_so() -> None:
     vnet, gateway = lent(vpn="Updating")
     gone = replace(row(3), wanted=False)
-    decided = look(vnet, row(1), row(2), gone, gateway=gateway)
+    decided = pass_over(vnet, row(1), row(2), gone, gateway=gateway)
     assert (decided.left, decided.held, keys(decided.hub_sides)) == (3, 2, [])
     assert keys(decided.spoke_sides) == ["turn:3"], "a removal needs no gateway"
     assert decided.marks["turn:1"].trouble == "The hub's virtual network gateway vpn is Updating"
-    assert look(vnet, decided.marks["turn:1"], gateway=gateway).marks == {}, "it is told once"
+    assert pass_over(vnet, decided.marks["turn:1"], gateway=gateway).marks == {}, "it is told once"
 
 
 def test_without_a_gateway_that_works_a_spoke_is_peered_and_what_is_there_stays() -> None:
     vnet, gateway = lent(vpn="Failed")
-    [turn] = look(vnet, row(1), gateway=gateway).hub_sides
-    assert hub_side_document(turn)["properties"]["allowGatewayTransit"] is False
-    borrowed = side(replace(turn, hub_has_gateway=True), "Connected", hub=False)
-    assert spoke_action(turn, borrowed) is None
-    assert spoke_side_document(turn, borrowed)["properties"]["useRemoteGateways"] is True
+    [task] = pass_over(vnet, row(1), gateway=gateway).hub_sides
+    assert hub_side_document(task)["properties"]["allowGatewayTransit"] is False
+    borrowed = side(replace(task, hub_has_gateway=True), "Connected", hub=False)
+    assert spoke_action(task, borrowed) is None
+    assert spoke_side_document(task, borrowed)["properties"]["useRemoteGateways"] is True
 
 
 def test_old_peerings_learn_of_a_gateway_and_lose_one() -> None:
     done = row(1).applied()
     plain = side(task_of(done, HUB, False), "Connected")
     vnet, gateway = lent(plain, vpn="Succeeded")
-    decided = look(vnet, done, gateway=gateway)
+    decided = pass_over(vnet, done, gateway=gateway)
     assert keys(decided.hub_sides) == ["turn:1"]
     lending = side(task_of(done, HUB, True), "Connected")
     vnet, _ = lent(lending, vpn="Succeeded")
-    again = look(vnet, decided.marks["turn:1"], gateway=gateway)
+    again = pass_over(vnet, decided.marks["turn:1"], gateway=gateway)
     assert keys(again.spoke_sides) == ["turn:1"], "the spoke's side follows, though the hub's is in order"
-    assert look(vnet, again.marks.get("turn:1", done).applied(), gateway=gateway).left == 0
-    assert keys(look(hub(lending), done).hub_sides) == ["turn:1"]
+    assert pass_over(vnet, again.marks.get("turn:1", done).applied(), gateway=gateway).left == 0
+    assert keys(pass_over(hub(lending), done).hub_sides) == ["turn:1"]
 
 
 @pytest.mark.parametrize(
@@ -231,39 +225,39 @@ def test_old_peerings_learn_of_a_gateway_and_lose_one() -> None:
 )
 def test_a_peering_out_of_sync_is_repaired_on_the_side_that_can(level: str, hub_first: bool) -> None:
     done = row(1).applied()
-    turn = task_of(done, HUB, False)
-    decided = look(hub(side(turn, "Connected", peeringSyncLevel=level)), done)
+    task = task_of(done, HUB, False)
+    decided = pass_over(hub(side(task, "Connected", peeringSyncLevel=level)), done)
     assert decided.repaired == {"turn:1": level}
     assert keys(decided.hub_sides if hub_first else decided.spoke_sides) == ["turn:1"]
-    assert spoke_action(turn, side(turn, "Connected", hub=False, peeringSyncLevel=level)) == (
+    assert spoke_action(task, side(task, "Connected", hub=False, peeringSyncLevel=level)) == (
         PUT if hub_first else None
     )
-    assert look(hub(side(turn, "Connected", peeringSyncLevel="FullyInSync")), done).left == 0
+    assert pass_over(hub(side(task, "Connected", peeringSyncLevel="FullyInSync")), done).left == 0
 
 
 def test_a_repair_that_changes_nothing_is_tried_at_every_tick_only() -> None:
     out = side(task_of(row(1), HUB, False), "Connected", peeringSyncLevel="RemoteNotInSync")
-    begun = look(hub(out), row(1).applied()).marks["turn:1"]
+    begun = pass_over(hub(out), row(1).applied()).marks["turn:1"]
     over = begun.applied(MIDNIGHT.isoformat())
     assert (over.peering_status, over.repairing) == ("Connected", False)
-    soon = look(hub(out), over, now=MIDNIGHT + timedelta(seconds=10))
+    soon = pass_over(hub(out), over, now=MIDNIGHT + timedelta(seconds=10))
     assert soon.left == 0
     assert soon.marks["turn:1"].peering_status == "RemoteNotInSync", "the record doesn't say Connected"
-    assert look(hub(out), over, now=MIDNIGHT + timedelta(seconds=300)).left == 1
+    assert pass_over(hub(out), over, now=MIDNIGHT + timedelta(seconds=300)).left == 1
     refused = begun.repair_failed(Failure(AzureResourceException, "Odd", "No."), MIDNIGHT.isoformat())
-    assert look(hub(out), refused, now=MIDNIGHT + timedelta(seconds=10)).left == 0
-    assert look(hub(out), refused, now=MIDNIGHT + timedelta(seconds=300)).left == 1
+    assert pass_over(hub(out), refused, now=MIDNIGHT + timedelta(seconds=10)).left == 0
+    assert pass_over(hub(out), refused, now=MIDNIGHT + timedelta(seconds=300)).left == 1
 
 
 def test_the_status_of_a_peering_is_azures_word() -> None:
-    turn = task_of(row(1), HUB, False)
+    task = task_of(row(1), HUB, False)
     assert peering_status(None, vnet_id(1)) == "Missing"
-    assert peering_status(side(turn), vnet_id(1)) == "Initiated"
-    assert peering_status(side(turn, "Connected"), vnet_id(9)) == "Missing"
-    assert peering_status(side(turn, "Connected"), vnet_id(1)) == "Connected"
+    assert peering_status(side(task), vnet_id(1)) == "Initiated"
+    assert peering_status(side(task, "Connected"), vnet_id(9)) == "Missing"
+    assert peering_status(side(task, "Connected"), vnet_id(1)) == "Connected"
 
 
-def test_the_same_wish_is_the_same_version() -> None:
+def test_the_same_request_is_the_same_version() -> None:
     first = row(1)
     assert first.request_peering(True, deployment_id="x", now="t") is first
     gone = first.request_peering(False, deployment_id="x", now="t")
@@ -285,35 +279,15 @@ def test_who_waits_learns_how_long_it_may_last() -> None:
     since, looked_at, later = "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.000Z", "2026-01-01T00:00:02.000Z"
     writer = HubWriter("n", "t", None, (1, 2, 3), looked_at, 5.0)
     now = MIDNIGHT + timedelta(seconds=1)
-    assert [writer.seconds_until(row(n, since=since), now, 2) for n in (1, 2, 3)] == [15, 15, 20]
-    assert writer.seconds_until(row(3, since=since), now + timedelta(seconds=60), 2) == 0
-    # After the last look, and so looked at when the present batch is over; and one whose hub side is there.
-    assert writer.seconds_until(row(4, since=later), now, 2) == 15
-    assert writer.seconds_until(row(4, since=since), now, 2) == 0
-    assert HubWriter().seconds_until(row(1), now, 2) == 0
+    assert [writer.seconds_until(row(n, since=since), now, 5.0, 2) for n in (1, 2, 3)] == [15, 15, 20]
+    assert writer.seconds_until(row(3, since=since), now + timedelta(seconds=60), 5.0, 2) == 0
+    # After the last pass, and so read when the current batch is over; and one whose hub side is there.
+    assert writer.seconds_until(row(4, since=later), now, 5.0, 2) == 15
+    assert writer.seconds_until(row(4, since=since), now, 5.0, 2) == 0
+    assert HubWriter().seconds_until(row(1), now, 5.0, 2) == 0
 
 
 def test_the_queue_holds_those_beyond_the_batch_too() -> None:
     hub = {"id": HUB, "properties": {}}
-    look = plan_pass(hub, [row(n) for n in (1, 2, 3)], batch=2, open_keys=set(), heal=set(), now=MIDNIGHT)
-    assert (len(look.hub_sides), look.queue) == (2, [1, 2, 3])
-
-
-@pytest.mark.parametrize("seconds", [1, 70])
-def test_another_writer_waits_until_nothing_of_the_first_can_arrive(seconds: float) -> None:
-    until = lease_until(MIDNIGHT, seconds)
-    text = until.isoformat()
-    assert may_send(text, MIDNIGHT, seconds)
-    assert not may_send(text, until - timedelta(seconds=seconds), seconds)
-    writer = HubWriter("mine", text)
-    assert writer.held_by_another("mine", MIDNIGHT) == 0
-    assert writer.held_by_another("another", MIDNIGHT) > 0
-    assert writer.held_by_another("another", until) == 0
-    assert HubWriter("mine", "").held_by_another("another", MIDNIGHT) == 0
-
-
-def test_looks_come_close_to_the_end_once_it_is_known() -> None:
-    assert first_wait(1, None) == next_wait(1, None) == 1
-    assert first_wait(1, 5) == 4.25
-    assert next_wait(1, 5) == 0.25
-    assert quickest(None, 5) == quickest(6, 5) == quickest(5, 6) == 5
+    decided = plan_pass(hub, [row(n) for n in (1, 2, 3)], batch=2, in_flight=set(), recreate=set(), now=MIDNIGHT)
+    assert (len(decided.hub_sides), decided.queue) == (2, [1, 2, 3])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.data import as_data, from_data
 from shared.errors import CLASSES, UNEXPECTED, AzureResourceException, Failure, HubSpokeException
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Operation, Pending, outcome_as_data, outcome_from_data
-from shared.saga.policy import Policy, jitter, retry_wait
+from shared.saga.policy import Policy, WriterPolicy, jitter
 from shared.saga.step_run import UNEXPECTED_ATTEMPTS, Finished, GiveUp, StepRun, Wait, next_move
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -101,9 +101,9 @@ def test_what_keeps_trying_is_ended_by_nothing() -> None:
     assert isinstance(move, Wait)
 
 
-def test_a_writers_waits_after_trouble_grow_to_the_longest() -> None:
-    asked = {"retry_first_seconds": 5.0, "retry_max_seconds": 60.0, "poll_seconds": 1.0}
-    assert [retry_wait(asked, setbacks) for setbacks in (0, 1, 2, 3, 4, 99)] == [5, 10, 20, 40, 60, 60]
+def test_a_writers_waits_after_failures_grow_to_the_longest() -> None:
+    policy = WriterPolicy(poll_seconds=1.0, retry_first_seconds=5.0, retry_max_seconds=60.0)
+    assert [policy.retry_wait(failures) for failures in (0, 1, 2, 3, 4, 99)] == [5, 10, 20, 40, 60, 60]
 
 
 def test_the_whole_state_survives_continue_as_new() -> None:

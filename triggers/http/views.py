@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from shared.clock import parse_timestamp
 from shared.settings import Settings
 from shared.spoke.documents.resources import os_of
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow, SpokeRow
 from shared.tables.places import gateway_of
+from shared.timestamps import parse_timestamp
 
 
 def spoke_view(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.clock import parse_timestamp, timestamp, utc_now
+from shared.clock import timestamp, utc_now
 from shared.errors import DeploymentException, Failure
 from shared.process import logs
 from shared.process.blocking import in_arm_thread, in_tables_thread
@@ -47,6 +47,7 @@ from shared.settings import current_settings
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.records import Records, begin_removal
+from shared.timestamps import parse_timestamp
 from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, UNFINISHED, status_and_output_of
 
 if TYPE_CHECKING:

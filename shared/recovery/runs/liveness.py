@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from shared.data import from_data
 from shared.spoke.records import WELL, RunRow, StepRow
+from shared.timestamps import parse_timestamp
 from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, UNFINISHED
 
 # A run of which nothing was called for so long after a call was due stands still.
@@ -103,14 +104,14 @@ def condition_of(
     if instance not in UNFINISHED:
         return Dead()
     still = standing_still(run, steps)
-    if now - max(_moment(still.since or run.created_at), awake_since) > STANDS_STILL_AFTER + DUE_SLACK:
+    if now - max(parse_timestamp(still.since or run.created_at), awake_since) > STANDS_STILL_AFTER + DUE_SLACK:
         return _broken(run, still)
     return FoundAgain() if run.missing_since else Fine()
 
 
 def may_stand_still(run: RunRow, now: datetime, awake_since: datetime) -> bool:
     """Whether its steps need be read at all: not while it is young."""
-    begun = max(_moment(run.resumed_at or run.created_at), awake_since)
+    begun = max(parse_timestamp(run.resumed_at or run.created_at), awake_since)
     return now - begun > STANDS_STILL_AFTER + DUE_SLACK
 
 
@@ -134,7 +135,7 @@ def _missing(run: RunRow, now: datetime) -> Condition:
         return Fine()  # not started yet, which is another timer's business
     if run.missing_since is None:
         return FoundMissing()
-    return Dead() if now - _moment(run.missing_since) >= MISSING_FOR else Fine()
+    return Dead() if now - parse_timestamp(run.missing_since) >= MISSING_FOR else Fine()
 
 
 def _broken(run: RunRow, how: Broken) -> Condition:
@@ -187,14 +188,14 @@ def next_restart_move(
     if restart.phase == STARTING:
         if instance not in UNFINISHED:
             return Start()
-        waited = now - _moment(restart.at)
+        waited = now - parse_timestamp(restart.at)
         return StartOver() if waited > STANDS_STILL_AFTER else NotYet()
     if instance in UNFINISHED:
         return StopRun()
     alive = tuple(each for each, status in children.items() if status in UNFINISHED)
     if alive:
         return StopChildren(alive)
-    if NOT_KNOWN in children.values() or now - _moment(restart.at) < last_calls:
+    if NOT_KNOWN in children.values() or now - parse_timestamp(restart.at) < last_calls:
         return NotYet()
     return Start()
 
@@ -219,7 +220,7 @@ def next_end_move(
     if instance == NOT_KNOWN:
         return Fine()
     if instance in UNFINISHED:
-        ended = max(_moment(run.completed_at or run.created_at), awake_since)
+        ended = max(parse_timestamp(run.completed_at or run.created_at), awake_since)
         return StopRun() if now - ended > STANDS_STILL_AFTER + DUE_SLACK else Fine()
     if stopped_by_us or instance == ("Failed" if run.status in WELL else "Completed"):
         return Start()
@@ -233,7 +234,3 @@ def note_of(run: RunRow, how: Broken) -> str:
     else:
         why = f"{how.step or 'its orchestration'} had stood still since {how.since}"
     return f"Started again from its rows (execution {run.execution + 1}): {why}."
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))

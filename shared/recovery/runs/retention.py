@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.clock import parse_timestamp, utc_now
+from shared.clock import utc_now
 from shared.process import logs
 from shared.process.blocking import in_tables_thread
 from shared.saga.instances import is_looked_after
@@ -19,6 +19,7 @@ from shared.settings import current_settings
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.records import Records
+from shared.timestamps import parse_timestamp
 from shared.writers.instance_status import UNFINISHED
 
 if TYPE_CHECKING:

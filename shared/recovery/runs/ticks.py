@@ -2,11 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from shared.clock import parse_timestamp, timestamp
+from shared.clock import timestamp
 from shared.settings import Settings
 from shared.spoke.records import SPOKES_TABLE, ticks_key
 from shared.tables.client import table
 from shared.tables.partition import SpokesPartition
+from shared.timestamps import parse_timestamp
 
 # Timers tick every minute; one that comes later than this comes after a gap.
 GAP = timedelta(minutes=3)

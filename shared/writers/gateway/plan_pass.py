@@ -1,9 +1,11 @@
 """One look at the gateway: which rows it holds, which can't be had, and the one document that it should have. Pure."""
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from shared.errors import AzureResourceException, Failure
 from shared.spoke.plan import SiteNames
+from shared.timestamps import parse_timestamp
 from shared.writers.gateway.capacity import Limits, no_capacity_left, provisioning_state, site_capacity
 from shared.writers.gateway.document import (
     Document,
@@ -28,7 +30,11 @@ from shared.writers.gateway.priorities import (
 from shared.writers.gateway.rows import GatewayWriter, SiteRow, in_order_of_arrival, names_of_ours
 from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, site_elements
 
-# What those who leave in this round or the next one may mend.
+# While sites keep arriving a PUT waits for them, but never longer than this many gather windows: about one PUT.
+GATHER_WINDOWS = 20
+# How often it is asked whether those on their way have come.
+WINDOWS_BETWEEN_PASSES = 2.5
+# What a removal in this pass or the next one may fix.
 _ROOM = frozenset({"GatewayFull", "NoPriorityLeft"})
 
 
@@ -67,6 +73,22 @@ def plan_pass(
 ) -> ReconcilePlan:
     """The round that follows from all rows, applied or not, and from the gateway as it is, which must be at rest."""
     return _Decision(gateway, rows, writer, limits).round()
+
+
+def gather_wait(rows: list[SiteRow], on_their_way: int, now: datetime, gather_seconds: float) -> float:
+    """Seconds until it is asked again whether a PUT may be sent; 0 when it may.
+
+    It may when no site has arrived for one gather window and none is on its way, or when the first has waited for about
+    as long as a PUT takes: a site that just misses a PUT waits for a whole one.
+    """
+    arrivals = [parse_timestamp(row.since) for row in rows if row.is_waiting]
+    if not arrivals:
+        return 0.0
+    quiet = gather_seconds - (now - max(arrivals)).total_seconds()
+    patience = GATHER_WINDOWS * gather_seconds - (now - min(arrivals)).total_seconds()
+    if on_their_way:
+        quiet = max(quiet, WINDOWS_BETWEEN_PASSES * gather_seconds)
+    return max(min(quiet, patience, WINDOWS_BETWEEN_PASSES * gather_seconds), 0.0)
 
 
 class _Decision:

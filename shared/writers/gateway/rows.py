@@ -5,15 +5,24 @@ One partition per gateway: `site:{client}` and `writer`, so that one transaction
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
 
 from shared.errors import Failure
 from shared.spoke.plan import SiteNames
 from shared.spoke.records import LongText
+from shared.timestamps import parse_timestamp
 from shared.writers.desired_state import DesiredState
-from shared.writers.heartbeat import Beating
+from shared.writers.lease import LeasedWriter
 
 WRITER_KEY = "writer"
+
+# How long a PUT is thought to take before one was seen: in polls.
+USUAL_PUT_POLLS = 6
+# How long, and how many at most, removed sites are known: long enough for a document that somebody has kept open. The
+# writer's row is read by every step that waits, so that it has to stay small.
+REMOVED_FOR = timedelta(hours=24)
+MOST_REMOVED = 100
 
 
 def site_key(client: str) -> str:
@@ -34,11 +43,11 @@ class Site:
 
 @dataclass(frozen=True)
 class SiteRow(DesiredState):
-    """One client's wish. Versions count from 1; `site` None means that it is to be gone.
+    """One client's desired site. Versions count from 1; `site` None means that it is to be gone.
 
-    applied_version: what the gateway was last seen to hold.  failed_version: the wish that can't be had, with `error`.
+    applied_version: what the gateway was last seen to hold.  failed_version: the version that failed for good, with `error`.
     owned: that our writer has put, or was about to put, elements of these names there; before that, elements of the
-    same names are somebody else's.  since: when the wish was made; the order of arrival.
+    same names are unmanaged.  since: when it was requested; the order of arrival.
     """
 
     client: str
@@ -58,6 +67,10 @@ class SiteRow(DesiredState):
     @property
     def row_key(self) -> str:
         return site_key(self.client)
+
+    @property
+    def asks_for_removal(self) -> bool:
+        return self.site is None
 
     @property
     def takes_capacity(self) -> bool:
@@ -81,7 +94,7 @@ RUNNING = "running"
 
 
 @dataclass(frozen=True)
-class GatewayWriter(Beating):
+class GatewayWriter(LeasedWriter):
     """What the writer is in the middle of; every change of the gateway and every mark goes through this row's ETag.
 
     phase: `at_rest`; `sending` from just before a PUT until its answer is written; `running` while its operation is.
@@ -94,6 +107,8 @@ class GatewayWriter(Beating):
     foreign: a digest of each element that isn't ours, as the last PUT sent it.  removed: the last sites that were taken
     off, by client.
     """
+
+    writes: ClassVar[str] = "gateway"
 
     phase: str = IDLE
     nonce: str = ""
@@ -124,6 +139,31 @@ class GatewayWriter(Beating):
         """With nothing under way any more."""
         return replace(self, phase=IDLE, not_after="", operation=None)
 
+    def unanswered_for(self, now: datetime) -> float:
+        """Seconds for which a PUT whose answer isn't known can still be sent; 0 when none can."""
+        return self.lease.seconds_left(now) if self.phase == SENDING else 0.0
+
+    def reason_to_wait(self, row: SiteRow) -> str:
+        """What a step says that waits for a row."""
+        reason = "waiting for the gateway's writer"
+        if blocked := self.trouble:
+            return f"{reason}, which is blocked: {blocked.message} {blocked.hint or ''}".rstrip()
+        return f"{reason}, which waits itself: {self.setback}" if self.setback else reason
+
+    def seconds_until(self, row: SiteRow, now: datetime, poll_seconds: float, batch: int = 0) -> float:
+        """Seconds until a step that waits for a row asks again; 0 when the row may be applied any time.
+
+        Half of what is left of the PUT under way, and of the next one for a row that came too late for it: a hundred
+        waiting steps must not keep the app from its work. batch: of the hub's writer; a PUT takes all sites at once.
+        """
+        if self.phase == IDLE or not self.began:
+            return 0.0
+        took = self.took or USUAL_PUT_POLLS * poll_seconds
+        left = took - (now - parse_timestamp(self.began)).total_seconds()
+        if self.batch.get(row.client) != row.desired_version:
+            left += took
+        return max(0.5 * left, 0.0)
+
 
 def names_of_ours(rows: Iterable[SiteRow]) -> list[SiteNames]:
     """The names of the elements that are ours: what a row merely asks for may be somebody else's."""
@@ -153,7 +193,7 @@ def request_site(
 
 
 def request_removal(before: SiteRow, *, deployment_id: str, now: str) -> SiteRow:
-    """The row that asks for a site to be gone; a farewell that failed in an earlier run is asked for anew."""
+    """The row that asks for a site to be gone; a removal that failed in an earlier run is requested anew."""
     if before.site is None and not (before.has_failed and before.deployment_id != deployment_id):
         return before
     return replace(
@@ -164,3 +204,9 @@ def request_removal(before: SiteRow, *, deployment_id: str, now: str) -> SiteRow
         since=now,
         error=None,
     )
+
+
+def remembered(removed: dict[str, Tombstone], now: datetime) -> dict[str, Tombstone]:
+    """The removed sites that are still worth knowing, the latest ones."""
+    latest = sorted(removed.items(), key=lambda item: item[1].at)[-MOST_REMOVED:]
+    return {client: gone for client, gone in latest if now - parse_timestamp(gone.at) < REMOVED_FOR}

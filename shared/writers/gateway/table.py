@@ -18,7 +18,7 @@ def gateway_sites() -> DesiredTable[SiteRow, GatewayWriter]:
 
 def capacity_seen() -> int | None:
     """How many sites the gateway had room for, ours included, when the writer last looked; None before any look."""
-    _, writer = gateway_sites().look(WRITER_KEY)
+    _, writer = gateway_sites().read(WRITER_KEY)
     return writer.places
 
 

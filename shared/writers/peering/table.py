@@ -18,7 +18,7 @@ def peering_statuses(spoke_id: int | None = None) -> dict[int, str]:
         rows = hub_peerings().present().rows
     else:
         try:
-            row, _ = hub_peerings().look(peering_key(spoke_id))
+            row, _ = hub_peerings().read(peering_key(spoke_id))
         except StorageException:  # a row that was edited by hand: it is reported by the writer
             row = None
         rows = [row] if row else []

@@ -1,4 +1,4 @@
-"""When a writer counts as standing still, and what is started then."""
+"""Who may write, when a writer counts as standing still, and what is started then."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from shared.saga.policy import LONGEST_WAIT_OF_A_WRITER, writer_wait
 from shared.tables.codec import as_entity, from_entity
 from shared.writers.gateway.rows import GatewayWriter
-from shared.writers.heartbeat import LATE, Beating, first_due
 from shared.writers.instance_status import FINISHED, NOT_KNOWN, NOT_THERE, UNFINISHED
 from shared.writers.instances import Start, Watch, what_to_start
+from shared.writers.lease import LATE, Lease, LeasedWriter, first_due
 from shared.writers.peering.rows import HubWriter
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
-ROWS: list[Beating] = [GatewayWriter(generation=3), HubWriter(generation=3)]
+ROWS: list[LeasedWriter] = [GatewayWriter(generation=3), HubWriter(generation=3)]
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -27,7 +27,9 @@ def test_rows_keep_generation_and_due(row: GatewayWriter | HubWriter) -> None:
 
 @pytest.mark.parametrize("row", ROWS)
 @given(wait=st.floats(0, LONGEST_WAIT_OF_A_WRITER), poll_seconds=st.floats(0, 60))
-def test_a_writer_that_beats_is_not_late_before_its_next_call(row: Beating, wait: float, poll_seconds: float) -> None:
+def test_a_writer_that_beats_is_not_late_before_its_next_call(
+    row: LeasedWriter, wait: float, poll_seconds: float
+) -> None:
     beating = row.beating(NOW, wait, poll_seconds)
     next_call = NOW + timedelta(seconds=wait)
     assert not beating.is_late(next_call + LATE)
@@ -36,7 +38,7 @@ def test_a_writer_that_beats_is_not_late_before_its_next_call(row: Beating, wait
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_beat_is_written_about_once_a_minute_however_often_it_polls(row: Beating) -> None:
+def test_a_beat_is_written_about_once_a_minute_however_often_it_polls(row: LeasedWriter) -> None:
     written, present = 0, row
     for second in range(600):
         beating = present.beating(NOW + timedelta(seconds=second), 1.0, 1.0)
@@ -45,14 +47,14 @@ def test_a_beat_is_written_about_once_a_minute_however_often_it_polls(row: Beati
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_due_far_ahead_is_taken_back_when_the_wait_is_over(row: Beating) -> None:
+def test_a_due_far_ahead_is_taken_back_when_the_wait_is_over(row: LeasedWriter) -> None:
     throttled = row.beating(NOW, 1200, 1.0)
     assert throttled.beating(NOW + timedelta(seconds=1200), 1.0, 1.0).is_late(NOW + timedelta(seconds=1200 + 600))
     assert throttled.beating(NOW, 1.0, 1.0).is_late(NOW + timedelta(seconds=600))
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_writer_with_nothing_to_do_is_never_late(row: Beating) -> None:
+def test_a_writer_with_nothing_to_do_is_never_late(row: LeasedWriter) -> None:
     resting = row.beating(NOW, 0, 1).resting()
     assert resting == row
     assert not resting.is_late(NOW + timedelta(days=9))
@@ -78,3 +80,24 @@ def test_what_is_started_follows_from_the_status_and_the_row() -> None:
 @given(st.floats())
 def test_whatever_a_wait_is_a_writer_sleeps_for_a_sane_time(seconds: float) -> None:
     assert 0 <= writer_wait(seconds) <= LONGEST_WAIT_OF_A_WRITER
+
+
+@pytest.mark.parametrize("call_seconds", [0.5, 1, 70])
+def test_another_writer_waits_until_nothing_of_the_first_can_arrive(call_seconds: float) -> None:
+    lease = Lease.granted("mine", NOW, 2 * call_seconds)
+    end = NOW + timedelta(seconds=2 * call_seconds)
+    assert lease.allows(NOW, call_seconds)
+    assert not lease.allows(end - timedelta(seconds=call_seconds), call_seconds)
+    assert lease.keeps_out("mine", NOW) == 0
+    assert lease.keeps_out("another", NOW) == 2 * call_seconds
+    assert lease.keeps_out("another", end) == 0
+    assert Lease().keeps_out("another", NOW) == 0
+    assert not Lease().allows(NOW, call_seconds)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_lease_is_given_and_taken_back_by_the_writers_row(row: GatewayWriter | HubWriter) -> None:
+    lease = Lease.granted("mine", NOW, 30)
+    written = row.leased(lease)
+    assert from_entity(type(row), as_entity(written, "p")).lease == lease
+    assert written.leased(Lease()) == row

@@ -1,0 +1,79 @@
+"""Both writers on a Durable engine: generations, activities that break off, waits of days, a host that is killed."""
+
+from typing import Any
+
+import pytest
+
+from shared.saga.outcomes import Done
+from tests.activities.peerings import ready, states
+from tests.activities.writers import WriterHarness
+
+GATEWAY_CALLS = ["gateway_round", "poll_gateway"]
+HUB_CALLS = ["hub_round", "write_hub_side", "write_spoke_side", "settle_spoke_sides", "hand_over_hub"]
+
+
+def ask(harness: WriterHarness, which: str) -> Any:
+    """A spoke asks for its site, or for its peering; what tells whether it has it."""
+    if which == "gateway":
+        harness.want_site(1)
+        return lambda: harness.reaches(1) and len(harness.gateway_puts()) == 1
+    [run] = ready(harness, 1)
+    return lambda: (
+        states(harness, 1) == ("Connected", "Connected") and isinstance(harness.step(run, "create_peering"), Done)
+    )
+
+
+@pytest.mark.parametrize("name", [*GATEWAY_CALLS, *HUB_CALLS[:-1]])
+def test_an_activity_that_breaks_off_does_not_break_its_writer(harness: WriterHarness, name: str) -> None:
+    which, once = "gateway" if name in GATEWAY_CALLS else "hub", iter([True])
+    is_there = ask(harness, which)
+
+    def break_off(called: str) -> None:
+        if called == name and next(once, False):
+            raise RuntimeError("the process died")
+
+    harness.before_call = break_off
+    harness.play(which)
+    assert next(once, None) is None, "it was called"
+    assert is_there()
+
+
+@pytest.mark.parametrize("which", ["gateway", "hub"])
+def test_a_writer_continues_as_new_and_knows_what_it_was_doing(harness: WriterHarness, which: str) -> None:
+    is_there = ask(harness, which)
+    resource = "/applicationGateways/hub-agw$" if which == "gateway" else "hub-to-spoke-1$"
+    harness.azure.fault(method="PUT", path=resource, mode="slow", seconds=45)
+    calls = harness.play(which)
+    assert len(calls) > 30
+    assert len(harness.stage.history(harness.instance_id(which))) < 250, "of the last generation alone"
+    assert is_there()
+    written = [
+        each for each in harness.azure.requests("PUT") if each["path"].endswith(resource.strip("/$").split("/")[-1])
+    ]
+    assert len(written) == 1
+
+
+@pytest.mark.parametrize("which", ["gateway", "hub"])
+def test_a_retry_after_of_days_does_not_stop_a_writer_for_days(harness: WriterHarness, which: str) -> None:
+    """All rows wait for it, and no deadline ends it. Twenty minutes, Azure's longest, are waited out."""
+    is_there = ask(harness, which)
+    path = "/applicationGateways/hub-agw$" if which == "gateway" else "virtualNetworks/hub-vnet$"
+    for seconds in (1200, 1_000_000):
+        harness.azure.fault(method="GET", path=path, mode="refuse", status=429, retry_after=seconds, times=1)
+    began = harness.now.moment
+    harness.play(which)
+    assert 1200 <= (harness.now.moment - began).total_seconds() < 3600
+    assert is_there()
+
+
+@pytest.mark.parametrize("which", ["gateway", "hub"])
+@pytest.mark.parametrize(
+    "commits", [pytest.param(n, marks=[] if n in (3, 8, 13, 18) else pytest.mark.full) for n in range(1, 24)]
+)
+def test_a_host_that_is_killed_after_any_commit_goes_on(harness: WriterHarness, which: str, commits: int) -> None:
+    is_there = ask(harness, which)
+    harness.stage.crash_after(commits)
+    assert harness.stage.survive(lambda: harness.play(which)), "it was killed"
+    harness.stage.crash()
+    harness.play(which)
+    assert is_there()
