@@ -6,7 +6,7 @@ from typing import Any
 from activities.decorators import Kind, activity
 from shared.arm.client import Arm, arm
 from shared.clock import timestamp
-from shared.data import from_data
+from shared.data import as_data, from_data
 from shared.errors import DeploymentException, Failure, so_many
 from shared.process.logs import failure_of
 from shared.recovery.leftovers import leftovers
@@ -17,7 +17,7 @@ from shared.saga.saga import NOT_OF_THIS_KIND
 from shared.saga.steps import STEP_NUMBERS, UNDO_NAMES
 from shared.spoke.inventory import named_by
 from shared.spoke.plan import SpokePlan
-from shared.spoke.records import TERMINAL, RunRow, SpokeRow, StepRow
+from shared.spoke.records import TERMINAL, LeftBehind, RunRow, SpokeRow, StepRow
 from shared.tables.records import Records
 from shared.tables.reservations import release
 from shared.timestamps import parse_timestamp
@@ -238,7 +238,7 @@ def list_left_behind(call: Call, run: RunRow) -> Outcome:
             ):
                 return Failed(failure)
             found = _perhaps_left(azure, run.plan, name)
-        left += [{"step": name, "resource": resource, "reason": reason} for resource in found]
+        left += [as_data(LeftBehind(name, resource, reason)) for resource in found]
     return Done(f"{len(left)} left behind", {"left_behind": left})
 
 

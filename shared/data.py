@@ -3,7 +3,7 @@
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -32,6 +32,22 @@ def from_data(kind: type[T], data: Any) -> T:
     if not isinstance(data, dict):
         raise TypeError(f"{kind.__name__} can't be read from {data!r:.100}")
     return kind(**{name: typed(hint, data[name], name) for name, hint in hints_of(kind).items() if name in data})
+
+
+def taken_from(source: Any, kind: type[T], **given: Any) -> T:
+    """A dataclass with what is given, and its other fields from the source's attributes of the same names."""
+    names = [each.name for each in fields(cast(Any, kind)) if hasattr(source, each.name)]
+    return kind(**{name: getattr(source, name) for name in names} | given)
+
+
+class StoredAs:
+    """Says of JSON that a row keeps as it is (`Annotated[dict[str, Any], StoredAs(ErrorCause)]`) which shape it has."""
+
+    def __init__(self, shape: Any) -> None:
+        self.shape = shape
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return handler.generate_schema(self.shape)
 
 
 def hints_of(kind: type) -> dict[str, Any]:

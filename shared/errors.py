@@ -12,10 +12,34 @@ sentence and a hint. HTTP status codes are chosen in `triggers.http.responses` o
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar, Literal, cast
+
+from shared.data import as_data
 
 # The code of an exception that none of our rules knows.
 UNEXPECTED = "InternalError"
+
+ErrorName = Literal[
+    "HubSpokeException",
+    "ValidationException",
+    "ConfigurationException",
+    "AzureResourceException",
+    "DeploymentException",
+    "StorageException",
+]
+
+
+@dataclass(frozen=True)
+class ErrorCause:
+    """Why something did not work, as callers and records see it."""
+
+    __pydantic_config__: ClassVar = {"extra": "allow"}  # what a run's error says beside: its step
+
+    error: ErrorName
+    message: str
+    """One sentence for a person."""
+    details: dict[str, Any]
+    """`code`, and `field` with `value`, or Azure's `request_id`, and a `hint` where there is one."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +61,12 @@ class Failure:
     retry_after: float | None = None
 
     def public(self) -> dict[str, Any]:
-        """`{"error", "message", "details"}` as callers and records see it; `details` holds the code and the hint."""
+        """The `ErrorCause` as JSON; `details` holds the code and the hint."""
         details: dict[str, Any] = {"code": self.code, **self.details}
         if self.hint:
             details["hint"] = self.hint
-        return {"error": self.error.__name__, "message": self.message, "details": details}
+        public: dict[str, Any] = as_data(ErrorCause(cast(ErrorName, self.error.__name__), self.message, details))
+        return public
 
     def as_exception(self) -> "HubSpokeException":
         """The exception that carries this failure."""

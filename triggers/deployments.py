@@ -1,18 +1,21 @@
 """/deployments: a single run, also long after it ended; and how a run is started and answered."""
 
 import logging
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 
+from shared.data import taken_from
 from shared.process import logs
 from shared.process.blocking import in_tables_thread
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
-from shared.saga.progress import progress_of
+from shared.saga.progress import Progress, progress_of
 from shared.settings import Settings, at, current_settings
 from shared.tables.places import former_hub_of_run, hub_of_run
 from shared.tables.records import Records
 from shared.writers.instance_status import UNFINISHED, status_of
+from triggers.http.answers import Accepted
 from triggers.http.links import deployment_url, progress_url
 from triggers.http.queries import deployment_id, unknown_deployment
 from triggers.http.responses import RETRY_AFTER_SECONDS, Answer
@@ -26,14 +29,14 @@ log = logging.getLogger(__name__)
 blueprint = df.Blueprint()
 
 
-@http_function(blueprint, "GET", "deployments/{deployment_id}")
+@http_function(blueprint, "GET", "deployments/{deployment_id}", {200: Progress}, (404, 500, 503))
 async def get_deployment(call: Call) -> Answer:
-    """How far a run is, or how it ended."""
+    """Show a run, also long after it ended."""
     wanted = deployment_id(call.request.route_params)
     return Answer(200, await in_tables_thread(_run, wanted))
 
 
-def _run(wanted: str) -> dict[str, Any]:
+def _run(wanted: str) -> Progress:
     progress = _progress(hub_of_run(wanted), wanted)
     if progress is None and (former := former_hub_of_run(wanted)):
         progress = _progress(former, wanted)
@@ -42,7 +45,7 @@ def _run(wanted: str) -> dict[str, Any]:
     return progress
 
 
-def _progress(hub: Settings, wanted: str) -> dict[str, Any] | None:
+def _progress(hub: Settings, wanted: str) -> Progress | None:
     with at(hub):
         records = Records()
         run = records.run(wanted)
@@ -72,24 +75,19 @@ async def accepted(call: Call, handle: RunHandle) -> Answer:
     settings = current_settings()
     if handle.start and handle.deployment_id:
         await start_run(call.durable, deployment_id=handle.deployment_id, spoke_id=handle.spoke_id, kind=handle.kind)
-    base = call.base
-    body: dict[str, Any] = {
-        "deployment_id": handle.deployment_id,
-        "spoke_id": handle.spoke_id,
-        "status": handle.status,
-        "message": handle.message,
-    }
+    begun = taken_from(handle, Accepted)
     if handle.deployment_id is None:
-        return Answer(202, body)
-    ours = deployment_url(base, handle.deployment_id)
-    body["progress_url"] = progress_url(base, handle.spoke_id)
+        return Answer(202, begun)
+    ours = deployment_url(call.base, handle.deployment_id)
     durable = durable_urls(call, handle.deployment_id, settings.durable_urls)
     headers = {
         "Location": durable.get("statusQueryGetUri", ours),
         "Operation-Location": ours,
         "Retry-After": str(RETRY_AFTER_SECONDS),
     }
-    return Answer(202, {**body, **durable}, headers)
+    described = {each.name for each in fields(Accepted)}
+    urls: dict[str, Any] = {name: url for name, url in durable.items() if name in described}
+    return Answer(202, replace(begun, progress_url=progress_url(call.base, handle.spoke_id), **urls), headers)
 
 
 def durable_urls(call: Call, deployment_id: str, how_much: str) -> dict[str, str]:

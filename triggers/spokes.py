@@ -1,12 +1,12 @@
 """/spokes: create, list, show, delete, retry."""
 
 from functools import partial
-from typing import Any
 
 import azure.durable_functions as df
 
+from shared.checks.preflight import PlanReport
 from shared.process.blocking import TABLES, in_arm_thread, in_tables_thread, side_by_side
-from shared.saga.progress import progress_of
+from shared.saga.progress import Progress, progress_of
 from shared.settings import Settings, at, current_settings
 from shared.spoke.records import TERMINAL, SpokeRow
 from shared.tables.places import at_spoke, former_hubs, gateway_of, hubs
@@ -14,20 +14,9 @@ from shared.tables.records import Records
 from shared.writers.peering.table import peering_statuses
 from triggers import use_cases
 from triggers.deployments import accepted
-from triggers.http.queries import (
-    SPOKE_STATES,
-    continuation_after,
-    continuation_token,
-    flag,
-    hub_filters,
-    limit,
-    one_of,
-    spoke_id,
-    unknown_spoke,
-)
+from triggers.http import answers, queries
 from triggers.http.requests import body_of
 from triggers.http.responses import Answer
-from triggers.http.views import run_view, spoke_view
 from triggers.http.wiring import Call, http_function
 
 blueprint = df.Blueprint()
@@ -38,39 +27,61 @@ READERS = 8
 LOOKS = 3
 
 
-@http_function(blueprint, "POST", "spokes", durable=True)
+_CREATE = {200: PlanReport, 202: answers.Accepted}
+_CREATE_ERRORS = (400, 409, 411, 413, 415, 422, 500, 502, 503)
+_CREATE_PARAMETERS = (queries.MODE, queries.IDEMPOTENCY_KEY)
+_FILTERS = (queries.STATUS, queries.CLIENT_NAME, queries.HUB, queries.GATEWAY, queries.LIMIT, queries.CONTINUATION)
+_READ_ERRORS = (404, 500, 503)
+
+
+@http_function(
+    blueprint, "POST", "spokes", _CREATE, _CREATE_ERRORS, _CREATE_PARAMETERS, body="SpokeRequest", durable=True
+)
 async def create_spoke(call: Call) -> Answer:
-    """Reserves what a spoke needs and starts its deployment; with `?mode=plan` only says what it would find."""
+    """Deploy a spoke, or with mode=plan say what would happen."""
     return await _create(call, v1=False)
 
 
-@http_function(blueprint, "POST", "v1/create-spoke", durable=True)
+@http_function(
+    blueprint,
+    "POST",
+    "v1/create-spoke",
+    _CREATE,
+    _CREATE_ERRORS,
+    _CREATE_PARAMETERS,
+    body="V1SpokeRequest",
+    durable=True,
+)
 async def create_spoke_v1(call: Call) -> Answer:
-    """The older form of the same: the VM nested, the address block explicit."""
+    """Deploy a spoke, in the older form: the VM nested, the address block explicit."""
     return await _create(call, v1=True)
 
 
 async def _create(call: Call, *, v1: bool) -> Answer:
     headers, params = call.request.headers, call.params
-    mode = one_of(params, "mode", ("plan", "deploy"))
+    mode = queries.one_of(params, queries.MODE)
     body = await in_tables_thread(body_of, call.request.get_body(), headers)
     if mode == "plan":
         seconds = current_settings().arm_look_seconds
         return Answer(200, await in_arm_thread(seconds, use_cases.plan, body, v1=v1))
-    handle = await in_tables_thread(use_cases.deploy, body, headers.get("Idempotency-Key"), v1=v1)
+    handle = await in_tables_thread(use_cases.deploy, body, headers.get(queries.IDEMPOTENCY_KEY.name), v1=v1)
     return await accepted(call, handle)
 
 
-@http_function(blueprint, "GET", "spokes")
+@http_function(blueprint, "GET", "spokes", {200: answers.SpokeList}, (400, 500, 503), _FILTERS)
 async def list_spokes(call: Call) -> Answer:
-    """The spokes by id, filtered, a page at a time."""
+    """List the spokes."""
     params = call.params
-    filters = (one_of(params, "status", SPOKE_STATES), params.get("client_name"), *hub_filters(params))
-    after, most = continuation_after(params, filters), limit(params)
+    filters = (
+        queries.one_of(params, queries.STATUS),
+        params.get(queries.CLIENT_NAME.name),
+        *queries.hub_filters(params),
+    )
+    after, most = queries.continuation_after(params, filters), queries.limit(params)
     return Answer(200, await in_tables_thread(_page, filters, after, most))
 
 
-def _page(filters: tuple[str | None, ...], after: int, most: int) -> dict[str, Any]:
+def _page(filters: tuple[str | None, ...], after: int, most: int) -> answers.SpokeList:
     wanted_hub = filters[2] if len(filters) > 2 else None
     places = [hub for hub in [*hubs(), *former_hubs()] if wanted_hub in (None, hub.hub_name)]
     read = side_by_side(TABLES, [partial(_spokes_of, hub, filters) for hub in places], READERS)
@@ -82,9 +93,9 @@ def _page(filters: tuple[str | None, ...], after: int, most: int) -> dict[str, A
     page = rest[:most]
     looks = [partial(_views_of, hub, [spoke for spoke, its in page if its is hub]) for hub in places]
     seen = side_by_side(TABLES, looks, READERS)
-    views = sorted((view for found_in in seen for view in found_in.result()), key=lambda view: view["spoke_id"])
-    more = continuation_token(page[-1][0].spoke_id, filters) if len(rest) > len(page) else None
-    return {"spokes": views, "total": len(found), "continuation": more}
+    views = sorted((view for found_in in seen for view in found_in.result()), key=lambda spoke: spoke.spoke_id)
+    more = queries.continuation_token(page[-1][0].spoke_id, filters) if len(rest) > len(page) else None
+    return answers.SpokeList(views, len(found), more)
 
 
 def _id(found: tuple[SpokeRow, Settings]) -> int:
@@ -104,7 +115,7 @@ def _spokes_of(hub: Settings, filters: tuple[str | None, ...]) -> list[SpokeRow]
         ]
 
 
-def _views_of(hub: Settings, spokes: list[SpokeRow]) -> list[dict[str, Any]]:
+def _views_of(hub: Settings, spokes: list[SpokeRow]) -> list[answers.Spoke]:
     if not spokes:
         return []
     with at(hub):
@@ -115,43 +126,56 @@ def _views_of(hub: Settings, spokes: list[SpokeRow]) -> list[dict[str, Any]]:
         runs = {each: run.result() for each, run in zip(wanted, read, strict=True)}
         seen = peering_statuses()
         return [
-            spoke_view(spoke, runs.get(spoke.deployment_id, spoke), hub, seen.get(spoke.spoke_id)) for spoke in spokes
+            answers.spoke_answer(spoke, runs.get(spoke.deployment_id, spoke), hub, seen.get(spoke.spoke_id))
+            for spoke in spokes
         ]
 
 
-@http_function(blueprint, "GET", "spokes/{spoke_id}")
+@http_function(blueprint, "GET", "spokes/{spoke_id}", {200: answers.Spoke}, _READ_ERRORS)
 async def get_spoke(call: Call) -> Answer:
-    """One spoke with its newest run."""
-    number = spoke_id(call.request.route_params)
+    """Show a spoke."""
+    number = queries.spoke_id(call.request.route_params)
     return Answer(200, await in_tables_thread(_view, number))
 
 
-def _view(number: int) -> dict[str, Any]:
+def _view(number: int) -> answers.Spoke:
     with at_spoke(number):
         spoke, run = use_cases.spoke_and_run(number)
-        return spoke_view(spoke, run, current_settings(), peering_statuses(number).get(number))
+        return answers.spoke_answer(spoke, run, current_settings(), peering_statuses(number).get(number))
 
 
-@http_function(blueprint, "GET", "spokes/{spoke_id}/progress")
+@http_function(blueprint, "GET", "spokes/{spoke_id}/progress", {200: Progress}, _READ_ERRORS)
 async def get_progress(call: Call) -> Answer:
-    """How far the newest run of a spoke is."""
-    number = spoke_id(call.request.route_params)
+    """Show how far the newest run of a spoke is."""
+    number = queries.spoke_id(call.request.route_params)
     return Answer(200, await in_tables_thread(_progress, number))
 
 
-def _progress(number: int) -> dict[str, Any]:
+def _progress(number: int) -> Progress:
     with at_spoke(number):
         spoke, run = use_cases.spoke_and_run(number)
         if run is None:
-            raise unknown_spoke(number)
+            raise queries.unknown_spoke(number)
         return progress_of(run, Records().steps(spoke.deployment_id))
 
 
-@http_function(blueprint, "DELETE", "spokes/{spoke_id}", durable=True)
+@http_function(
+    blueprint,
+    "DELETE",
+    "spokes/{spoke_id}",
+    {202: answers.Accepted},
+    (400, 404, 409, 500, 502, 503),
+    (queries.FORCE,),
+    durable=True,
+)
 async def remove_spoke(call: Call) -> Answer:
-    """Takes a spoke down, or cancels its deployment, or joins the removal that is under way."""
-    number = spoke_id(call.request.route_params)
-    force = flag(call.params, "force")
+    """Delete a spoke, or cancel its deployment, or join the removal that is under way.
+
+    A failed spoke has nothing left to delete: its record is removed at once, with status `deleted` and a null
+    deployment_id.
+    """
+    number = queries.spoke_id(call.request.route_params)
+    force = queries.flag(call.params, queries.FORCE)
     removal = await in_tables_thread(use_cases.remove, number, force=force)
     for _ in range(LOOKS):
         if not isinstance(removal, SpokeRow):
@@ -161,24 +185,26 @@ async def remove_spoke(call: Call) -> Answer:
     raise use_cases.busy(number)
 
 
-@http_function(blueprint, "POST", "spokes/{spoke_id}/retry", durable=True)
+@http_function(
+    blueprint, "POST", "spokes/{spoke_id}/retry", {202: answers.Accepted}, (400, 404, 409, 500, 503), durable=True
+)
 async def retry_spoke(call: Call) -> Answer:
-    """Deploys a failed spoke again, or finishes a rollback that could not finish."""
-    number = spoke_id(call.request.route_params)
+    """Deploy a failed spoke again, or finish an unfinished rollback."""
+    number = queries.spoke_id(call.request.route_params)
     return await accepted(call, await in_tables_thread(use_cases.retry, number))
 
 
-@http_function(blueprint, "GET", "spokes/{spoke_id}/deployments")
+@http_function(blueprint, "GET", "spokes/{spoke_id}/deployments", {200: answers.RunList}, _READ_ERRORS)
 async def list_deployments(call: Call) -> Answer:
-    """Every run of a spoke's id, newest first, also of spokes that are gone."""
-    number = spoke_id(call.request.route_params)
+    """List every run of a spoke's id, newest first, also of spokes that are gone."""
+    number = queries.spoke_id(call.request.route_params)
     runs = await in_tables_thread(_runs, number)
-    return Answer(200, {"spoke_id": number, "deployments": [run_view(run) for run in runs], "total": len(runs)})
+    return Answer(200, answers.RunList(number, runs, len(runs)))
 
 
-def _runs(number: int) -> list[Any]:
+def _runs(number: int) -> list[answers.Run]:
     with at_spoke(number):
         runs = Records().runs_of(number)
     if not runs:
-        raise unknown_spoke(number)
-    return runs
+        raise queries.unknown_spoke(number)
+    return [answers.run_answer(run) for run in runs]

@@ -4,17 +4,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import azure.durable_functions as df
-import azure.functions as func
 
 from shared.arm.client import arm
 from shared.checks.subjects.hub import PEERINGS_PER_VNET, flaw_of_hub, hub_not_found
+from shared.data import taken_from
 from shared.errors import AzureResourceException, ConfigurationException
 from shared.process.blocking import in_arm_thread, in_tables_thread
+from shared.process.logs import failure_of
 from shared.process.once import importing, once
 from shared.recovery.orphans import doubt_about_records
 from shared.recovery.record_loss import raise_for_lost_rows
@@ -41,7 +43,8 @@ from shared.writers.gateway.table import gateway_sites
 from shared.writers.instances import writer_state
 from shared.writers.peering.rows import peering_key
 from shared.writers.peering.table import hub_peerings
-from triggers.http.responses import Answer, error_answer
+from triggers.http import answers
+from triggers.http.responses import Answer
 from triggers.http.wiring import Call, http_function
 
 T = TypeVar("T")
@@ -54,15 +57,15 @@ SECONDS_FOR_EACH = 5.0
 FRESH_SECONDS = 10.0
 
 
-@http_function(blueprint, "GET", "health/live", auth_level=func.AuthLevel.ANONYMOUS)
+@http_function(blueprint, "GET", "health/live", {200: answers.Liveness}, (), anonymous=True)
 async def get_liveness(call: Call) -> Answer:
-    """The app answers. Asks nothing else, and says nothing else."""
-    return Answer(200, {"status": "alive"})
+    """Does the app answer?"""
+    return Answer(200, answers.Liveness())
 
 
-@http_function(blueprint, "GET", "health")
+@http_function(blueprint, "GET", "health", {200: answers.Health, 503: answers.Health}, ())
 async def get_health(call: Call) -> Answer:
-    """Asks every dependency, side by side and within a bounded time: 200 when all are well, else 503.
+    """Does the app reach what it needs?
 
     Probes that come together, and within `HEALTH_FRESH_SECONDS`, share one answer. Runs and writers that stand still make
     it `degraded`, with 200: they are started again or replaced, and the app itself works.
@@ -76,18 +79,19 @@ async def _asked() -> Answer:
     looking = asyncio.ensure_future(_stalled_runs())
     findings = await asyncio.gather(*(_checked(checks[name]) for name in names))
     stalled = await looking
-    found = {finding["status"] for finding in findings}
+    found = {finding.status for finding in findings}
     well = "failing" not in found
-    status = "unhealthy" if not well else "degraded" if stalled or "degraded" in found else "ok"
     if not well:
         failing = [
-            f"{name}: {each['message']}"
-            for name, each in zip(names, findings, strict=True)
-            if each["status"] == "failing"
+            f"{name}: {each.message}" for name, each in zip(names, findings, strict=True) if each.status == "failing"
         ]
         log.warning("event=unhealthy %s", " ".join(failing))
-    body = {"status": status, "dependencies": dict(zip(names, findings, strict=True)), "stalled_runs": stalled}
-    return Answer(200 if well else 503, body, {} if well else {"Retry-After": "5"})
+    health = answers.Health(
+        "unhealthy" if not well else "degraded" if stalled or "degraded" in found else "ok",
+        dict(zip(names, findings, strict=True)),
+        stalled,
+    )
+    return Answer(200 if well else 503, health, {} if well else {"Retry-After": "5"})
 
 
 class DegradedError(Exception):
@@ -122,31 +126,36 @@ def fresh_seconds() -> float:
         return FRESH_SECONDS
 
 
-async def _checked(check: Callable[[], Awaitable[str]]) -> dict[str, Any]:
+async def _checked(check: Callable[[], Awaitable[str]]) -> answers.Dependency:
     begun = time.monotonic()
+    status: Literal["ok", "degraded", "failing"] = "failing"
+    details = None
     try:
-        said = await check()
-        finding: dict[str, Any] = {"status": "ok", "message": said}
-    except DegradedError as trouble:
-        finding = {"status": "degraded", "message": str(trouble)}
+        message = await check()
+        status = "ok"
+    except DegradedError as degraded:
+        status, message = "degraded", str(degraded)
     except TimeoutError:
-        finding = {"status": "failing", "message": f"No answer within {SECONDS_FOR_EACH:g} seconds."}
+        message = f"No answer within {SECONDS_FOR_EACH:g} seconds."
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a dependency is the answer
-        told = error_answer(error).body
-        finding = {"status": "failing", "message": told["message"], "details": told["details"]}
-    return {**finding, "latency_ms": round(1000 * (time.monotonic() - begun), 1)}
+        failure = failure_of(error)
+        message, details = failure.message, failure.public()["details"]
+    latency = round(1000 * (time.monotonic() - begun), 1)
+    return answers.Dependency(status=status, message=message, details=details, latency_ms=latency)
 
 
-async def _stalled_runs() -> list[dict[str, Any]]:
+async def _stalled_runs() -> list[answers.StalledRun]:
     """The runs of this app's task hub that were found standing still. When the tables don't answer, their check says so."""
     try:
         looked = in_tables_thread(at_each_hub, lambda: Records().runs_looked_after())
         runs = await asyncio.wait_for(looked, SECONDS_FOR_EACH)
     except Exception as error:  # noqa: BLE001 - whatever keeps the tables from answering is told by their own check
-        log.debug("The runs can't be read: %s", error_answer(error).body["message"])
+        log.debug("The runs can't be read: %s", failure_of(error).message)
         return []
     return [
-        {"deployment_id": run.deployment_id, "spoke_id": run.spoke_id, **run.stalled} for run in runs if run.stalled
+        answers.StalledRun(run.deployment_id, run.spoke_id, run.stalled.since, run.stalled.step)
+        for run in runs
+        if run.stalled
     ]
 
 
@@ -275,72 +284,68 @@ def _at(place: Settings, ask: Callable[[], Awaitable[T]]) -> Callable[[], Awaita
     return there
 
 
-@http_function(blueprint, "GET", "capacity")
+@http_function(blueprint, "GET", "capacity", {200: answers.Capacity}, (500, 503))
 async def get_capacity(call: Call) -> Answer:
-    """Used, limit and free of everything that a spoke takes. What Azure doesn't tell just now is named in `unknown`.
-
-    Where there are several hubs or gateways, the same for each of them, in `hubs`.
-    """
+    """Show how many more spokes there is room for."""
     if len(process_settings().places) == 1:
         return Answer(200, await capacity_now())
     of_hubs = await asyncio.gather(*(_hub_capacity(hub) for hub in hubs()))
-    return Answer(200, {"hubs": of_hubs, "unknown": [each for hub in of_hubs for each in hub["unknown"]]})
+    return Answer(200, answers.Capacity(hubs=of_hubs, unknown=[each for hub in of_hubs for each in hub.unknown]))
 
 
-async def _hub_capacity(hub: Settings) -> dict[str, Any]:
+async def _hub_capacity(hub: Settings) -> answers.HubCapacity:
     """What there is of a hub, and of each of its gateways."""
-    of_gateways = await asyncio.gather(*(_at(gateway, capacity_now)() for gateway in gateways_of(hub)))
-    shared: dict[str, Any] = {
-        name: of_gateways[0][name] for name in ("address_blocks", "peerings") if name in of_gateways[0]
-    }
-    gateways = [
-        {
-            "name": gateway.hub_agw_name,
-            "open": gateway.gateway_is_open,
-            **{name: value for name, value in found.items() if name not in ("address_blocks", "peerings", "unknown")},
-        }
-        for gateway, found in zip(gateways_of(hub), of_gateways, strict=True)
-    ]
-    unknown = [
-        {"hub": hub.hub_name, "gateway": gateway.hub_agw_name, **each}
-        for gateway, found in zip(gateways_of(hub), of_gateways, strict=True)
-        for each in found["unknown"]
-    ]
-    return {"name": hub.hub_name, "location": hub.hub_location, **shared, "gateways": gateways, "unknown": unknown}
+    gateways = gateways_of(hub)
+    found = await asyncio.gather(*(_at(gateway, capacity_now)() for gateway in gateways))
+    return answers.HubCapacity(
+        name=hub.hub_name,
+        location=hub.hub_location,
+        address_blocks=found[0].address_blocks,
+        peerings=found[0].peerings,
+        gateways=[
+            taken_from(one, answers.GatewayCapacity, name=gateway.hub_agw_name, open=gateway.gateway_is_open)
+            for gateway, one in zip(gateways, found, strict=True)
+        ],
+        unknown=[
+            replace(each, hub=hub.hub_name, gateway=gateway.hub_agw_name)
+            for gateway, one in zip(gateways, found, strict=True)
+            for each in one.unknown
+        ],
+    )
 
 
-async def capacity_now() -> dict[str, Any]:
-    """That of the present hub and gateway."""
+async def capacity_now() -> answers.Capacity:
+    """That of the present hub and gateway. What Azure doesn't tell just now is named in `unknown`."""
     ours, hub, gateway = await asyncio.gather(
         in_tables_thread(_capacity_by_records), _answered(_peering_capacity), _answered(_gateway_capacity)
     )
-    unknown = [{"of": of, **failure} for of, _, failure in (("hub", *hub), ("gateway", *gateway)) if failure]
-    return {**ours, **hub[0], **gateway[0], "unknown": unknown}
+    unknown = [answers.Unread(of=of, **failure) for of, _, failure in (("hub", *hub), ("gateway", *gateway)) if failure]
+    return answers.Capacity(**ours, **hub[0], **gateway[0], unknown=unknown)
 
 
-def counted(used: int, limit: int) -> dict[str, int]:
-    return {"used": used, "limit": limit, "free": max(limit - used, 0)}
+def _count(used: int, limit: int) -> answers.Count:
+    return answers.Count(used, limit, max(limit - used, 0))
 
 
-def _capacity_by_records() -> dict[str, Any]:
+def _capacity_by_records() -> dict[str, answers.Count]:
     """What the records alone tell."""
     settings = current_settings()
     rows = SpokesPartition(settings)
     blocks = len(rows.range("block:", select=("RowKey",)))
     slots = len(used_slots(rows, settings).get(settings.hub_agw_name.lower(), ()))
     highest = highest_spoke_id(settings.spoke_address_pool, settings.spoke_prefix_length)
-    return {"address_blocks": counted(blocks, highest), "gateway_places": counted(slots, places(settings))}
+    return {"address_blocks": _count(blocks, highest), "gateway_places": _count(slots, places(settings))}
 
 
-def _peering_capacity() -> dict[str, Any]:
+def _peering_capacity() -> dict[str, answers.Count]:
     hub = arm().get(arm().ids.hub_vnet)
     if hub is None:
         return {}
     peerings = hub.get("properties", {}).get("virtualNetworkPeerings", [])
-    return {"peerings": counted(len(peerings), PEERINGS_PER_VNET)}
+    return {"peerings": _count(len(peerings), PEERINGS_PER_VNET)}
 
 
-def _gateway_capacity() -> dict[str, Any]:
+def _gateway_capacity() -> dict[str, answers.Count]:
     """Counted on the live document; priorities are those below the ceiling of a host name of ours."""
     settings = current_settings()
     gateway = arm().get(arm().ids.gateway)
@@ -358,10 +363,13 @@ def _gateway_capacity() -> dict[str, Any]:
     frontend = frontend_of(gateway, site)
     rows = gateway_sites().present().rows
     known = frontend if isinstance(frontend, Frontend) else None
-    return capacity_of(gateway, rows, known, host_name, limits=gateway_limits(arm(), gateway))
+    counted = capacity_of(gateway, rows, known, host_name, limits=gateway_limits(arm(), gateway))
+    return {kind: answers.Count(**count) for kind, count in counted.items()}
 
 
-async def _answered(ask: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+async def _answered(
+    ask: Callable[[], dict[str, answers.Count]],
+) -> tuple[dict[str, answers.Count], dict[str, Any] | None]:
     """What Azure says, or why it says nothing."""
     try:
         return await in_arm_thread(current_settings().arm_look_seconds, ask), None
@@ -369,9 +377,9 @@ async def _answered(ask: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], 
         return {}, error.failure.public()
 
 
-@http_function(blueprint, "GET", "openapi.json")
+@http_function(blueprint, "GET", "openapi.json", {200: None}, ())
 async def get_openapi(call: Call) -> Answer:
-    """The OpenAPI document, generated from the models."""
+    """Show this document."""
     document = await in_tables_thread(_generated)
     return Answer(200, {**document, "servers": [{"url": urlsplit(call.base).path or "/"}]})
 

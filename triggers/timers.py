@@ -30,6 +30,7 @@ from shared.writers.gateway.table import gateway_sites
 from shared.writers.instance_status import NOT_THERE, status_of
 from shared.writers.instances import ensure_writer_runs
 from triggers.deployments import start_run
+from triggers.http.answers import Count
 from triggers.http.wiring import timer_function
 from triggers.status import capacity_now
 
@@ -139,9 +140,9 @@ async def report_capacity(client: "DurableOrchestrationClient") -> None:
 async def _log_capacity() -> None:
     here = current_settings()
     where = f"@{here.hub_name}/{here.hub_agw_name}" if here.several else ""
-    for what, count in (await capacity_now()).items():
-        if isinstance(count, dict):
-            log.info("event=capacity what=%s used=%d limit=%d", what + where, count["used"], count["limit"])
+    for what, count in vars(await capacity_now()).items():
+        if isinstance(count, Count):
+            log.info("event=capacity what=%s used=%d limit=%d", what + where, count.used, count.limit)
 
 
 @timer_function(blueprint, SIX_TIMES_A_NIGHT)

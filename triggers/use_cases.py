@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from shared.checks.preflight import plan_report
+from shared.checks.preflight import PlanReport, plan_report
+from shared.data import as_data
 from shared.errors import DeploymentException, StorageException, so_many
 from shared.process import logs
 from shared.process.once import importing
@@ -18,7 +19,7 @@ from shared.saga.steps import STEPS, VALIDATE_CONFIG
 from shared.settings import Settings, at, current_settings
 from shared.spoke.names import sanitize_name
 from shared.spoke.plan import SpokePlan
-from shared.spoke.records import TERMINAL, RunRow, SpokeRow
+from shared.spoke.records import TERMINAL, LeftBehind, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.places import at_spoke, check_configured, gateway_of, gateways_of, hubs
 from shared.tables.records import Records, begin_removal
@@ -58,14 +59,13 @@ def deploy(body: dict[str, Any], key_header: str | None, *, v1: bool = False) ->
         return _deployment_of(reserve(requested, current_settings()))
 
 
-def plan(body: dict[str, Any], *, v1: bool = False) -> dict[str, Any]:
+def plan(body: dict[str, Any], *, v1: bool = False) -> PlanReport:
     """What a deployment of this request would find and make. Reads Azure; changes nothing."""
     request = checked_request(body, v1)
     with at(hub_of(request)):
         would_be, conflicts = preview(parse_request(request), current_settings())
         with at(gateway_of(would_be, current_settings())):
-            report = plan_report(would_be, current_settings())
-    return {**report, "conflicts": conflicts, "would_succeed": report["would_succeed"] and not conflicts}
+            return plan_report(would_be, current_settings(), conflicts)
 
 
 def checked_request(body: dict[str, Any], v1: bool = False) -> "SpokeRequest":
@@ -231,7 +231,7 @@ def look_first(spoke: SpokeRow, force: bool) -> list[dict[str, Any]]:
     if force:
         log.warning("Spoke %d is deleted by force in spite of %s", spoke.spoke_id, so_many(len(blockers), "obstacle"))
         return [
-            {"step": "delete_vm", "resource": blocker["resource"], "reason": f"{blocker['message']}; it is kept"}
+            as_data(LeftBehind("delete_vm", blocker["resource"], f"{blocker['message']}; it is kept"))
             for blocker in blockers
             if stays(blocker)
         ]

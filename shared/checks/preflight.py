@@ -1,6 +1,8 @@
 """All checks of a spoke, and what `POST /spokes?mode=plan` answers from them. Touches nothing."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from shared.arm.client import Arm, arm, describe
 from shared.checks.findings import ERROR, WARNING, Finding, results_of
@@ -20,7 +22,8 @@ from shared.checks.subjects.hub import (
 from shared.checks.subjects.locks import lock_findings
 from shared.checks.subjects.names import name_findings, parts_as_made
 from shared.checks.subjects.sizes import quota_findings, size_findings
-from shared.errors import ConfigurationException, Failure
+from shared.data import StoredAs
+from shared.errors import ConfigurationException, ErrorCause, Failure
 from shared.saga.steps import STEPS
 from shared.settings import Settings
 from shared.spoke.plan import SUBNET_ROLES, SpokePlan, our_tags
@@ -143,17 +146,34 @@ def unread_findings(unread: dict[str, Failure]) -> list[Finding]:
     return found
 
 
-def plan_report(plan: SpokePlan, settings: Settings) -> dict[str, Any]:
-    """What would be created, every check with its result, and whether a deployment would pass them."""
+@dataclass(frozen=True)
+class PlanReport:
+    """What a deployment would make and find. Nothing is touched."""
+
+    spoke_id: int
+    plan: dict[str, Any]
+    checks: list[dict[str, Any]]
+    would_succeed: bool
+    steps: list[str]
+    conflicts: Annotated[list[dict[str, Any]], StoredAs(list[ErrorCause])]
+    """Reservations of others that would be in the way."""
+
+
+def plan_report(plan: SpokePlan, settings: Settings, conflicts: Sequence[dict[str, Any]] = ()) -> PlanReport:
+    """What would be created, every check with its result, and whether a deployment would pass them.
+
+    conflicts: the reservations of others that would be in the way.
+    """
     azure = arm()
     found, _ = check(plan, azure, afresh=True)
-    return {
-        "spoke_id": plan.spoke_id,
-        "plan": described(plan, azure.ids.of(plan), settings),
-        "checks": results_of(found),
-        "would_succeed": not any(finding.stops for finding in found),
-        "steps": [step.name for step in STEPS],
-    }
+    return PlanReport(
+        plan.spoke_id,
+        described(plan, azure.ids.of(plan), settings),
+        results_of(found),
+        not conflicts and not any(finding.stops for finding in found),
+        [step.name for step in STEPS],
+        list(conflicts),
+    )
 
 
 def described(plan: SpokePlan, ids: ResourceIds, settings: Settings) -> dict[str, Any]:

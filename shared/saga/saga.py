@@ -14,7 +14,7 @@ from shared.errors import DeploymentException, Failure, error_class
 from shared.saga.instances import RUN_STEP, is_run_id, step_instance_id
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, outcome_from_data
 from shared.saga.policy import Policy
-from shared.saga.progress import custom_status
+from shared.saga.progress import ProgressStep, custom_status
 from shared.saga.step_run import StepRun
 from shared.saga.steps import (
     BEGIN_ROLLBACK,
@@ -26,7 +26,7 @@ from shared.saga.steps import (
     Step,
     Undo,
 )
-from shared.spoke.records import WELL
+from shared.spoke.records import WELL, LeftBehind, StepStatus
 from shared.timestamps import as_timestamp
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ class Saga:
         # Of a run that is started again from its rows: its steps that had ended, and why it was being rolled back.
         self._ended: dict[str, dict[str, Any]] = {}
         self._error: dict[str, Any] | None = None
-        self._rows: dict[str, dict[str, Any]] = {}
+        self._rows: dict[str, ProgressStep] = {}
         self._noted: set[str] = set()
         # What steps may not have come to write into their own rows: the next record of the run does it for them.
-        self._untold: dict[str, dict[str, Any]] = {}
+        self._untold: dict[str, ProgressStep] = {}
         self._broken: set[str] = set()
 
     # --- the forward way ---
@@ -178,7 +178,7 @@ class Saga:
         error = {**cause.failure.public(), "step": cause.step}
         begun = yield from self._record(BEGIN_ROLLBACK, error=error, noted=self._noted_undos(), **self._told())
         if begun.get("completed"):
-            self._move(cause.step, "completed", "", self._rows[cause.step]["attempts"])
+            self._move(cause.step, "completed", "", self._rows[cause.step].attempts)
             return None
         self.status = "rolling_back"
         self._show()
@@ -215,7 +215,7 @@ class Saga:
         if not failed:
             return []
         found = yield from self._record(LIST_LEFT_BEHIND, seconds=_LOOK_SECONDS, undos=failed)
-        unseen = [{"step": name, "resource": None, "reason": reason} for name, reason in failed.items()]
+        unseen = [as_data(LeftBehind(name, None, str(reason))) for name, reason in failed.items()]
         left: list[dict[str, Any]] = found.get("left_behind", unseen)
         return left
 
@@ -289,19 +289,14 @@ class Saga:
             return {}
         return {
             "told": {
-                name: {part: row[part] for part in ("status", "message", "attempts")} for name, row in untold.items()
+                name: {"status": row.status, "message": row.message, "attempts": row.attempts}
+                for name, row in untold.items()
             }
         }
 
-    def _move(self, name: str, status: str, message: str, attempts: int = 1) -> None:
+    def _move(self, name: str, status: StepStatus, message: str, attempts: int = 1) -> None:
         at = as_timestamp(self._context.current_utc_datetime)
-        self._rows[name] = {
-            "step_name": name,
-            "status": status,
-            "timestamp": at,
-            "message": message,
-            "attempts": attempts,
-        }
+        self._rows[name] = ProgressStep(name, status, at, message, attempts)
 
     def _show(self) -> None:
         self._context.set_custom_status(

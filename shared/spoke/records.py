@@ -8,13 +8,19 @@ One partition per hub, so that one transaction covers what belongs together. Row
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from shared.spoke.plan import SECRETS, SpokePlan
 
 SPOKES_TABLE = "Spokes"
 GATEWAY_SITES_TABLE = "GatewaySites"
 HUB_TURNS_TABLE = "HubTurns"
+
+SpokeStatus = Literal[
+    "accepted", "in_progress", "rolling_back", "deleting", "completed", "failed", "rollback_failed", "deleted"
+]
+StepStatus = Literal["pending", "in_progress", "completed", "failed", "cancelled"]
+RunKind = Literal["deploy", "delete", "rollback"]
 
 TERMINAL = frozenset({"completed", "failed", "rollback_failed", "deleted"})
 WELL = frozenset({"completed", "deleted"})
@@ -103,6 +109,25 @@ class Row:
 
 
 @dataclass(frozen=True)
+class LeftBehind:
+    """Something that a rollback or delete could not remove."""
+
+    step: str
+    resource: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stalled:
+    """A run that stands still, until it has been started again from its rows."""
+
+    since: str | None
+    """When the call was due that never came."""
+    step: str | None
+    """Whose call; null when it is the orchestration itself."""
+
+
+@dataclass(frozen=True)
 class RunRow(Row):
     """One run: a deployment, a delete, or the finishing of a rollback.
 
@@ -143,12 +168,12 @@ class RunRow(Row):
     etag: str | None = None
 
     @property
-    def stalled(self) -> dict[str, Any] | None:
-        """`{"since", "step"}` from the time when it was found standing still until it has been started again."""
+    def stalled(self) -> Stalled | None:
+        """From the time when it was found standing still until it has been started again."""
         restart = self.restart or {}
         if restart.get("cause") != "stands_still":
             return None
-        return {"since": restart["since"], "step": restart["step"]}
+        return Stalled(restart["since"], restart["step"])
 
     @property
     def has_idle_secrets(self) -> bool:

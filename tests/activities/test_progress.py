@@ -52,7 +52,7 @@ def test_a_step_that_is_done_stays_done_when_the_reply_to_its_transaction_is_los
 
     found = Records().run(run.deployment_id)
     assert found is not None
-    progress = progress_of(found, Records().steps(run.deployment_id))
+    progress = as_data(progress_of(found, Records().steps(run.deployment_id)))
     assert progress["status"] == "completed"
     assert progress["deployment_steps"][-1]["status"] == "completed", progress["deployment_steps"][-1]
 

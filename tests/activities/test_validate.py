@@ -206,13 +206,13 @@ def a_vnet(azure: LocalAzure, name: str, prefix: str, **more: Any) -> dict[str, 
 def test_a_plan_says_what_would_be_made_and_found(settings: Settings, azure: LocalAzure) -> None:
     before = azure.resources()
     report = plan_report(a_plan(7), settings)
-    assert report["spoke_id"] == 7
-    assert report["would_succeed"] is True
-    assert [check["check"] for check in report["checks"]] == list(CHECKS)
-    assert {check["result"] for check in report["checks"]} == {"ok"}
-    assert report["steps"] == [step.name for step in STEPS]
-    assert report["plan"]["vnet"]["address_space"] == "10.11.7.0/24"
-    assert arm().ids.vm("vm-7") in report["plan"]["resources"]
+    assert report.spoke_id == 7
+    assert report.would_succeed is True
+    assert [check["check"] for check in report.checks] == list(CHECKS)
+    assert {check["result"] for check in report.checks} == {"ok"}
+    assert report.steps == [step.name for step in STEPS]
+    assert report.plan["vnet"]["address_space"] == "10.11.7.0/24"
+    assert arm().ids.vm("vm-7") in report.plan["resources"]
     assert "ssh-ed25519" not in str(report)
     assert azure.resources() == before
     assert Records().unfinished_runs() == []
@@ -221,17 +221,17 @@ def test_a_plan_says_what_would_be_made_and_found(settings: Settings, azure: Loc
 def test_a_plan_that_would_fail_says_why(settings: Settings, azure: LocalAzure) -> None:
     azure.quota(location="eastus", quotas={"cores": 1})
     report = plan_report(a_plan(7), settings)
-    assert report["would_succeed"] is False
-    (quota,) = [check for check in report["checks"] if check["result"] != "ok"]
+    assert report.would_succeed is False
+    (quota,) = [check for check in report.checks if check["result"] != "ok"]
     assert quota["check"] == "quota"
     assert quota["findings"][0]["message"] == "Quota exceeded for Standard_B2s in eastus: 0 of 1 vCPUs used"
 
 
 def test_a_plan_sees_what_has_just_been_changed(settings: Settings, azure: LocalAzure) -> None:
-    assert plan_report(a_plan(7), settings)["would_succeed"] is True
+    assert plan_report(a_plan(7), settings).would_succeed is True
     azure.quota(location="eastus", restrictions=[{"size": "Standard_B2s", "location": "eastus"}])
     azure.lock(arm().ids.hub_vnet, "ReadOnly")
-    bad = [check["check"] for check in plan_report(a_plan(7), settings)["checks"] if check["result"] == "error"]
+    bad = [check["check"] for check in plan_report(a_plan(7), settings).checks if check["result"] == "error"]
     assert bad == ["locks", "vm_size"]
 
 
@@ -266,8 +266,8 @@ def test_what_the_gateways_subnet_and_policies_forbid_is_told_beforehand(setting
     ]
     assert codes(validated()) == expected
     report = plan_report(a_plan(), settings)
-    assert not report["would_succeed"]
-    (of_gateway,) = (check for check in report["checks"] if check["check"] == "gateway")
+    assert not report.would_succeed
+    (of_gateway,) = (check for check in report.checks if check["check"] == "gateway")
     assert [finding["code"] for finding in of_gateway["findings"]] == expected
 
 
@@ -389,7 +389,7 @@ def test_a_dual_stack_hub_has_nothing_against_a_spoke(settings: Settings, azure:
         },
     )
     report = plan_report(a_plan(1), settings)
-    assert {check["result"] for check in report["checks"]} == {"ok"}
+    assert {check["result"] for check in report.checks} == {"ok"}
     assert validated()["outcome"] == "done"
     rules = security_group(azure)
     assert rules["AllowGatewayToWeb"]["sourceAddressPrefixes"] == ["10.0.2.0/24"]
@@ -425,7 +425,7 @@ def test_a_gateway_without_a_subnet_in_the_hub_is_found_before_anything_is_built
 ) -> None:
     moved_gateway(azure, azure.id_of("hub-rg", "Microsoft.Network/virtualNetworks", subnet))
     report = plan_report(a_plan(1), settings)
-    assert report["would_succeed"] is False
+    assert report.would_succeed is False
     outcome = validated()
     assert codes(outcome) == [code]
     (finding,) = outcome["failure"]["details"]["findings"]

@@ -5,10 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+from pydantic import create_model
 
-from triggers.http import schemas as documents
+from triggers.http.openapi import SHAPES
+from triggers.http.responses import ErrorAnswer
 
 Body = dict[str, Any]
+
+
+def conforms(body: Any, shape: type) -> None:
+    """Whether an answer is what the document says, field for field."""
+    create_model("Held", __config__=SHAPES, body=(shape, ...)).model_validate({"body": body})
 
 
 def made(http: httpx.Client, body: Body, **headers: str) -> Body:
@@ -20,7 +27,7 @@ def made(http: httpx.Client, body: Body, **headers: str) -> Body:
 def refused(answer: httpx.Response, status: int) -> Body:
     assert answer.status_code == status, answer.text
     error: Body = answer.json()
-    documents.ErrorAnswer.model_validate(error)
+    conforms(error, ErrorAnswer)
     return error
 
 

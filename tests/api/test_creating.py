@@ -6,10 +6,11 @@ from functools import partial
 import httpx
 import pytest
 
+from shared.checks.preflight import PlanReport
 from shared.tables.records import Records
-from tests.api.calls import Body, at_once, made, refused
+from tests.api.calls import Body, at_once, conforms, made, refused
 from tests.api.conftest import Host
-from triggers.http import schemas as documents
+from triggers.http.answers import Accepted
 
 
 def test_a_line_of_the_threads_work_reaches_the_hosts_log_under_its_function(
@@ -35,7 +36,7 @@ def test_a_create_is_accepted_with_all_links(http: httpx.Client, host: Host, bod
     answer = http.post("/spokes", json=body | {"spoke_id": 7})
     assert answer.status_code == 202, answer.text
     document = answer.json()
-    documents.Accepted.model_validate(document)
+    conforms(document, Accepted)
     deployment_id = document["deployment_id"]
     assert deployment_id.startswith(f"deploy-{body['client_name']}-")
     assert (document["spoke_id"], document["status"]) == (7, "in_progress")
@@ -63,7 +64,7 @@ def test_the_older_form_gives_the_same_answer(http: httpx.Client, body: Body) ->
     older = in_the_older_form(body, "10.11.9.0/24")
     answer = http.post("/v1/create-spoke", json=older)
     assert answer.status_code == 202, answer.text
-    documents.Accepted.model_validate(answer.json())
+    conforms(answer.json(), Accepted)
     assert answer.json()["spoke_id"] == 9
     assert answer.headers["Operation-Location"].endswith(f"/api/deployments/{answer.json()['deployment_id']}")
     assert http.get("/spokes/9").json()["vnet"]["address_space"] == "10.11.9.0/24"
@@ -166,7 +167,7 @@ def test_a_plan_touches_nothing(http: httpx.Client, host: Host, body: Body) -> N
     answer = http.post("/spokes", params={"mode": "plan"}, json=body)
     assert answer.status_code == 200, answer.text
     report = answer.json()
-    documents.PlanReport.model_validate(report)
+    conforms(report, PlanReport)
     assert (report["spoke_id"], report["conflicts"]) == (1, [])
     assert report["would_succeed"], report["checks"]
     assert http.get("/spokes").json()["total"] == 0

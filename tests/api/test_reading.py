@@ -6,19 +6,20 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.saga.progress import Progress
 from shared.spoke.records import StepRow
 from shared.tables.records import Records
 from shared.writers.peering.rows import PeeringRow
 from shared.writers.peering.table import hub_peerings
-from tests.api.calls import Body, made, refused
+from tests.api.calls import Body, conforms, made, refused
 from tests.api.conftest import Moves
-from triggers.http import schemas as documents
+from triggers.http.answers import RunList, Spoke, SpokeList
 
 
 def test_a_spoke_is_shown(http: httpx.Client, moves: Moves, body: Body) -> None:
     deployment_id = made(http, body | {"spoke_id": 3})["deployment_id"]
     spoke = http.get("/spokes/3").json()
-    documents.Spoke.model_validate(spoke)
+    conforms(spoke, Spoke)
     assert (spoke["status"], spoke["vm"]["private_ip"], spoke["agw"]["configured"]) == ("accepted", None, False)
     assert spoke["vnet"]["subnets"][0] == {"name": "web-subnet-3", "address_prefix": "10.11.3.0/26"}
     assert spoke["deployment"]["deployment_id"] == deployment_id
@@ -84,7 +85,7 @@ def test_progress_lists_every_step_from_the_start(http: httpx.Client, body: Body
     by_spoke = http.get(f"/spokes/{document['spoke_id']}/progress").json()
     by_run = http.get(f"/deployments/{document['deployment_id']}").json()
     assert by_spoke == by_run
-    documents.Progress.model_validate(by_run)
+    conforms(by_run, Progress)
     first, *rest = by_run["deployment_steps"]
     assert (first["step_name"], first["status"], first["attempts"]) == ("validate_config", "completed", 2)
     assert {step["status"] for step in rest} == {"pending"}
@@ -97,7 +98,7 @@ def test_spokes_are_listed_in_pages(http: httpx.Client, moves: Moves, body: Body
         made(http, body | {"spoke_id": number, "client_name": f"c-{number}", "vm_name": f"vm-{number}"})
     moves.to(9, "completed")
     whole = http.get("/spokes").json()
-    documents.SpokeList.model_validate(whole)
+    conforms(whole, SpokeList)
     assert [spoke["spoke_id"] for spoke in whole["spokes"]] == [1, 2, 4, 9]
     assert (whole["total"], whole["continuation"]) == (4, None)
     seen, continuation = [], None
@@ -121,7 +122,7 @@ def test_every_run_of_a_spoke_is_listed(http: httpx.Client, moves: Moves, body: 
     moves.to(3, "completed")
     second = http.delete("/spokes/3").json()["deployment_id"]
     listed = http.get("/spokes/3/deployments").json()
-    documents.RunList.model_validate(listed)
+    conforms(listed, RunList)
     assert [(run["deployment_id"], run["kind"]) for run in listed["deployments"]] == [
         (second, "delete"),
         (first, "deploy"),

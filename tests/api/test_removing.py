@@ -9,9 +9,9 @@ import pytest
 from shared.settings import Settings
 from shared.spoke.resource_ids import ids_of
 from shared.tables.records import Records
-from tests.api.calls import Body, at_once, made, refused
+from tests.api.calls import Body, at_once, conforms, made, refused
 from tests.api.conftest import Host, Moves
-from triggers.http import schemas as documents
+from triggers.http.answers import Accepted
 
 
 def test_a_delete_begins_once_and_is_joined(http: httpx.Client, moves: Moves, body: Body) -> None:
@@ -20,7 +20,7 @@ def test_a_delete_begins_once_and_is_joined(http: httpx.Client, moves: Moves, bo
     answers = [http.delete("/spokes/3") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [202, 202]
     first, second = (answer.json() for answer in answers)
-    documents.Accepted.model_validate(first)
+    conforms(first, Accepted)
     assert first["deployment_id"].startswith(f"delete-{body['client_name']}-")
     assert first["deployment_id"] == second["deployment_id"]
     assert http.get("/spokes/3").json()["status"] == "deleting"
@@ -60,7 +60,7 @@ def test_a_delete_of_a_failed_spoke_forgets_it(http: httpx.Client, moves: Moves,
     moves.to(3, "failed")
     answer = http.delete("/spokes/3")
     assert answer.status_code == 202
-    documents.Accepted.model_validate(answer.json())
+    conforms(answer.json(), Accepted)
     assert (answer.json()["status"], answer.json()["deployment_id"]) == ("deleted", None)
     refused(http.get("/spokes/3"), 404)
     assert http.get(f"/deployments/{deployment_id}").json()["status"] == "failed"

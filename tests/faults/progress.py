@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from shared.data import as_data
 from shared.saga.progress import progress_of
 from shared.saga.steps import STEPS, UNDOS
 from shared.spoke.records import TERMINAL
@@ -77,7 +78,7 @@ class Watcher:
         run = records.run(self.deployment_id)
         if run is None:
             return
-        now = progress_of(run, records.steps(self.deployment_id))
+        now = as_data(progress_of(run, records.steps(self.deployment_id)))
         assert_moves_on(self.last, now)
         if now != self.last:
             self.looks.append(now)

@@ -22,6 +22,7 @@ from local.functions.durable.clock import VirtualClock
 from local.functions.durable.stage import CrashedError, Stage
 from local.functions.durable.store import Task
 from shared.arm.client import arm
+from shared.data import as_data
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.saga.progress import progress_of
 from shared.spoke.inventory import parts
@@ -354,7 +355,7 @@ class Simulation:
         else:
             assert spoke is not None
             assert (spoke["status"], spoke["deployment_id"]) == (run.status, deployment_id)
-        assert_moves_on(None, progress_of(run, Records().steps(deployment_id)))
+        assert_moves_on(None, as_data(progress_of(run, Records().steps(deployment_id))))
         if run.status in ("failed", "deleted"):
             assert run.left_behind == []
             self.assert_nothing_left(now)

@@ -124,8 +124,8 @@ def test_a_run_that_stands_still_is_named_and_keeps_its_id(simulation: Simulatio
         if row.restart:
             break
     assert row.stalled is not None
-    assert row.stalled["step"] == "create_nic"
-    assert progress_of(row, Records().steps(run))["stalled"] == row.stalled
+    assert row.stalled.step == "create_nic"
+    assert progress_of(row, Records().steps(run)).stalled == row.stalled
     looked_after(simulation)
     row = simulation.run_row(run)
     assert (row.status, row.execution, row.stalled) == ("completed", 2, None)

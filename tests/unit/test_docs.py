@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import function_app  # noqa: F401 - it declares the routes
 from triggers.http.openapi import openapi_document
 
 ROOT = Path(__file__).parents[2]

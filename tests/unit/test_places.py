@@ -241,16 +241,16 @@ def test_lists_are_of_all_hubs_or_of_one(installation: Installation) -> None:
     for name, hub in (("b", "second"), ("a", "first"), ("c", "first")):
         deploy(name, hub=hub)
     whole = _page((None, None), 0, 100)
-    assert [(each["spoke_id"], each["hub"]) for each in whole["spokes"]] == [
+    assert [(each.spoke_id, each.hub) for each in whole.spokes] == [
         (1, "first"),
         (2, "first"),
         (1001, "second"),
     ]
-    assert [each["spoke_id"] for each in _page((None, None, "second", None), 0, 100)["spokes"]] == [1001]
-    assert _page((None, None, None, "far-agw"), 0, 100)["total"] == 1
+    assert [each.spoke_id for each in _page((None, None, "second", None), 0, 100).spokes] == [1001]
+    assert _page((None, None, None, "far-agw"), 0, 100).total == 1
     page = _page((None, None), 0, 2)
-    assert page["continuation"] == continuation_token(2, (None, None))
-    assert [each["spoke_id"] for each in _page((None, None), 2, 2)["spokes"]] == [1001]
+    assert page.continuation == continuation_token(2, (None, None))
+    assert [each.spoke_id for each in _page((None, None), 2, 2).spokes] == [1001]
 
 
 def test_an_idempotency_key_is_one_key_in_all_hubs(installation: Installation) -> None:
@@ -300,8 +300,8 @@ def test_spokes_of_one_hub_live_on_under_hubs_and_back(installation: Installatio
     gateways = [{"name": "hub-agw"}, *installation.gateways(other_agw=9)]
     installation.use([installation.first | {"gateways": gateways}, installation.second])
     assert gateway_of_spoke(old.spoke_id) == "hub-agw"
-    assert _view(old.spoke_id)["agw"]["host_name"] == "old.spokes.example.com"
-    assert _run(str(old.deployment_id))["status"] == "completed"
+    assert _view(old.spoke_id).agw.host_name == "old.spokes.example.com"
+    assert _run(str(old.deployment_id)).status == "completed"
     assert gateway_of_spoke(deploy("new").spoke_id) == "hub-agw", "98 places are free there, 9 on the other"
     other = deploy("other", gateway="other-agw")
     far = deploy("far", hub="second")
@@ -311,15 +311,15 @@ def test_spokes_of_one_hub_live_on_under_hubs_and_back(installation: Installatio
 
     installation.use()
     assert former_hubs()[0].hub_name == "second"
-    assert [each["client_name"] for each in _page((None, None), 0, 100)["spokes"]] == [
+    assert [each.client_name for each in _page((None, None), 0, 100).spokes] == [
         "old",
         "failed",
         "new",
         "other",
         "far",
     ]
-    assert _view(far.spoke_id)["status"] == "completed", "it is shown as it is"
-    assert _run(str(far.deployment_id))["status"] == "completed"
+    assert _view(far.spoke_id).status == "completed", "it is shown as it is"
+    assert _run(str(far.deployment_id)).status == "completed"
     assert refused(use_cases.remove, far.spoke_id, force=True) == "HubNotConfigured"
     assert refused(use_cases.remove, other.spoke_id, force=True) == "GatewayNotConfigured"
     spoke = use_cases.remove(old.spoke_id, force=False)

@@ -5,37 +5,66 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_args
 
 from shared.errors import ValidationException
+from shared.spoke.records import SpokeStatus
+from triggers.http.requests import MAX_KEY_LENGTH
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
-SPOKE_STATES = (
-    "accepted",
-    "in_progress",
-    "rolling_back",
-    "deleting",
-    "completed",
-    "failed",
-    "rollback_failed",
-)
 _DEPLOYMENT_ID = re.compile(r"[a-z0-9-]{1,120}")
 
 
-def flag(params: Mapping[str, str], name: str) -> bool:
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter as the OpenAPI document describes it. A function gets those query parameters that its route declares."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    where: str = "query"
+
+
+MODE = Parameter("mode", "plan: say what would happen, touch nothing.", {"enum": ["plan", "deploy"]})
+FORCE = Parameter("force", "true: delete in spite of what isn't ours.", {"enum": ["true", "false"]})
+# A deleted spoke has no row.
+STATUS = Parameter(
+    "status", "Only spokes in this state.", {"enum": [state for state in get_args(SpokeStatus) if state != "deleted"]}
+)
+CLIENT_NAME = Parameter("client_name", "Only this client's, as it was written in the request.", {"type": "string"})
+HUB = Parameter("hub", "Only spokes of this hub.", {"type": "string"})
+GATEWAY = Parameter("gateway", "Only spokes on this gateway.", {"type": "string"})
+LIMIT = Parameter("limit", f"Default {DEFAULT_LIMIT}.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT})
+CONTINUATION = Parameter("continuation", "Of the page before, with the same filters.", {"type": "string"})
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key",
+    "The same key and body give the same deployment for 24 hours; the same key with another body gives 422.",
+    {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"},
+    where="header",
+)
+# By their names in a route's path.
+IN_PATHS = {
+    "spoke_id": Parameter("spoke_id", "The spoke's number.", {"type": "integer", "minimum": 1}, where="path"),
+    "deployment_id": Parameter("deployment_id", "The id that POST answered.", {"type": "string"}, where="path"),
+}
+
+
+def flag(params: Mapping[str, str], parameter: Parameter) -> bool:
     """`?force=true`; absent is false."""
     words = {"true": True, "1": True, "false": False, "0": False}
-    text = params.get(name)
+    text = params.get(parameter.name)
     if text is None:
         return False
     if text.lower() not in words:
-        raise _bad(name, text, f"{name} must be true or false.")
+        raise _bad(parameter.name, text, f"{parameter.name} must be true or false.")
     return words[text.lower()]
 
 
-def one_of(params: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str | None:
-    """A parameter that must be one of some words; None when absent."""
+def one_of(params: Mapping[str, str], parameter: Parameter) -> str | None:
+    """A parameter that must be one of the words of its schema; None when absent."""
+    name, allowed = parameter.name, parameter.schema["enum"]
     text = params.get(name)
     if text is not None and text not in allowed:
         raise _bad(
@@ -48,17 +77,17 @@ def one_of(params: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> st
 
 def hub_filters(params: Mapping[str, str]) -> tuple[str | None, ...]:
     """`?hub=&gateway=`; nothing when neither is there, so that the tokens of pages stay what they were."""
-    names = (params.get("hub"), params.get("gateway"))
+    names = (params.get(HUB.name), params.get(GATEWAY.name))
     return names if any(names) else ()
 
 
 def limit(params: Mapping[str, str]) -> int:
     """How many to a page."""
-    text = params.get("limit")
+    text = params.get(LIMIT.name)
     if text is None:
         return DEFAULT_LIMIT
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= MAX_LIMIT):
-        raise _bad("limit", text, f"limit must be a whole number from 1 to {MAX_LIMIT}.")
+        raise _bad(LIMIT.name, text, f"limit must be a whole number from 1 to {MAX_LIMIT}.")
     return int(text)
 
 
@@ -109,7 +138,7 @@ def unknown_deployment(value: str) -> ValidationException:
 
 def continuation_after(params: Mapping[str, str], filters: tuple[str | None, ...]) -> int:
     """The id after which the page begins: 0 for the first page. A token belongs to the filters it was made with."""
-    text = params.get("continuation")
+    text = params.get(CONTINUATION.name)
     if text is None:
         return 0
     try:
@@ -118,7 +147,7 @@ def continuation_after(params: Mapping[str, str], filters: tuple[str | None, ...
         after = 0
     # What is taken is the very token that would be made, nothing that only looks like one.
     if after < 1 or text != continuation_token(after, filters):
-        raise _bad("continuation", text, "continuation must be the one of the page before, with the same filters.")
+        raise _bad(CONTINUATION.name, text, "continuation must be the one of the page before, with the same filters.")
     return after
 
 

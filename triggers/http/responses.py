@@ -3,13 +3,15 @@
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from shared.clock import timestamp
+from shared.data import as_data
 from shared.errors import (
     AzureResourceException,
     ConfigurationException,
     DeploymentException,
+    ErrorCause,
     Failure,
     HubSpokeException,
     StorageException,
@@ -43,14 +45,23 @@ _STATUS_OF_ERROR = {
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, JSON body and headers of an answer."""
+    """Status, body and headers of an answer. The body is a class of `answers`, and is written by its fields."""
 
     status: int
     body: Any
     headers: dict[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
-        return json.dumps(self.body, ensure_ascii=True, separators=(",", ":"), default=str)
+        return json.dumps(as_data(self.body), ensure_ascii=True, separators=(",", ":"), default=str)
+
+
+@dataclass(frozen=True)
+class ErrorAnswer(ErrorCause):
+    """Every answer that is no success."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    timestamp: str
 
 
 def status_of(failure: Failure) -> int:
@@ -59,12 +70,12 @@ def status_of(failure: Failure) -> int:
 
 
 def failure_answer(failure: Failure) -> Answer:
-    """`{"error", "message", "details", "timestamp"}` with its status; `Retry-After` with what passes by itself."""
+    """An `ErrorAnswer` with its status; `Retry-After` with a transient failure."""
     status = status_of(failure)
     headers = {}
     if status == 503 or (status == 502 and failure.transient):
         headers["Retry-After"] = str(math.ceil(failure.retry_after or RETRY_AFTER_SECONDS))
-    return Answer(status, {**failure.public(), "timestamp": timestamp()}, headers)
+    return Answer(status, ErrorAnswer(**failure.public(), timestamp=timestamp()), headers)
 
 
 def error_answer(error: Exception) -> Answer:

@@ -1,5 +1,7 @@
 """Turns a handler into an HTTP function: registered, logged, and never answering anything but our own shapes.
 
+A route is declared once, at its handler: the function and its part of the OpenAPI document come from that (`ROUTES`).
+
 A handler takes a `Call` and returns an `Answer` or raises. Every function here is `async`; blocking work goes into the
 threads of `shared.process.blocking`. Only those that start or name orchestrations get a Durable client: reading needs none, and
 liveness asks nobody.
@@ -7,7 +9,7 @@ liveness asks nobody.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +20,7 @@ from shared.process import logs
 from shared.process.deadline import CODE as NO_ANSWER_IN_TIME
 from shared.process.deadline import HTTP_SECONDS, TIMER_SECONDS
 from triggers.http.links import api_base
-from triggers.http.queries import subject
+from triggers.http.queries import Parameter, subject
 from triggers.http.responses import JSON, Answer, error_answer
 
 if TYPE_CHECKING:
@@ -30,17 +32,40 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Route:
+    """What a route is, wherever it is needed.
+
+    path: behind the host's prefix.  name: of the function.  summary: its docstring.  answers: the class of its body by
+    status; None: any JSON object.  errors: the other statuses, each an `ErrorAnswer`.  parameters: of query and
+    headers; those of the path are known by their names.  body: the model in `shared.spoke.request.model`.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    answers: Mapping[int, type | None]
+    errors: tuple[int, ...]
+    parameters: tuple[Parameter, ...]
+    body: str | None
+    anonymous: bool
+
+
+ROUTES: list[Route] = []
+
+
+@dataclass(frozen=True)
 class Call:
     """One HTTP request, with the Durable client of a function that has one."""
 
     request: func.HttpRequest
+    route: Route
     client: "DurableOrchestrationClient | None" = None
-    route: str | None = None
 
     @property
     def base(self) -> str:
         """The URL of the API as the caller reached it: origin and the host's route prefix."""
-        return api_base(self.request.url, self.route)
+        return api_base(self.request.url, self.route.path)
 
     @property
     def durable(self) -> "DurableOrchestrationClient":
@@ -50,12 +75,15 @@ class Call:
 
     @property
     def params(self) -> dict[str, str]:
-        """The query, its names in lower case: `?Mode=plan` is no deployment. What stands twice is joined, as the host does."""
+        """The query, its names in lower case: `?Mode=plan` is no deployment. What stands twice is joined, as the host does.
+
+        What the route doesn't declare is left out.
+        """
         params: dict[str, str] = {}
         for name, value in self.request.params.items():
             folded = name.lower()
             params[folded] = f"{params[folded]},{value}" if folded in params else value
-        return params
+        return {each.name: params[each.name] for each in self.route.parameters if each.name in params}
 
 
 Handler = Callable[[Call], Coroutine[Any, Any, Answer]]
@@ -64,26 +92,34 @@ Handler = Callable[[Call], Coroutine[Any, Any, Answer]]
 def http_function(
     blueprint: "Blueprint",
     method: str,
-    route: str,
+    path: str,
+    answers: Mapping[int, type | None],
+    errors: tuple[int, ...],
+    parameters: tuple[Parameter, ...] = (),
     *,
-    auth_level: func.AuthLevel = func.AuthLevel.FUNCTION,
+    body: str | None = None,
+    anonymous: bool = False,
     durable: bool = False,
 ) -> Callable[[Handler], Handler]:
-    """Registers a handler under its own name. durable: it gets a Durable client."""
+    """Declares a route and registers its handler under its own name: see `Route`. durable: it gets a Durable client."""
 
     def register(handler: Handler) -> Handler:
+        name: str = getattr(handler, "__name__", path)
+        route = Route(method, path, name, handler.__doc__ or "", answers, errors, parameters, body, anonymous)
+        ROUTES.append(route)
+
         # The worker reads the parameters and annotations of what it calls, so both are written out.
         async def with_client(req: func.HttpRequest, client: Any) -> func.HttpResponse:
-            return _response(await answered(handler, Call(req, client, route)))
+            return _response(await answered(handler, Call(req, route, client)))
 
         async def without_client(req: func.HttpRequest) -> func.HttpResponse:
-            return _response(await answered(handler, Call(req, route=route)))
+            return _response(await answered(handler, Call(req, route)))
 
-        name = getattr(handler, "__name__", route)
         function: Any = _named_like(with_client if durable else without_client, handler, name)
         if durable:
             function = blueprint.durable_client_input(client_name="client")(function)
-        blueprint.function_name(name)(blueprint.route(route=route, methods=[method], auth_level=auth_level)(function))
+        level = func.AuthLevel.ANONYMOUS if anonymous else func.AuthLevel.FUNCTION
+        blueprint.function_name(name)(blueprint.route(route=path, methods=[method], auth_level=level)(function))
         return handler
 
     return register
@@ -109,7 +145,7 @@ async def answered(handler: Handler, call: Call) -> Answer:
                 call.request.method,
                 call.request.url.partition("?")[0],
                 answer.status,
-                answer.body["message"],
+                answer.body.message,
             )
         return answer
 
@@ -146,7 +182,7 @@ def timer_function(blueprint: "Blueprint", schedule: str) -> Callable[[TimerHand
                 try:
                     await _in_time(TIMER_SECONDS, handler(client))
                 except Exception as error:  # noqa: BLE001 - the boundary: told in the log, tried again at the next time
-                    log.error("%s: %s", name, error_answer(error).body["message"])
+                    log.error("%s: %s", name, error_answer(error).body.message)
 
         with_client = blueprint.durable_client_input(client_name="client")(_named_like(function, handler, name))
         timed = blueprint.timer_trigger(schedule=schedule, arg_name="timer", run_on_startup=False)(with_client)
