@@ -23,6 +23,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from local.azure.hub import Hub, read
 from local.options import add_options
 from local.recipes import ROOT, StackError
 from local.stack import Stack, StoppedError, stack_from, stopping_on_signals
@@ -209,15 +210,21 @@ def pairs_of(subnets: Any) -> list[tuple[str, str]]:
 
 def way_through_the_gateway(stack: Stack, spoke: dict[str, Any]) -> str:
     """Where the gateway would send a visitor of the spoke's site, by its own order of evaluation."""
-    host = (spoke.get("agw") or {}).get("host_name")
+    agw = spoke.get("agw") or {}
+    host, gateway = agw.get("host_name"), agw.get("gateway") or first_gateway(stack)
     trusted = ssl.create_default_context(cafile=stack.endpoints["ca"])
-    asked = {"gateway": "hub-agw", "host": host, "port": 80}
+    asked = {"gateway": gateway, "host": host, "port": 80}
     answer = httpx.get(f"{stack.endpoints['arm']}/_local/route", params=asked, verify=trusted, trust_env=False)
     reached = answer.json() if answer.is_success else None
     if not reached or not reached.get("addresses"):
         return f"[bold]http://{host}/[/]  →  nothing yet"
     rule = f"{reached.get('rule')}, priority {reached.get('priority')}"
-    return f"[bold]http://{host}/[/]  →  hub-agw [dim]({rule})[/]  →  {reached['addresses'][0]}"
+    return f"[bold]http://{host}/[/]  →  {gateway} [dim]({rule})[/]  →  {reached['addresses'][0]}"
+
+
+def first_gateway(stack: Stack) -> str:
+    """The gateway of a spoke that names none: there is one alone."""
+    return (read(stack.hubs) if stack.hubs else (Hub(),))[0].gateways[0].name
 
 
 def spoke_picture(spoke: dict[str, Any], site: str, seconds: float | None) -> RenderableType:

@@ -5,6 +5,7 @@ from shared.process import blocking
 from shared.process.identity import identity
 from shared.settings import process_settings
 from shared.tables.client import forget_clients
+from shared.tables.idempotency import forget_older_keys
 from shared.tables.places import forget_places
 
 
@@ -19,4 +20,5 @@ def forget_app() -> None:
     arm_of.forget()
     identity.forget()
     forget_places()
+    forget_older_keys()
     process_settings.cache_clear()

@@ -173,7 +173,7 @@ def _tables() -> str:
         HUB_TURNS_TABLE, [spoke.client_name for spoke in completed if peering_key(spoke.spoke_id) not in turns]
     )
     gateways = [gateway_of(spoke.plan, here) for spoke in spokes]
-    unknown = [f"hub {hub.hub_name}" for hub in former_hubs()]
+    unknown = [f"hub {hub.hub_name}" for hub in former_hubs() if SpokesPartition(hub).has_any("spoke:")]
     unknown += sorted({f"gateway {each.hub_agw_name}" for each in gateways if not each.is_configured})
     if unknown:
         raise DegradedError(

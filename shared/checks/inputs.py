@@ -19,7 +19,8 @@ class AzureSnapshot:
 
     outbound: the NAT gateway or route table of `SPOKE_OUTBOUND`.  resources: what the spoke group holds, as ARM lists
     it (`id`, `type`, `tags`).  conflicts: documents of names that this spoke needs, each looked up by itself.
-    runs: ours that have not ended, this one included.  sites: what our spokes have, or want, on the gateway.
+    runs: the hub's that have not ended, this one included.  runs_elsewhere: those of other hubs whose VMs count for the
+    same quotas.  vms_elsewhere: what their groups hold, as `resources`.  sites: what our spokes have, or want, on the gateway.
     hub_gateways: the virtual network gateways that the hub's `GatewaySubnet` names.
     gateway_network: what its instances live in.  waf_policies: those on it, by id, None for one that isn't there.
     unread_policies: why one of them could not be read, by id.
@@ -38,6 +39,8 @@ class AzureSnapshot:
     sizes: tuple[Size, ...] = ()
     usages: tuple[Document, ...] = ()
     runs: tuple[RunRow, ...] = ()
+    runs_elsewhere: tuple[RunRow, ...] = ()
+    vms_elsewhere: tuple[Document, ...] = ()
     sites: tuple[SiteRow, ...] = ()
     gateway_failed_by_us: bool = False
     gateway_network: GatewayNetwork = field(default_factory=GatewayNetwork)

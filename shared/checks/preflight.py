@@ -42,6 +42,7 @@ _PARTS = {
     "locks": "subscription's locks",
     "vnets": "subscription's VNets",
     "resources": "resources of the spokes' group",
+    "elsewhere": "resources of the groups in which other hubs have their spokes",
     "sizes": "region's VM sizes",
     "usages": "region's vCPU quotas",
 }
@@ -92,7 +93,9 @@ def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) ->
     if read("sizes"):
         found += size_findings(plan, snapshot.sizes)
         if read("usages", "resources"):
-            found += quota_findings(plan, snapshot.sizes, snapshot.usages, snapshot.runs, snapshot.resources)
+            runs = (*snapshot.runs, *snapshot.runs_elsewhere)
+            vms = (*snapshot.resources, *snapshot.vms_elsewhere)
+            found += quota_findings(plan, snapshot.sizes, snapshot.usages, runs, vms)
     return found
 
 

@@ -23,8 +23,11 @@ from shared.clock import utc_now
 from shared.errors import Failure
 from shared.process.blocking import ARM, side_by_side
 from shared.process.deadline import current_deadline, waiting_for
+from shared.settings import at
 from shared.spoke.documents.security_rules import HubNetwork, hub_network
 from shared.spoke.plan import SpokePlan
+from shared.spoke.records import RunRow
+from shared.tables.places import hubs
 from shared.tables.records import Records
 from shared.writers.desired_table import Present
 from shared.writers.gateway.capacity import firewall_policy_ids, gateway_not_found
@@ -136,6 +139,7 @@ def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Azure
         "sizes": sizes,
         "usages": common(f"usages {location}", listed(f"/providers/Microsoft.Compute/locations/{location}/usages")),
         "runs": common("runs", lambda: tuple(Records().unfinished_runs())),
+        "elsewhere": common("elsewhere", lambda: _elsewhere(azure)),
         "on_gateway": common("on_gateway", lambda: gateway_sites().present()),
     }
     outbound = azure.settings.spoke_outbound.partition(":")[2]
@@ -145,11 +149,33 @@ def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Azure
     on_gateway: Present[SiteRow, GatewayWriter] = answers.pop("on_gateway")
     if malformed := on_gateway.unreadable.get(site_key(plan.client)):
         raise malformed
+    runs_elsewhere, vms_elsewhere = answers.pop("elsewhere", ((), ()))
     failed_by_us = on_gateway.writer is not None and on_gateway.writer.our_failure
     snapshot = AzureSnapshot(
-        ids, unread=unread, sites=tuple(on_gateway.rows), gateway_failed_by_us=failed_by_us, **answers
+        ids,
+        unread=unread,
+        sites=tuple(on_gateway.rows),
+        gateway_failed_by_us=failed_by_us,
+        runs_elsewhere=runs_elsewhere,
+        vms_elsewhere=vms_elsewhere,
+        **answers,
     )
     return _with_what_these_name(plan, azure, snapshot, common)
+
+
+def _elsewhere(azure: Arm) -> tuple[tuple[RunRow, ...], tuple[Document, ...]]:
+    """`(runs, resources)` of other hubs that have their spokes in the same subscription: its quotas are one for all."""
+    here, runs = azure.settings, list[RunRow]()
+    for hub in hubs():
+        if hub.hub_key != here.hub_key and hub.spoke_subscription_id == here.spoke_subscription_id:
+            with at(hub):
+                runs += Records().unfinished_runs()
+    groups = {run.plan.resource_group.lower() for run in runs} - {here.spoke_resource_group.lower()}
+    resources: list[Document] = []
+    for group in sorted(groups):
+        only = {"$filter": f"resourceGroup eq '{group}'"}
+        resources += azure.get_all(f"{azure.ids.spoke_subscription}/resources", params=only)
+    return tuple(runs), tuple(resources)
 
 
 def _with_what_these_name(

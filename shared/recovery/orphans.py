@@ -14,14 +14,14 @@ from shared.arm.reconcile import only_over
 from shared.clock import timestamp
 from shared.errors import Failure
 from shared.recovery.record_loss import doubt
-from shared.settings import current_settings
+from shared.settings import Settings, current_settings
 from shared.spoke.inventory import TAGGED
 from shared.spoke.records import SPOKES_TABLE, TERMINAL
 from shared.spoke.resource_ids import name_of, type_of
 from shared.tables.client import ConcurrentUpdate, table
 from shared.tables.codec import from_json_columns
 from shared.tables.partition import SpokesPartition
-from shared.tables.places import at_each_gateway
+from shared.tables.places import at_each_gateway, hubs
 from shared.tables.reservations import reservations_by_deployment
 from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.rows import request_removal
@@ -131,7 +131,7 @@ def sweep_orphans() -> list[Document]:
     if in_doubt is not None:
         log.warning("%s", in_doubt.message)
         delete = False
-    for orphan in found:
+    for orphan in found if _is_first_of_its_group() else []:
         removed = delete and orphan["is_part_of_a_spoke"]
         why = "SWEEP_DELETE_ORPHANS is false" if not delete else "it is no part of a spoke"
         why = "the records may have been lost" if in_doubt else why
@@ -145,6 +145,16 @@ def sweep_orphans() -> list[Document]:
             _delete(azure, orphan)
     _sweep_rows(delete, {orphan["deployment_id"] for orphan in found})
     return found
+
+
+def _is_first_of_its_group() -> bool:
+    """Whether no hub before the present one has its spokes in the same group: what that group holds is reported once."""
+    here = current_settings()
+    return next((hub for hub in hubs() if _group_of(hub) == _group_of(here)), here).hub_key == here.hub_key
+
+
+def _group_of(hub: Settings) -> tuple[str, str]:
+    return hub.spoke_subscription_id.lower(), hub.spoke_resource_group.lower()
 
 
 def _sweep_rows(delete: bool, still_there: set[str | None]) -> None:

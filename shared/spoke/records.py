@@ -2,7 +2,7 @@
 
 One partition per hub, so that one transaction covers what belongs together. Row keys: `spoke:{id}`,
 `run:{deployment_id}`, `step:{deployment_id}:{n}`, `client:{name}`, `vm:{name}`, `host:{name}`,
-`block:{address}-{length}`, `vnet:{name}`, `pool:{name}`, `rule:{name}`, `slot:{nnn}` or `slot:{gateway}:{nnn}`,
+`block:{address}-{length}`, `vnet:{name}`; of a gateway `pool:{name}`, `rule:{name}` and `slot:{nnn}`, or `pool:{gateway}:{name}` and so on;
 `key:{sha256}`, `ticks:{task hub}`, `durations:{kind}`. Another partition, `installation`, has what all hubs share
 (`shared.tables.places`).
 """
@@ -63,17 +63,23 @@ def vnet_key(name: str) -> str:
     return f"vnet:{name.lower()}"
 
 
-def pool_key(name: str) -> str:
-    return f"pool:{name.lower()}"
+def pool_key(name: str, gateway: str = "") -> str:
+    """gateway: as for `slot_key`."""
+    return _of_gateway("pool", name.lower(), gateway)
 
 
-def rule_key(name: str) -> str:
-    return f"rule:{name.lower()}"
+def rule_key(name: str, gateway: str = "") -> str:
+    """gateway: as for `slot_key`."""
+    return _of_gateway("rule", name.lower(), gateway)
 
 
 def slot_key(slot: int, gateway: str = "") -> str:
     """gateway: the name, where the hub has several."""
-    return f"slot:{gateway.lower()}:{slot:03d}" if gateway else f"slot:{slot:03d}"
+    return _of_gateway("slot", f"{slot:03d}", gateway)
+
+
+def _of_gateway(kind: str, name: str, gateway: str) -> str:
+    return f"{kind}:{gateway.lower()}:{name}" if gateway else f"{kind}:{name}"
 
 
 def slot_of(row_key: str, first_gateway: str) -> tuple[str, int]:

@@ -1,12 +1,15 @@
 """`Idempotency-Key`: the same key with the same body begins one run only.
 
 The row `key:{sha256}` stands in the partition of the hub that the request went to, written in the transaction that it
-speaks of. Where there are several hubs, `claim:{sha256}` in the partition that they share says which body has the key.
+speaks of. Where there are several hubs, or were, `claim:{sha256}` in the partition that they share says which body has the
+key, and in which hub: a change of `HUBS` may send the same request to another one. Keys that were used while there was one
+hub alone are claimed by the first request of a process.
 """
 
 import contextlib
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from shared.clock import timestamp, utc_now
@@ -14,7 +17,7 @@ from shared.errors import DeploymentException, ValidationException
 from shared.settings import current_settings
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.partition import Partition, SpokesPartition
-from shared.tables.places import INSTALLATION, installation, is_alone
+from shared.tables.places import INSTALLATION, former_hubs, hubs, installation, is_alone
 from shared.timestamps import parse_timestamp
 
 KEY_LIFE = timedelta(hours=24)
@@ -37,32 +40,66 @@ class IdempotencyKey:
         return f"claim:{self.digest}"
 
 
-def claim_key(key: IdempotencyKey) -> bool:
-    """Whether this body may use the key: no other one has, in whichever hub. Where there is one hub alone, its own row of
-    the key tells."""
-    if is_alone():
-        return True
-    claim = {
-        "PartitionKey": INSTALLATION,
-        "RowKey": key.claim_key,
-        "fingerprint": key.fingerprint,
-        "expires_at": timestamp(utc_now() + KEY_LIFE),
-    }
+def claim_key(key: IdempotencyKey) -> str:
+    """The partition of the hub in which the key is used: the present one, unless the same request came to another before.
+    422 when another body has the key, in whichever hub.
+
+    Where there has been one hub alone, its own row of the key tells.
+    """
+    here = current_settings().hub_key
+    if not _is_shared():
+        return here
+    _claim_older_keys()
     for _ in range(_TRIES):
         with contextlib.suppress(ConcurrentUpdate):  # it is claimed
-            installation().write(("create", claim))
-            return True
+            installation().write(("create", _claim(key.digest, key.fingerprint, here, timestamp(utc_now() + KEY_LIFE))))
+            return here
         row = installation().get(key.claim_key)
         if row is not None and not has_expired(row):
-            return bool(row["fingerprint"] == key.fingerprint)
+            if row["fingerprint"] != key.fingerprint:
+                raise used_with_another_body()
+            return str(row.get("hub_key") or here)
         give_key_back(key)
-    return True
+    return here
+
+
+def _is_shared() -> bool:
+    """Whether there are several hubs, or one alone where others have records."""
+    return not is_alone() or bool(former_hubs())
+
+
+@cache
+def _claim_older_keys() -> None:
+    """Claims the keys that have no claim, once a process: they were used while there was one hub alone."""
+    claimed = {row["RowKey"] for row in installation().range("claim:", select=("RowKey",))}
+    for hub in [*hubs(), *former_hubs()]:
+        for row in SpokesPartition(hub).range("key:", select=("RowKey", "fingerprint", "expires_at")):
+            digest = row["RowKey"].removeprefix("key:")
+            if f"claim:{digest}" not in claimed and not has_expired(row):
+                claim = _claim(digest, row["fingerprint"], hub.hub_key, row["expires_at"])
+                with contextlib.suppress(ConcurrentUpdate):  # another process has done it
+                    installation().write(("create", claim))
+
+
+def _claim(digest: str, fingerprint: str, hub_key: str, expires_at: str) -> dict[str, Any]:
+    return {
+        "PartitionKey": INSTALLATION,
+        "RowKey": f"claim:{digest}",
+        "fingerprint": fingerprint,
+        "hub_key": hub_key,
+        "expires_at": expires_at,
+    }
 
 
 def give_key_back(key: IdempotencyKey) -> None:
     """Frees a key of which nothing came."""
-    if not is_alone():
+    if _is_shared():
         installation().forget(key.claim_key)
+
+
+def forget_older_keys() -> None:
+    """For tests: the next request looks for them anew."""
+    _claim_older_keys.cache_clear()
 
 
 def forget_expired_keys() -> None:
@@ -72,7 +109,7 @@ def forget_expired_keys() -> None:
 
 def forget_expired_claims() -> None:
     """Removes what says which body used a key, when the key may be used anew."""
-    if not is_alone():
+    if _is_shared():
         _forget_expired(installation(), "claim:")
 
 

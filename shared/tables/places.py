@@ -17,7 +17,7 @@ from shared.errors import DeploymentException
 from shared.saga import instances as protocol
 from shared.settings import Settings, at, current_settings, process_settings
 from shared.spoke.plan import SpokePlan
-from shared.spoke.records import slot_of, spoke_key
+from shared.spoke.records import run_key, slot_of, spoke_key
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.partition import Partition, SpokesPartition
 from shared.writers.gateway.table import capacity_seen
@@ -175,7 +175,17 @@ def _former_hub(row: dict[str, Any]) -> Settings:
 def remember_hub() -> None:
     """Notes that the present hub has records, so that they are found when the settings no longer have it."""
     if not is_alone():
+        _note_older_hubs()
         _note_hub(current_settings().hub_key, current_settings().hub_name)
+
+
+@cache
+def _note_older_hubs() -> None:
+    """The same, once a process, of every hub with records from before there were several."""
+    noted = {row["hub_key"] for row in installation().range("hub:", select=("hub_key",))}
+    for hub in hubs():
+        if hub.hub_key not in noted and SpokesPartition(hub).has_any("spoke:"):
+            _note_hub(hub.hub_key, hub.hub_name)
 
 
 @cache
@@ -186,7 +196,7 @@ def _note_hub(hub_key: str, name: str) -> None:
 
 def forget_places() -> None:
     """For tests: the next call reads the table anew."""
-    for known in (former_hubs, _note_hub, _hub_key_of_run):
+    for known in (former_hubs, _note_older_hubs, _note_hub, _hub_key_of_run):
         known.cache_clear()
 
 
@@ -209,7 +219,7 @@ def forget_deployment_id(deployment_id: str) -> None:
 
 
 def hub_of_run(deployment_id: str) -> Settings:
-    """The hub of a run; of one that was made when there was one alone, the first."""
+    """The hub of a run; of one that there isn't, the first."""
     return hubs()[0] if is_alone() else _noted_hub(deployment_id) or hubs()[0]
 
 
@@ -229,11 +239,15 @@ def _noted_hub(deployment_id: str) -> Settings | None:
 
 @lru_cache(maxsize=_MOST_KNOWN)
 def _hub_key_of_run(deployment_id: str) -> str:
-    """LookupError, which isn't kept, when there is no row."""
+    """LookupError, which isn't kept, when there is no such run. A run from before there were several hubs has no row here:
+    it is looked for in each."""
     row = installation().get(f"deployment:{deployment_id}")
-    if row is None:
-        raise LookupError(deployment_id)
-    return str(row["hub_key"])
+    if row is not None:
+        return str(row["hub_key"])
+    for hub in [*hubs(), *former_hubs()]:
+        if SpokesPartition(hub).get(run_key(deployment_id)) is not None:
+            return hub.hub_key
+    raise LookupError(deployment_id)
 
 
 # --- slots: the sites that a gateway has room for ---

@@ -45,11 +45,12 @@ from shared.tables.idempotency import (
     used_with_another_body,
 )
 from shared.tables.marker import ensure_marker
-from shared.tables.partition import SpokesPartition
+from shared.tables.partition import Partition, SpokesPartition
 from shared.tables.places import (
     forget_deployment_id,
     free_slots,
     gateway_of,
+    gateways_of,
     is_alone,
     new_deployment_id,
     places,
@@ -127,7 +128,7 @@ def holds_reservations(plan: SpokePlan) -> bool:
 
 
 def _held_by(plan: SpokePlan, rows: SpokesPartition) -> list[Any]:
-    keys = [key for key, _, _ in _exclusive_keys(plan)]
+    keys = [key for key, _, _ in [*_exclusive_keys(plan), *_names_without_gateway(plan)]]
     found = [row for row in map(rows.get, keys) if row is not None]
     found += rows.range("slot:", "deployment_id eq @made_by", made_by=plan.made_by)
     return [row for row in found if row["deployment_id"] == plan.made_by]
@@ -161,9 +162,26 @@ def _exclusive_keys(plan: SpokePlan) -> list[tuple[str, str, str]]:
         (host_key(plan.host_name), "host_name", plan.host_name),
         (block_key(plan.address_prefix), "address_prefix", plan.address_prefix),
         (vnet_key(plan.vnet_name), "vnet_name", plan.vnet_name),
-        (pool_key(plan.backend_pool_name), "backend_pool_name", plan.backend_pool_name),
-        (rule_key(plan.routing_rule_name), "routing_rule_name", plan.routing_rule_name),
+        *_names_on_gateway(plan, plan.gateway),
     ]
+
+
+def _names_on_gateway(plan: SpokePlan, gateway: str) -> list[tuple[str, str, str]]:
+    return [
+        (pool_key(plan.backend_pool_name, gateway), "backend_pool_name", plan.backend_pool_name),
+        (rule_key(plan.routing_rule_name, gateway), "routing_rule_name", plan.routing_rule_name),
+    ]
+
+
+def _names_without_gateway(plan: SpokePlan) -> list[tuple[str, str, str]]:
+    """What a spoke of the hub's first gateway takes as well: spokes from before there were several have no other rows."""
+    return _names_on_gateway(plan, "") if plan.gateway else []
+
+
+def _taken_by(plan: SpokePlan) -> list[tuple[str, str, str]]:
+    """All keys that a new spoke takes."""
+    first = gateways_of(current_settings())[0].hub_agw_name
+    return _exclusive_keys(plan) + (_names_without_gateway(plan) if plan.gateway.lower() == first.lower() else [])
 
 
 class _Taken(Exception):  # noqa: N818 - another spoke has it; becomes a 409 unless the key says otherwise
@@ -179,6 +197,8 @@ class _Reserving:
         self.request = requested
         self.settings = settings
         self.rows = SpokesPartition(settings)
+        # Of the hub in which the Idempotency-Key is used.
+        self.key_rows: Partition = self.rows
         self.gateways = requested.gateways or (settings,)
         self._expired_key: Any = None
         self._claimed_id = ""
@@ -187,14 +207,14 @@ class _Reserving:
         ensure_marker(self.rows)
         remember_hub()
         key = self.request.key
-        if key is not None and not claim_key(key):
-            raise used_with_another_body()
+        if key is not None:
+            self.key_rows = Partition(claim_key(key))
         try:
             return self._reserve()
         except HubSpokeException as refused:
             if isinstance(refused, StorageException) and not isinstance(refused, ConcurrentUpdate):
                 raise  # it may have been written all the same
-            if key is not None and self.rows.get(key.row_key) is None:
+            if key is not None and self.key_rows.get(key.row_key) is None:
                 give_key_back(key)
             if self._claimed_id:
                 forget_deployment_id(self._claimed_id)
@@ -234,7 +254,7 @@ class _Reserving:
         gateway, _ = kept(lambda: self._free_slot(0), (self.gateways[0], 0))
         with at(gateway):
             plan = self.request.plan_for(spoke_id, "plan")
-        found = ((field, value, self.rows.get(key)) for key, field, value in _exclusive_keys(plan))
+        found = ((field, value, self.rows.get(key)) for key, field, value in _taken_by(plan))
         conflicts += [_in_use(*each) for each in found if each[2] is not None]
         return plan, [conflict.failure.public() for conflict in conflicts]
 
@@ -302,7 +322,7 @@ class _Reserving:
             operations.append(_write(entity, over=self._expired_key))
         operations.append(_write(spoke, over=replaced))
         operations.append(_write(run, over=None))
-        keys = [key for key, _, _ in _exclusive_keys(plan)] + [slot_key(slot, plan.gateway)]
+        keys = [key for key, _, _ in _taken_by(plan)] + [slot_key(slot, plan.gateway)]
         operations.extend(_write(self._row(key, plan, token), over=None) for key in keys)
         return operations
 
@@ -420,9 +440,10 @@ class _Reserving:
         """The reservation that an earlier request with this key made; 422 when its body was another one."""
         if self.request.key is None:
             return None
-        row = self.rows.get(self.request.key.row_key)
-        self._expired_key = row if row is not None and has_expired(row) else None
-        if row is None or self._expired_key is not None:
+        row_key = self.request.key.row_key
+        row = self.key_rows.get(row_key)
+        if row is None or has_expired(row):
+            self._expired_key = row if self.key_rows.key == self.rows.key else self.rows.get(row_key)
             return None
         if row["fingerprint"] != self.request.key.fingerprint:
             raise used_with_another_body(deployment_id=row["deployment_id"])
@@ -430,7 +451,7 @@ class _Reserving:
 
     def _as_it_is_now(self, deployment_id: str, spoke_id: int, client_name: str) -> Reservation:
         """The run that a key began; 409 when its spoke is gone, also when another has the id now."""
-        run, spoke = self.rows.get(run_key(deployment_id)), self.rows.get(spoke_key(spoke_id))
+        run, spoke = self.key_rows.get(run_key(deployment_id)), self.key_rows.get(spoke_key(spoke_id))
         if run is None or spoke is None or from_entity(SpokeRow, spoke).first_run != deployment_id:
             raise key_is_spent(deployment_id)
         return Reservation(deployment_id, spoke_id, client_name, repeated=(run["status"], spoke["status"]))
@@ -440,7 +461,7 @@ class _Reserving:
         if self.request.spoke_id is not None:
             self._row_to_replace()
         follow_from_the_id = {"address_prefix", "vnet_name"} - self.request.request.keys()
-        for key, field, value in _exclusive_keys(plan):
+        for key, field, value in _taken_by(plan):
             if self.request.spoke_id is None and field in follow_from_the_id:
                 continue
             row = self.rows.get(key)

@@ -176,6 +176,16 @@ def test_a_vm_that_is_there_is_counted_by_azure_alone() -> None:
     assert quota_findings(own.plan, SIZES, [usage("cores", 4, 4)], [own], [mine]) == []
 
 
+def test_a_vm_of_the_same_name_in_another_group_is_another_one() -> None:
+    own, other = run_number(1, "2026"), run_number(2, "2025")
+    elsewhere = [
+        {"id": vm("vm-2")["id"].replace("HUB-RG", "other-rg")},
+        {"id": vm("vm-1")["id"].replace("HUB-RG", "other-rg")},
+    ]
+    (found,) = quota_findings(own.plan, SIZES, [usage("cores", 2, 4)], [own, other], elsewhere)
+    assert found.code == "QuotaExceeded"
+
+
 @given(st.integers(0, 8), st.integers(0, 40), st.integers(0, 40))
 def test_as_many_runs_go_on_as_there_is_room_for(runs: int, used: int, limit: int) -> None:
     unfinished = [run_number(number, f"2026-01-01T00:00:{number:02d}.000Z") for number in range(1, runs + 1)]

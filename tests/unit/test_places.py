@@ -84,6 +84,16 @@ class Installation:
         own = {"vnet": f"second-{self.name}", "location": "westeurope", "address_pool": "10.12.0.0/16"}
         return {"name": "second", "subscription_id": "00000000-0000-0000-0000-000000000002", "gateways": gateways} | own
 
+    @property
+    def second_as_first(self) -> dict[str, Any]:
+        """The second hub with the ids that the first had: new spokes go there."""
+        return self.second | {"first_spoke_id": 1}
+
+    @property
+    def moved(self) -> dict[str, Any]:
+        """The first hub, no longer the first of the list."""
+        return self.first | {"first_spoke_id": 1001}
+
     def rows(self, partition: str) -> list[Any]:
         found: list[Any] = store.table(SPOKES_TABLE).query("PartitionKey eq @key", {"key": partition})
         return found
@@ -353,3 +363,63 @@ def test_work_for_each_hub_is_about_that_hub(installation: Installation) -> None
         assert current_settings().hub_agw_name == "far-agw"
     with pytest.raises(ValidationException):
         deploy("nowhere", hub="third")
+
+
+def test_a_key_that_was_used_under_one_hub_is_known_under_hubs_in_whichever_hub(installation: Installation) -> None:
+    installation.use()
+    key = nonce(12)
+    first = deploy("acme", key)
+    for hubs_given in ([installation.first, installation.second], [installation.second_as_first, installation.moved]):
+        installation.use(hubs_given)
+        again = deploy("acme", key)
+        assert (again.deployment_id, again.start) == (first.deployment_id, False)
+        assert refused(deploy, "acme", key, vm_name="another") == "IdempotencyKeyReused"
+        assert refused(deploy, "acme", key, hub="second") == "IdempotencyKeyReused"
+    installation.use()
+    assert deploy("acme", key).deployment_id == first.deployment_id
+
+
+def test_a_key_that_was_used_on_a_hub_is_known_when_that_hub_is_gone(installation: Installation) -> None:
+    installation.use([installation.second_as_first, installation.moved])
+    key = nonce(12)
+    far = deploy("acme", key)
+    assert far.spoke_id == 1
+    installation.use()
+    again = deploy("acme", key)
+    assert (again.deployment_id, again.start) == (far.deployment_id, False)
+
+
+def test_a_run_from_before_hubs_is_found_in_its_hub_wherever_that_stands_in_the_list(
+    installation: Installation,
+) -> None:
+    installation.use()
+    old = deploy("old")
+    key = current_settings().hub_key
+    installation.use([installation.second_as_first, installation.moved])
+    assert hub_of_run(str(old.deployment_id)).hub_key == key
+    assert _run(str(old.deployment_id))["client_name"] == "old"
+
+
+def test_a_hub_from_before_hubs_is_known_when_it_leaves_the_list(installation: Installation) -> None:
+    installation.use()
+    end(deploy("old"), "completed")
+    installation.use([installation.first, installation.second])
+    deploy("far", hub="second")
+    installation.use([installation.second])
+    assert [hub.hub_name for hub in former_hubs()] == ["first"]
+    assert [each["client_name"] for each in _page((None, None), 0, 100)["spokes"]] == ["old", "far"]
+
+
+def test_names_of_elements_are_unique_on_a_gateway_and_not_beyond(installation: Installation) -> None:
+    installation.use()
+    deploy("old", backend_pool_name="shared")
+    gateways = [{"name": "hub-agw"}, *installation.gateways(other_agw=9)]
+    installation.use([installation.first | {"gateways": gateways}])
+    assert refused(deploy, "first", gateway="hub-agw", backend_pool_name="shared") == "NameTaken"
+    end(deploy("second", gateway="other-agw", backend_pool_name="shared"), "completed")
+    assert refused(deploy, "third", gateway="other-agw", backend_pool_name="SHARED") == "NameTaken"
+    freed = deploy("fourth", gateway="hub-agw", backend_pool_name="mine", routing_rule_name="my-rule")
+    end(freed, "failed")
+    assert deploy("fifth", gateway="hub-agw", backend_pool_name="mine", routing_rule_name="my-rule").start
+    installation.use()
+    assert refused(deploy, "sixth", backend_pool_name="mine") == "NameTaken"

@@ -12,6 +12,7 @@ from shared.errors import AzureResourceException, ValidationException
 from shared.spoke.inventory import made_by
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
+from shared.spoke.resource_ids import group_of, name_of
 
 Document = dict[str, Any]
 _NEAREST = 3
@@ -158,13 +159,13 @@ def quota_findings(
     """vCPUs left for the region and for the size's family; the tighter one first when both are exceeded.
 
     runs: ours that have not ended. Those that began before this one and whose VM isn't there yet count as used, so
-    that of two runs for the last vCPUs exactly one goes on.  vms: what the spoke group holds (`id`, `tags`).
+    that of two runs for the last vCPUs exactly one goes on.  vms: what the groups of these runs hold (`id`, `tags`).
     """
     size = size_named(plan.vm_size, sizes)
     if size is None:
         return []
-    there = {_vm_name(vm): vm for vm in vms if "/virtualmachines/" in str(vm.get("id", "")).lower()}
-    own = there.get(plan.vm_name.lower())
+    there = {_place_of(str(vm["id"])): vm for vm in vms if "/virtualmachines/" in str(vm.get("id", "")).lower()}
+    own = there.get(_place_in(plan))
     if own is not None and made_by(plan.made_by)(own):
         return []
     coming = [other for run in earlier_deployments(plan, runs) if (other := _not_yet_built(run, plan, sizes, there))]
@@ -181,12 +182,19 @@ def quota_findings(
     return [finding for _, finding in sorted(exceeded, key=lambda entry: entry[0])]
 
 
-def _vm_name(vm: Document) -> str:
-    return str(vm["id"]).rsplit("/", 1)[-1].lower()
+def _place_of(vm_id: str) -> tuple[str, str]:
+    """Group and name of a VM, in lower case."""
+    return name_of(group_of(vm_id) or "").lower(), name_of(vm_id).lower()
 
 
-def _not_yet_built(run: RunRow, plan: SpokePlan, sizes: Sequence[Size], there: dict[str, Document]) -> Size | None:
-    if run.plan.location != plan.location or run.plan.vm_name.lower() in there:
+def _place_in(plan: SpokePlan) -> tuple[str, str]:
+    return plan.resource_group.lower(), plan.vm_name.lower()
+
+
+def _not_yet_built(
+    run: RunRow, plan: SpokePlan, sizes: Sequence[Size], there: dict[tuple[str, str], Document]
+) -> Size | None:
+    if run.plan.location != plan.location or _place_in(run.plan) in there:
         return None
     return size_named(run.plan.vm_size, sizes)
 
