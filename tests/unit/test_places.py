@@ -397,7 +397,7 @@ def test_a_run_from_before_hubs_is_found_in_its_hub_wherever_that_stands_in_the_
     key = current_settings().hub_key
     installation.use([installation.second_as_first, installation.moved])
     assert hub_of_run(str(old.deployment_id)).hub_key == key
-    assert _run(str(old.deployment_id))["client_name"] == "old"
+    assert _run(str(old.deployment_id)).client_name == "old"
 
 
 def test_a_hub_from_before_hubs_is_known_when_it_leaves_the_list(installation: Installation) -> None:
@@ -407,7 +407,7 @@ def test_a_hub_from_before_hubs_is_known_when_it_leaves_the_list(installation: I
     deploy("far", hub="second")
     installation.use([installation.second])
     assert [hub.hub_name for hub in former_hubs()] == ["first"]
-    assert [each["client_name"] for each in _page((None, None), 0, 100)["spokes"]] == ["old", "far"]
+    assert [each.client_name for each in _page((None, None), 0, 100).spokes] == ["old", "far"]
 
 
 def test_names_of_elements_are_unique_on_a_gateway_and_not_beyond(installation: Installation) -> None:
