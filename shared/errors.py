@@ -11,6 +11,7 @@ Exception types do not survive the activity boundary of Durable Functions, so wh
 sentence and a hint. HTTP status codes are chosen in `triggers.http.responses` only.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, cast
 
@@ -82,6 +83,12 @@ class Failure:
 def so_many(number: int, noun: str) -> str:
     """`1 resource`, `2 resources`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def how_to_grant(missing: Iterable[Mapping[str, str]]) -> str:
+    """The hint for rights that the app's identity lacks. missing: each with its `action` and `scope`."""
+    rights = ", ".join(f"{each['action']} over {each['scope']}" for each in missing)
+    return f"Grant the app's identity {rights}; docs/operations.md lists all its rights. A new role assignment takes minutes."
 
 
 class HubSpokeException(Exception):  # noqa: N818 - the public name of the API

@@ -12,9 +12,12 @@ from urllib.parse import urlsplit
 import azure.durable_functions as df
 
 from shared.arm.client import arm
+from shared.checks.findings import in_order
+from shared.checks.snapshot import read_rights
 from shared.checks.subjects.hub import PEERINGS_PER_VNET, flaw_of_hub, hub_not_found
+from shared.checks.subjects.rights import rights_findings
 from shared.data import taken_from
-from shared.errors import AzureResourceException, ConfigurationException
+from shared.errors import AzureResourceException, ConfigurationException, how_to_grant
 from shared.process.blocking import in_arm_thread, in_tables_thread
 from shared.process.logs import failure_of
 from shared.process.once import importing, once
@@ -226,6 +229,18 @@ def _gateway() -> str:
     return f"The Application Gateway is {provisioning_state(gateway)}."
 
 
+def _permissions() -> str:
+    """Whether the app's identity may do all that deployments and deletes need, before one of them is refused."""
+    found = in_order(rights_findings(*read_rights(arm())))
+    said = ". ".join(finding.message.rstrip(".") for finding in found) + "."
+    if any(finding.stops for finding in found):
+        missing = [each for finding in found for each in finding.details.get("missing", ())]
+        raise ConfigurationException(said, code=found[0].code, hint=how_to_grant(missing), missing=missing)
+    if found:
+        raise DegradedError(said)
+    return "The app's identity has all its rights."
+
+
 def _settings() -> str:
     current_settings()
     return "All settings are there."
@@ -252,12 +267,13 @@ CHECKS: dict[str, Callable[[], Awaitable[str]]] = {
     "arm": _of_arm(_arm),
     "hub": _of_arm(_hub),
     "gateway": _of_arm(_gateway),
+    "permissions": _of_arm(_permissions),
 }
 
 
 # Asked for each hub, and for each gateway, where there are several; the others once.
 _OF_HUB = ("tables", "records", "arm", "hub")
-_OF_GATEWAY = ("writers", "gateway")
+_OF_GATEWAY = ("writers", "gateway", "permissions")
 
 
 def _all_checks() -> dict[str, Callable[[], Awaitable[str]]]:

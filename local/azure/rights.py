@@ -58,6 +58,29 @@ BUILT_IN = (
     ),
     _built_in("Reader", "acdd72a7-3385-48ef-bd42-f606fba81ae7", ["*/read"]),
     _built_in("Network Contributor", "4d97b98b-1d4f-4787-a291-c67834d212e7", ["Microsoft.Network/*", *_READ_ONLY]),
+    _built_in(
+        "Virtual Machine Contributor",
+        "9980e02c-c2be-4d73-94e8-173b1dc7cf3c",
+        [
+            *(f"Microsoft.Compute/{each}/*" for each in ("availabilitySets", "locations", "virtualMachines")),
+            *(f"Microsoft.Compute/disks/{each}" for each in ("write", "read", "delete")),
+            "Microsoft.Network/locations/*",
+            "Microsoft.Network/networkInterfaces/*",
+            "Microsoft.Network/networkSecurityGroups/join/action",
+            "Microsoft.Network/networkSecurityGroups/read",
+            "Microsoft.Network/publicIPAddresses/join/action",
+            "Microsoft.Network/publicIPAddresses/read",
+            "Microsoft.Network/virtualNetworks/read",
+            "Microsoft.Network/virtualNetworks/subnets/join/action",
+            *_READ_ONLY,
+        ],
+    ),
+    _built_in(
+        "Managed Identity Operator",
+        "f1a07417-d97a-45cb-824c-7a7467783830",
+        [f"Microsoft.ManagedIdentity/userAssignedIdentities/*/{each}" for each in ("read", "assign/action")]
+        + _READ_ONLY,
+    ),
 )
 
 
@@ -76,10 +99,14 @@ class _Permission:
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """One assignment: the scope as compared, '' for everything, and the permissions of its role."""
+    """One assignment: the scope as compared, '' for everything, and the permissions of its role, also as documents."""
 
     scope: str
     permissions: tuple[_Permission, ...]
+    documents: tuple[Json, ...]
+
+    def covers(self, scope: str) -> bool:
+        return scope == self.scope or scope.startswith(self.scope + "/")
 
 
 @dataclass(slots=True)
@@ -96,6 +123,10 @@ class Roles:
         scope = ids.key(right.scope)
         granted = self._granted(principal.lower(), right.action.lower())
         return [each for each in granted if scope == each or scope.startswith(each + "/")]
+
+    def grants_over(self, principal: str, scope: str) -> list[_Grant]:
+        """The identity's assignments at a scope or above it."""
+        return [each for each in self._grants.get(principal.lower(), ()) if each.covers(ids.key(scope))]
 
     def sees(self, principal: str, subscription: str) -> bool:
         """Whether the identity has an assignment at the subscription, above it or under it."""
@@ -127,14 +158,18 @@ def parsed(documents: Json) -> Roles:
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise RolesError(f"no role definition or role assignment in ARM's form: {error!r}") from None
     permissions = {guid: _permissions(each) for guid, each in roles.definitions.items()}
-    roles._grants[ids.OPERATOR_ID] = [_Grant("", permissions[_OWNER])]
+
+    def grant(scope: str, guid: str) -> _Grant:
+        return _Grant(scope, permissions[guid], tuple(roles.definitions[guid]["properties"]["permissions"]))
+
+    roles._grants[ids.OPERATOR_ID] = [grant("", _OWNER)]
     for assignment in roles.assignments.values():
         properties = assignment["properties"]
         guid = _guid(properties["roleDefinitionId"])
         if guid not in permissions:
             raise RolesError(f"'{assignment['id']}' names a role definition that isn't there: '{guid}'")
-        grant = _Grant(ids.key(properties["scope"]), permissions[guid])
-        roles._grants.setdefault(properties["principalId"].lower(), []).append(grant)
+        granted = grant(ids.key(properties["scope"]), guid)
+        roles._grants.setdefault(properties["principalId"].lower(), []).append(granted)
     return roles
 
 
@@ -177,8 +212,10 @@ def _permissions(definition: Json) -> tuple[_Permission, ...]:
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Matches what one of the patterns means, in lower case."""
-    return re.compile("|".join(re.escape(each.lower()).replace(r"\*", ".*") for each in patterns) or r"(?!)")
+    """Matches what one of the patterns means, in lower case. `/*/` may be a single `/`: the built-in role Managed Identity
+    Operator has `userAssignedIdentities/*/assign/action`, and grants `userAssignedIdentities/assign/action` ([D])."""
+    forms = (re.escape(each.lower()).replace(r"/\*/", "/(?:.*/)?").replace(r"\*", ".*") for each in patterns)
+    return re.compile("|".join(forms) or r"(?!)")
 
 
 def read(path: Path) -> Json:
@@ -228,6 +265,14 @@ class Rights:
             return False
         roles = self.roles
         return roles is None or any(self._is_there(each) for each in roles.granting(principal, right))
+
+    def permissions(self, principal: str, scope: str) -> list[Json]:
+        """What the identity is granted at a scope and above it, as ARM lists it for the caller: a permission of each role."""
+        roles = self.roles
+        if roles is None:
+            return [{"actions": ["*"], "notActions": [], "dataActions": [], "notDataActions": []}]
+        there = (each for each in roles.grants_over(principal, scope) if self._is_there(each.scope))
+        return [permission for each in there for permission in each.documents]
 
     def _is_there(self, scope: str) -> bool:
         """ARM deletes the assignments of a group or a resource together with it."""

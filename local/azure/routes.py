@@ -120,16 +120,27 @@ def _resources(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
     return paged(arm, call, found, int(top) if top and top.isdecimal() else None)
 
 
-# -- locks
+# -- permissions and locks
 
 
-def _locks(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
-    scope = match["scope"]
+def _check_group_of(arm: Arm, scope: str) -> None:
+    """404 for what is in a group that isn't there."""
     identity = ids.parse(scope)
     if identity is not None:
         Kind.check_group(arm, identity)
     elif group := ids.group_of(scope):
         resource_group.get(arm, ids.group_id(group, ids.subscription_of(scope)))
+
+
+def _permissions(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
+    """The caller's own, at a scope ([D] REST API, Permissions; the form for a subscription is that of the Portal)."""
+    _check_group_of(arm, match["scope"])
+    return paged(arm, call, arm.rights.permissions(call.principal, match["scope"]))
+
+
+def _locks(arm: Arm, call: Call, match: re.Match[str]) -> Reply:
+    scope = match["scope"]
+    _check_group_of(arm, scope)
     return paged(arm, call, [subscription.lock(each) for each in locks.listed_at(arm, scope)])
 
 
@@ -319,6 +330,13 @@ _ROUTES: tuple[tuple[str, str, str, str, Answer], ...] = (
     ("GET", _SUB + r"/operationresults/(?P<operation>[^/]+)", "Microsoft.Resources", "operations", _group_operation),
     ("GET", _SUB + r"/providers", "Microsoft.Resources", "providers", _providers),
     ("GET", _SUB + r"/providers/(?P<namespace>[^/]+)", "Microsoft.Resources", "providers", _provider),
+    (
+        "GET",
+        r"(?P<scope>.+)/providers/Microsoft\.Authorization/permissions",
+        "Microsoft.Authorization",
+        "permissions",
+        _permissions,
+    ),
     ("GET", r"(?P<scope>.+)/providers/Microsoft\.Authorization/locks", "Microsoft.Authorization", "locks", _locks),
     (
         "GET",

@@ -37,6 +37,10 @@ _RESOURCES = _dates("""2014-04-01-preview 2015-01-01 2015-11-01 2016-02-01 2016-
 2023-07-01-preview 2024-03-01 2024-07-01 2024-11-01 2025-03-01 2025-04-01""")
 _LOCKS = _dates("2015-01-01 2015-06-01 2016-09-01 2017-04-01 2020-05-01")
 
+_PERMISSIONS = _dates(
+    "2014-07-01-preview 2014-10-01-preview 2015-06-01 2015-07-01 2018-01-01-preview 2018-07-01 2022-04-01"
+)
+
 _FAMILIES = {"disks": _DISKS, "diskoperations": _DISKS, "skus": _SKUS}
 
 
@@ -46,7 +50,7 @@ def _known(namespace: str, kind: str) -> list[str]:
     if namespace.lower() == "microsoft.compute":
         return _FAMILIES.get(kind.lower(), _MACHINES)
     if namespace.lower() == "microsoft.authorization":
-        return _LOCKS
+        return _PERMISSIONS if kind.lower() == "permissions" else _LOCKS
     return _RESOURCES
 
 

@@ -9,6 +9,7 @@ DISKS = "2026-03-02"
 COMPUTE_SKUS = "2021-07-01"
 RESOURCES = "2025-04-01"
 LOCKS = "2020-05-01"
+PERMISSIONS = "2022-04-01"
 
 
 def api_version_of(resource_type: str) -> str:
@@ -20,6 +21,6 @@ def api_version_of(resource_type: str) -> str:
         case "microsoft.compute":
             return DISKS if kind.startswith("disks") else COMPUTE_SKUS if kind.startswith("skus") else COMPUTE
         case "microsoft.authorization":
-            return LOCKS
+            return PERMISSIONS if kind.startswith("permissions") else LOCKS
         case _:
             return RESOURCES

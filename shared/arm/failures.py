@@ -12,7 +12,7 @@ from typing import Any
 
 from azure.core import exceptions as sdk
 
-from shared.errors import AzureResourceException, ConfigurationException, Failure
+from shared.errors import AzureResourceException, ConfigurationException, Failure, how_to_grant
 from shared.process.identity import TokenTimeoutError
 
 
@@ -274,7 +274,7 @@ def failure_of_error(
     elif status in (429, 503):
         transient = True
     elif missing := _missing_rights(message):
-        hint, more = _how_to_grant(missing), {"missing": missing}
+        hint, more = how_to_grant(missing), {"missing": missing}
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]}…"
     if transient and retry_after is None and (named := _RETRIED_IN.search(message)):
@@ -315,11 +315,6 @@ def _missing_rights(message: str) -> list[dict[str, str]]:
     if len(scopes) != len(actions):
         scopes = [found["scopes"]] * len(actions)
     return [{"action": action, "scope": scope} for action, scope in zip(actions, scopes, strict=True)]
-
-
-def _how_to_grant(missing: list[dict[str, str]]) -> str:
-    rights = ", ".join(f"{each['action']} over {each['scope']}" for each in missing)
-    return f"Grant the app's identity {rights}; docs/operations.md lists all its rights. A new role assignment takes minutes."
 
 
 def _codes(error: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.checks.subjects.gateway_network import GatewayNetwork
+from shared.checks.subjects.rights import NeededRight
 from shared.checks.subjects.sizes import Size
 from shared.errors import Failure
 from shared.spoke.records import RunRow
@@ -24,6 +25,7 @@ class AzureSnapshot:
     hub_gateways: the virtual network gateways that the hub's `GatewaySubnet` names.
     gateway_network: what its instances live in.  waf_policies: those on it, by id, None for one that isn't there.
     unread_policies: why one of them could not be read, by id.
+    missing_rights: what the app's identity may not do, and should.  unread_rights: why it isn't known, by scope.
     """
 
     ids: ResourceIds
@@ -46,6 +48,8 @@ class AzureSnapshot:
     gateway_network: GatewayNetwork = field(default_factory=GatewayNetwork)
     waf_policies: dict[str, Document | None] = field(default_factory=dict)
     unread_policies: dict[str, Failure] = field(default_factory=dict)
+    missing_rights: tuple[NeededRight, ...] = ()
+    unread_rights: dict[str, Failure] = field(default_factory=dict)
     unread: dict[str, Failure] = field(default_factory=dict)
 
     def was_read(self, *parts: str) -> bool:

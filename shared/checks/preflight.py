@@ -21,6 +21,7 @@ from shared.checks.subjects.hub import (
 )
 from shared.checks.subjects.locks import lock_findings
 from shared.checks.subjects.names import name_findings, parts_as_made
+from shared.checks.subjects.rights import rights_findings
 from shared.checks.subjects.sizes import quota_findings, size_findings
 from shared.data import StoredAs
 from shared.errors import ConfigurationException, ErrorCause, Failure
@@ -61,6 +62,8 @@ def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) ->
     """What all checks find in these surroundings. Pure."""
     ids, read = snapshot.ids, snapshot.was_read
     found = unread_findings(snapshot.unread)
+    refusals = (*snapshot.unread.values(), *snapshot.unread_policies.values())
+    found += rights_findings(snapshot.missing_rights, snapshot.unread_rights, refusals)
     if read("spoke_group") and snapshot.spoke_group is None:
         found.append(_no_spoke_group(ids))
     if read("hub_vnet"):

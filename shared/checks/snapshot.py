@@ -15,9 +15,11 @@ from weakref import WeakKeyDictionary
 from shared.arm.client import Arm
 from shared.arm.failures import ArmError
 from shared.checks.inputs import AzureSnapshot
+from shared.checks.roles import app_rights
 from shared.checks.subjects.gateway_network import GatewayNetwork, subnet_of_gateway, used_by
 from shared.checks.subjects.hub import hub_not_found, outbound_is_elsewhere
 from shared.checks.subjects.names import possible_conflicts
+from shared.checks.subjects.rights import NeededRight, missing_rights, named_by_gateway, needed_rights
 from shared.checks.subjects.sizes import Size, size_findings, sizes_in
 from shared.clock import utc_now
 from shared.errors import Failure
@@ -27,6 +29,7 @@ from shared.settings import at
 from shared.spoke.documents.security_rules import HubNetwork, hub_network
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
+from shared.spoke.resource_ids import ResourceIds
 from shared.tables.places import hubs
 from shared.tables.records import Records
 from shared.writers.desired_table import Present
@@ -43,6 +46,9 @@ SIDE_BY_SIDE = 8
 # changed by hand in between. The sizes of a region change by the week, and their list is megabytes long.
 _COMMON_SECONDS = 0.25
 _SIZES_SECONDS = 60.0
+# A call for each scope: long enough for deployments that start together. A right that is missing is asked for again at once.
+_RIGHTS_SECONDS = 5.0
+_PERMISSIONS = "/providers/Microsoft.Authorization/permissions"
 # What the gateway's subnet can have on it, by the name under which a check finds it.
 _USED_BY_SUBNET = {"security_group": "networkSecurityGroup", "route_table": "routeTable"}
 
@@ -93,6 +99,17 @@ def _shared_read(azure: Arm, name: str, seconds: float, read: Callable[[], T]) -
     return entry.get(read, seconds, lambda: utc_now().timestamp())
 
 
+@dataclass(frozen=True)
+class _SharedReads:
+    """Makes a read one that all spokes share. afresh: nothing is shared with others who look."""
+
+    azure: Arm
+    afresh: bool = False
+
+    def __call__(self, name: str, read: Callable[[], T], seconds: float = _COMMON_SECONDS) -> Callable[[], T]:
+        return read if self.afresh else lambda: _shared_read(self.azure, name, seconds, read)
+
+
 def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> AzureSnapshot:
     """Everything snapshot a spoke. What ARM refuses for good is named in `unread`; passing trouble is raised, so that
     the whole look is taken again, and so is a row of this client's site that can't be read: nothing could be published.
@@ -104,8 +121,7 @@ def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Azure
     # Older plans may be for another group than the settings say.
     own = ids.spoke_group
 
-    def common(name: str, read: Callable[[], T], seconds: float = _COMMON_SECONDS) -> Callable[[], T]:
-        return read if afresh else lambda: _shared_read(azure, name, seconds, read)
+    common = _SharedReads(azure, afresh=afresh)
 
     def listed(path: str, **params: str) -> Callable[[], tuple[Document, ...]]:
         return lambda: tuple(azure.get_all(f"{subscription}{path}", params=params or None))
@@ -178,10 +194,8 @@ def _elsewhere(azure: Arm) -> tuple[tuple[RunRow, ...], tuple[Document, ...]]:
     return tuple(runs), tuple(resources)
 
 
-def _with_what_these_name(
-    plan: SpokePlan, azure: Arm, snapshot: AzureSnapshot, common: Callable[[str, Callable[[], Any]], Callable[[], Any]]
-) -> AzureSnapshot:
-    """The second look: what the first one's documents name. common: a read that all spokes share."""
+def _with_what_these_name(plan: SpokePlan, azure: Arm, snapshot: AzureSnapshot, common: _SharedReads) -> AzureSnapshot:
+    """The second look: what the first one's documents name, and the rights over it."""
 
     def of_all(resource_id: str) -> Callable[[], Any]:
         return common(resource_id, partial(azure.get, resource_id))
@@ -191,11 +205,14 @@ def _with_what_these_name(
     subnet = subnet_of_gateway(snapshot.hub_vnet, snapshot.gateway)
     used = {part: used_id for part, name in _USED_BY_SUBNET.items() if (used_id := used_by(subnet, name))}
     needed = possible_conflicts(plan, snapshot.ids, snapshot.resources)
+    rights = _needed_rights(azure, snapshot.ids, snapshot.hub_vnet, snapshot.gateway)
     found, unread = _side_by_side(
         {each: of_all(each) for each in (*gateways, *policies)}
         | {part: of_all(used_id) for part, used_id in used.items()}
         | {each: partial(azure.get, each) for each in needed}
+        | _permission_reads(azure, rights, common)
     )
+    missing, unread_rights = _judged_rights(rights, found, unread)
     return replace(
         snapshot,
         conflicts=_present(found.get(each) for each in needed),
@@ -203,8 +220,59 @@ def _with_what_these_name(
         gateway_network=GatewayNetwork(subnet, found.get("security_group"), found.get("route_table")),
         waf_policies={each: found[each] for each in policies if each in found},
         unread_policies={each: unread.pop(each) for each in policies if each in unread},
+        missing_rights=tuple(missing),
+        unread_rights=unread_rights,
         unread={**snapshot.unread, **unread},
     )
+
+
+def _needed_rights(
+    azure: Arm, ids: ResourceIds, hub_vnet: Document | None, gateway: Document | None
+) -> list[NeededRight]:
+    outbound = azure.settings.spoke_outbound.partition(":")[2]
+    return needed_rights(app_rights(), ids, named_by_gateway(hub_vnet, gateway), outbound)
+
+
+def _permission_reads(azure: Arm, needed: Iterable[NeededRight], common: _SharedReads) -> dict[str, Callable[[], Any]]:
+    """What Azure lists at each scope, by the path of the list."""
+
+    def of_scope(scope: str, rights: list[NeededRight]) -> Callable[[], Any]:
+        path = scope + _PERMISSIONS
+        read = partial(azure.get_all, path)
+
+        def permissions() -> list[Document]:
+            """An old list may grant a right, which its call then lacks; it may not deny one by itself."""
+            kept = common(path, read, _RIGHTS_SECONDS)()
+            is_old = not common.afresh and missing_rights(rights, {scope: kept})
+            return common(path, read)() if is_old else kept
+
+        return permissions
+
+    by_scope: dict[str, list[NeededRight]] = {}
+    for each in needed:
+        by_scope.setdefault(each.scope, []).append(each)
+    return {scope + _PERMISSIONS: of_scope(scope, rights) for scope, rights in by_scope.items()}
+
+
+def _judged_rights(
+    needed: list[NeededRight], found: dict[str, Any], unread: dict[str, Failure]
+) -> tuple[list[NeededRight], dict[str, Failure]]:
+    """The rights that are missing, and why those over a scope are not known: taken out of `unread`."""
+    refused = [path for path in unread if path.endswith(_PERMISSIONS)]
+    unknown = {path.removesuffix(_PERMISSIONS): unread.pop(path) for path in refused}
+    listed = {path.removesuffix(_PERMISSIONS): each for path, each in found.items() if path.endswith(_PERMISSIONS)}
+    return missing_rights(needed, listed), unknown
+
+
+def read_rights(azure: Arm) -> tuple[list[NeededRight], dict[str, Failure]]:
+    """What the app's identity may not do, and should; and why that is not known, by scope. Nothing is shared: it is asked
+    what holds now. Where hub or gateway can't be read, what they name is not judged: their own checks say why."""
+    common, ids = _SharedReads(azure, afresh=True), azure.ids
+    documents, _ = _side_by_side(
+        {"hub_vnet": lambda: azure.get(ids.hub_vnet), "gateway": lambda: azure.get(ids.gateway)}
+    )
+    needed = _needed_rights(azure, ids, documents.get("hub_vnet"), documents.get("gateway"))
+    return _judged_rights(needed, *_side_by_side(_permission_reads(azure, needed, common)))
 
 
 def read_hub_network(azure: Arm) -> HubNetwork:

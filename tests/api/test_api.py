@@ -61,18 +61,23 @@ def test_health_tells_every_dependency(http: httpx.Client) -> None:
     assert answer.status_code == 200, answer.text
     conforms(answer.json(), Health)
     dependencies = answer.json()["dependencies"]
-    assert {"tables", "credential", "arm", "hub", "gateway"} <= set(dependencies)
+    assert {"tables", "credential", "arm", "hub", "gateway", "permissions"} <= set(dependencies)
     assert all(finding["latency_ms"] >= 0 for finding in dependencies.values())
+
+
+def without(host: Host, *missing: str) -> None:
+    """Takes actions out of all roles of the app."""
+    roles = host.arm.get("/_local/roles").json()
+    for role in roles["roleDefinitions"]:
+        (permission,) = role["properties"]["permissions"]
+        permission["actions"] = [each for each in permission["actions"] if each not in missing]
+    host.arm.put("/_local/roles", json=roles).raise_for_status()
 
 
 def test_health_and_the_plan_name_a_missing_right(http: httpx.Client, host: Host, body: Body) -> None:
     missing = "Microsoft.Network/applicationGateways/read"
-    roles = host.arm.get("/_local/roles").json()
-    for role in roles["roleDefinitions"]:
-        (permission,) = role["properties"]["permissions"]
-        permission["actions"] = [each for each in permission["actions"] if each != missing]
     http.get("/capacity")
-    host.arm.put("/_local/roles", json=roles).raise_for_status()
+    without(host, missing)
     try:
         answer = http.get("/health")
         capacity = http.get("/capacity")
@@ -84,6 +89,7 @@ def test_health_and_the_plan_name_a_missing_right(http: httpx.Client, host: Host
     dependencies = answer.json()["dependencies"]
     gateway = dependencies.pop("gateway")
     assert gateway["status"] == "failing"
+    assert dependencies.pop("permissions")["details"]["missing"] == gateway["details"]["missing"]
     assert {finding["status"] for finding in dependencies.values()} == {"ok"}
     (right,) = gateway["details"]["missing"]
     assert right["action"] == missing
@@ -94,6 +100,37 @@ def test_health_and_the_plan_name_a_missing_right(http: httpx.Client, host: Host
     hints = [finding["hint"] for check in plan["checks"] for finding in check["findings"]]
     for hint in (gateway["details"]["hint"], *hints):
         assert f"{missing} over {right['scope']};" in hint
+
+
+def test_health_and_the_plan_name_rights_that_nothing_has_asked_for_yet(
+    http: httpx.Client, host: Host, body: Body
+) -> None:
+    """Of a write, which only a deployment would miss, and of one without which a deployment works."""
+    write, read = "Microsoft.Compute/virtualMachines/write", "Microsoft.Compute/locations/usages/read"
+    http.get("/capacity")
+    without(host, write, read)
+    try:
+        failing = http.get("/health")
+        plan = http.post("/spokes", params={"mode": "plan"}, json=body).json()
+        host.arm.delete("/_local/roles").raise_for_status()
+        without(host, read)
+        degraded = http.get("/health")
+    finally:
+        host.arm.delete("/_local/roles").raise_for_status()
+    assert failing.status_code == 503
+    finding = failing.json()["dependencies"]["permissions"]
+    named = {each["action"]: each["scope"].split("/", 3)[-1] for each in finding["details"]["missing"]}
+    assert named == {write: "resourceGroups/hub-rg", read: host.subscription_id}
+    assert all(action in finding["message"] for action in named)
+    assert not plan["would_succeed"]
+    (check,) = (each for each in plan["checks"] if each["check"] == "permissions")
+    assert [(each["severity"], each["code"]) for each in check["findings"]] == [
+        ("error", "PermissionMissing"),
+        ("warning", "AuthorizationFailed"),
+    ]
+    assert degraded.status_code == 200
+    finding = degraded.json()["dependencies"]["permissions"]
+    assert (finding["status"], read in finding["message"]) == ("degraded", True)
 
 
 @pytest.mark.parametrize(

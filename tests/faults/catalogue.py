@@ -20,6 +20,7 @@ DEPLOY: dict[str, tuple[str, ...]] = {
         f"GET {GATEWAY}",
         "GET {subscription}/resourceGroups/hub-rg",
         "GET Microsoft.Authorization/locks",
+        "GET Microsoft.Authorization/permissions",
         "GET virtualNetworks",
         "GET {subscription}/resources",
         "GET skus",

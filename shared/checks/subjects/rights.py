@@ -1,0 +1,176 @@
+"""Which rights of the app's identity are missing, told from the permissions that Azure lists for it. Pure.
+
+Azure answers `GET {scope}/providers/Microsoft.Authorization/permissions` with the `actions` and `notActions` of every role
+that the caller has at the scope or above it. Deny assignments and conditions are not in it ([D] REST API, Permissions).
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
+
+from shared.checks.findings import ERROR, WARNING, Finding
+from shared.checks.subjects.gateway_network import subnet_of_gateway, used_by
+from shared.errors import Failure, how_to_grant
+from shared.spoke.resource_ids import ResourceIds, type_of
+from shared.writers.gateway.capacity import firewall_policy_ids
+from shared.writers.peering.documents import gateway_ids
+
+Document = dict[str, Any]
+
+_ON_SUBNET = ("networkSecurityGroup", "routeTable")
+READ_PERMISSIONS = "Microsoft.Authorization/permissions/read"
+
+
+@dataclass(frozen=True)
+class Right:
+    """One action of a role file. at: the kind of scope.  optional: what is lost without it, when a spoke can be deployed
+    all the same."""
+
+    action: str
+    at: str
+    reason: str
+    optional: str = ""
+
+    @property
+    def of_type(self) -> str:
+        """`Microsoft.Network/virtualNetworks` of its `…/peer/action`."""
+        return re.sub(r"/(read|write|delete|[^/]+/action)$", "", self.action)
+
+
+@dataclass(frozen=True)
+class NeededRight:
+    """An action that the app needs over a scope. stops: no spoke can be deployed, or removed, without it."""
+
+    action: str
+    scope: str
+    stops: bool
+    reason: str
+
+
+def needed_rights(
+    rights: Iterable[Right], ids: ResourceIds, named: Iterable[str], outbound: str = ""
+) -> list[NeededRight]:
+    """Each right over each scope that it is needed on.
+
+    named: ids of what the gateway's document names: each type of it is needed over these. A type that nothing names is not
+    needed now, and is looked for on the gateway itself, on which (or above which) the role is assigned.
+    outbound: the id of the NAT gateway or route table of SPOKE_OUTBOUND, which may be outside of the spokes' group.
+    """
+    scopes = {
+        "subscription": list(dict.fromkeys((ids.subscription, ids.spoke_subscription))),
+        "hubVnet": [ids.hub_vnet],
+        "gateway": [ids.gateway],
+        "spokeGroup": [ids.spoke_group],
+    }
+    own = {"gateway": (ids.gateway, *named), "hubVnet": tuple(named), "spokeGroup": (outbound,) if outbound else ()}
+    found: dict[tuple[str, str], NeededRight] = {}
+    for right in rights:
+        at = [each for each in own.get(right.at, ()) if type_of(each).lower() == right.of_type.lower()]
+        elsewhere = _only_where_named(right)
+        for scope in at or scopes[right.at]:
+            stops = not right.optional and (bool(at) or not elsewhere)
+            found[right.action.lower(), scope.lower()] = NeededRight(
+                right.action, scope, stops, right.optional or right.reason
+            )
+    return list(found.values())
+
+
+def _only_where_named(right: Right) -> bool:
+    """Whether the right is about something that not every installation has."""
+    if right.at == "gateway":
+        return True
+    return right.at == "spokeGroup" and right.of_type.endswith(("/natGateways", "/routeTables"))
+
+
+def grants(permissions: Iterable[Document], action: str) -> bool:
+    """Whether one of the permissions has the action in `actions` and not in `notActions`."""
+    folded = action.lower()
+    return any(
+        _pattern(tuple(each.get("actions") or ())).fullmatch(folded)
+        and not _pattern(tuple(each.get("notActions") or ())).fullmatch(folded)
+        for each in permissions
+    )
+
+
+@lru_cache(maxsize=256)
+def _pattern(actions: tuple[str, ...]) -> re.Pattern[str]:
+    """Letter case means nothing, `*` is any text, and `/*/` may be a single `/`: the built-in role Managed Identity Operator
+    grants `userAssignedIdentities/assign/action` by `userAssignedIdentities/*/assign/action`."""
+    forms = (re.escape(each.lower()).replace(r"/\*/", "/(?:.*/)?").replace(r"\*", ".*") for each in actions)
+    return re.compile("|".join(forms) or r"(?!)")
+
+
+def missing_rights(needed: Iterable[NeededRight], permissions: Mapping[str, Sequence[Document]]) -> list[NeededRight]:
+    """Those that are not granted. permissions: what Azure lists, by scope; a scope that is left out is not judged."""
+    return [each for each in needed if each.scope in permissions and not grants(permissions[each.scope], each.action)]
+
+
+def rights_findings(
+    missing: Iterable[NeededRight], unread: Mapping[str, Failure], refusals: Iterable[Failure] = ()
+) -> list[Finding]:
+    """What is missing, a finding for each scope, with its actions.
+
+    unread: why the permissions of a scope could not be read. Then nothing is known: the first call that lacks a right says
+    so, and a warning says that beforehand.  refusals: why something itself could not be read, which is a finding already.
+    """
+    refusals = list(refusals)
+    told = {
+        (each["action"].lower(), each["scope"].lower()) for why in refusals for each in why.details.get("missing", ())
+    }
+    found = []
+    left = [each for each in missing if (each.action.lower(), each.scope.lower()) not in told]
+    ordered = sorted(left, key=lambda each: (not each.stops, each.scope))
+    for (stops, scope), group in groupby(ordered, key=lambda each: (each.stops, each.scope)):
+        lacking = list(group)
+        actions = ", ".join(each.action if stops else f"{each.action} ({each.reason})" for each in lacking)
+        listed = [{"action": each.action, "scope": scope} for each in lacking]
+        found.append(
+            Finding(
+                "permissions",
+                ERROR if stops else WARNING,
+                "PermissionMissing",
+                f"The app's identity lacks {actions} over {scope}",
+                how_to_grant(listed),
+                resource=scope,
+                details={"missing": listed},
+            )
+        )
+    above = tuple(f"{why.details['resource']}/".lower() for why in refusals if "resource" in why.details)
+    return found + [
+        _unknown(scope, failure)
+        for scope, failure in unread.items()
+        if not _is_told(failure) and not f"{scope}/".lower().startswith(above)
+    ]
+
+
+def _is_told(failure: Failure) -> bool:
+    """A credential that doesn't work, or a scope that isn't there, is a finding of its own."""
+    return failure.details.get("status") in (401, 404) or failure.code == "CredentialUnavailable"
+
+
+def _unknown(scope: str, failure: Failure) -> Finding:
+    return Finding(
+        "permissions",
+        WARNING,
+        failure.code,
+        f"Whether the app's identity has all rights over {scope} can't be told: {failure.message}",
+        failure.hint or f"Grant the app's identity {READ_PERMISSIONS} over the subscription.",
+        resource=scope,
+    )
+
+
+def named_by_gateway(hub_vnet: Document | None, gateway: Document | None) -> list[str]:
+    """Ids of what a PUT of the gateway names, and of what is read of its subnet and of the hub's own gateways. A subnet
+    outside of the hub is left out: that is a finding of its own."""
+    frontends = ((gateway or {}).get("properties") or {}).get("frontendIPConfigurations") or []
+    inner = [each.get("properties") or {} for each in frontends]
+    named = [str((each.get("publicIPAddress") or {}).get("id") or "") for each in inner]
+    named += ((gateway or {}).get("identity") or {}).get("userAssignedIdentities") or {}
+    named += firewall_policy_ids(gateway or {})
+    subnet = subnet_of_gateway(hub_vnet, gateway) or {}
+    named += [str(subnet.get("id") or ""), *(used_by(subnet, part) or "" for part in _ON_SUBNET)]
+    named += gateway_ids(hub_vnet)
+    return list({each.lower(): each for each in named if each}.values())
