@@ -13,5 +13,6 @@ COPY triggers /home/site/wwwroot/triggers
 COPY orchestrators /home/site/wwwroot/orchestrators
 COPY activities /home/site/wwwroot/activities
 COPY shared /home/site/wwwroot/shared
+COPY infra/roles /home/site/wwwroot/infra/roles
 # Without compiled bytecode a cold start compiles the app first.
 RUN python -m compileall -q /home/site/wwwroot

@@ -12,11 +12,16 @@ import pytest
 from local.bicep import ROOT
 
 SCRIPT_ROOT = "/home/site/wwwroot"
-# Beside the app's code: what the host reads, and what packages are installed from.
-NEEDED = {"function_app.py", "host.json", "requirements.txt", "triggers", "orchestrators", "activities", "shared"}
+# Beside the app's code: what the host reads, what packages are installed from, and the rights that the app needs.
+NEEDED = {
+    *("function_app.py", "host.json", "requirements.txt"),
+    *("triggers", "orchestrators", "activities", "shared", "infra/roles"),
+}
 FUNCTIONS = """
 import json
 import function_app
+from shared.checks.roles import app_rights
+assert app_rights()
 print(json.dumps(sorted(each.get_function_name() for each in function_app.app.get_functions())))
 """
 
@@ -65,9 +70,16 @@ def functions(script_root: Path, *arguments: str, packages: Path | None = None) 
     return found
 
 
+def parts(folder: Path) -> set[str]:
+    """What lies in a folder; `infra`, of which the app needs a part, by its parts."""
+    names = {each.name for each in folder.iterdir() if each.name != "__pycache__"}
+    infra = {f"infra/{each.name}" for each in folder.glob("infra/*") if each.name != "__pycache__"}
+    return names - {"infra"} | infra
+
+
 def test_the_container_has_what_the_app_needs_and_nothing_else(tmp_path: Path) -> None:
     script_root = built(tmp_path, installs=False)
-    assert {each.name for each in script_root.iterdir() if each.name != "__pycache__"} == NEEDED
+    assert parts(script_root) == NEEDED
     assert list(script_root.rglob("*.pyc")), "bytecode is compiled"
     assert functions(script_root) == functions(ROOT)
 
@@ -85,8 +97,7 @@ def test_a_publish_takes_along_what_the_container_has() -> None:
         line for line in (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
     ]
     patterns = [re.compile(re.escape(line.lstrip("/")).replace(r"\*", "[^/]*")) for line in left_out]
-    top = {each.name for each in ROOT.iterdir() if each.name != "__pycache__"}
-    assert {name for name in top if not any(each.fullmatch(name) for each in patterns)} == NEEDED
+    assert {name for name in parts(ROOT) if not any(each.fullmatch(name) for each in patterns)} == NEEDED
     kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert {line.lstrip("!") for line in kept if line.startswith("!")} == NEEDED
     copied = {source for instruction, rest in steps() if instruction == "COPY" for source in rest.split()[:-1]}
