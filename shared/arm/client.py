@@ -193,9 +193,11 @@ class Arm:
         )
         seconds = timeout or self.settings.arm_timeout_seconds
         deadline = current_deadline()
-        if deadline is not None and method != "GET" and deadline.left() < longest_request(seconds):
-            # Cut short, it would be a write that may have happened or not.
-            raise ArmError(deadline.failure(), 0)
+        if deadline is not None:
+            # Cut short, it would be a write that may have happened or not; for an answer that comes too late nobody waits.
+            least = 0.0 if method == "GET" else longest_request(seconds)
+            if deadline.has_passed or deadline.left() < least:
+                raise ArmError(deadline.failure(), 0)
         with waiting_for("the import of the Azure SDKs"):
             client = self._client(path)
         try:

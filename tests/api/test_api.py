@@ -103,7 +103,7 @@ def test_health_and_the_plan_name_a_missing_right(http: httpx.Client, host: Host
 
 
 def test_health_and_the_plan_name_rights_that_nothing_has_asked_for_yet(
-    http: httpx.Client, host: Host, body: Body
+    http: httpx.Client, host: Host, settings: Settings, body: Body
 ) -> None:
     """Of a write, which only a deployment would miss, and of one without which a deployment works."""
     write, read = "Microsoft.Compute/virtualMachines/write", "Microsoft.Compute/locations/usages/read"
@@ -120,7 +120,7 @@ def test_health_and_the_plan_name_rights_that_nothing_has_asked_for_yet(
     assert failing.status_code == 503
     finding = failing.json()["dependencies"]["permissions"]
     named = {each["action"]: each["scope"].split("/", 3)[-1] for each in finding["details"]["missing"]}
-    assert named == {write: "resourceGroups/hub-rg", read: host.subscription_id}
+    assert named == {write: "resourceGroups/hub-rg", read: settings.subscription_id}
     assert all(action in finding["message"] for action in named)
     assert not plan["would_succeed"]
     (check,) = (each for each in plan["checks"] if each["check"] == "permissions")

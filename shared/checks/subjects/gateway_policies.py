@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.checks.findings import ERROR, WARNING, Finding
-from shared.errors import Failure
+from shared.errors import Failure, how_to_grant
 from shared.writers.gateway.capacity import firewall_policy_id
 from shared.writers.gateway.sites import gateway_in_command
 
 Document = dict[str, Any]
 
+_READ_POLICY = "Microsoft.Network/ApplicationGatewayWebApplicationFirewallPolicies/read"
 TLS_POLICY = "AppGwSslPolicy20220101"
 _ENDED_POLICIES = frozenset({"appgwsslpolicy20150501", "appgwsslpolicy20170401"})
 _ENDED_VERSIONS = frozenset({"tlsv1_0", "tlsv1_1"})
@@ -84,8 +85,7 @@ def waf_findings(
             WARNING,
             "WafPolicyUnknown",
             f"The WAF policy {policy_id.rsplit('/', 1)[-1]} can't be read, and the limit of 100 is assumed: {reason}",
-            "Grant the app's identity ApplicationGatewayWebApplicationFirewallPolicies/read on it: with OWASP 3.1 or older "
-            "the limit is 40.",
+            f"With OWASP 3.1 or older the limit is 40. {how_to_grant([{'action': _READ_POLICY, 'scope': policy_id}])}",
             resource=policy_id,
         )
         for policy_id, reason in reasons.items()
