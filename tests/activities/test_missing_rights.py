@@ -81,7 +81,7 @@ def test_each_right_that_is_taken_away_is_named_with_its_scope(azure: LocalAzure
     for right in app_rights():
         azure.enforce(without(roles, right.action))
         lacking = missing_in(found_now())
-        checks = plan_report(a_plan(resource_group=SPOKES), arm().settings)["checks"]
+        checks = plan_report(a_plan(resource_group=SPOKES), arm().settings).checks
         told = " ".join(f"{each['message']} {each['hint']}" for check in checks for each in check["findings"]).lower()
         if right.action == READ_PERMISSIONS:  # then nobody can say what is missing, but for this one
             assert lacking == set()
@@ -129,7 +129,7 @@ def test_a_deployment_stops_before_it_builds_anything(azure: LocalAzure, roles: 
     lacking = {"action": f"{NETWORK}/networkInterfaces/write", "scope": arm().ids.spoke_group}
     assert finding["details"] == {"missing": [lacking]}
     azure.enforce(roles)
-    assert plan_report(a_plan(resource_group=SPOKES), arm().settings)["would_succeed"]
+    assert plan_report(a_plan(resource_group=SPOKES), arm().settings).would_succeed
 
 
 def test_without_the_right_to_ask_it_is_said_and_the_first_refusal_counts(
