@@ -8,10 +8,10 @@ from shared.saga.outcomes import Call, Done, Outcome
 from shared.settings import current_settings
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
-from shared.writers.gateway.rows import SiteRow, request_removal, request_site, site_key
+from shared.writers.gateway.site_rows import SiteRow, request_removal, request_site, site_key
 from shared.writers.gateway.sites import site_of
-from shared.writers.gateway.table import gateway_sites
 from shared.writers.waiting import await_applied, taken_by_another_run
+from shared.writers.writer_tables import gateway_sites
 
 _NOTHING = "The gateway has nothing of this spoke."
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from shared.arm.client import arm, describe
 from shared.arm.failures import STAYS, ArmError
+from shared.checks.snapshot import gateway_limits
 from shared.clock import nonce, timestamp, utc_now
 from shared.data import as_data, from_data
 from shared.errors import AzureResourceException, Failure, StorageException
@@ -23,9 +24,8 @@ from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.attribution import attribute_failure
 from shared.writers.gateway.capacity import is_busy, provisioning_state, unsuitable
 from shared.writers.gateway.document import Document, elements_digest, is_whole, unmanaged_changes, unmanaged_digests
-from shared.writers.gateway.firewall import gateway_limits
 from shared.writers.gateway.plan_pass import ReconcilePlan, drifted, gather_wait, plan_pass, put_was_applied
-from shared.writers.gateway.rows import (
+from shared.writers.gateway.site_rows import (
     IDLE,
     RUNNING,
     SENDING,
@@ -35,9 +35,9 @@ from shared.writers.gateway.rows import (
     names_of_ours,
     remembered,
 )
-from shared.writers.gateway.table import deployments_on_their_way, gateway_sites
 from shared.writers.instances import call_of_writer
 from shared.writers.lease import Lease
+from shared.writers.writer_tables import deployments_on_their_way, gateway_sites
 
 log = logging.getLogger(__name__)
 

@@ -33,9 +33,8 @@ from shared.writers.peering.documents import (
     leads_to,
     side_named,
 )
-from shared.writers.peering.rows import HubWriter, PeeringRow
+from shared.writers.peering.peering_rows import HubWriter, PeeringRow
 from shared.writers.peering.schedule import AGAIN, DONE, FAILED, RECREATE, RUNNING, Result, SideAnswer, SpokeSide
-from shared.writers.peering.table import hub_peerings
 from shared.writers.peering.tasks import (
     DELETE,
     PeeringPlan,
@@ -47,6 +46,7 @@ from shared.writers.peering.tasks import (
     spoke_side_document,
     unmanaged_peering,
 )
+from shared.writers.writer_tables import hub_peerings
 
 log = logging.getLogger(__name__)
 

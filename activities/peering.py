@@ -7,9 +7,9 @@ from shared.recovery.lost_rows import lost_peering
 from shared.saga.outcomes import Call, Done, Outcome
 from shared.settings import current_settings
 from shared.spoke.records import RunRow
-from shared.writers.peering.rows import peering_key, request_peering
-from shared.writers.peering.table import hub_peerings
+from shared.writers.peering.peering_rows import peering_key, request_peering
 from shared.writers.waiting import await_applied, taken_by_another_run
+from shared.writers.writer_tables import hub_peerings
 
 
 @activity(Kind.ACT, through_writer=True)

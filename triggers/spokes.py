@@ -11,7 +11,7 @@ from shared.settings import Settings, at, current_settings
 from shared.spoke.records import TERMINAL, SpokeRow
 from shared.tables.places import at_spoke, former_hubs, gateway_of, hubs
 from shared.tables.records import Records
-from shared.writers.peering.table import peering_statuses
+from shared.writers.writer_tables import peering_statuses
 from triggers import use_cases
 from triggers.deployments import accepted
 from triggers.http import answers, queries

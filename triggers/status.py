@@ -13,7 +13,7 @@ import azure.durable_functions as df
 
 from shared.arm.client import arm
 from shared.checks.findings import in_order
-from shared.checks.snapshot import read_rights
+from shared.checks.snapshot import gateway_limits, read_rights
 from shared.checks.subjects.hub import PEERINGS_PER_VNET, flaw_of_hub, hub_not_found
 from shared.checks.subjects.rights import rights_findings
 from shared.data import taken_from
@@ -39,13 +39,11 @@ from shared.tables.places import (
 )
 from shared.tables.records import Records
 from shared.writers.gateway.capacity import capacity_of, gateway_not_found, provisioning_state, unsuitable
-from shared.writers.gateway.firewall import gateway_limits
-from shared.writers.gateway.rows import Site, site_key
+from shared.writers.gateway.site_rows import Site, site_key
 from shared.writers.gateway.sites import Frontend, frontend_of
-from shared.writers.gateway.table import gateway_sites
 from shared.writers.instances import writer_state
-from shared.writers.peering.rows import peering_key
-from shared.writers.peering.table import hub_peerings
+from shared.writers.peering.peering_rows import peering_key
+from shared.writers.writer_tables import gateway_sites, hub_peerings
 from triggers.http import answers
 from triggers.http.responses import Answer
 from triggers.http.wiring import Call, http_function

@@ -25,10 +25,10 @@ from shared.tables.idempotency import forget_expired_claims, forget_expired_keys
 from shared.tables.places import at_each_hub, hubs
 from shared.tables.records import Records
 from shared.timestamps import parse_timestamp
-from shared.writers.gateway.rows import WRITER_KEY
-from shared.writers.gateway.table import gateway_sites
+from shared.writers.gateway.site_rows import WRITER_KEY
 from shared.writers.instance_status import NOT_THERE, status_of
 from shared.writers.instances import ensure_writer_runs
+from shared.writers.writer_tables import gateway_sites
 from triggers.deployments import start_run
 from triggers.http.answers import Count
 from triggers.http.wiring import timer_function

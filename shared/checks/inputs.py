@@ -9,7 +9,7 @@ from shared.checks.subjects.sizes import Size
 from shared.errors import Failure
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds
-from shared.writers.gateway.rows import SiteRow
+from shared.writers.gateway.site_rows import SiteRow
 
 Document = dict[str, Any]
 

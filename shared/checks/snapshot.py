@@ -4,6 +4,7 @@ Ninety-nine deployments that start together share 250 reads of Azure Resource Ma
 sharing, their checks alone would use them up.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -33,10 +34,12 @@ from shared.spoke.resource_ids import ResourceIds
 from shared.tables.places import hubs
 from shared.tables.records import Records
 from shared.writers.desired_table import Present
-from shared.writers.gateway.capacity import firewall_policy_ids, gateway_not_found
-from shared.writers.gateway.rows import GatewayWriter, SiteRow, site_key
-from shared.writers.gateway.table import gateway_sites
+from shared.writers.gateway.capacity import Limits, firewall_policy_ids, gateway_not_found, limits_of
+from shared.writers.gateway.site_rows import GatewayWriter, SiteRow, site_key
 from shared.writers.peering.documents import gateway_ids
+from shared.writers.writer_tables import gateway_sites
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -273,6 +276,24 @@ def read_rights(azure: Arm) -> tuple[list[NeededRight], dict[str, Failure]]:
     )
     needed = _needed_rights(azure, ids, documents.get("hub_vnet"), documents.get("gateway"))
     return _judged_rights(needed, *_side_by_side(_permission_reads(azure, needed, common)))
+
+
+def gateway_limits(azure: Arm, gateway: dict[str, Any]) -> Limits:
+    """The limits of a gateway: `AGW_LIMIT`, or less by the rules of its WAF policies.
+
+    A policy that the app may not read, or that isn't there, is taken for a new one. Transient failures are raised.
+    """
+    policies = []
+    for policy_id in firewall_policy_ids(gateway):
+        try:
+            policy = azure.get(policy_id)
+        except ArmError as error:
+            if error.failure.transient:
+                raise
+            log.warning("The gateway's WAF policy can't be read: %s", error.failure.message)
+        else:
+            policies += [policy] if policy else []
+    return limits_of(gateway, azure.settings.agw_limit, policies)
 
 
 def read_hub_network(azure: Arm) -> HubNetwork:

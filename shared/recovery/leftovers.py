@@ -9,11 +9,10 @@ from shared.spoke.plan import SpokePlan
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
 from shared.tables.reservations import holds_reservations
 from shared.writers.gateway.document import element_id, element_named
-from shared.writers.gateway.rows import site_key
-from shared.writers.gateway.table import gateway_sites
+from shared.writers.gateway.site_rows import site_key
 from shared.writers.peering.documents import leads_to
-from shared.writers.peering.rows import peering_key
-from shared.writers.peering.table import hub_peerings
+from shared.writers.peering.peering_rows import peering_key
+from shared.writers.writer_tables import gateway_sites, hub_peerings
 
 
 def leftovers(azure: Arm, plan: SpokePlan, undo: str, *, in_doubt: bool = False) -> list[str]:

@@ -16,12 +16,11 @@ from shared.tables.client import ConcurrentUpdate
 from shared.tables.places import serves
 from shared.tables.records import Records
 from shared.writers.gateway.document import element_named
-from shared.writers.gateway.rows import SiteRow, site_key
+from shared.writers.gateway.site_rows import SiteRow, site_key
 from shared.writers.gateway.sites import site_of
-from shared.writers.gateway.table import gateway_sites
 from shared.writers.peering.documents import leads_to
-from shared.writers.peering.rows import PeeringRow, peering_key, request_peering
-from shared.writers.peering.table import hub_peerings
+from shared.writers.peering.peering_rows import PeeringRow, peering_key, request_peering
+from shared.writers.writer_tables import gateway_sites, hub_peerings
 
 log = logging.getLogger(__name__)
 

@@ -24,9 +24,8 @@ from shared.tables.partition import SpokesPartition
 from shared.tables.places import at_each_gateway, hubs
 from shared.tables.reservations import reservations_by_deployment
 from shared.writers.desired_table import DesiredTable
-from shared.writers.gateway.rows import request_removal
-from shared.writers.gateway.table import gateway_sites
-from shared.writers.peering.table import hub_peerings
+from shared.writers.gateway.site_rows import request_removal
+from shared.writers.writer_tables import gateway_sites, hub_peerings
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from shared.spoke.plan import SpokePlan
 from shared.spoke.records import run_key, slot_of, spoke_key
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.partition import Partition, SpokesPartition
-from shared.writers.gateway.table import capacity_seen
+from shared.writers.writer_tables import capacity_seen
 
 T = TypeVar("T")
 

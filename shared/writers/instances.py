@@ -20,10 +20,9 @@ from shared.saga.policy import WriterPolicy, writer_wait
 from shared.settings import Settings, at, current_settings, process_settings
 from shared.tables.client import ConcurrentUpdate
 from shared.writers.desired_table import DesiredTable
-from shared.writers.gateway.table import gateway_sites
 from shared.writers.instance_status import NOT_KNOWN, UNFINISHED, status_of
 from shared.writers.lease import LeasedWriter, first_due, next_due
-from shared.writers.peering.table import hub_peerings
+from shared.writers.writer_tables import gateway_sites, hub_peerings
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient

@@ -10,7 +10,7 @@ from activities import gateway as steps
 from shared.saga.outcomes import Cancelled, Done, Pending, outcome_from_data
 from shared.tables.client import ConcurrentUpdate
 from shared.writers.gateway.document import unmanaged_digests
-from shared.writers.gateway.table import capacity_seen, gateway_sites
+from shared.writers.writer_tables import capacity_seen, gateway_sites
 from tests.activities.azure_stand_in import call_of
 from tests.activities.writers import WriterHarness, code_of
 

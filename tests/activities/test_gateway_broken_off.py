@@ -8,9 +8,9 @@ import requests
 from activities import gateway_writer
 from shared.saga.outcomes import Done, Pending
 from shared.settings import current_settings
-from shared.writers.gateway.rows import RUNNING
-from shared.writers.gateway.table import gateway_sites
+from shared.writers.gateway.site_rows import RUNNING
 from shared.writers.instances import policy_of
+from shared.writers.writer_tables import gateway_sites
 from tests.activities.network import A_TRANSACTION
 from tests.activities.writers import FENCE, GATEWAY, WriterHarness, kill, kill_at
 

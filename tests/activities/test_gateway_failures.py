@@ -6,7 +6,7 @@ import pytest
 
 from shared.arm.client import arm
 from shared.saga.outcomes import Done, Pending
-from shared.writers.gateway.table import gateway_sites
+from shared.writers.writer_tables import gateway_sites
 from tests.activities.writers import GATEWAY, WriterHarness, as_sent, code_of, fail_puts_that_name
 
 

@@ -7,7 +7,7 @@ from shared.saga.outcomes import Done, Failed, Pending
 from shared.settings import current_settings
 from shared.spoke.records import HUB_TURNS_TABLE
 from shared.tables.client import table
-from shared.writers.peering.table import hub_peerings
+from shared.writers.writer_tables import hub_peerings
 from tests.activities.peerings import a_vnet, hub_side, ready, spoke_side, states, writes
 from tests.activities.writers import WriterHarness, as_sent, code_of
 

@@ -18,7 +18,7 @@ from shared.tables.client import table
 from shared.tables.marker import MARKER_KEY, ensure_marker
 from shared.tables.partition import SpokesPartition
 from shared.tables.records import Records
-from shared.writers.gateway.table import gateway_sites
+from shared.writers.writer_tables import gateway_sites
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, recorded
 from tests.activities.test_orphans import plant_nsg
 from tests.activities.writers import WriterHarness

@@ -15,11 +15,10 @@ from shared.arm.client import arm
 from shared.settings import Settings
 from shared.spoke.plan import our_tags
 from shared.spoke.records import RunRow
-from shared.writers.gateway.rows import request_site
+from shared.writers.gateway.site_rows import request_site
 from shared.writers.gateway.sites import site_of
-from shared.writers.gateway.table import gateway_sites
-from shared.writers.peering.rows import PeeringRow
-from shared.writers.peering.table import hub_peerings
+from shared.writers.peering.peering_rows import PeeringRow
+from shared.writers.writer_tables import gateway_sites, hub_peerings
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
 from tests.app import forget_app
 

@@ -25,12 +25,11 @@ from shared.spoke.records import SPOKES_TABLE, RunRow
 from shared.tables.client import table
 from shared.tables.records import Records
 from shared.writers import instances, waiting
-from shared.writers.gateway.rows import SiteRow, request_removal, request_site, site_key
+from shared.writers.gateway.site_rows import SiteRow, request_removal, request_site, site_key
 from shared.writers.gateway.sites import site_of
-from shared.writers.gateway.table import gateway_sites
 from shared.writers.instances import writer_of
-from shared.writers.peering.rows import PeeringRow, peering_key
-from shared.writers.peering.table import hub_peerings
+from shared.writers.peering.peering_rows import PeeringRow, peering_key
+from shared.writers.writer_tables import gateway_sites, hub_peerings
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
 from tests.activities.network import Network
 

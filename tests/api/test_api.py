@@ -12,8 +12,8 @@ from shared.saga.instances import gateway_writer_id
 from shared.settings import Settings
 from shared.tables.client import table
 from shared.tables.records import Records
-from shared.writers.peering.rows import PeeringRow
-from shared.writers.peering.table import hub_peerings
+from shared.writers.peering.peering_rows import PeeringRow
+from shared.writers.writer_tables import hub_peerings
 from tests.api.calls import Body, conforms, made, refused
 from tests.api.conftest import Host
 from triggers.http.answers import Capacity, Health

@@ -9,8 +9,8 @@ import pytest
 from shared.saga.progress import Progress
 from shared.spoke.records import StepRow
 from shared.tables.records import Records
-from shared.writers.peering.rows import PeeringRow
-from shared.writers.peering.table import hub_peerings
+from shared.writers.peering.peering_rows import PeeringRow
+from shared.writers.writer_tables import hub_peerings
 from tests.api.calls import Body, conforms, made, refused
 from tests.api.conftest import Moves
 from triggers.http.answers import RunList, Spoke, SpokeList

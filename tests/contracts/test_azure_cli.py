@@ -21,7 +21,7 @@ from shared.writers.gateway.priorities import (
     priority_of,
     unmanaged_rules,
 )
-from shared.writers.gateway.rows import Site
+from shared.writers.gateway.site_rows import Site
 from shared.writers.gateway.sites import Frontend, frontend_of, missing_parts
 from tests.contracts.azure import RG, Azure, running
 from tests.contracts.gateways import with_site

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from local.azure.resources.gateway_document import decorated, stamped
 from shared.spoke.plan import SiteNames
 from shared.writers.gateway.document import Document, elements_of
-from shared.writers.gateway.rows import GatewayWriter, Site, SiteRow
+from shared.writers.gateway.site_rows import GatewayWriter, Site, SiteRow
 
 GATEWAY_ID = (
     "/subscriptions/5ca1ab1e-0000-4000-8000-0000000000a1/resourceGroups/hub-rg/providers/Microsoft.Network"

@@ -14,7 +14,7 @@ from shared.settings import Settings, settings_from
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds
-from shared.writers.gateway.rows import SiteRow
+from shared.writers.gateway.site_rows import SiteRow
 from shared.writers.gateway.sites import site_of
 from tests.activities.azure_stand_in import a_plan, a_run
 

@@ -15,8 +15,8 @@ from shared.saga.step_run import StepRun
 from shared.spoke.plan import SiteNames, SpokePlan
 from shared.spoke.records import Row, RunRow, SpokeRow, StepRow
 from shared.tables.codec import CHUNK, STORED_NAMES, as_entity, from_entity
-from shared.writers.gateway.rows import GatewayWriter, Site, SiteRow, Tombstone
-from shared.writers.peering.rows import HubWriter, PeeringRow
+from shared.writers.gateway.site_rows import GatewayWriter, Site, SiteRow, Tombstone
+from shared.writers.peering.peering_rows import HubWriter, PeeringRow
 
 Entity = dict[str, Any]
 

@@ -7,7 +7,7 @@ import pytest
 from shared.errors import AzureResourceException, Failure
 from shared.writers.gateway.attribution import attribute_failure
 from shared.writers.gateway.plan_pass import gather_wait, plan_pass
-from shared.writers.gateway.rows import RUNNING, SENDING, GatewayWriter
+from shared.writers.gateway.site_rows import RUNNING, SENDING, GatewayWriter
 from tests.unit.gateways import GATEWAY_ID, gateway, site_row
 
 ROWS = [site_row(number) for number in (1, 2, 3, 4, 5)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from local.azure.evaluation import route
 from shared.writers.gateway.document import edited, present, unmanaged_changes, unmanaged_digests, unmanaged_users
 from shared.writers.gateway.plan_pass import plan_pass
-from shared.writers.gateway.rows import SiteRow
+from shared.writers.gateway.site_rows import SiteRow
 from tests.unit.gateways import (
     WRITER,
     applied_rows,

@@ -8,7 +8,7 @@ from shared.tables.codec import as_entity, from_entity
 from shared.writers.gateway.capacity import capacity_of, firewall_policy_ids, limits_of, site_capacity, unsuitable
 from shared.writers.gateway.document import element_named, elements_digest, present
 from shared.writers.gateway.plan_pass import drifted, plan_pass, put_was_applied
-from shared.writers.gateway.rows import (
+from shared.writers.gateway.site_rows import (
     SENDING,
     GatewayWriter,
     SiteRow,

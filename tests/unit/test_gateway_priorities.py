@@ -16,7 +16,7 @@ from shared.writers.gateway.priorities import (
     unmanaged_rules,
     with_all_numbered,
 )
-from shared.writers.gateway.rows import Site
+from shared.writers.gateway.site_rows import Site
 from shared.writers.gateway.sites import frontend_of, host_conflict
 from tests.unit.gateways import WRITER, applied_rows, gateway, listener, numbers_of, rule, served, site_row
 

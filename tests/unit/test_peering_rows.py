@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.errors import AzureResourceException, Failure
 from shared.tables.codec import as_entity, from_entity
 from shared.writers.peering.documents import HubGateway, gateway_ids, has_gateway, hub_gateway, peering_status
-from shared.writers.peering.rows import HubWriter, PeeringRow
+from shared.writers.peering.peering_rows import HubWriter, PeeringRow
 from shared.writers.peering.tasks import (
     DELETE,
     PUT,

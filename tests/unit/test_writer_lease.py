@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from shared.saga.policy import LONGEST_WAIT_OF_A_WRITER, writer_wait
 from shared.tables.codec import as_entity, from_entity
-from shared.writers.gateway.rows import GatewayWriter
+from shared.writers.gateway.site_rows import GatewayWriter
 from shared.writers.instance_status import FINISHED, NOT_KNOWN, NOT_THERE, UNFINISHED
 from shared.writers.instances import Start, Watch, what_to_start
 from shared.writers.lease import LATE, Lease, LeasedWriter, first_due
-from shared.writers.peering.rows import HubWriter
+from shared.writers.peering.peering_rows import HubWriter
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 ROWS: list[LeasedWriter] = [GatewayWriter(generation=3), HubWriter(generation=3)]

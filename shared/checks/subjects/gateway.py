@@ -31,7 +31,7 @@ from shared.writers.gateway.priorities import (
     unmanaged_rules,
     with_all_numbered,
 )
-from shared.writers.gateway.rows import SiteRow, names_of_ours
+from shared.writers.gateway.site_rows import SiteRow, names_of_ours
 from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, missing_parts, site_of
 
 if TYPE_CHECKING:

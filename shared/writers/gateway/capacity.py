@@ -8,7 +8,7 @@ from shared.spoke.plan import SiteNames
 from shared.spoke.resource_ids import name_of
 from shared.writers.gateway.document import Document, elements_of, inner, reference
 from shared.writers.gateway.priorities import ceiling_for, free_priorities, priority_of, unmanaged_rules
-from shared.writers.gateway.rows import SiteRow, names_of_ours
+from shared.writers.gateway.site_rows import SiteRow, names_of_ours
 from shared.writers.gateway.sites import Frontend
 
 Limits = dict[str, int]

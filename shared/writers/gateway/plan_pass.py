@@ -27,7 +27,7 @@ from shared.writers.gateway.priorities import (
     unmanaged_rules,
     with_all_numbered,
 )
-from shared.writers.gateway.rows import GatewayWriter, SiteRow, in_order_of_arrival, names_of_ours
+from shared.writers.gateway.site_rows import GatewayWriter, SiteRow, in_order_of_arrival, names_of_ours
 from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, site_elements
 
 # While sites keep arriving a PUT waits for them, but never longer than this many gather windows: about one PUT.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from shared.errors import AzureResourceException, ConfigurationException, Failure
 from shared.spoke.plan import SiteNames, SpokePlan
 from shared.writers.gateway.document import Document, Element, element_id, element_named, elements_of, inner, reference
-from shared.writers.gateway.rows import Site
+from shared.writers.gateway.site_rows import Site
 
 if TYPE_CHECKING:
     from shared.settings import Settings

@@ -23,7 +23,7 @@ from shared.writers.peering.documents import (
     peering_status,
     side_named,
 )
-from shared.writers.peering.rows import PeeringRow
+from shared.writers.peering.peering_rows import PeeringRow
 
 PUT = "put"
 DELETE = "delete"

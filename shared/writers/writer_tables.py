@@ -1,13 +1,15 @@
-"""The table `GatewaySites`: what each client wants on the gateway, and what its writer does."""
+"""The tables `GatewaySites` and `HubTurns` of the place in force: desired sites and peerings, and their writers' rows."""
 
 from typing import Any
 
+from shared.errors import StorageException
 from shared.settings import Settings, current_settings
-from shared.spoke.records import GATEWAY_SITES_TABLE, SPOKES_TABLE
+from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABLE
 from shared.tables.client import table
 from shared.tables.codec import from_json_columns
 from shared.writers.desired_table import DesiredTable
-from shared.writers.gateway.rows import WRITER_KEY, GatewayWriter, SiteRow
+from shared.writers.gateway.site_rows import WRITER_KEY, GatewayWriter, SiteRow
+from shared.writers.peering.peering_rows import HubWriter, PeeringRow, peering_key
 
 
 def gateway_sites() -> DesiredTable[SiteRow, GatewayWriter]:
@@ -16,14 +18,19 @@ def gateway_sites() -> DesiredTable[SiteRow, GatewayWriter]:
     return DesiredTable(GATEWAY_SITES_TABLE, partition, WRITER_KEY, SiteRow, GatewayWriter)
 
 
+def hub_peerings() -> DesiredTable[PeeringRow, HubWriter]:
+    """The peerings of this app's hub."""
+    return DesiredTable(HUB_TURNS_TABLE, current_settings().hub_key, WRITER_KEY, PeeringRow, HubWriter)
+
+
 def capacity_seen() -> int | None:
-    """How many sites the gateway had room for, ours included, when the writer last looked; None before any look."""
+    """How many sites the gateway has capacity for, ours included, at the writer's last pass; None before any."""
     _, writer = gateway_sites().read(WRITER_KEY)
     return writer.places
 
 
 def deployments_on_their_way(rows: list[SiteRow]) -> int:
-    """How many deployments are in progress that have no wish in these rows yet, and will have one soon."""
+    """How many deployments are in progress that have not requested a site in these rows yet, and will soon."""
     query = "PartitionKey eq @partition and RowKey ge 'run:' and RowKey lt 'run;' and status eq 'in_progress'"
     parameters = {"partition": current_settings().hub_key}
     asked = {row.deployment_id for row in rows}
@@ -41,3 +48,16 @@ def deployments_on_their_way(rows: list[SiteRow]) -> int:
 def _is_for(gateway: Settings, run: dict[str, Any]) -> bool:
     named: str = (from_json_columns(run, "plan") or {}).get("gateway") or gateway.hub_agw_name
     return named.lower() == gateway.hub_agw_name.lower()
+
+
+def peering_statuses(spoke_id: int | None = None) -> dict[int, str]:
+    """How the hub's writer last saw the peerings that are there, by spoke; of one spoke, or of all that it has seen."""
+    if spoke_id is None:
+        rows = hub_peerings().present().rows
+    else:
+        try:
+            row, _ = hub_peerings().read(peering_key(spoke_id))
+        except StorageException:  # a row that was edited by hand: it is reported by the writer
+            row = None
+        rows = [row] if row else []
+    return {row.spoke_id: row.peering_status for row in rows if row.is_applied and row.wanted and row.peering_status}
