@@ -92,8 +92,8 @@ def _publish(reason: str) -> None:
     try:
         sites = gateway_sites()
         writer, _ = sites.everything()
-        if writer.setback != reason:
-            sites.mark(replace(writer, setback=reason))
+        if writer.retry_reason != reason:
+            sites.mark(replace(writer, retry_reason=reason))
     except Exception as error:  # noqa: BLE001 - the boundary: nothing depends on it
         log.debug("The reason of a wait could not be published: %s", failure_of(error).message)
 
@@ -109,7 +109,7 @@ def _again(state: Data, wait: float) -> Data:
 def _log_what_was_found(decided: ReconcilePlan) -> None:
     if decided.repaired:
         log.warning("Sites of ours were changed on the gateway; repairing them: %s", ", ".join(decided.repaired))
-    for client, failure in decided.lost.items():
+    for client, failure in decided.unrepairable.items():
         log.error("The site of %s is gone from the gateway and can't be put back: %s", client, failure.message)
     for row in decided.failed:
         log.error("The site of %s can't be had: %s", row.client, row.error.message if row.error else "")
@@ -164,7 +164,7 @@ class _Pass:
             writer = replace(writer, our_failure=failed)
             # It brings all of a site or nothing.
             marks = [row for row in self._disclaimed() if gateway is not None and not is_whole(gateway, row.names)]
-        # When ours has succeeded, it was somebody else's change that failed after it.
+        # When ours has succeeded, another client's change failed after it.
         elif ended["state"] == "failed" or (failed and ended["state"] != "succeeded"):
             failure = from_data(Failure, ended["failure"]) if ended.get("failure") else _unexplained()
             verdict = attribute_failure(failure, tuple(ended.get("codes") or ()), gateway, self.rows, self.writer)
@@ -174,15 +174,15 @@ class _Pass:
                 writer,
                 our_failure=bool(failed),
                 limit=verdict.limit,
-                trouble=verdict.blocked_by,
-                setbacks=verdict.unexplained,
-                setback=failure.message,
+                blocked_by=verdict.blocked_by,
+                unexplained=verdict.unexplained,
+                retry_reason=failure.message,
             )
         else:
             self.retries = 0
             if ended["state"] == "succeeded" and writer.began:
-                writer = replace(writer, took=(utc_now() - parse_timestamp(writer.began)).total_seconds())
-            writer = replace(writer, our_failure=False, trouble=None, setbacks=0)
+                writer = replace(writer, last_put_seconds=(utc_now() - parse_timestamp(writer.began)).total_seconds())
+            writer = replace(writer, our_failure=False, blocked_by=None, unexplained=0)
             if gateway is not None and ended["state"] == "succeeded":
                 marks = drifted(gateway, self.rows, self.writer.batch)
         if gateway is not None and ours:
@@ -190,10 +190,10 @@ class _Pass:
         self._mark(replace(writer, batch={}), marks)
 
     def _report_unmanaged_changes(self, gateway: Document) -> None:
-        if not self.writer.foreign:
+        if not self.writer.unmanaged:
             return
         after = unmanaged_digests(gateway, names_of_ours(self.rows))
-        if changes := unmanaged_changes(self.writer.foreign, after):
+        if changes := unmanaged_changes(self.writer.unmanaged, after):
             log.warning(
                 "event=unmanaged_change The gateway was changed by something else during our change: %s",
                 "; ".join(changes),
@@ -204,7 +204,7 @@ class _Pass:
     def _apply(self, gateway: Document, decided: ReconcilePlan) -> Data:
         _log_what_was_found(decided)
         none_pending = not decided.left and not decided.repaired
-        stuck = self.writer.trouble is not None
+        stuck = self.writer.blocked_by is not None
         writer = self._after_plan(gateway, decided, none_pending)
         if decided.marks or decided.gone or writer != self.writer:
             self._mark(writer, decided.marks, decided.gone)
@@ -223,9 +223,9 @@ class _Pass:
     def _after_plan(self, gateway: Document, decided: ReconcilePlan, none_pending: bool) -> GatewayWriter:
         """The writer's row as it is to be before this pass sends anything."""
         ours = self.writer.our_failure and provisioning_state(gateway).lower() == "failed"
-        writer = replace(self.writer, places=decided.places, our_failure=ours)
+        writer = replace(self.writer, capacity=decided.capacity, our_failure=ours)
         if none_pending:
-            writer = replace(writer, limit=None, trouble=None, setbacks=0, setback="")
+            writer = replace(writer, limit=None, blocked_by=None, unexplained=0, retry_reason="")
         return replace(writer, limit=None) if decided.failed else writer
 
     def _gather_wait(self) -> float:
@@ -253,9 +253,9 @@ class _Pass:
             self.writer.leased(lease),
             phase=SENDING,
             batch=decided.batch,
-            claimed=decided.claimed,
+            newly_owned=decided.newly_owned,
             began=now,
-            foreign=unmanaged_digests(document, ours),
+            unmanaged=unmanaged_digests(document, ours),
             removed=remembered({**self.writer.removed, **going}, utc_now()),
         )
         self._mark(fenced, decided.prepared)
@@ -282,27 +282,29 @@ class _Pass:
         if operation is None:
             sent["ended"] = {"state": "succeeded"}
         try:
-            self._mark(replace(self.writer, phase=RUNNING, operation=operation, setback=""))
+            self._mark(replace(self.writer, phase=RUNNING, operation=operation, retry_reason=""))
         except Exception as failure:  # noqa: BLE001 - the PUT is under way: what it is called travels in the state
             log.warning("The operation of the gateway's PUT could not be recorded: %s", failure_of(failure).message)
         return self._next(sent, self.policy.poll_seconds)
 
-    def _not_sent(self, setback: str = "") -> None:
+    def _not_sent(self, retry_reason: str = "") -> None:
         """The gateway has taken nothing: no lease is needed, and elements with the claimed names are unmanaged.
 
-        setback: the reason, when it may last.
+        retry_reason: the reason, when it may last.
         """
         sent = self.writer.nonce
         while self.writer.nonce == sent:
             try:
-                writer = replace(self.writer.finished(), batch={}, setback=setback or self.writer.setback)
+                writer = replace(
+                    self.writer.finished(), batch={}, retry_reason=retry_reason or self.writer.retry_reason
+                )
                 return self._mark(writer, self._disclaimed())
             except ConcurrentUpdate:  # one of the rows asks for something else by now
                 self.writer, self.rows = self.sites.everything()
         raise ConcurrentUpdate
 
     def _disclaimed(self) -> list[SiteRow]:
-        return [replace(row, owned=False) for row in self.rows if row.client in self.writer.claimed]
+        return [replace(row, owned=False) for row in self.rows if row.client in self.writer.newly_owned]
 
     def _refused(self, gateway: Document, error: ArmError) -> Data:
         failure = error.failure
@@ -323,8 +325,8 @@ class _Pass:
         verdict = attribute_failure(failure, error.codes, gateway, self.rows, self.writer)
         marks |= {row.client: row for row in verdict.offenders}
         log.warning("The gateway's PUT was refused: %s (%s)", failure.message, failure.code)
-        writer = replace(self.writer.finished(), batch={}, limit=verdict.limit, trouble=verdict.blocked_by)
-        self._mark(replace(writer, setbacks=verdict.unexplained), list(marks.values()))
+        writer = replace(self.writer.finished(), batch={}, limit=verdict.limit, blocked_by=verdict.blocked_by)
+        self._mark(replace(writer, unexplained=verdict.unexplained), list(marks.values()))
         return self._after_failure() if verdict.blocked_by else self._next(_FRESH, 0.0)
 
     def _give_up(self, failure: Failure) -> Data:
@@ -333,7 +335,7 @@ class _Pass:
         failed = [row.failed(failure) for row in self.rows if row.is_waiting and row not in gone]
         if failed or gone:
             log.error("%d sites can't be written: %s", len(failed), failure.message)
-        writer = replace(self.writer, limit=None, trouble=None, setbacks=0, setback="")
+        writer = replace(self.writer, limit=None, blocked_by=None, unexplained=0, retry_reason="")
         if failed or gone or writer != self.writer:
             self._mark(writer, failed, gone)
         return {"end": True}

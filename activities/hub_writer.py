@@ -89,7 +89,7 @@ def _pass(payload: Data, policy: WriterPolicy) -> Data:
         return {"wait": min(left, 5 * policy.poll_seconds)}
     # Renewed long before its end, so that no other writer waits long for one that broke off.
     lease = Lease.granted(nonce, now, 2 * _call_seconds() + 10)
-    mine = replace(writer.leased(lease), queue=(), looked_at="", pace=0.0, handed={})
+    mine = replace(writer.leased(lease), queue=(), planned_at="", seconds_per_side=0.0, handed={})
     if payload["first"] and writer.handed:
         peerings.mark(mine)
         return {"handed": writer.handed, "not_after": lease.not_after, "wait": 0.0}
@@ -104,8 +104,8 @@ def _pass(payload: Data, policy: WriterPolicy) -> Data:
         raise replace(hub_not_found(arm().ids.hub_vnet), transient=True).as_exception()
     # Another client's write: a call now would only be refused.
     busy = is_being_written(hub)
-    mine = replace(mine, trouble=f"{describe(hub['id'])} is being written" if busy else "")
-    if mine.trouble != writer.trouble:
+    mine = replace(mine, retry_reason=f"{describe(hub['id'])} is being written" if busy else "")
+    if mine.retry_reason != writer.retry_reason:
         writer = peerings.mark(replace(mine, etag=writer.etag))
     plan = plan_pass(
         hub,
@@ -118,11 +118,12 @@ def _pass(payload: Data, policy: WriterPolicy) -> Data:
     )
     writer = _record_plan(peerings, writer, plan)
     if not plan.left:
-        peerings.mark(replace(mine.leased(Lease()), etag=writer.etag, due="", trouble=""))
+        peerings.mark(replace(mine.leased(Lease()), etag=writer.etag, due="", retry_reason=""))
         return {"end": True}
     if len(plan.queue) > 1:
-        pace = payload["last_put_seconds"] or 2 * policy.poll_seconds
-        peerings.mark(replace(mine, etag=writer.etag, queue=tuple(plan.queue), looked_at=timestamp(now), pace=pace))
+        seconds = payload["last_put_seconds"] or 2 * policy.poll_seconds
+        queued = replace(mine, queue=tuple(plan.queue), planned_at=timestamp(now), seconds_per_side=seconds)
+        peerings.mark(replace(queued, etag=writer.etag))
     if busy:
         return {"wait": policy.poll_seconds, "not_after": lease.not_after}
     return {
@@ -163,7 +164,7 @@ def _marks(rows: list[PeeringRow], results: list[Result]) -> tuple[list[PeeringR
         if failure := result.failure:
             log.error("The peering of spoke %d can't be had: %s", row.spoke_id, failure.message)
             marks.append(row.repair_failed(failure, timestamp()) if row.repairing else row.failed(failure))
-        elif row.wanted:
+        elif row.present:
             if row.repairing:
                 log.warning("The peering of spoke %d is repaired", row.spoke_id)
             marks.append(row.applied(timestamp()))
@@ -331,10 +332,10 @@ def _publish(failure: Failure, task: PeeringTask | None = None) -> None:
     try:
         peerings = hub_peerings()
         row, writer = peerings.read(task.key if task else "")
-        if task is None and writer.etag and writer.trouble != failure.message:
-            peerings.mark(replace(writer, trouble=failure.message))
-        elif task and row and row.desired_version == task.version and row.trouble != failure.message:
-            peerings.mark(writer, [replace(row, trouble=failure.message)])
+        if task is None and writer.etag and writer.retry_reason != failure.message:
+            peerings.mark(replace(writer, retry_reason=failure.message))
+        elif task and row and row.desired_version == task.version and row.retry_reason != failure.message:
+            peerings.mark(writer, [replace(row, retry_reason=failure.message)])
     except Exception as error:  # noqa: BLE001 - the boundary: nothing depends on it
         log.debug("The reason of a wait could not be published: %s", failure_of(error).message)
 

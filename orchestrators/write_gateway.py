@@ -1,4 +1,4 @@
-"""The one writer of the shared Application Gateway: round after round, until nobody waits."""
+"""The one writer of the shared Application Gateway: pass after pass, until no row is pending."""
 
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ POLL_GATEWAY = "poll_gateway"
 
 
 def write_gateway(context: "DurableOrchestrationContext") -> Generator[Any, Any, None]:
-    """Looks, writes once, polls, and looks again. What a round is, `activities.gateway_writer` tells."""
+    """Reads, writes once, polls, and reads again. See `activities.gateway_writer` for what a pass does."""
     if not is_writer_id(context.instance_id):
         return
     yield from run_writer(context, lambda state: POLL_GATEWAY if state.get("operation") else RECONCILE_GATEWAY)

@@ -15,23 +15,36 @@ R = TypeVar("R", bound=Row)
 # A string property holds 64 KiB of UTF-16; JSON is written in ASCII, so 30,000 characters are always safe.
 CHUNK = 30_000
 
-# Columns that are stored under another name than their field's: they stay as they are.
-STORED_NAMES = {"timestamp_text": "timestamp"}
+# Fields whose columns have another name: what is stored stays as it is.
+STORED_NAMES = {
+    "StepRow.timestamp": "timestamp_text",
+    "GatewayWriter.blocked_by": "trouble",
+    "GatewayWriter.capacity": "places",
+    "GatewayWriter.last_put_seconds": "took",
+    "GatewayWriter.newly_owned": "claimed",
+    "GatewayWriter.retry_reason": "setback",
+    "GatewayWriter.unexplained": "setbacks",
+    "GatewayWriter.unmanaged": "foreign",
+    "HubWriter.planned_at": "looked_at",
+    "HubWriter.retry_reason": "trouble",
+    "HubWriter.seconds_per_side": "pace",
+    "PeeringRow.present": "wanted",
+    "PeeringRow.retry_reason": "trouble",
+}
 # What earlier versions wrote for None.
 _NONE = {"priority": 0, "limit": 0, "places": -1, "took": 0}
 # Where an earlier version kept another thing, of another type.
 _REUSED = {"execution"}
 
 _PLAIN = (str, int, float, bool)
-_COLUMNS = {field: column for column, field in STORED_NAMES.items()}
 
 
 def as_entity(row: Row, partition: str) -> dict[str, Any]:
     """The row as it is stored. A text of more than 30,000 characters is cut, unless it is a `LongText`."""
     entity: dict[str, Any] = {"PartitionKey": partition, "RowKey": row.row_key}
     stored = row.as_stored()
-    for field, hint in _fields(type(stored)):
-        column, value = _COLUMNS.get(field, field), getattr(stored, field)
+    for field, column, hint in _fields(type(stored)):
+        value = getattr(stored, field)
         if value is None:
             continue
         kind = without_none(hint)
@@ -47,8 +60,8 @@ def as_entity(row: Row, partition: str) -> dict[str, Any]:
 def from_entity(kind: type[R], entity: Any) -> R:
     """The row of an entity, with the ETag that came with it. TypeError or ValueError when the app did not write it."""
     values: dict[str, Any] = {"etag": getattr(entity, "metadata", {}).get("etag")}
-    for field, hint in _fields(kind):
-        column, plain = _COLUMNS.get(field, field), without_none(hint)
+    for field, column, hint in _fields(kind):
+        plain = without_none(hint)
         value = entity.get(column) if plain in _PLAIN else from_json_columns(entity, column)
         if plain is not hint and value in (None, "", _NONE.get(column)):
             values[field] = None
@@ -73,5 +86,7 @@ def from_json_columns(entity: Any, name: str) -> Any:
     return json.loads(text) if text else None
 
 
-def _fields(kind: type[Row]) -> list[tuple[str, Any]]:
-    return [(name, hint) for name, hint in hints_of(kind).items() if name != "etag"]
+def _fields(kind: type[Row]) -> list[tuple[str, str, Any]]:
+    """Name, column and type of each field."""
+    hints = hints_of(kind).items()
+    return [(name, STORED_NAMES.get(f"{kind.__name__}.{name}", name), hint) for name, hint in hints if name != "etag"]

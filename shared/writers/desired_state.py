@@ -1,4 +1,4 @@
-"""A row that asks a writer for something: what it wants has a version, and so has what was done of it. Pure."""
+"""A row that requests something of a writer: what it requests has a version, and so has what was applied. Pure."""
 
 from dataclasses import replace
 from typing import Self
@@ -8,7 +8,7 @@ from shared.spoke.records import Row
 
 
 class DesiredState(Row):
-    """What sites and turns have in common. Mixed into frozen dataclasses with these fields."""
+    """What rows of sites and of peerings have in common. Mixed into frozen dataclasses with these fields."""
 
     desired_version: int
     applied_version: int

@@ -85,7 +85,7 @@ class DesiredTable(Generic[R, W]):
         return None if found is None else self._writer(found)
 
     def read(self, row_key: str) -> tuple[R | None, W]:
-        """One row and the writer's, in one request. A `StorageException` when somebody wrote the row by hand, and wrong."""
+        """One row and the writer's, in one request. A `StorageException` when the row was written by hand, and wrong."""
         query = "PartitionKey eq @partition and RowKey eq @row or PartitionKey eq @partition and RowKey eq @writer"
         parameters = {"partition": self.partition, "row": row_key, "writer": self._writer_key}
         row, writer = None, None
@@ -159,12 +159,12 @@ def _parts(operations: list[Write]) -> Iterator[list[Write]]:
         yield operations[start : start + ROWS_A_TRANSACTION]
 
 
-# Whatever a reader stumbles over in a row of somebody else's hand.
+# What reading a row that was written by hand can raise.
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
 
 
 def _check(row: DesiredState, row_key: str) -> None:
-    """What reading a row doesn't try, and whoever works with it later would stumble over."""
+    """What reading a row doesn't check, and would break its use later."""
     if row.row_key != row_key:
         raise ValueError(f"its content is that of {row.row_key}")
     if parse_timestamp(row.since).tzinfo is None:

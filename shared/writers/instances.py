@@ -1,7 +1,7 @@
 """The writers of what is shared, one for the gateway and one for the hub's peerings: started when they don't run.
 
 Everything that a writer needs is in the settings and in its table; its orchestration is started without input, and reads
-none: anybody with the Durable system key can start it with any.
+none: any client with the Durable system key can start it with any.
 """
 
 import logging
@@ -109,7 +109,7 @@ def writer_state(which: str) -> WriterState:
 @dataclass(frozen=True)
 class Start:
     """Start the writer of this generation. replaces: in place of one that stands still.  noted: its row says already when
-    its first call is due: somebody else is starting it just now, or it ended in the middle of something."""
+    its first call is due: another call is starting it just now, or it ended in the middle of something."""
 
     generation: int
     replaces: bool = False
@@ -122,7 +122,7 @@ class Watch:
 
 
 def what_to_start(row: LeasedWriter, status: str, now: datetime) -> Start | Watch | None:
-    """What somebody who needs the writer does. status: of the row's instance (`shared.writers.instances.instance_status`).
+    """What a caller that needs the writer does. status: of the row's instance (`shared.writers.instance_status`).
 
     One that has ended, in whatever way, is started again under its own id. One that is late gets a successor, whatever
     Durable says of it; where that is not known, nothing else is concluded from it.
@@ -142,7 +142,7 @@ def what_to_start(row: LeasedWriter, status: str, now: datetime) -> Start | Watc
 async def ensure_writer_runs(client: "DurableOrchestrationClient", which: str) -> None:
     """Makes sure that the writer (`gateway` or `hub`) runs. Can be repeated: Durable refuses a second instance of an id.
 
-    Trouble is logged and left to the next call: every waiter asks again at its next poll, and a timer does.
+    A failure is logged and left to the next call: every waiter asks again at its next poll, and a timer does.
     """
     try:
         writer = writer_of(which)
@@ -177,7 +177,7 @@ def call_of_writer(which: str, *, passes: bool = False) -> Callable[[WriterCall]
     """Around an activity of a writer: gives it the policy of the settings, and says in the row when the next call is due.
 
     passes: the call is a pass. It answers `{"end": True}`, and nothing is done, when the instance that makes it isn't
-    the present writer: another one has taken over, or somebody has started the orchestrator under an id of his own.
+    the present writer: another one has taken over, or the orchestrator was started by hand under another id.
     """
 
     def decorate(activity: WriterCall) -> Callable[[Data], Data]:

@@ -13,7 +13,7 @@ from shared.spoke.records import RunRow
 from shared.writers.desired_state import DesiredState
 from shared.writers.desired_table import DesiredTable
 
-# A step whose row is far from its turn asks seldom, but at least so often, in polls: its run may be cancelled meanwhile.
+# A step whose row will wait long asks seldom, but at least so often, in polls: its run may be cancelled meanwhile.
 MOST_POLLS_SKIPPED = 12
 
 

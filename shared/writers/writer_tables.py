@@ -26,7 +26,7 @@ def hub_peerings() -> DesiredTable[PeeringRow, HubWriter]:
 def capacity_seen() -> int | None:
     """How many sites the gateway has capacity for, ours included, at the writer's last pass; None before any."""
     _, writer = gateway_sites().read(WRITER_KEY)
-    return writer.places
+    return writer.capacity
 
 
 def deployments_on_their_way(rows: list[SiteRow]) -> int:
@@ -60,4 +60,4 @@ def peering_statuses(spoke_id: int | None = None) -> dict[int, str]:
         except StorageException:  # a row that was edited by hand: it is reported by the writer
             row = None
         rows = [row] if row else []
-    return {row.spoke_id: row.peering_status for row in rows if row.is_applied and row.wanted and row.peering_status}
+    return {row.spoke_id: row.peering_status for row in rows if row.is_applied and row.present and row.peering_status}

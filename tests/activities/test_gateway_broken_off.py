@@ -121,7 +121,7 @@ def test_who_waits_is_told_what_the_writer_waits_for(
     harness.write_gateway()
     assert any("Not before noon." in reason for reason in reasons)
     assert harness.reaches(1)
-    assert gateway_sites().everything()[0].setback == ""
+    assert gateway_sites().everything()[0].retry_reason == ""
 
 
 @pytest.mark.parametrize("mode", ["drop_reply", "refuse"])

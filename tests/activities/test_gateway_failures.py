@@ -176,7 +176,7 @@ def test_trouble_is_over_when_everybody_was_told_that_it_can_not_be(harness: Wri
     harness.write_gateway()
     assert code_of(harness.step(run, "update_agw", private_ip="10.11.1.4")) == "GatewayStopped"
     writer, _ = gateway_sites().everything()
-    assert (writer.trouble, writer.limit) == (None, None)
+    assert (writer.blocked_by, writer.limit) == (None, None)
 
 
 def test_a_failure_whose_explanation_is_lost_is_tried_again_before_anybody_is_blamed(harness: WriterHarness) -> None:

@@ -142,7 +142,7 @@ def test_who_waits_is_told_what_for(harness: WriterHarness, method: str, path: s
     )
     assert all(states(harness, number) == ("Connected", "Connected") for number in told)
     writer, rows = hub_peerings().everything()
-    assert [writer.trouble, *(row.trouble for row in rows)] == [""] * 3
+    assert [writer.retry_reason, *(row.retry_reason for row in rows)] == [""] * 3
 
 
 def test_a_peering_that_leads_elsewhere_is_neither_changed_nor_removed(harness: WriterHarness) -> None:
@@ -226,13 +226,13 @@ def test_a_hub_that_azure_goes_on_calling_out_of_sync_is_left_alone_until_the_ne
     harness.write_hub()
     turn = harness.turn(1)
     assert turn is not None
-    assert (turn.peering_status, turn.trouble) == ("RemoteNotInSync", "Never.")
+    assert (turn.peering_status, turn.retry_reason) == ("RemoteNotInSync", "Never.")
     harness.pass_time(300)
     harness.write_hub()
     assert sync_levels(harness, 1) == ["FullyInSync", "FullyInSync"]
     turn = harness.turn(1)
     assert turn is not None
-    assert (turn.peering_status, turn.trouble, turn.error) == ("Connected", "", None)
+    assert (turn.peering_status, turn.retry_reason, turn.error) == ("Connected", "", None)
 
 
 def plant_gateway(harness: WriterHarness, state: str, kind: str = "Vpn") -> None:

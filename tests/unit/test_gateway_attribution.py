@@ -144,7 +144,7 @@ def test_too_many_elements_bisect_although_the_message_names_the_gateway():
 def test_a_transient_failure_of_the_gateway_is_tried_again_before_the_batch_is_bisected():
     message = f"An internal error occurred on Application Gateway {GATEWAY_ID}."
     assert judged(message, "InternalServerError", transient=True).unexplained == 1
-    third = judged(message, "InternalServerError", GatewayWriter(batch=ALL.batch, setbacks=2), transient=True)
+    third = judged(message, "InternalServerError", GatewayWriter(batch=ALL.batch, unexplained=2), transient=True)
     assert third.limit == 2
     busy = judged(f"Cannot proceed because {NSG} is updating.", "ReferencedResourceNotProvisioned", transient=True)
     assert busy.blocked_by is not None
@@ -174,7 +174,7 @@ def test_a_superseded_put_is_nobodys_fault():
 def test_what_may_pass_is_tried_again_before_somebody_is_blamed():
     first = judged("Oops.", "InternalServerError", transient=True)
     assert (first.unexplained, first.limit) == (1, None)
-    third = judged("Oops.", "InternalServerError", GatewayWriter(batch=ALL.batch, setbacks=2), transient=True)
+    third = judged("Oops.", "InternalServerError", GatewayWriter(batch=ALL.batch, unexplained=2), transient=True)
     assert third.limit == 2
 
 
@@ -203,7 +203,9 @@ def test_a_round_waits_for_arrivals_but_not_for_ever():
 
 
 def test_who_waits_looks_again_when_half_of_what_is_left_has_passed():
-    running = GatewayWriter(phase=RUNNING, batch={"client-1": 1}, began="2026-01-01T00:00:00.000Z", took=60.0)
+    running = GatewayWriter(
+        phase=RUNNING, batch={"client-1": 1}, began="2026-01-01T00:00:00.000Z", last_put_seconds=60.0
+    )
     early, late = site_row(1), site_row(2)
     assert running.seconds_until(early, MIDNIGHT, 5) == 30
     assert running.seconds_until(late, MIDNIGHT, 5) == 60

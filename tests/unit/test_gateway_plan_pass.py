@@ -295,7 +295,7 @@ def test_a_site_that_can_not_be_put_back_is_reported_and_stops_nobody():
     row = applied_rows(first, [site_row(1)])[0].applied()
     theirs = gateway(1001, (listener("theirs", "client-1.spokes.example.com"), rule("theirRule", "theirs", 5)))
     decided = plan_pass(theirs, [row, site_row(2)], WRITER)
-    assert {client: failure.code for client, failure in decided.lost.items()} == {"client-1": "NameTaken"}
+    assert {client: failure.code for client, failure in decided.unrepairable.items()} == {"client-1": "NameTaken"}
     assert decided.batch == {"client-2": 1}
     assert decided.repaired == []
     assert "client-1-pool" not in str(decided.document)

@@ -40,7 +40,7 @@ def row(number: int, **changes: Any) -> PeeringRow:
         vnet_id(number),
         f"hub-to-spoke-{number}",
         f"spoke-{number}-to-hub",
-        wanted=True,
+        present=True,
         forwarded=False,
         desired_version=1,
         since=f"2026-01-01T00:00:{number:02d}.000Z",
@@ -188,11 +188,11 @@ def test_the_hubs_gateway_counts_when_it_is_ready(states: dict[str, str], state:
 
 def test_a_new_spoke_waits_for_a_gateway_that_is_being_made_and_says_so() -> None:
     vnet, gateway = lent(vpn="Updating")
-    gone = replace(row(3), wanted=False)
+    gone = replace(row(3), present=False)
     decided = pass_over(vnet, row(1), row(2), gone, gateway=gateway)
     assert (decided.left, decided.held, keys(decided.hub_sides)) == (3, 2, [])
     assert keys(decided.spoke_sides) == ["turn:3"], "a removal needs no gateway"
-    assert decided.marks["turn:1"].trouble == "The hub's virtual network gateway vpn is Updating"
+    assert decided.marks["turn:1"].retry_reason == "The hub's virtual network gateway vpn is Updating"
     assert pass_over(vnet, decided.marks["turn:1"], gateway=gateway).marks == {}, "it is told once"
 
 
@@ -261,7 +261,7 @@ def test_the_same_request_is_the_same_version() -> None:
     first = row(1)
     assert first.request_peering(True, deployment_id="x", now="t") is first
     gone = first.request_peering(False, deployment_id="x", now="t")
-    assert (gone.desired_version, gone.wanted) == (2, False)
+    assert (gone.desired_version, gone.present) == (2, False)
     failed = gone.failed(Failure(AzureResourceException, "Odd", "No."))
     assert failed.request_peering(False, deployment_id="x", now="t") is failed
     assert failed.request_peering(False, deployment_id="a retry", now="t").desired_version == 3

@@ -119,15 +119,15 @@ def _no_priority(plan: SpokePlan, gateway: Document, sites: Sequence[SiteRow], f
     if any(row.client == plan.client and row.priority is not None for row in sites):
         return None
     numbered = with_all_numbered(gateway)
-    foreign = unmanaged_rules(numbered, names_of_ours(sites))
-    if failure := no_priority_beside_others(gateway, foreign):
+    unmanaged = unmanaged_rules(numbered, names_of_ours(sites))
+    if failure := no_priority_beside_others(gateway, unmanaged):
         return failure
-    ceiling = ceiling_for(numbered, foreign, plan.host_name, frontend)
-    taken = {number for rule in foreign if (number := priority_of(rule)) is not None}
+    ceiling = ceiling_for(numbered, unmanaged, plan.host_name, frontend)
+    taken = {number for rule in unmanaged if (number := priority_of(rule)) is not None}
     taken |= {row.priority for row in _others(plan, sites) if row.priority is not None and row.site is not None}
     if next_priority(ceiling, taken) is not None:
         return None
-    return no_priority_left(numbered, foreign, taken, plan.host_name, frontend)
+    return no_priority_left(numbered, unmanaged, taken, plan.host_name, frontend)
 
 
 def _host_taken(

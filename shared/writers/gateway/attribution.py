@@ -51,7 +51,7 @@ _OF_THE_DOCUMENT = frozenset(
         "ApplicationGatewayRequestRoutingRulePartialPriorityDefined",
     }
 )
-# No right, or the gateway isn't where it is looked for.
+# No right, or the gateway isn't where the settings say.
 _STATUSES_NOT_OF_SITES = frozenset({401, 403, 404})
 
 _ID = re.compile(r"(?:/subscriptions/|\bMicrosoft\.\w+/|https://[\w.-]+\.vault\.)[^\s'\"<>,;()]+")
@@ -78,7 +78,7 @@ class Attribution:
     """What follows from a PUT that failed.
 
     offenders: rows that fail with the reason.  limit: how many waiting rows the next PUT may change, None for all.
-    blocked_by: the gateway's own trouble, for which all wait.  unexplained: transient failures in a row that named no
+    blocked_by: the failure of the gateway itself, for which all rows wait.  unexplained: transient failures in a row that named no
     part.
     """
 
@@ -100,7 +100,7 @@ def attribute_failure(
     sent = in_order_of_arrival([row for row in rows if row.client in writer.batch])
     batch = [row for row in sent if writer.batch[row.client] == row.desired_version]
     if SUPERSEDED & {failure.code, *codes}:
-        return Attribution(limit=writer.limit, unexplained=writer.setbacks)
+        return Attribution(limit=writer.limit, unexplained=writer.unexplained)
     named = _Named.by(failure, gateway)
     offenders = [row for row in batch if named.has(row)]
     if offenders:
@@ -109,8 +109,8 @@ def attribute_failure(
         return Attribution(limit=writer.limit)
     if not writer.batch or _is_of_the_gateway(failure, codes, named):
         return Attribution(limit=writer.limit, blocked_by=failure)
-    if failure.transient and writer.setbacks + 1 < FAILURES_BEFORE_BISECTING:
-        return Attribution(limit=writer.limit, unexplained=writer.setbacks + 1)
+    if failure.transient and writer.unexplained + 1 < FAILURES_BEFORE_BISECTING:
+        return Attribution(limit=writer.limit, unexplained=writer.unexplained + 1)
     if len(batch) == len(writer.batch) == 1:
         return Attribution(offenders=[batch[0].failed(failure)])
     return Attribution(limit=max(len(batch) // 2, 1) if batch else writer.limit)

@@ -102,16 +102,16 @@ def capacity_of(
     host_name: str = "",
     limits: Limits | None = None,
 ) -> dict[str, dict[str, int]]:
-    """`{"pools": {"used", "limit", "free"}, …}` of the live gateway, wishes that it doesn't hold yet counted as used.
+    """`{"pools": {"used", "limit", "free"}, …}` of the live gateway, requested sites that it doesn't hold yet counted as used.
 
     Priorities are those below the ceiling of a host name of ours; without a frontend they are left out.
     """
     own = list(rows)
     ours = names_of_ours(own)
-    limits, foreign = limits or limits_of(gateway), used_of(gateway, ours)
+    limits, used = limits or limits_of(gateway), used_of(gateway, ours)
     sites = sum(row.takes_capacity for row in own)
     counted = {
-        kind: {"used": foreign[kind] + sites, "limit": limit, "free": max(limit - foreign[kind] - sites, 0)}
+        kind: {"used": used[kind] + sites, "limit": limit, "free": max(limit - used[kind] - sites, 0)}
         for kind, limit in limits.items()
     }
     if frontend:
@@ -131,7 +131,7 @@ def no_capacity_left(gateway: Document, places: int, sites: int, limits: Limits 
         DeploymentException,
         "GatewayFull",
         f"The Application Gateway {gateway.get('name')} has room for {so_many(places, 'site')}, and {sites} are there or on their way.",
-        "Delete spokes that nobody needs, or remove other sites from the gateway.",
+        "Delete spokes that are not needed, or remove other sites from the gateway.",
         {"places": places, "sites": sites, "used": used, "limits": limits},
     )
 
@@ -141,7 +141,7 @@ def provisioning_state(gateway: Document) -> str:
 
 
 def is_busy(gateway: Document) -> bool:
-    """Whether somebody's operation is under way: a PUT would cancel it."""
+    """Whether an operation is running on it: a PUT would cancel it."""
     return provisioning_state(gateway).lower() not in ("succeeded", "failed", "canceled")
 
 
@@ -151,9 +151,9 @@ def unsuitable(gateway: Document | None, *, failed_by_us: bool = False) -> Failu
 
 
 def flaws_of(gateway: Document | None, *, failed_by_us: bool = False) -> list[Failure]:
-    """Every reason not to write a gateway: gone, of an old tier, stopped, broken by somebody else, or a controller's.
+    """Every reason not to write a gateway: gone, of an old tier, stopped, broken by another client, or a controller's.
 
-    failed_by_us: that our own last PUT left it `Failed`; the next one mends it.
+    failed_by_us: that our own last PUT left it `Failed`; the next one fixes it.
     """
     if gateway is None:
         return [gateway_not_found()]

@@ -1,8 +1,8 @@
-"""The gateway's document as raw JSON: looked up, compared, and edited in place. Pure.
+"""The gateway's document as raw JSON: read, compared, and edited in place. Pure.
 
 Everything that no row of ours names goes back exactly as it was read: unknown properties, order, and also what ARM only
 ever reads (`etag`, `provisioningState`), because it is accepted on a PUT and a list of what to strip would be a list of
-what to break. Certificates go back by id, as GET shows them, without data. The one thing taken out of foreign elements is
+what to break. Certificates go back by id, as GET shows them, without data. The one thing taken out of unmanaged elements is
 a back-reference to an element of ours that this document removes: ARM writes those lists, and one that points nowhere
 could be refused.
 """
@@ -31,7 +31,7 @@ BACK_REFERENCES = frozenset(
         "urlPathMaps",
     }
 )
-# Written by ARM at every change, whoever made it.
+# Written by ARM at every change.
 _READ_ONLY = frozenset({"etag", "provisioningState", "operationalState", "resourceGuid"})
 
 
@@ -174,7 +174,7 @@ def unmanaged_elements(gateway: Document, ours: Iterable[SiteNames]) -> Iterator
 
 
 def unmanaged_users(gateway: Document, names: SiteNames, ours: Iterable[SiteNames]) -> list[str]:
-    """`collection/name` of foreign elements that refer to an element of this site: it can't go before they do."""
+    """`collection/name` of unmanaged elements that refer to an element of this site: it can't go before they do."""
     wanted = {f"{gateway['id']}/{collection}/{name}".lower() for collection, name in names.by_collection().items()}
     return [
         f"{collection}/{name}"
@@ -224,7 +224,7 @@ def unmanaged_digests(gateway: Document, ours: Iterable[SiteNames]) -> dict[str,
 
 
 def unmanaged_changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """What was changed, added or removed by somebody else, in words."""
+    """What was changed, added or removed by other clients, in words."""
     changes = [f"{name} changed" for name in before if name in after and before[name] != after[name]]
     changes += [f"{name} removed" for name in before if name not in after]
     changes += [f"{name} added" for name in after if name not in before]

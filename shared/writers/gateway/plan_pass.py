@@ -1,4 +1,4 @@
-"""One look at the gateway: which rows it holds, which can't be had, and the one document that it should have. Pure."""
+"""One pass over the gateway: which rows it holds, which fail, and the one document that it should have. Pure."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -34,32 +34,32 @@ from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, s
 GATHER_WINDOWS = 20
 # How often it is asked whether those on their way have come.
 WINDOWS_BETWEEN_PASSES = 2.5
-# What a removal in this pass or the next one may fix.
-_ROOM = frozenset({"GatewayFull", "NoPriorityLeft"})
+# Failures that a pending removal can resolve.
+_CAPACITY_CODES = frozenset({"GatewayFull", "NoPriorityLeft"})
 
 
 @dataclass
 class ReconcilePlan:
-    """What a look decides.
+    """What a pass decides.
 
     document: what the gateway should have, None when it has it.  batch: the waiting rows that it changes.
-    applied, failed: rows that are decided now.  gone: rows whose farewell is done.  prepared: rows that have to be
-    written before the PUT, with their priority and `owned`.  claimed: those of them, by client, that were not `owned`
+    applied, failed: rows that are decided now.  gone: rows whose removal is done.  prepared: rows that have to be
+    written before the PUT, with their priority and `owned`.  newly_owned: those of them, by client, that were not `owned`
     before.  repaired: sites that were there and have to be put back, which wait from now on as new ones do.  lost: those
-    that can't be put back now, and why.  removed: the elements that the document takes away, by client.  left: how many
+    that can't be put back now, with the reason.  removed: the elements that the document takes away, by client.  left: how many
     rows wait after this.
     """
 
-    places: int
+    capacity: int
     document: Document | None = None
     batch: dict[str, int] = field(default_factory=dict)
     applied: list[SiteRow] = field(default_factory=list)
     failed: list[SiteRow] = field(default_factory=list)
     gone: list[SiteRow] = field(default_factory=list)
     prepared: list[SiteRow] = field(default_factory=list)
-    claimed: tuple[str, ...] = ()
+    newly_owned: tuple[str, ...] = ()
     repaired: list[str] = field(default_factory=list)
-    lost: dict[str, Failure] = field(default_factory=dict)
+    unrepairable: dict[str, Failure] = field(default_factory=dict)
     removed: dict[str, SiteNames] = field(default_factory=dict)
     left: int = 0
 
@@ -71,8 +71,8 @@ class ReconcilePlan:
 def plan_pass(
     gateway: Document, rows: list[SiteRow], writer: GatewayWriter, limits: Limits | None = None
 ) -> ReconcilePlan:
-    """The round that follows from all rows, applied or not, and from the gateway as it is, which must be at rest."""
-    return _Decision(gateway, rows, writer, limits).round()
+    """The plan that follows from all rows, applied or not, and from the gateway as it is; no operation may be running on it."""
+    return _Decision(gateway, rows, writer, limits).plan()
 
 
 def gather_wait(rows: list[SiteRow], on_their_way: int, now: datetime, gather_seconds: float) -> float:
@@ -102,21 +102,21 @@ class _Decision:
         # What a PUT left `Failed` is in the document, and not in the gateway.
         self.succeeded = provisioning_state(gateway).lower() == "succeeded"
         self.limit = writer.limit
-        self.foreign = unmanaged_rules(self.numbered, self.names)
-        self.unmanaged_numbers = {number for rule in self.foreign if (number := priority_of(rule)) is not None}
+        self.unmanaged = unmanaged_rules(self.numbered, self.names)
+        self.unmanaged_numbers = {number for rule in self.unmanaged if (number := priority_of(rule)) is not None}
         self.taken = self.unmanaged_numbers | {row.priority for row in rows if row.priority is not None}
-        self.result = ReconcilePlan(places=site_capacity(gateway, self.names, limits))
+        self.result = ReconcilePlan(capacity=site_capacity(gateway, self.names, limits))
         self.sites = 0
         self.removal_planned = False
         self.add: list[dict[str, Element]] = []
         self.changes: list[SiteRow] = []
 
-    def round(self) -> ReconcilePlan:
-        """What is there comes first, and who goes before who comes: it makes room."""
+    def plan(self) -> ReconcilePlan:
+        """Order: keep applied sites, then removals (they free capacity), then new sites."""
         for row in self.rows:
             if row.site is not None and row.is_applied:
                 self._verify_applied(row)
-        self._remove_what_came_back()
+        self._remove_resurrected()
         for row in self.rows:
             if row.has_failed and not row.is_applied:
                 self._clean_up_failed(row)
@@ -124,7 +124,7 @@ class _Decision:
                 self._plan_removal(row)
         for row in self.rows:
             if row.is_waiting and row.site is not None:
-                self._take_up(row)
+                self._plan_addition(row)
         result = self.result
         if self.add or result.removed or not self.succeeded:
             document = edited(self.numbered, self.add, result.removed.values())
@@ -132,7 +132,7 @@ class _Decision:
                 result.document = document
         result.batch = {row.client: row.desired_version for row in self.changes}
         unowned = {row.client for row in self.rows if not row.owned}
-        result.claimed = tuple(row.client for row in result.prepared if row.client in unowned)
+        result.newly_owned = tuple(row.client for row in result.prepared if row.client in unowned)
         decided = len(result.applied) + len(result.failed) + len(result.gone)
         result.left = sum(1 for row in self.rows if row.is_waiting or row.client in result.repaired) - decided
         return result
@@ -140,13 +140,13 @@ class _Decision:
     # --- each kind of row ---
 
     def _verify_applied(self, row: SiteRow) -> None:
-        """A site that was there has to be there; somebody who knew an older document may have removed it."""
+        """An applied site has to be there; a client that wrote an older document may have removed it."""
         self.sites += 1
         planned = self._conflict(row) or self._planned(row)
         if isinstance(planned, Failure):
-            # Its frontend is gone, or somebody else has its host name: what is there is left alone.
+            # Its frontend is gone, or its host name is taken: what is there is left alone.
             if not is_whole(self.live, row.names):
-                self.result.lost[row.client] = planned
+                self.result.unrepairable[row.client] = planned
             return
         row, elements = planned
         if differences(self.live, elements):
@@ -154,8 +154,8 @@ class _Decision:
             if not self._batch_is_full():
                 self._change(replace(row, applied_version=0), elements)
 
-    def _remove_what_came_back(self) -> None:
-        """A removed site that a stale document of somebody's has put there again."""
+    def _remove_resurrected(self) -> None:
+        """A removed site that another client's stale document has put there again."""
         rows = {row.client: row for row in self.rows}
         for client, names in self.resurrected:
             if client not in rows:
@@ -163,7 +163,7 @@ class _Decision:
                 self._remove(client, names)
 
     def _clean_up_failed(self, row: SiteRow) -> None:
-        """A site that failed is taken off again; a farewell that failed leaves things as they are."""
+        """A site that failed is taken off again; a removal that failed leaves things as they are."""
         if not row.owned or not present(self.live, row.names):
             return
         if row.site is None:
@@ -196,13 +196,13 @@ class _Decision:
         if there:
             self._remove(row.client, row.names)
 
-    def _take_up(self, row: SiteRow) -> None:
+    def _plan_addition(self, row: SiteRow) -> None:
         if not row.owned and (row.client, row.names) in self.resurrected:
             row = replace(row, owned=True)
         failure = self._conflict(row)
         planned = failure or self._planned(row)
         if isinstance(planned, Failure):
-            if planned.code in _ROOM and self.removal_planned:
+            if planned.code in _CAPACITY_CODES and self.removal_planned:
                 return
             self.result.failed.append(row.failed(planned))
             self._clean_up_failed(row)
@@ -234,11 +234,11 @@ class _Decision:
             self.result.removed[client] = names
 
     def _conflict(self, row: SiteRow) -> Failure | None:
-        """What forbids a site, apart from numbers: names that are somebody else's, its host name, no room."""
+        """What forbids a site, apart from numbers: names that are taken, its host name, no capacity."""
         if not row.owned and (taken := present(self.live, row.names)):
             return _names_taken(self.live, taken)
-        if not row.owned and self.sites >= self.result.places:
-            return no_capacity_left(self.live, self.result.places, self.sites, self.limits)
+        if not row.owned and self.sites >= self.result.capacity:
+            return no_capacity_left(self.live, self.result.capacity, self.sites, self.limits)
         assert row.site is not None
         frontend = frontend_of(self.live, row.site)
         if isinstance(frontend, Frontend):
@@ -249,7 +249,7 @@ class _Decision:
 
     def _unnumbered(self) -> Failure | None:
         """ARM refuses every document in which some rules have a priority and others have none."""
-        return no_priority_beside_others(self.live, self.foreign)
+        return no_priority_beside_others(self.live, self.unmanaged)
 
     def _planned(self, row: SiteRow) -> tuple[SiteRow, dict[str, Element]] | Failure:
         """The row with its number, and its elements."""
@@ -258,14 +258,14 @@ class _Decision:
         frontend = frontend_of(self.live, site)
         if isinstance(frontend, Failure):
             return frontend
-        ceiling = ceiling_for(self.numbered, self.foreign, site.host_name, frontend)
+        ceiling = ceiling_for(self.numbered, self.unmanaged, site.host_name, frontend)
         number = row.priority
         if number is None or number >= ceiling.number or number in self.unmanaged_numbers:
             number = next_priority(ceiling, self.taken)
             if number is None and row.is_applied:
                 number = row.priority
             if number is None:
-                return no_priority_left(self.numbered, self.foreign, self.taken, site.host_name, frontend)
+                return no_priority_left(self.numbered, self.unmanaged, self.taken, site.host_name, frontend)
             self.taken.add(number)
             row = replace(row, priority=number)
         return row, site_elements(self.live, row.names, site, frontend, number)
@@ -274,7 +274,7 @@ class _Decision:
 def resurrected(gateway: Document, writer: GatewayWriter) -> list[tuple[str, SiteNames]]:
     """`(client, names)` of removed sites that the gateway has again, just as they were: a stale document came after ours.
 
-    What differs in the least is somebody else's by now.
+    What differs in the least is unmanaged by now.
     """
     return [
         (client, gone.names)
@@ -318,9 +318,9 @@ def drifted(gateway: Document, rows: list[SiteRow], batch: dict[str, int]) -> li
         frontend = frontend_of(gateway, row.site)
         if isinstance(frontend, Failure):
             continue
-        wanted = site_elements(gateway, row.names, row.site, frontend, row.priority)
-        differing = differences(gateway, wanted)
-        complete = all(element_named(gateway, kind, each["name"]) for kind, each in wanted.items())
+        desired = site_elements(gateway, row.names, row.site, frontend, row.priority)
+        differing = differences(gateway, desired)
+        complete = all(element_named(gateway, kind, each["name"]) for kind, each in desired.items())
         if differing and complete:
             failure = Failure(
                 AzureResourceException,

@@ -19,7 +19,7 @@ ENOUGH_ROOM = 100
 
 @dataclass(frozen=True)
 class Ceiling:
-    """Our rules' numbers lie below `number`; `rule` is the foreign rule that sets it, None when none does."""
+    """Our rules' numbers lie below `number`; `rule` is the unmanaged rule that sets it, None when none does."""
 
     number: int = NO_CEILING
     rule: str | None = None
@@ -36,28 +36,28 @@ def priority_of(rule: Element) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def ceiling_for(gateway: Document, foreign: list[Element], host_name: str, frontend: Frontend) -> Ceiling:
-    """The lowest number of a foreign rule that would take this host's requests before ours."""
-    catching = _catching(gateway, foreign, host_name, frontend)
+def ceiling_for(gateway: Document, unmanaged: list[Element], host_name: str, frontend: Frontend) -> Ceiling:
+    """The lowest number of an unmanaged rule that would take this host's requests before ours."""
+    catching = _catching(gateway, unmanaged, host_name, frontend)
     return catching[0] if catching else Ceiling()
 
 
 def next_priority(ceiling: Ceiling, taken: set[int]) -> int | None:
-    """The largest number below the ceiling that nobody has."""
+    """The largest number below the ceiling that is free."""
     return next((number for number in range(ceiling.number - 1, 0, -1) if number not in taken), None)
 
 
 def free_priorities(ceiling: Ceiling, taken: set[int]) -> int:
-    """How many numbers below the ceiling nobody has."""
+    """How many numbers below the ceiling are free."""
     below = ceiling.number - 1
     return below - sum(1 for number in taken if 1 <= number <= below)
 
 
 def no_priority_left(
-    gateway: Document, foreign: list[Element], taken: set[int], host_name: str, frontend: Frontend
+    gateway: Document, unmanaged: list[Element], taken: set[int], host_name: str, frontend: Frontend
 ) -> Failure:
     """What an operator has to do when no number is free below the rules that catch a host. taken: by any rule."""
-    catching = _catching(gateway, foreign, host_name, frontend)
+    catching = _catching(gateway, unmanaged, host_name, frontend)
     ceiling = catching[0] if catching else Ceiling()
     message = f"No priority is free below {ceiling.number if ceiling.rule else HIGHEST}"
     if ceiling.rule:
@@ -79,11 +79,11 @@ def no_priority_left(
     )
 
 
-def _catching(gateway: Document, foreign: Iterable[Element], host_name: str, frontend: Frontend) -> list[Ceiling]:
-    """The foreign rules that would take this host's requests, in the order in which the gateway asks them."""
+def _catching(gateway: Document, unmanaged: Iterable[Element], host_name: str, frontend: Frontend) -> list[Ceiling]:
+    """The unmanaged rules that would take this host's requests, in the order in which the gateway asks them."""
     listeners = _listeners_by_id(gateway)
     found = []
-    for rule in foreign:
+    for rule in unmanaged:
         number, listener = priority_of(rule), listeners.get(reference(rule, "httpListener"))
         if number is not None and listener and listens_on(listener, frontend) and catches(listener, host_name):
             found.append(Ceiling(number, str(rule["name"])))
@@ -114,10 +114,10 @@ def _command(gateway: Document, rule: str) -> str:
     return f"az network application-gateway rule update {gateway_in_command(gateway)} --name {rule}"
 
 
-def no_priority_beside_others(gateway: Document, foreign: Iterable[Element]) -> Failure | None:
+def no_priority_beside_others(gateway: Document, unmanaged: Iterable[Element]) -> Failure | None:
     """The rules without a number beside others that have one: Azure accepts no document with both."""
     rules = elements_of(gateway, "requestRoutingRules")
-    lacking = [each for each in foreign if priority_of(each) is None]
+    lacking = [each for each in unmanaged if priority_of(each) is None]
     if not lacking:
         return None
     taken = {number for rule in rules if (number := priority_of(rule)) is not None}

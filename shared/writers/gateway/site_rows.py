@@ -19,7 +19,7 @@ WRITER_KEY = "writer"
 
 # How long a PUT is thought to take before one was seen: in polls.
 USUAL_PUT_POLLS = 6
-# How long, and how many at most, removed sites are known: long enough for a document that somebody has kept open. The
+# How long, and how many at most, removed sites are known: long enough for a document that another client has kept open. The
 # writer's row is read by every step that waits, so that it has to stay small.
 REMOVED_FOR = timedelta(hours=24)
 MOST_REMOVED = 100
@@ -99,12 +99,12 @@ class GatewayWriter(LeasedWriter):
 
     phase: `at_rest`; `sending` from just before a PUT until its answer is written; `running` while its operation is.
     nonce: of the last PUT.  not_after: no PUT of that nonce is sent after this moment.  batch: the waiting sites that
-    the PUT changes, with their versions.  claimed: those of which nothing was ours before it.  limit: how many may go
-    into one PUT while a culprit is looked for.  setbacks: failures in a row that named nobody and may pass.
-    our_failure: that a PUT of ours left the gateway `Failed`.  trouble: why all wait.  setback: why the writer waits,
-    though it may pass.  places: how many sites the gateway had room for at the last look.
-    began, took: when the last PUT was sent, and how many seconds the last one took that succeeded.
-    foreign: a digest of each element that isn't ours, as the last PUT sent it.  removed: the last sites that were taken
+    the PUT changes, with their versions.  newly_owned: those of which nothing was ours before it.  limit: how many may go
+    into one PUT while the offender is searched by bisection.  unexplained: transient failures in a row that named no site.
+    our_failure: that a PUT of ours left the gateway `Failed`.  blocked_by: the failure of the gateway itself, for which all
+    rows wait.  retry_reason: why the writer waits for something transient.  capacity: of the gateway in sites, at the last pass.
+    began, last_put_seconds: when the last PUT was sent, and how many seconds the last one took that succeeded.
+    unmanaged: a digest of each element that isn't ours, as the last PUT sent it.  removed: the last sites that were taken
     off, by client.
     """
 
@@ -115,16 +115,16 @@ class GatewayWriter(LeasedWriter):
     not_after: str = ""
     operation: dict[str, Any] | None = None
     batch: dict[str, int] = field(default_factory=dict)
-    claimed: tuple[str, ...] = ()
+    newly_owned: tuple[str, ...] = ()
     limit: int | None = None
-    setbacks: int = 0
+    unexplained: int = 0
     our_failure: bool = False
-    trouble: Failure | None = None
-    setback: LongText = ""
-    places: int | None = None
+    blocked_by: Failure | None = None
+    retry_reason: LongText = ""
+    capacity: int | None = None
     began: str = ""
-    took: float | None = None
-    foreign: dict[str, str] = field(default_factory=dict)
+    last_put_seconds: float | None = None
+    unmanaged: dict[str, str] = field(default_factory=dict)
     removed: dict[str, Tombstone] = field(default_factory=dict)
     generation: int = 1
     due: str = ""
@@ -146,9 +146,9 @@ class GatewayWriter(LeasedWriter):
     def reason_to_wait(self, row: SiteRow) -> str:
         """What a step says that waits for a row."""
         reason = "waiting for the gateway's writer"
-        if blocked := self.trouble:
+        if blocked := self.blocked_by:
             return f"{reason}, which is blocked: {blocked.message} {blocked.hint or ''}".rstrip()
-        return f"{reason}, which waits itself: {self.setback}" if self.setback else reason
+        return f"{reason}, which waits itself: {self.retry_reason}" if self.retry_reason else reason
 
     def seconds_until(self, row: SiteRow, now: datetime, poll_seconds: float, batch: int = 0) -> float:
         """Seconds until a step that waits for a row asks again; 0 when the row may be applied any time.
@@ -158,7 +158,7 @@ class GatewayWriter(LeasedWriter):
         """
         if self.phase == IDLE or not self.began:
             return 0.0
-        took = self.took or USUAL_PUT_POLLS * poll_seconds
+        took = self.last_put_seconds or USUAL_PUT_POLLS * poll_seconds
         left = took - (now - parse_timestamp(self.began)).total_seconds()
         if self.batch.get(row.client) != row.desired_version:
             left += took
@@ -166,7 +166,7 @@ class GatewayWriter(LeasedWriter):
 
 
 def names_of_ours(rows: Iterable[SiteRow]) -> list[SiteNames]:
-    """The names of the elements that are ours: what a row merely asks for may be somebody else's."""
+    """The names of the elements that are ours: what a row merely requests may be unmanaged."""
     return [row.names for row in rows if row.owned]
 
 

@@ -24,9 +24,9 @@ class PeeringRow(DesiredState):
     """One spoke's desired peering: to be there, or to be removed.
 
     vnet_id: the spoke's VNet; a peering of ours is one of our name whose other side is that VNet, or the hub's.
-    Versions, `since` and `error` are those of a gateway's site.  trouble: why the last try did not work; it is tried again.
-    peering_status: of an applied row, as the hub's side was seen last (`peerings.peering_status`).  repairing: an applied
-    row whose two sides are looked at again.  repaired_at: when that was last over.
+    Versions, `since` and `error` are those of a gateway's site.  retry_reason: why the last try failed;
+    it is tried again.  peering_status: of an applied row, as the hub's side was seen last (`documents.peering_status`).
+    repairing: an applied row whose two sides are checked again.  repaired_at: when that last ended.
     """
 
     spoke_id: int
@@ -35,14 +35,14 @@ class PeeringRow(DesiredState):
     vnet_id: str
     hub_peering: str
     spoke_peering: str
-    wanted: bool
+    present: bool
     forwarded: bool
     desired_version: int
     since: str
     applied_version: int = 0
     failed_version: int = 0
     error: Failure | None = None
-    trouble: LongText = ""
+    retry_reason: LongText = ""
     peering_status: str = ""
     repairing: bool = False
     repaired_at: str = ""
@@ -52,12 +52,12 @@ class PeeringRow(DesiredState):
         """now: the end of a repair, if it was one."""
         repaired_at = now if self.repairing else self.repaired_at
         return replace(
-            super().applied(), trouble="", peering_status=CONNECTED, repairing=False, repaired_at=repaired_at
+            super().applied(), retry_reason="", peering_status=CONNECTED, repairing=False, repaired_at=repaired_at
         )
 
     def repair_failed(self, failure: Failure, now: str) -> "PeeringRow":
         """The repair of an applied row did not work; it is tried again after `REPAIR_AGAIN_SECONDS`."""
-        return replace(self, error=failure, trouble=failure.message, repairing=False, repaired_at=now)
+        return replace(self, error=failure, retry_reason=failure.message, repairing=False, repaired_at=now)
 
     @property
     def row_key(self) -> str:
@@ -65,15 +65,15 @@ class PeeringRow(DesiredState):
 
     @property
     def asks_for_removal(self) -> bool:
-        return not self.wanted
+        return not self.present
 
-    def request_peering(self, wanted: bool, *, deployment_id: str, now: str) -> "PeeringRow":
+    def request_peering(self, present: bool, *, deployment_id: str, now: str) -> "PeeringRow":
         """The row that asks for this: itself when it does already, unless that failed in an earlier run."""
-        if self.wanted == wanted and not (self.has_failed and self.deployment_id != deployment_id):
+        if self.present == present and not (self.has_failed and self.deployment_id != deployment_id):
             return self
         version = self.desired_version + 1
-        new = replace(self, wanted=wanted, deployment_id=deployment_id, desired_version=version, since=now)
-        return replace(new, error=None, trouble="")
+        new = replace(self, present=present, deployment_id=deployment_id, desired_version=version, since=now)
+        return replace(new, error=None, retry_reason="")
 
 
 def request_peering(
@@ -89,7 +89,7 @@ def request_peering(
         vnet_id,
         plan.hub_peering_name,
         plan.spoke_peering_name,
-        wanted=True,
+        present=True,
         forwarded=forwarded,
         desired_version=1,
         since=now,
@@ -100,9 +100,9 @@ def request_peering(
 class HubWriter(LeasedWriter):
     """Who writes the hub's peerings, and until when no other writer may: the fence of all marks.
 
-    queue: the spokes whose hub side was still to be written at the last pass, in order.  looked_at: when that was.
-    pace: seconds that a hub side takes.  They only tell waiting steps how long it may last.  trouble: why the writer
-    itself waits.  handed: what one generation of the writer's orchestration leaves to the next, see `schedule`.
+    queue: the spokes whose hub side was still to be written at the last pass, in order.  planned_at: when that was.
+    seconds_per_side: that a hub side takes.  The three only tell waiting steps how long it can last.  retry_reason: why
+    the writer itself waits.  handed: what one generation of the writer's orchestration leaves to the next, see `schedule`.
     """
 
     writes: ClassVar[str] = "hub"
@@ -111,9 +111,9 @@ class HubWriter(LeasedWriter):
     not_after: str = ""
     etag: str | None = None
     queue: tuple[int, ...] = ()
-    looked_at: str = ""
-    pace: float = 0.0
-    trouble: LongText = ""
+    planned_at: str = ""
+    seconds_per_side: float = 0.0
+    retry_reason: LongText = ""
     handed: dict[str, Any] = field(default_factory=dict)
     generation: int = 1
     due: str = ""
@@ -125,9 +125,11 @@ class HubWriter(LeasedWriter):
 
     def reason_to_wait(self, row: PeeringRow) -> str:
         """What a step says that waits for a row."""
-        if row.trouble:
-            return f"waiting for the hub's writer; the last try did not work: {row.trouble}"
-        return "waiting for the hub's writer" + (f", which waits itself: {self.trouble}" if self.trouble else "")
+        if row.retry_reason:
+            return f"waiting for the hub's writer; the last try did not work: {row.retry_reason}"
+        return "waiting for the hub's writer" + (
+            f", which waits itself: {self.retry_reason}" if self.retry_reason else ""
+        )
 
     def seconds_until(self, row: PeeringRow, now: datetime, poll_seconds: float, batch: int) -> float:
         """About how long until a row is applied; 0 when it may be so any time.
@@ -137,9 +139,9 @@ class HubWriter(LeasedWriter):
         """
         if row.spoke_id in self.queue:
             place = self.queue.index(row.spoke_id)
-        elif self.queue and row.since > self.looked_at:
+        elif self.queue and row.since > self.planned_at:
             place = 0
         else:
             return 0.0
         before = min((place // batch + 1) * batch, len(self.queue)) + 1
-        return max((parse_timestamp(self.looked_at) - now).total_seconds() + before * self.pace, 0.0)
+        return max((parse_timestamp(self.planned_at) - now).total_seconds() + before * self.seconds_per_side, 0.0)

@@ -33,9 +33,8 @@ REPAIR_AGAIN_SECONDS = 240
 
 @dataclass(frozen=True)
 class PeeringTask:
-    """What one peering needs, as the writer's activities are told it. present: whether both sides are to be there.
-    made_by: the run that made the spoke's VNet.  hub_has_gateway:
-    `HubGateway.lends`."""
+    """What one peering needs, for the writer's activities. present: whether both sides are to be there.
+    made_by: the run that made the spoke's VNet.  hub_has_gateway: `HubGateway.lends`."""
 
     key: str
     version: int
@@ -87,8 +86,8 @@ class PeeringPlan:
     def hold(self, row: PeeringRow, reason: str) -> None:
         """Leaves a row waiting for the hub's gateway, and has that written once."""
         self.held += 1
-        if row.trouble != reason:
-            self.marks[row.row_key] = replace(row, trouble=reason)
+        if row.retry_reason != reason:
+            self.marks[row.row_key] = replace(row, retry_reason=reason)
 
 
 def plan_pass(
@@ -109,7 +108,7 @@ def plan_pass(
     plan, gateway = PeeringPlan(), gateway or hub_gateway(hub_vnet)
     for row in sorted(rows, key=lambda row: (row.since, row.spoke_id)):
         task, side = task_of(row, hub_vnet["id"], gateway.lends), side_named(hub_vnet, row.hub_peering)
-        if row.is_applied and row.wanted:
+        if row.is_applied and row.present:
             row = _observed(plan, row, task, side, now)
             if not row.repairing:
                 continue
@@ -118,11 +117,11 @@ def plan_pass(
         plan.left += 1
         if row.row_key in in_flight:
             continue
-        if row.wanted and side is not None and not leads_to(side, row.vnet_id):
+        if row.present and side is not None and not leads_to(side, row.vnet_id):
             failure = unmanaged_peering(row.hub_peering, hub_vnet["id"])
             plan.marks[row.row_key] = _without(row, failure, now)
             plan.left -= 1
-        elif row.wanted and gateway.state == "not_ready" and not row.is_applied:
+        elif row.present and gateway.state == "not_ready" and not row.is_applied:
             plan.hold(row, gateway.sentence)
         else:
             spoke_first = row.row_key in recreate or hub_action(task, side) is None
@@ -133,7 +132,7 @@ def plan_pass(
 def _observed(
     plan: PeeringPlan, row: PeeringRow, task: PeeringTask, side: Document | None, now: datetime
 ) -> PeeringRow:
-    """An applied row with what its hub side looks like now, and whether its two sides have to be looked at again.
+    """An applied row with what its hub side looks like now, and whether its two sides have to be checked again.
 
     A repair that changed nothing is not tried again at once: ARM can go on calling a side out of sync
     (azure-powershell#24168).
@@ -163,7 +162,7 @@ def task_of(row: PeeringRow, hub_vnet_id: str, hub_has_gateway: bool | None) -> 
     return PeeringTask(
         row.row_key,
         row.desired_version,
-        row.wanted,
+        row.present,
         hub_vnet_id,
         row.vnet_id,
         row.hub_peering,
