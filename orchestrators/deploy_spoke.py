@@ -1,4 +1,4 @@
-"""The story of a spoke's deployment, from the first check to the finished record, or back."""
+"""The deployment of a spoke, from the first check to the finished record, or back."""
 
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from shared.saga.steps import (
     SAVE_TO_STORAGE,
     UPDATE_AGW,
     VALIDATE_CONFIG,
+    Result,
 )
 
 if TYPE_CHECKING:
@@ -24,24 +25,29 @@ if TYPE_CHECKING:
 def deploy_spoke(context: "DurableOrchestrationContext") -> Generator[Any, Any, dict[str, Any]]:
     """Builds one spoke and publishes it. No step waits for anything that it doesn't need.
 
-    When a step fails for good, everything that was begun is undone and recorded; then the story raises, so that
-    Durable's status and the Portal say `Failed`.
+    Steps know the spoke's plan from its record; what one finds out for another is handed on here. When a step fails,
+    everything that was begun is undone and recorded; then this raises, so that Durable's status and the Portal say
+    `Failed`.
     """
     saga = Saga(context, DEPLOY_SPOKE)
     if not (yield from saga.begin()):
         return {"deployment_id": saga.deployment_id, "status": saga.status}
+    spoke: Result = {}
     try:
         saga.resume_rollback()
-        yield from saga.run(VALIDATE_CONFIG)
+        checked = yield from saga.run(VALIDATE_CONFIG)
         yield from saga.run_together(CREATE_VNET, CREATE_NSG)
         yield from saga.run(CREATE_SUBNETS)
-        yield from saga.run(CREATE_NIC)
-        yield from saga.run_together(CREATE_PEERING, CREATE_VM, UPDATE_AGW)
-        yield from saga.run(SAVE_TO_STORAGE)
+        nic = yield from saga.run(CREATE_NIC)
+        peering, vm, site = yield from saga.run_together(
+            CREATE_PEERING, CREATE_VM.given(checked), UPDATE_AGW.given(nic)
+        )
+        spoke = {**checked, **nic, **peering, **vm, **site}
+        yield from saga.run(SAVE_TO_STORAGE.given(spoke))
     except StepsFailed as cause:
         left_behind = yield from saga.roll_back(cause)
         if left_behind is None:
-            return saga.finished()
+            return saga.finished(spoke)
         ending = f"left behind: {len(left_behind)}" if left_behind else "rolled back, nothing is left"
         raise DeploymentFailed(f"{cause.step}: {cause.failure.message} ({ending})") from None
-    return saga.finished()
+    return saga.finished(spoke)

@@ -23,6 +23,7 @@ from shared.saga.steps import (
     RECORD_OUTCOME,
     STEP_NUMBERS,
     UNDOS,
+    Result,
     Step,
     Undo,
 )
@@ -70,7 +71,6 @@ class Saga:
         self.kind = ""
         self.policy = BEFORE_THE_ROW
         self.status = ""
-        self.results: dict[str, Any] = {}
         self._execution = 1
         # Of a run that is started again from its rows: its steps that had ended, and why it was being rolled back.
         self._ended: dict[str, dict[str, Any]] = {}
@@ -114,12 +114,13 @@ class Saga:
         if self.kind == "deploy" and self.status == "rolling_back":
             raise StepsFailed(_failure_in(self._error or {}), (self._error or {}).get("step", "the deployment"))
 
-    def run(self, step: Step) -> Generator[Any, Any, None]:
-        """One step; `StepsFailed` when it came to rest without being done."""
-        yield from self.run_together(step)
+    def run(self, step: Step) -> Generator[Any, Any, Result]:
+        """The result of one step; `StepsFailed` when it finished without being done."""
+        (result,) = yield from self.run_together(step)
+        return result
 
-    def run_together(self, *steps: Step) -> Generator[Any, Any, None]:
-        """Steps side by side. All of them end before `StepsFailed` tells that one didn't work.
+    def run_together(self, *steps: Step) -> Generator[Any, Any, list[Result]]:
+        """The results of steps side by side, in their order. All of them end before `StepsFailed` tells that one didn't work.
 
         Settled one by one, because `task_all` fails on the first failing child while its siblings still build. Steps that
         had ended before the run was started again are not begun again.
@@ -133,7 +134,7 @@ class Saga:
                 continue
             self._move(step.name, "in_progress", "")
             seconds = None if step.keeps_trying else getattr(self.policy, step.deadline)
-            children.start(step.name, self._step_run(step.name, seconds))
+            children.start(step.name, self._step_run(step.name, seconds, step.data))
         self._show()
         while children.count:
             name, answer = yield from children.next_settled()
@@ -144,28 +145,14 @@ class Saga:
             yield self._context.create_timer(
                 self._context.current_utc_datetime + timedelta(seconds=self.policy.last_call_seconds)
             )
-        self._check(outcomes)
+        results = _results_of(outcomes)
+        return [results[step.name] for step in steps]
 
-    def _check(self, outcomes: dict[str, Outcome]) -> None:
-        """Takes the results of a stage; `StepsFailed` with its first failure, or else its first cancellation."""
-        failures: list[StepsFailed] = []
-        cancellations: list[StepsFailed] = []
-        for name, outcome in outcomes.items():
-            match outcome:
-                case Done(result=result):
-                    self.results.update(result)
-                case Failed(failure=failure):
-                    failures.append(StepsFailed(failure, name))
-                case Cancelled(reason=reason):
-                    cancellations.append(StepsFailed(Failure(DeploymentException, "Cancelled", reason), name))
-        if failures or cancellations:
-            raise (failures + cancellations)[0]
-
-    def finished(self) -> dict[str, Any]:
-        """What the story answers when all has gone well: Durable's output."""
+    def finished(self, spoke: Result | None = None) -> dict[str, Any]:
+        """What the orchestration answers when all has gone well: Durable's output. spoke: what its steps made."""
         self.status = "completed" if self.kind == "deploy" else "deleted"
         self._show()
-        return {"deployment_id": self.deployment_id, "spoke_id": self.spoke_id, "status": self.status, **self.results}
+        return {"deployment_id": self.deployment_id, "spoke_id": self.spoke_id, "status": self.status, **(spoke or {})}
 
     # --- the way back ---
 
@@ -231,7 +218,7 @@ class Saga:
             self._untold[undo.name] = self._rows[undo.name]
         elif all(need in ended for need in needs):
             self._move(undo.name, "in_progress", "")
-            children.start(undo.name, self._step_run(undo.name, getattr(self.policy, undo.deadline)))
+            children.start(undo.name, self._step_run(undo.name, getattr(self.policy, undo.deadline), {}))
         else:
             return False
         return True
@@ -241,13 +228,13 @@ class Saga:
     def _children(self) -> "Children":
         return Children(self._context, self.deployment_id, self.policy)
 
-    def _step_run(self, name: str, seconds: float | None, given: dict[str, Any] | None = None) -> StepRun:
+    def _step_run(self, name: str, seconds: float | None, given: Result) -> StepRun:
         call = Call(
             self.deployment_id,
             self.spoke_id,
             name,
             number=STEP_NUMBERS.get(name),
-            given=self.results if given is None else given,
+            given=given,
             execution=self._execution,
         )
         return StepRun(call, self.policy, deadline_seconds=seconds)
@@ -308,6 +295,24 @@ class Saga:
                 rows=self._rows,
             )
         )
+
+
+def _results_of(outcomes: dict[str, Outcome]) -> dict[str, Result]:
+    """What the steps of a stage answered; `StepsFailed` with its first failure, or else its first cancellation."""
+    results: dict[str, Result] = {}
+    failures: list[StepsFailed] = []
+    cancellations: list[StepsFailed] = []
+    for name, outcome in outcomes.items():
+        match outcome:
+            case Done(result=result):
+                results[name] = result
+            case Failed(failure=failure):
+                failures.append(StepsFailed(failure, name))
+            case Cancelled(reason=reason):
+                cancellations.append(StepsFailed(Failure(DeploymentException, "Cancelled", reason), name))
+    if failures or cancellations:
+        raise (failures + cancellations)[0]
+    return results
 
 
 def _reason_of(outcome: Outcome) -> str | None:

@@ -1,6 +1,10 @@
 """The steps of the saga, each with its undo: public names, one order, one place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+# What a step found out or made, for the steps after it and the spoke's record.
+Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -9,12 +13,18 @@ class Step:
 
     undos: the activities that take it back, noted before the act.  deadline: the field of `Policy` that ends it.
     keeps_trying: no failure is final and no deadline ends it (the finished record must be written).
+    data: results of earlier steps that its activity reads, as `Call.given`.
     """
 
     name: str
     undos: tuple[str, ...] = ()
     deadline: str = "step_deadline_seconds"
     keeps_trying: bool = False
+    data: Result = field(default_factory=dict, compare=False)
+
+    def given(self, data: Result) -> "Step":
+        """This step, with results of earlier ones."""
+        return replace(self, data=data)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,8 @@ class ScriptedActivities:
     """What it says of a run that is started again from its rows."""
     performed: list[str] = field(default_factory=list)
     recorded: dict[str, Document] = field(default_factory=dict)
+    given: dict[str, Document] = field(default_factory=dict)
+    """What each step was given of the results of earlier ones."""
 
     def activity(self, name: str) -> Callable[[Document], Document]:
         def perform(payload: Document) -> Document:
@@ -62,6 +64,7 @@ class ScriptedActivities:
                 self.recorded[name] = call.given
             elif name not in self.performed:
                 self.performed.append(name)
+                self.given[name] = call.given
             return outcome_as_data(self._answer(call))
 
         return perform
@@ -83,7 +86,7 @@ class ScriptedActivities:
                 {"step": step, "resource": f"of {step}", "reason": why} for step, why in call.given["undos"].items()
             ]
             return Done("looked", {"left_behind": left})
-        return Done(f"{name}: ready", {name: call.attempt} if name.startswith("create") else {})
+        return Done(f"{name}: ready", {name: f"of {name}"} if name not in UNDO_NAMES else {})
 
 
 class SagaHarness:

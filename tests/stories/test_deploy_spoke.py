@@ -65,12 +65,18 @@ def test_all_steps_in_their_order(new_harness: NewHarness) -> None:
     assert status.custom_status["progress_percentage"] == 100
 
 
-def test_results_of_earlier_steps_reach_the_later_ones_and_the_output(new_harness: NewHarness) -> None:
+def test_a_step_gets_what_it_is_given_and_the_record_and_the_output_all_that_was_made(new_harness: NewHarness) -> None:
     harness = new_harness(script())
     output = harness.deploy().output
-    assert {name: output[name] for name in STEP_NAMES if name.startswith("create")} == {
-        name: 1 for name in STEP_NAMES if name.startswith("create")
+    made = {
+        name: f"of {name}" for name in ("validate_config", "create_nic", "create_peering", "create_vm", "update_agw")
     }
+    assert {name: given for name, given in harness.script.given.items() if given} == {
+        "create_vm": {"validate_config": "of validate_config"},
+        "update_agw": {"create_nic": "of create_nic"},
+        "save_to_storage": made,
+    }
+    assert {name: output[name] for name in made} == made
 
 
 @pytest.mark.parametrize("step", MAY_FAIL)
@@ -311,7 +317,7 @@ def test_a_deployment_that_is_started_again_does_not_repeat_what_has_ended(new_h
     harness.script.resumes = {"execution": 2, "ended": ended(*before[: len(before) - (stage == len(STAGES) - 1)])}
     status = harness.deploy()
     assert status.runtime_status == "Completed"
-    assert status.output["create_vnet"] == ("from before" if "create_vnet" in before else 1)
+    assert status.output["create_nic"] == ("from before" if "create_nic" in before[:-1] else "of create_nic")
     assert set(harness.script.performed) | set(before) == set(STEP_NAMES)
     assert not set(harness.script.performed) & (set(before) - {"save_to_storage"})
     assert set(harness.steps().values()) == {"completed"}
