@@ -4,6 +4,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +81,23 @@ def functions() -> list[Function]:
     return _loaded
 
 
+@dataclass
+class Complete:
+    """A complete spoke 1: its resources, and the world in which its deployment has ended."""
+
+    resources: dict[str, Any] | None = None
+    checkpoint: Checkpoint | None = None
+
+
 @pytest.fixture(scope="module")
-def complete() -> dict[str, Any]:
-    """What a complete spoke 1 looks like; known after the first world."""
-    return {}
+def complete() -> Complete:
+    """Known after the first world."""
+    return Complete()
 
 
 @pytest.fixture
 def new_simulation(
-    azure_stand_in: tuple[LocalAzure, Wire], functions: list[Function], complete: dict[str, Any], tmp_path: Path
+    azure_stand_in: tuple[LocalAzure, Wire], functions: list[Function], complete: Complete, tmp_path: Path
 ) -> Iterator[NewSimulation]:
     """Makes a world, of nothing or as it was at a moment; the one before it ends."""
     simulations: list[Simulation] = []
@@ -100,9 +109,9 @@ def new_simulation(
             simulation.close()
         directory = tmp_path / str(len(simulations))
         directory.mkdir()
-        simulations.append(Simulation(azure, wire, functions, directory, complete.get("spoke 1"), begins))
-        if not complete:
-            complete["spoke 1"] = _made_without_a_fault(simulations[-1])
+        simulations.append(Simulation(azure, wire, functions, directory, complete.resources, begins))
+        if complete.checkpoint is None:
+            _make_without_a_fault(simulations[-1], complete)
             return make(begins)
         return simulations[-1]
 
@@ -118,24 +127,39 @@ def _checkpoints() -> dict[str, dict[str, Checkpoint]]:
 
 
 @pytest.fixture
-def simulation_at(new_simulation: NewSimulation, _checkpoints: dict[str, dict[str, Checkpoint]]) -> SimulationAt:
-    """Makes a world in which an activity is about to be called for the first time in a story; see `moments.STORIES`."""
+def simulation_at(
+    new_simulation: NewSimulation, complete: Complete, _checkpoints: dict[str, dict[str, Checkpoint]]
+) -> SimulationAt:
+    """Makes a world in which an activity is about to be called for the first time in a run; see `checkpoints.BEGIN`."""
 
     def make(story: str, caller: str) -> Simulation:
         if story not in _checkpoints:
-            _checkpoints[story] = checkpoints_of(story, new_simulation())
+            simulation = new_simulation()
+            if story == "delete":
+                simulation = new_simulation(complete.checkpoint)
+            _checkpoints[story] = checkpoints_of(story, simulation)
         return new_simulation(_checkpoints[story][caller])
 
     return make
 
 
-def _made_without_a_fault(simulation: Simulation) -> dict[str, Any]:
-    deployment_id = simulation.deploy()
+def _make_without_a_fault(simulation: Simulation, complete: Complete) -> None:
+    run = simulation.deploy()
     simulation.play_out()
-    simulation.check(deployment_id, "completed")
-    return without_run(simulation.snapshot().resources, simulation.run_row(deployment_id))
+    simulation.check(run, "completed")
+    complete.resources = without_run(simulation.snapshot().resources, simulation.run_row(run))
+    complete.checkpoint = simulation.save(run, "completed")
 
 
 @pytest.fixture
 def simulation(new_simulation: Callable[[], Simulation]) -> Simulation:
     return new_simulation()
+
+
+@pytest.fixture
+def deployed(new_simulation: NewSimulation, complete: Complete) -> tuple[Simulation, str]:
+    """A world in which the deployment of spoke 1 has completed, and its id."""
+    if complete.checkpoint is None:
+        new_simulation()
+    assert complete.checkpoint is not None
+    return new_simulation(complete.checkpoint), complete.checkpoint.run

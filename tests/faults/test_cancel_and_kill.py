@@ -81,11 +81,11 @@ FIRST_CALLS = {
 
 
 @pytest.mark.parametrize("undo", FIRST_CALLS)
-def test_an_undo_that_fails_leaves_exactly_what_is_said_and_a_retry_finishes(simulation: Simulation, undo: str) -> None:
+def test_an_undo_that_fails_leaves_exactly_what_is_said_and_a_retry_finishes(
+    deployed: tuple[Simulation, str], undo: str
+) -> None:
     """Refused for good at its write; nothing else is touched, and nothing is forgotten."""
-    run = simulation.deploy()
-    simulation.play_out()
-    simulation.check(run, "completed")
+    simulation, _ = deployed
     fault = Fault(FIRST_CALLS[undo], {"mode": "refuse", "status": 403}, times=None)
     removal = simulation.delete(1, fault)
     simulation.watch(removal)

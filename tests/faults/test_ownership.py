@@ -131,10 +131,9 @@ def test_what_comes_between_the_look_and_the_delete_stays(
 
 
 @pytest.mark.parametrize(("kind", "name"), [("networkInterfaces", "vm-1-nic"), ("disks", "vm-1-osdisk")])
-def test_what_somebody_elses_vm_uses_is_named_at_once(simulation: Simulation, kind: str, name: str) -> None:
+def test_what_somebody_elses_vm_uses_is_named_at_once(deployed: tuple[Simulation, str], kind: str, name: str) -> None:
     """Waiting would not help: nobody is going to delete that VM."""
-    simulation.deploy()
-    simulation.play_out()
+    simulation, _ = deployed
     theirs = simulation.azure.find(simulation.resource("virtualMachines", "vm-1"))
     assert theirs is not None
     theirs["tags"]["deployment_id"] = "deploy-x-1-beef"
@@ -152,11 +151,9 @@ def test_what_somebody_elses_vm_uses_is_named_at_once(simulation: Simulation, ki
 
 @pytest.mark.parametrize(("kind", "name", "step"), WANTED, ids=[kind for kind, _, _ in WANTED])
 def test_a_delete_leaves_alone_what_somebody_else_put_in_its_place(
-    simulation: Simulation, kind: str, name: str, step: str
+    deployed: tuple[Simulation, str], kind: str, name: str, step: str
 ) -> None:
-    run = simulation.deploy()
-    simulation.play_out()
-    simulation.check(run, "completed")
+    simulation, _ = deployed
     resource_id = simulation.resource(kind, name)
     theirs = simulation.azure.find(resource_id)
     assert theirs is not None

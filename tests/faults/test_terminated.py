@@ -71,9 +71,8 @@ def test_a_deployment_that_someone_ends_is_swept_up(simulation: Simulation, step
 @pytest.mark.parametrize(
     "undo", [pytest.param(name, marks=[] if name == "delete_nic" else FULL) for name in UNDO_NAMES]
 )
-def test_a_delete_that_someone_ends_is_begun_again(simulation: Simulation, undo: str) -> None:
-    simulation.deploy()
-    simulation.play_out()
+def test_a_delete_that_someone_ends_is_begun_again(deployed: tuple[Simulation, str], undo: str) -> None:
+    simulation, _ = deployed
     removal = simulation.delete()
     simulation.watch(removal)
     simulation.until_pending(undo)
@@ -200,9 +199,8 @@ def test_a_last_step_that_someone_terminates_is_done_when_its_record_is_written(
         *(pytest.param(name, marks=FULL) for name in ("remove_from_agw", "delete_vnet")),
     ],
 )
-def test_an_undo_that_someone_terminates_is_begun_again(simulation: Simulation, undo: str) -> None:
-    simulation.deploy()
-    simulation.play_out()
+def test_an_undo_that_someone_terminates_is_begun_again(deployed: tuple[Simulation, str], undo: str) -> None:
+    simulation, _ = deployed
     removal = simulation.delete()
     simulation.watch(removal)
     simulation.until_pending(undo)
@@ -211,9 +209,8 @@ def test_an_undo_that_someone_terminates_is_begun_again(simulation: Simulation, 
     simulation.check(removal, "deleted")
 
 
-def test_an_undo_that_breaks_off_too_often_has_failed_and_says_what_is_left(simulation: Simulation) -> None:
-    simulation.deploy()
-    simulation.play_out()
+def test_an_undo_that_breaks_off_too_often_has_failed_and_says_what_is_left(deployed: tuple[Simulation, str]) -> None:
+    simulation, _ = deployed
     simulation.stage.faults.add(EngineFault("fail", instance=":delete_vm", times=MOST_TRIES))
     removal = simulation.delete()
     simulation.watch(removal)
