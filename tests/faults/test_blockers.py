@@ -164,7 +164,7 @@ def test_a_clients_data_disk_is_asked_for_and_survives_a_delete_by_force(
     assert simulation.azure.find(disk_id) is not None
     assert simulation.azure.find(simulation.resource("virtualMachines", "vm-1")) is None
     writes = [each for each in simulation.azure.requests("PUT") if "/virtualMachines/" in each["path"]]
-    assert len(writes) == (2 if option == "Delete" else 1)
+    assert len(writes) == (1 if option == "Delete" else 0)
 
 
 def test_a_delegated_subnet_is_asked_for_before_it_goes(deployed: tuple[Simulation, str]) -> None:
