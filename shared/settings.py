@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
+from shared.data import hints_of
 from shared.errors import ConfigurationException
 from shared.hubs import SETTING as HUBS
 from shared.hubs import Place, check_together, places_in
@@ -46,6 +47,7 @@ _OUTBOUND = re.compile(
     r"default|none|(?i:nat:(?=.*/natGateways/)|route:(?=.*/routeTables/))"
     r"(?i:/subscriptions/[^/\s?#\\%{}]+/resourceGroups/[^/\s?#\\%{}]+/providers/Microsoft\.Network/\w+/[^/\s?#\\%{}]+)"
 )
+_JAMMY = "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest"
 # Names under a domain that users, browsers and mail servers trust by themselves.
 _RESERVED_CLIENTS = "www,login,auth,api,admin,mail,autodiscover,mta-sts"
 # In which Azure makes no VNet.
@@ -55,9 +57,21 @@ _NEVER_IN_A_VNET = [
 ]
 
 
+class Setting:
+    """Declares a setting at its field: read by this method of `_Reader`, under the field's name in capitals."""
+
+    def __init__(self, reader: str, *given: Any, **more: Any) -> None:
+        self.reader, self.given, self.more = reader, given, more
+
+    def read(self, environment: "_Reader", field_name: str) -> Any:
+        return getattr(environment, self.reader)(field_name.upper(), *self.given, **self.more)
+
+
 @dataclass(frozen=True)
 class Settings:
     """All settings, checked, as one gateway of one hub has them. Durations are in seconds.
+
+    A setting that stands for itself is declared at its field; one that depends on others is read in `_read`.
 
     hub_name: as `HUBS` has it, else the VNet's.  key_prefix: of the table keys of a hub in another subscription than
     `AZURE_SUBSCRIPTION_ID`.  first_spoke_id: the id of block 1.  gateway_is_open: whether new sites are put on it.
@@ -66,49 +80,51 @@ class Settings:
     """
 
     subscription_id: str
-    hub_resource_group: str
-    hub_vnet_name: str
-    hub_agw_name: str
+    hub_resource_group: Annotated[str, Setting("matching", _GROUP_NAME, "the name of a resource group")]
+    hub_vnet_name: Annotated[str, Setting("matching", _VNET_NAME, "the name of a VNet")]
+    hub_agw_name: Annotated[str, Setting("matching", _ELEMENT_NAME, "the name of an Application Gateway")]
     hub_location: str
     spoke_resource_group: str
     arm_endpoint: str
-    arm_timeout_seconds: float
-    arm_look_seconds: float
-    arm_threads: int
-    tables_threads: int
-    health_fresh_seconds: float
+    arm_timeout_seconds: Annotated[float, Setting("seconds", 60, least=1, most=MOST_ARM_TIMEOUT_SECONDS)]
+    arm_look_seconds: Annotated[float, Setting("seconds", 20, least=1, most=120)]
+    arm_threads: Annotated[int, Setting("integer", 32, 4, 256)]
+    tables_threads: Annotated[int, Setting("integer", 32, 4, 256)]
+    health_fresh_seconds: Annotated[float, Setting("seconds", 10)]
     tables_connection_string: str | None = field(repr=False)
     tables_endpoint: str | None
-    spoke_address_pool: ipaddress.IPv4Network
-    spoke_prefix_length: int
-    strict_addresses: bool
+    spoke_address_pool: Annotated[ipaddress.IPv4Network, Setting("pool", "10.11.0.0/16")]
+    spoke_prefix_length: Annotated[int, Setting("integer", 24, 16, 27)]
+    strict_addresses: Annotated[bool, Setting("flag", False)]
     spoke_domain: str
     spoke_domains: tuple[str, ...]
     spoke_outbound: str
-    spoke_allowed_destinations: tuple[str, ...]
-    spoke_denied_destinations: tuple[str, ...]
+    spoke_allowed_destinations: Annotated[tuple[str, ...], Setting("prefixes")]
+    spoke_denied_destinations: Annotated[tuple[str, ...], Setting("prefixes")]
     management_source_prefixes: tuple[str, ...] | None
-    peering_allow_forwarded_traffic: bool
-    vm_image: str
-    agw_frontend_ip: str
+    peering_allow_forwarded_traffic: Annotated[bool, Setting("flag", False)]
+    vm_image: Annotated[str, Setting("matching", _IMAGE, "publisher:offer:sku:version", _JAMMY)]
+    agw_frontend_ip: Annotated[
+        str, Setting("matching", _ELEMENT_NAME, "the name of a frontend IP", "appGatewayFrontendIP")
+    ]
     agw_frontend_port: int
     agw_ssl_certificate: str | None
-    agw_gather_seconds: float
-    agw_limit: int
-    agw_override_wildcards: bool
-    reserved_clients: tuple[str, ...]
-    probe_path: str
-    writer_poll_seconds: float
-    hub_batch: int
+    agw_gather_seconds: Annotated[float, Setting("seconds", 2)]
+    agw_limit: Annotated[int, Setting("integer", 100, 1, 10000)]
+    agw_override_wildcards: Annotated[bool, Setting("flag", False)]
+    reserved_clients: Annotated[tuple[str, ...], Setting("labels", _RESERVED_CLIENTS)]
+    probe_path: Annotated[str, Setting("matching", _PATH, "a path that starts with /, without spaces", "/")]
+    writer_poll_seconds: Annotated[float, Setting("seconds", 1)]
+    hub_batch: Annotated[int, Setting("integer", 25, 1, 25)]
     policy: Policy
-    durable_urls: str
-    log_level: str
+    durable_urls: Annotated[str, Setting("one_of", "status", ("full", "status", "none"))]
+    log_level: Annotated[str, Setting("one_of", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))]
     application_insights: bool
-    sweep_delete_orphans: bool
+    sweep_delete_orphans: Annotated[bool, Setting("flag", False)]
     task_hub: TaskHub
     task_hubs_retired: tuple[TaskHub, ...]
-    keep_runs_days: int
-    accept_empty_records: bool
+    keep_runs_days: Annotated[int, Setting("integer", 90, 1, 3650)]
+    accept_empty_records: Annotated[bool, Setting("flag", False)]
     hub_name: str
     spoke_subscription_id: str
     key_prefix: str = ""
@@ -299,14 +315,16 @@ def _places(places: list[Place], environment: Mapping[str, str], problems: dict[
 def _read(environment: Mapping[str, str], problems: dict[str, str]) -> Settings:
     """The settings that an environment holds for one gateway. What is wrong with them goes into `problems`."""
     read = _Reader(environment, problems)
-    group = "the name of a resource group"
-    hub_resource_group = read.matching("HUB_RESOURCE_GROUP", _GROUP_NAME, group)
+    alone = {
+        name: declared.read(read, name)
+        for name, hint in hints_of(Settings).items()
+        for declared in getattr(hint, "__metadata__", ())
+    }
     spoke_domain = read.text("SPOKE_DOMAIN").lower()
     if spoke_domain and not _DNS_NAME.match(spoke_domain):
         read.problems["SPOKE_DOMAIN"] = "must be a DNS name without wildcard"
-    pool = read.pool("SPOKE_ADDRESS_POOL", "10.11.0.0/16")
-    prefix_length = read.integer("SPOKE_PREFIX_LENGTH", 24, 16, 27)
-    if prefix_length <= pool.prefixlen:
+    pool = alone["spoke_address_pool"]
+    if alone["spoke_prefix_length"] <= pool.prefixlen:
         read.problems["SPOKE_PREFIX_LENGTH"] = f"must be longer than the pool's /{pool.prefixlen}"
     connection_string = read.text("TABLES_CONNECTION_STRING", "") or None
     if connection_string and not _can_connect(connection_string):
@@ -320,7 +338,6 @@ def _read(environment: Mapping[str, str], problems: dict[str, str]) -> Settings:
     task_hub = TaskHub(
         read.matching("TASK_HUB", _TASK_HUB, "3 to 45 letters and digits, a letter first"), account_of(environment)
     )
-    arm_timeout_seconds = read.seconds("ARM_TIMEOUT_SECONDS", 60, least=1, most=MOST_ARM_TIMEOUT_SECONDS)
     policy = Policy(
         poll_max_seconds=read.seconds("POLL_MAX_SECONDS", 5),
         poll_default_seconds=read.seconds("POLL_DEFAULT_SECONDS", 5),
@@ -329,55 +346,28 @@ def _read(environment: Mapping[str, str], problems: dict[str, str]) -> Settings:
         step_deadline_seconds=read.seconds("STEP_DEADLINE_SECONDS", 1800, least=1),
         vm_deadline_seconds=read.seconds("VM_DEADLINE_SECONDS", 3600, least=1),
         shared_deadline_seconds=read.seconds("SHARED_DEADLINE_SECONDS", 7200, least=1),
-        request_seconds=longest_request(arm_timeout_seconds),
+        request_seconds=longest_request(alone["arm_timeout_seconds"]),
     )
     certificate = "the name of a certificate"
     ssl_certificate = read.matching("AGW_SSL_CERTIFICATE", _ELEMENT_NAME, certificate, "") or None
     outbound = "default, none, nat:<natGatewayId> or route:<routeTableId>"
-    jammy = "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest"
     subscription_id = read.matching("AZURE_SUBSCRIPTION_ID", _GUID, "the id of a subscription, a GUID")
-    hub_vnet_name = read.matching("HUB_VNET_NAME", _VNET_NAME, "the name of a VNet")
     return Settings(
+        **alone,
         subscription_id=subscription_id,
-        hub_resource_group=hub_resource_group,
-        hub_vnet_name=hub_vnet_name,
-        hub_agw_name=read.matching("HUB_AGW_NAME", _ELEMENT_NAME, "the name of an Application Gateway"),
         hub_location=hub_location,
-        spoke_resource_group=read.matching("SPOKE_RESOURCE_GROUP", _GROUP_NAME, group, "") or hub_resource_group,
+        spoke_resource_group=read.matching("SPOKE_RESOURCE_GROUP", _GROUP_NAME, "the name of a resource group", "")
+        or alone["hub_resource_group"],
         arm_endpoint=read.matching("ARM_ENDPOINT", _URL, "an https:// URL", "https://management.azure.com").rstrip("/"),
-        arm_timeout_seconds=arm_timeout_seconds,
-        arm_look_seconds=read.seconds("ARM_LOOK_SECONDS", 20, least=1, most=120),
-        arm_threads=read.integer("ARM_THREADS", 32, 4, 256),
-        tables_threads=read.integer("TABLES_THREADS", 32, 4, 256),
-        health_fresh_seconds=read.seconds("HEALTH_FRESH_SECONDS", 10),
         tables_connection_string=connection_string,
         tables_endpoint=tables_endpoint,
-        spoke_address_pool=pool,
-        spoke_prefix_length=prefix_length,
-        strict_addresses=read.flag("STRICT_ADDRESSES", False),
         spoke_domain=spoke_domain,
         spoke_domains=read.domains("SPOKE_DOMAINS") or (spoke_domain,),
         spoke_outbound=_with_plain_kind(read.matching("SPOKE_OUTBOUND", _OUTBOUND, outbound, "default")),
-        spoke_allowed_destinations=read.prefixes("SPOKE_ALLOWED_DESTINATIONS"),
-        spoke_denied_destinations=read.prefixes("SPOKE_DENIED_DESTINATIONS"),
         management_source_prefixes=read.prefixes("MANAGEMENT_SOURCE_PREFIXES") or None,
-        peering_allow_forwarded_traffic=read.flag("PEERING_ALLOW_FORWARDED_TRAFFIC", False),
-        vm_image=read.matching("VM_IMAGE", _IMAGE, "publisher:offer:sku:version", jammy),
-        agw_frontend_ip=read.matching(
-            "AGW_FRONTEND_IP", _ELEMENT_NAME, "the name of a frontend IP", "appGatewayFrontendIP"
-        ),
         agw_frontend_port=read.integer("AGW_FRONTEND_PORT", 443 if ssl_certificate else 80, 1, 65502),
         agw_ssl_certificate=ssl_certificate,
-        agw_limit=read.integer("AGW_LIMIT", 100, 1, 10000),
-        agw_override_wildcards=read.flag("AGW_OVERRIDE_WILDCARDS", False),
-        reserved_clients=read.labels("RESERVED_CLIENTS", _RESERVED_CLIENTS),
-        agw_gather_seconds=read.seconds("AGW_GATHER_SECONDS", 2),
-        probe_path=read.matching("PROBE_PATH", _PATH, "a path that starts with /, without spaces", "/"),
-        writer_poll_seconds=read.seconds("WRITER_POLL_SECONDS", 1),
-        hub_batch=read.integer("HUB_BATCH", 25, 1, 25),
         policy=policy,
-        durable_urls=read.one_of("DURABLE_URLS", "status", ("full", "status", "none")),
-        log_level=read.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         # Read by its SDK from the environment; here only whether it is there, and whether the SDK can use it.
         application_insights=bool(
             read.matching(
@@ -387,12 +377,9 @@ def _read(environment: Mapping[str, str], problems: dict[str, str]) -> Settings:
                 "",
             )
         ),
-        sweep_delete_orphans=read.flag("SWEEP_DELETE_ORPHANS", False),
         task_hub=task_hub,
         task_hubs_retired=read.task_hubs("TASK_HUBS_RETIRED", task_hub),
-        accept_empty_records=read.flag("ACCEPT_EMPTY_RECORDS", False),
-        keep_runs_days=read.integer("KEEP_RUNS_DAYS", 90, 1, 3650),
-        hub_name=hub_vnet_name,
+        hub_name=alone["hub_vnet_name"],
         spoke_subscription_id=subscription_id,
     )
 

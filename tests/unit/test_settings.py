@@ -255,13 +255,31 @@ def test_any_environment_gives_settings_or_names_what_is_wrong(changes: dict[str
         assert isinstance(settings, Settings)
 
 
-def test_the_example_documents_every_setting_that_is_read() -> None:
-    values = example()
+def settings_read() -> set[str]:
+    """What the app reads. Of the Functions host's storage only the account's name, in whatever form it is given."""
     asked = Asked(dict(NEEDED))
     settings_from(asked)
+    return {name for name in asked.names if not name.startswith("AzureWebJobsStorage")}
+
+
+@pytest.mark.parametrize("name", sorted(settings_read()))
+def test_a_setting_stands_in_all_its_places(name: str) -> None:
+    values = example()
+    template = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "infra").rglob("*.bicep")))
+    places = {
+        "local.settings.json.example: its value": name in values,
+        "local.settings.json.example: a sentence for it": f"_{name}" in values,
+        "docs/operations.md: the table of settings": name in guide(),
+        "infra/app/settings.bicep: optionalSettings, unless the template makes it": name == "TABLES_CONNECTION_STRING"
+        or re.search(rf"\b{name}\b", template),
+    }
+    assert [place for place, there in places.items() if not there] == []
+
+
+def test_no_place_has_a_setting_that_is_not_read() -> None:
+    values = example()
     documented = {name for name in values if not name.startswith("_")}
-    # Of the Functions host's storage only the account's name is read, in whatever form it is given.
-    assert documented - NOT_OURS == {name for name in asked.names if not name.startswith("AzureWebJobsStorage")}
+    assert documented - NOT_OURS == settings_read()
     assert all(values.get(f"_{name}") for name in documented | NOT_OURS)
     assert all(isinstance(value, str) for value in values.values())
 
