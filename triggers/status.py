@@ -71,6 +71,11 @@ async def get_health(call: Call) -> Answer:
     Probes that come together, and within `HEALTH_FRESH_SECONDS`, share one answer. Runs and writers that stand still make
     it `degraded`, with 200: they are started again or replaced, and the app itself works.
     """
+    return await health_now()
+
+
+async def health_now() -> Answer:
+    """What /health answers. The line `event=unhealthy`, on which an alert stands, is written when it is 503."""
     return await _shared().get(_asked)
 
 

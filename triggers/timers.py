@@ -32,7 +32,7 @@ from shared.writers.writer_tables import gateway_sites
 from triggers.deployments import start_run
 from triggers.http.answers import Count
 from triggers.http.wiring import timer_function
-from triggers.status import capacity_now
+from triggers.status import capacity_now, health_now
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient
@@ -46,6 +46,7 @@ EVERY_MINUTE_TOO = "20 * * * * *"  # apart from the one before
 EVERY_FIVE_MINUTES = "30 */5 * * * *"
 EVERY_FIVE_MINUTES_TOO = "10 */5 * * * *"  # apart from the writers'
 EVERY_FIVE_MINUTES_OF_ORPHANS = "50 */5 * * * *"
+EVERY_FIVE_MINUTES_OF_HEALTH = "40 */5 * * * *"
 EVERY_HOUR = "15 7 * * * *"
 EVERY_HOUR_TOO = "45 7 * * * *"  # apart from the one before
 SIX_TIMES_A_NIGHT = "40 */10 3 * * *"
@@ -143,6 +144,12 @@ async def _log_capacity() -> None:
     for what, count in vars(await capacity_now()).items():
         if isinstance(count, Count):
             log.info("event=capacity what=%s used=%d limit=%d", what + where, count.used, count.limit)
+
+
+@timer_function(blueprint, EVERY_FIVE_MINUTES_OF_HEALTH)
+async def watch_health(client: "DurableOrchestrationClient") -> None:
+    """Asks what /health asks, whether or not anybody calls it: the alert `unhealthy` stands on the line that this logs."""
+    await health_now()
 
 
 @timer_function(blueprint, SIX_TIMES_A_NIGHT)

@@ -46,15 +46,19 @@ def arm(method: str, path: str, api_version: str, body: Any = None) -> tuple[int
     return request(method, url, {"Authorization": f"Bearer {_token()}"}, body)
 
 
+def site() -> str:
+    """The id of the function app."""
+    return (
+        f"/subscriptions/{setting('AZURE_SUBSCRIPTION_ID')}/resourceGroups/{setting('AZURE_RESOURCE_GROUP')}"
+        f"/providers/Microsoft.Web/sites/{setting('AZURE_FUNCTION_APP')}"
+    )
+
+
 def function_key() -> str:
     """The app's default function key: FUNCTION_KEY of the environment, else asked of Azure."""
     if key := setting("FUNCTION_KEY"):
         return key
-    site = (
-        f"/subscriptions/{setting('AZURE_SUBSCRIPTION_ID')}/resourceGroups/{setting('AZURE_RESOURCE_GROUP')}"
-        f"/providers/Microsoft.Web/sites/{setting('AZURE_FUNCTION_APP')}"
-    )
-    status, answer = arm("POST", f"{site}/host/default/listKeys", SITES)
+    status, answer = arm("POST", f"{site()}/host/default/listKeys", SITES)
     return str(answer["functionKeys"]["default"]) if status == 200 else ""
 
 

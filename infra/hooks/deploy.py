@@ -1,14 +1,16 @@
-"""azd's hooks around `azd deploy`. Both can be repeated.
+"""azd's hooks after `azd provision` and around `azd deploy`. Each can be repeated.
 
-before     says what the deployment warns of, and stops a publish that can't work
-after      waits until GET /health is 200; else prints what fails and what to do, and ends with 1
+provisioned  waits as `after` does when the app is published already: its settings and rights may have changed. Before the
+             first publish nothing can answer; `azd up` publishes next, and then `after` waits
+before       says what the deployment warns of, and stops a publish that can't work
+after        waits until GET /health is 200; else prints what fails and what to do, and ends with 1
 """
 
 import sys
 import time
 from typing import Any
 
-from calls import api, function_key, setting, stop
+from calls import SITES, api, arm, function_key, setting, site, stop
 
 # Role assignments take some minutes until they hold everywhere.
 WAIT_SECONDS = float(setting("HEALTH_WAIT_SECONDS", "900"))
@@ -23,8 +25,19 @@ WHAT_TO_DO = {
     "credential": "AZURE_CLIENT_ID must be the app's identity, and the identity assigned to the app: `azd provision`.",
     "arm": "The identity needs its role on the hub's resource group: `azd provision`, then wait some minutes.",
     "hub": "HUB_RESOURCE_GROUP and HUB_VNET_NAME must name the hub's VNet, and the identity needs its role on it.",
+    "permissions": "A role assignment takes some minutes. One that is missing: `azd provision` makes it again.",
     "gateway": "HUB_AGW_NAME must name the hub's gateway, which must run, and the identity needs its role on it.",
 }
+
+
+def provisioned() -> None:
+    status, answer = arm("GET", f"{site()}/functions", SITES)
+    if status != 200:
+        print(f"Whether the app is published can't be told ({status}): `azd hooks run postdeploy` waits until it is healthy.")
+    elif answer["value"]:
+        after()
+    else:
+        print("The app isn't published yet: `azd deploy` does, and waits until it is healthy.")
 
 
 def before() -> None:
@@ -71,12 +84,13 @@ def _problem(status: int, answer: Any) -> str:
 
 
 def _line(name: str, finding: dict[str, Any]) -> str:
-    hint = finding.get("details", {}).get("hint", "")
+    kind = name.partition(" ")[0]  # with several hubs: `hub <its name>`
+    hint = (finding.get("details") or {}).get("hint", "")
     return (
         f"{name} fails: {finding['message']} {hint}".rstrip()
-        + f"\n  What to do: {WHAT_TO_DO.get(name, 'See docs/troubleshooting.md.')}"
+        + f"\n  What to do: {WHAT_TO_DO.get(kind, 'See docs/troubleshooting.md.')}"
     )
 
 
 if __name__ == "__main__":
-    {"before": before, "after": after}[sys.argv[1]]()
+    {"provisioned": provisioned, "before": before, "after": after}[sys.argv[1]]()

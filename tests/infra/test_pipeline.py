@@ -73,7 +73,7 @@ def test_every_hook_is_a_file_that_is_there() -> None:
     for hook in document(ROOT / "azure.yaml")["hooks"].values():
         for system in hook.values():
             _, script, when = system["run"].split()
-            assert when in ("before", "after")
+            assert when in ("provisioned", "before", "after")
             assert (ROOT / script).is_file()
 
 
