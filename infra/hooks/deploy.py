@@ -33,7 +33,9 @@ WHAT_TO_DO = {
 def provisioned() -> None:
     status, answer = arm("GET", f"{site()}/functions", SITES)
     if status != 200:
-        print(f"Whether the app is published can't be told ({status}): `azd hooks run postdeploy` waits until it is healthy.")
+        print(
+            f"Whether the app is published can't be told ({status}): `azd hooks run postdeploy` waits until it is healthy."
+        )
     elif answer["value"]:
         after()
     else:

@@ -179,7 +179,7 @@ class RunRow(Row):
         restart = self.restart or {}
         if restart.get("cause") != "stands_still":
             return None
-        return Stalled(restart["since"], restart["step"])
+        return Stalled(restart.get("since"), restart.get("step"))  # what is empty is left out
 
     @property
     def has_idle_secrets(self) -> bool:

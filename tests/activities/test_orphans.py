@@ -18,6 +18,7 @@ from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, recorded
 from tests.activities.network import Network
 from tests.activities.writers import WriterHarness, forget_run
 from tests.app import forget_app
+from tests.infra.alert_lines import found
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_what_no_record_knows_is_reported_and_left_alone(
         (orphan,) = sweep_orphans()
     assert orphan["resource"] == nsg_id
     assert orphan["deployment_id"] == "deploy-gone-1-ffff"
-    assert any(nsg_id in record.getMessage() for record in caplog.records)
+    assert nsg_id in found("orphans", caplog.text)[0]["line"]
     assert azure.find(nsg_id) is not None
     assert {request["method"] for request in azure.requests()} == {"GET"}
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from shared.arm.client import arm
 from shared.clock import timestamp
 from shared.saga.instances import gateway_writer_id
 from shared.settings import Settings
@@ -16,6 +17,7 @@ from shared.writers.peering.peering_rows import PeeringRow
 from shared.writers.writer_tables import hub_peerings
 from tests.api.calls import Body, conforms, made, refused
 from tests.api.conftest import Host
+from tests.infra.alert_lines import found
 from triggers.http.answers import Capacity, Health
 
 
@@ -134,6 +136,30 @@ def test_health_and_the_plan_name_rights_that_nothing_has_asked_for_yet(
     assert (finding["status"], read in finding["message"]) == ("degraded", True)
 
 
+def test_timers_write_the_lines_that_alerts_stand_on(http: httpx.Client, host: Host, settings: Settings) -> None:
+    """What is used, and that /health would be 503, without a caller."""
+    host.arm.post("/_local/save", json={"name": "whole"}).raise_for_status()
+    try:
+        host.arm.delete("/_local/resources", params={"id": arm().ids.gateway}).raise_for_status()
+        begun = len(host.log.read_text(encoding="utf-8"))
+        fire(host, "report_capacity")
+        fire(host, "watch_health")
+        used, unhealthy = lines_of(host, "capacity", begun), lines_of(host, "unhealthy", begun)
+    finally:
+        host.arm.post("/_local/restore", json={"name": "whole"}).raise_for_status()
+    assert {"address_blocks", "gateway_places"} <= {each["what"] for each in used}
+    assert all("gateway: " in each["line"] for each in unhealthy)
+
+
+def lines_of(host: Host, alert: str, begun: int) -> list[dict[str, str]]:
+    """The lines that an alert finds in the host's log behind a place, as soon as there is one: timers run on their own."""
+    latest = time.monotonic() + 30
+    while not (lines := found(alert, host.log.read_text(encoding="utf-8")[begun:])):
+        assert time.monotonic() < latest, f"no line for {alert}"
+        time.sleep(0.05)
+    return lines
+
+
 @pytest.mark.parametrize(
     ("dependency", "kind", "properties", "code"),
     [
@@ -151,8 +177,8 @@ def test_health_and_the_check_name_a_broken_hub_alike(
     http.get("/capacity")
     host.arm.post("/_local/save", json={"name": "whole"}).raise_for_status()
     try:
-        found = host.arm.get("/_local/resources").json()
-        [document] = [each for each in found if each["id"].split("/")[-2] == kind]
+        resources = host.arm.get("/_local/resources").json()
+        [document] = [each for each in resources if each["id"].split("/")[-2] == kind]
         if properties is None:
             host.arm.delete("/_local/resources", params={"id": document["id"]}).raise_for_status()
         else:
@@ -242,8 +268,10 @@ def test_runs_that_were_never_started_are_started_by_the_timer(
     assert run is not None
     records.change_run(run, created_at="2025-12-11T01:00:00.000Z")
     assert instance_of(host, left.deployment_id).status_code == 404
+    begun = len(host.log.read_text(encoding="utf-8"))
     fire(host, "start_accepted_runs")
     assert started_as(host, left.deployment_id) == "deploy_spoke"
+    assert int(lines_of(host, "not-started", begun)[0]["waited_seconds"]) > 180
 
 
 def test_the_gateway_is_looked_at_while_it_has_sites(http: httpx.Client, host: Host, settings: Settings) -> None:

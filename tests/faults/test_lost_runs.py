@@ -18,6 +18,7 @@ from shared.saga.steps import STEPS, UNDOS
 from shared.tables.records import Records
 from tests.faults.checkpoints import vm_fails
 from tests.faults.simulation import Simulation
+from tests.infra.alert_lines import found
 
 FULL = pytest.mark.full
 HOW = ("worker_exit", "non_determinism")
@@ -116,7 +117,9 @@ def test_a_step_whose_message_is_lost_is_carried_on(simulation: Simulation, kind
         assert_built_once(simulation)
 
 
-def test_a_run_that_stands_still_is_named_and_keeps_its_id(simulation: Simulation) -> None:
+def test_a_run_that_stands_still_is_named_and_keeps_its_id(
+    simulation: Simulation, caplog: pytest.LogCaptureFixture
+) -> None:
     run = begin(simulation, "deploy", lose("result", ":create_nic$"))
     for _ in range(30):
         tick(simulation)
@@ -130,6 +133,7 @@ def test_a_run_that_stands_still_is_named_and_keeps_its_id(simulation: Simulatio
     row = simulation.run_row(run)
     assert (row.status, row.execution, row.stalled) == ("completed", 2, None)
     assert "Started again from its rows (execution 2): create_nic had stood still" in str(row.note)
+    assert "create_nic had stood still" in found("run-stands-still", caplog.text)[0]["line"]
     assert simulation.stage.status(run).runtime_status == "Completed"
 
 

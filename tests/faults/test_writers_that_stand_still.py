@@ -6,6 +6,7 @@ from local.functions.durable.faults import Fault as EngineFault
 from shared.tables.records import Records
 from shared.writers.instances import writer_of
 from tests.faults.simulation import Simulation
+from tests.infra.alert_lines import found
 
 FULL = pytest.mark.full
 IDS = {"gateway": "gateway-hub-agw", "hub": "hub-hub-vnet"}
@@ -30,7 +31,9 @@ def gateway_puts(simulation: Simulation) -> int:
 
 
 @pytest.mark.parametrize(("which", "message"), LOST)
-def test_a_writer_whose_message_is_lost_has_a_successor(simulation: Simulation, which: str, message: str) -> None:
+def test_a_writer_whose_message_is_lost_has_a_successor(
+    simulation: Simulation, which: str, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
     simulation.stage.faults.add(EngineFault("lose", message=message, instance=f"^{IDS[which]}$"))
     began = simulation.clock.now()
     run = deployed_patiently(simulation)
@@ -40,6 +43,7 @@ def test_a_writer_whose_message_is_lost_has_a_successor(simulation: Simulation, 
     assert simulation.stage.status(IDS[which]).runtime_status in ("Running", "Pending")
     assert simulation.stage.exists(f"{IDS[which]}:2")
     assert simulation.clock.now() - began < 900
+    assert IDS[which] in found("writer-stands-still", caplog.text)[0]["line"]
     row = writer_of(which).rows.writer()
     assert (row.generation, IDS[which] in row.replaced) == (2, True)
 

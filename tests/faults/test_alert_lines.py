@@ -1,0 +1,47 @@
+"""The lines on which alerts stand are written when the thing happens, as the alerts' queries read them."""
+
+import logging
+
+import pytest
+
+from tests.faults.conftest import SimulationAt
+from tests.faults.wire import Fault
+from tests.infra.alert_lines import found
+
+NIC = Fault("create_nic: PUT networkInterfaces/{nic}", {"mode": "refuse", "status": 400}, times=None)
+HUB_SIDE = "write_hub_side: DELETE virtualNetworks/hub-vnet/virtualNetworkPeerings/{hub side}"
+
+
+def test_a_completed_deployment_says_how_long_it_took(
+    simulation_at: SimulationAt, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulation = simulation_at("deploy", "poll_gateway")
+    with caplog.at_level(logging.INFO, logger="activities"):
+        run = simulation.take_up()
+        simulation.until_ended(run)
+    (line,) = found("slow-deployments", caplog.text)
+    assert int(line["seconds"]) > 0
+    assert found("deployment-failed", caplog.text) == []
+    assert found("leftovers", caplog.text) == []
+
+
+def test_a_failed_deployment_says_so_once(simulation_at: SimulationAt, caplog: pytest.LogCaptureFixture) -> None:
+    simulation = simulation_at("deploy", "create_nic")
+    with caplog.at_level(logging.WARNING):
+        run = simulation.take_up(NIC)
+        simulation.until_ended(run)
+    (line,) = found("deployment-failed", caplog.text)
+    assert "status=failed" in line["line"]
+    assert found("leftovers", caplog.text) == []
+
+
+def test_what_is_left_behind_is_an_error_that_names_it(
+    simulation_at: SimulationAt, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulation = simulation_at("delete", "write_hub_side")
+    with caplog.at_level(logging.WARNING):
+        run = simulation.take_up(Fault(HUB_SIDE, {"mode": "refuse", "status": 400}, times=None))
+        simulation.until_ended(run)
+    (line,) = found("leftovers", caplog.text)
+    assert "virtualNetworkPeerings" in line["line"]
+    assert "ERROR" in {record.levelname for record in caplog.records if line["line"] in record.getMessage()}
