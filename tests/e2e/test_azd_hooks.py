@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from local.recipes import ROOT
 from local.stack import Stack
@@ -104,6 +106,20 @@ class Hooks:
             "HEALTH_WAIT_SECONDS": "20",
         }
 
+    def shell(self, hook: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        """The hook as azure.yaml has it for POSIX, in the project's folder, as azd runs it."""
+        azure = yaml.safe_load((ROOT / "azure.yaml").read_text(encoding="utf-8"))
+        posix = azure["hooks"][hook]["posix"]
+        return subprocess.run(
+            [posix["shell"], "-c", posix["run"]],
+            env=self.environment | changes,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
     def run(self, hook: str, when: str, **changes: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, ROOT / "infra" / "hooks" / f"{hook}.py", when],
@@ -141,6 +157,45 @@ def test_a_deploy_waits_until_the_app_is_healthy_and_can_be_repeated(hooks: Hook
         ended = hooks.run("deploy", "after")
         assert ended.returncode == 0, ended.stderr
         assert "The app is healthy (ok)." in ended.stdout
+
+
+def test_after_provisioning_an_app_that_is_published_is_waited_for(hooks: Hooks, authorization: Authorization) -> None:
+    """Of the first deployment nothing can answer yet: azd publishes next. Run by the shell, as azd does."""
+    names = {"AZURE_SUBSCRIPTION_ID": "sub-a", "AZURE_RESOURCE_GROUP": "rg-dev", "AZURE_FUNCTION_APP": "func-dev"}
+    names["ARM_ENDPOINT"] = authorization.address
+    first = hooks.shell("postprovision", **names)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "isn't published yet" in first.stdout
+    functions = "/subscriptions/sub-a/resourceGroups/rg-dev/providers/Microsoft.Web/sites/func-dev/functions"
+    authorization.kept[f"{functions}/get_health"] = {}
+    for hook in ("postprovision", "predeploy", "postdeploy"):
+        for _ in range(2):
+            ended = hooks.shell(hook, **names)
+            assert ended.returncode == 0, ended.stderr
+        assert hook == "predeploy" or "The app is healthy" in ended.stdout
+    failing = hooks.shell("postprovision", **names, API_URL="http://127.0.0.1:9/api", HEALTH_WAIT_SECONDS="0")
+    assert failing.returncode == 1
+    assert "There is no answer" in failing.stdout
+
+
+def test_a_missing_right_is_printed_with_what_to_do(hooks: Hooks, api: Api) -> None:
+    """As it is when role assignments don't hold yet; then they do."""
+    action = "Microsoft.Network/networkInterfaces/write"
+    roles = api.arm.get("/_local/roles").json()
+    for role in roles["roleDefinitions"]:
+        (permission,) = role["properties"]["permissions"]
+        permission["actions"] = [each for each in permission["actions"] if each != action]
+    api.arm.put("/_local/roles", json=roles).raise_for_status()
+    try:
+        latest = time.monotonic() + 60
+        # An answer of before is shared for HEALTH_FRESH_SECONDS.
+        while (ended := hooks.shell("postdeploy", HEALTH_WAIT_SECONDS="0")).returncode == 0:
+            assert time.monotonic() < latest, ended.stdout
+    finally:
+        api.arm.delete("/_local/roles").raise_for_status()
+    assert f"permissions fails: The app's identity lacks {action} over /subscriptions/" in ended.stdout
+    assert "What to do: A role assignment takes some minutes." in ended.stdout
+    assert hooks.shell("postdeploy").returncode == 0
 
 
 def test_a_wrong_key_and_an_app_that_is_not_there_are_told(hooks: Hooks) -> None:
