@@ -12,12 +12,12 @@ from shared.writers.gateway.site_rows import RUNNING
 from shared.writers.instances import policy_of
 from shared.writers.writer_tables import gateway_sites
 from tests.activities.network import A_TRANSACTION
-from tests.activities.writers import FENCE, GATEWAY, WriterHarness, kill, kill_at
+from tests.activities.writers import BEFORE_OR_AFTER, FENCE, GATEWAY, WriterHarness, kill, kill_at
 
 GATEWAY_ROWS = r"GatewaySites|/\$batch$"
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@BEFORE_OR_AFTER
 @pytest.mark.parametrize(
     "victim", [*range(16), *(pytest.param(late, marks=pytest.mark.full) for late in range(16, 24))]
 )

@@ -68,7 +68,7 @@ def test_a_retry_after_of_days_does_not_stop_a_writer_for_days(harness: WriterHa
 
 @pytest.mark.parametrize("which", ["gateway", "hub"])
 @pytest.mark.parametrize(
-    "commits", [pytest.param(n, marks=[] if n in (3, 8, 13, 18) else pytest.mark.full) for n in range(1, 24)]
+    "commits", [pytest.param(n, marks=[] if n in (5, 13) else pytest.mark.full) for n in range(1, 24)]
 )
 def test_a_host_that_is_killed_after_any_commit_goes_on(harness: WriterHarness, which: str, commits: int) -> None:
     is_there = ask(harness, which)

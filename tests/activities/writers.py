@@ -64,6 +64,12 @@ def writer_harness(azure: LocalAzure, path: Path, monkeypatch: pytest.MonkeyPatc
         yield harness
 
 
+# When a host dies at a request. Right before a request nothing else is known than right after the one before it was answered.
+BEFORE_OR_AFTER = pytest.mark.parametrize(
+    "after", [pytest.param(False, marks=pytest.mark.full, id="before"), pytest.param(True, id="after")]
+)
+
+
 class KilledError(BaseException):
     """The host is gone. A BaseException: nobody's error handling may stop it."""
 
