@@ -42,12 +42,12 @@ ACTIVITIES = (
     runs.list_left_behind,
     runs.record_outcome,
     runs.give_up_step,
-    *gateway_writer.ACTIVITIES,
-    *hub_writer.ACTIVITIES,
 )
 
-# Steps and undos whose work one of the writers does: they see to it that the writer runs.
-ACTIVITIES_THROUGH_WRITERS = (
+# With a Durable client. Steps and undos whose work a writer does start it; a writer's own activities wake those who wait.
+ACTIVITIES_WITH_CLIENT = (
+    *gateway_writer.ACTIVITIES,
+    *hub_writer.ACTIVITIES,
     peering.create_peering,
     gateway.update_agw,
     gateway.remove_from_agw,
@@ -62,7 +62,7 @@ for orchestrator in ORCHESTRATORS:
     app.orchestration_trigger(context_name="context")(orchestrator)
 for activity in ACTIVITIES:
     app.activity_trigger(input_name="payload")(activity)
-for activity in ACTIVITIES_THROUGH_WRITERS:
+for activity in ACTIVITIES_WITH_CLIENT:
     app.activity_trigger(input_name="payload")(app.durable_client_input(client_name="client")(activity))
 
 gc.freeze()

@@ -80,7 +80,7 @@ def poll_gateway(payload: Data, policy: WriterPolicy) -> Data:
         log.warning("The gateway's operation can't be polled: %s", error.failure.message)
         return {"state": {"operation": None, "ended": {"state": "lost"}}, "wait": 0.0}
     if progress.state == "running":
-        return {"state": {}, "wait": policy.poll_seconds}
+        return {"state": {}, "wait": current_settings().policy.poll_wait(progress.wait)}
     ended: Data = {"state": progress.state}
     if progress.failure:
         ended |= {"failure": as_data(progress.failure), "codes": list(progress.codes)}
@@ -285,7 +285,13 @@ class _Pass:
             self._mark(replace(self.writer, phase=RUNNING, operation=operation, retry_reason=""))
         except Exception as failure:  # noqa: BLE001 - the PUT is under way: what it is called travels in the state
             log.warning("The operation of the gateway's PUT could not be recorded: %s", failure_of(failure).message)
-        return self._next(sent, self.policy.poll_seconds)
+        return self._next(sent, self._first_poll())
+
+    def _first_poll(self) -> float:
+        """Seconds until a PUT can be over by the last one, and a little less: only so a quicker one is noticed."""
+        policy = current_settings().policy
+        first = policy.first_poll(0.9 * self.writer.last_put_seconds if self.writer.last_put_seconds else None)
+        return policy.poll_wait(None) if first is None else first
 
     def _not_sent(self, retry_reason: str = "") -> None:
         """The gateway has taken nothing: no lease is needed, and elements with the claimed names are unmanaged.

@@ -89,7 +89,8 @@ def _pass(payload: Data, policy: WriterPolicy) -> Data:
         return {"wait": min(left, 5 * policy.poll_seconds)}
     # Renewed long before its end, so that no other writer waits long for one that broke off.
     lease = Lease.granted(nonce, now, 2 * _call_seconds() + 10)
-    mine = replace(writer.leased(lease), queue=(), planned_at="", seconds_per_side=0.0, handed={})
+    seconds = payload["last_put_seconds"] or writer.seconds_per_side
+    mine = replace(writer.leased(lease), queue=(), planned_at="", seconds_per_side=seconds, handed={})
     if payload["first"] and writer.handed:
         peerings.mark(mine)
         return {"handed": writer.handed, "not_after": lease.not_after, "wait": 0.0}
@@ -121,13 +122,12 @@ def _pass(payload: Data, policy: WriterPolicy) -> Data:
         peerings.mark(replace(mine.leased(Lease()), etag=writer.etag, due="", retry_reason=""))
         return {"end": True}
     if len(plan.queue) > 1:
-        seconds = payload["last_put_seconds"] or 2 * policy.poll_seconds
-        queued = replace(mine, queue=tuple(plan.queue), planned_at=timestamp(now), seconds_per_side=seconds)
-        peerings.mark(replace(queued, etag=writer.etag))
+        peerings.mark(replace(mine, etag=writer.etag, queue=tuple(plan.queue), planned_at=timestamp(now)))
     if busy:
         return {"wait": policy.poll_seconds, "not_after": lease.not_after}
     return {
         "not_after": lease.not_after,
+        "last_put_seconds": mine.seconds_per_side or None,
         "hub_sides": as_data(plan.hub_sides),
         "spoke_sides": as_data(plan.spoke_sides),
         "wait": POLLS_FOR_THE_GATEWAY * policy.poll_seconds if plan.held == plan.left else 0.0,

@@ -1,10 +1,12 @@
 """Carries one activity to rest: calls it, sleeps on a durable timer, calls again. Never raises."""
 
 from collections.abc import Generator
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.data import as_data, from_data
+from shared.saga.instances import WAKE
 from shared.saga.outcomes import Call, Cancelled, Failed, Outcome, outcome_as_data, outcome_from_data
 from shared.saga.step_run import (
     WAITS_A_GENERATION,
@@ -29,6 +31,8 @@ def run_step(context: "DurableOrchestrationContext") -> Generator[Any, Any, dict
     """One step, from its first call to its last. Answers `{"outcome", …, "attempts", "at"}`.
 
     Continues as new after every tenth wait, with its whole state as the input, so that an hour of polling stays cheap.
+    The event `wake` ends its longer waits. That is a hint, which can get lost, come late or twice: what is to be done, the
+    next call of the activity finds in the rows.
     Its input is read only when a run has started it as its child: others end at once, whatever they were started with.
     """
     parent = context.parent_instance_id
@@ -38,8 +42,23 @@ def run_step(context: "DurableOrchestrationContext") -> Generator[Any, Any, dict
     run = from_data(StepRun, given).begun(context.current_utc_datetime)
     if not is_a_step_of(parent, context.instance_id, run.call):
         return outcome_as_data(_NO_STEP)
-    waits = 0
-    while True:
+    ended = yield from _generation(context, run)
+    if not isinstance(ended, StepRun):
+        return ended
+    context.continue_as_new(as_data(ended))
+    return None
+
+
+def _generation(context: "DurableOrchestrationContext", run: StepRun) -> Generator[Any, Any, dict[str, Any] | StepRun]:
+    """The step's answer, or the state with which the next generation begins."""
+    waits, has_slept = 0, False
+    while waits < WAITS_A_GENERATION:
+        if run.sleep is not None:
+            if has_slept:
+                return run
+            run, has_slept = (yield from _sleep(context, run, run.sleep)), True
+            if run.call.slept:
+                return run
         asked_at = context.current_utc_datetime
         outcome = yield from _call(context, run.call.name, run.call)
         now = context.current_utc_datetime
@@ -49,13 +68,13 @@ def run_step(context: "DurableOrchestrationContext") -> Generator[Any, Any, dict
                 return _finished(context, move.outcome, run)
             case GiveUp():
                 return (yield from _give_up(context, move, run))
+            case Wait(can_be_woken=True):
+                run = replace(move.then, sleep=move.seconds)
             case Wait():
                 run = move.then
                 yield context.create_timer(context.current_utc_datetime + timedelta(seconds=move.seconds))
         waits += 1
-        if waits >= WAITS_A_GENERATION:
-            context.continue_as_new(as_data(run))
-            return None
+    return run
 
 
 def _call(context: "DurableOrchestrationContext", activity: str, call: Call) -> Generator[Any, Any, Outcome]:
@@ -64,6 +83,22 @@ def _call(context: "DurableOrchestrationContext", activity: str, call: Call) -> 
     except Exception as error:  # noqa: BLE001 - Durable raises a bare Exception for whatever broke in an activity
         return broken_call(error)
     return outcome_from_data(answer)
+
+
+def _sleep(context: "DurableOrchestrationContext", run: StepRun, seconds: float) -> Generator[Any, Any, StepRun]:
+    """The state after a wait that the event `wake` can end.
+
+    Once a generation: a `task_any` that names an event already waited for is sent without it. And an event that comes after
+    the timer is given to the wait that is over, so that who waits for a writer goes on in the next generation.
+    """
+    woken = context.wait_for_external_event(WAKE)
+    timer: Any = context.create_timer(context.current_utc_datetime + timedelta(seconds=seconds))
+    first = yield context.task_any([woken, timer])
+    run = replace(run, sleep=None)
+    if first != woken:
+        return run
+    timer.cancel()
+    return replace(run, call=run.call.woken())
 
 
 def _give_up(context: "DurableOrchestrationContext", move: GiveUp, run: StepRun) -> Generator[Any, Any, dict[str, Any]]:

@@ -12,9 +12,11 @@ from shared.process.blocking import in_tables_thread
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.saga.progress import Progress, progress_of
 from shared.settings import Settings, at, current_settings
-from shared.tables.places import former_hub_of_run, hub_of_run
+from shared.spoke.records import RunRow
+from shared.tables.places import former_hub_of_run, gateway_of, hub_of_run
 from shared.tables.records import Records
 from shared.writers.instance_status import UNFINISHED, status_of
+from shared.writers.waiting import steps_as_of_now
 from triggers.http.answers import Accepted
 from triggers.http.links import deployment_url, progress_url
 from triggers.http.queries import deployment_id, unknown_deployment
@@ -47,9 +49,15 @@ def _run(wanted: str) -> Progress:
 
 def _progress(hub: Settings, wanted: str) -> Progress | None:
     with at(hub):
-        records = Records()
-        run = records.run(wanted)
-        return None if run is None else progress_of(run, records.steps(wanted))
+        run = Records().run(wanted)
+        return None if run is None else progress_now(run)
+
+
+def progress_now(run: RunRow) -> Progress:
+    """How far a run of the present hub is."""
+    steps = Records().steps(run.deployment_id)
+    with at(gateway_of(run.plan, current_settings())):
+        return progress_of(run, steps_as_of_now(run, steps))
 
 
 async def start_run(client: "DurableOrchestrationClient", *, deployment_id: str, spoke_id: int, kind: str) -> bool:

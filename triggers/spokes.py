@@ -6,14 +6,15 @@ import azure.durable_functions as df
 
 from shared.checks.preflight import PlanReport
 from shared.process.blocking import TABLES, in_arm_thread, in_tables_thread, side_by_side
-from shared.saga.progress import Progress, progress_of
+from shared.saga.progress import Progress
 from shared.settings import Settings, at, current_settings
 from shared.spoke.records import TERMINAL, SpokeRow
 from shared.tables.places import at_spoke, former_hubs, gateway_of, hubs
 from shared.tables.records import Records
+from shared.writers.waking import wake
 from shared.writers.writer_tables import peering_statuses
 from triggers import use_cases
-from triggers.deployments import accepted
+from triggers.deployments import accepted, progress_now
 from triggers.http import answers, queries
 from triggers.http.requests import body_of
 from triggers.http.responses import Answer
@@ -153,10 +154,10 @@ async def get_progress(call: Call) -> Answer:
 
 def _progress(number: int) -> Progress:
     with at_spoke(number):
-        spoke, run = use_cases.spoke_and_run(number)
+        _, run = use_cases.spoke_and_run(number)
         if run is None:
             raise queries.unknown_spoke(number)
-        return progress_of(run, Records().steps(spoke.deployment_id))
+        return progress_now(run)
 
 
 @http_function(
@@ -179,6 +180,8 @@ async def remove_spoke(call: Call) -> Answer:
     removal = await in_tables_thread(use_cases.remove, number, force=force)
     for _ in range(LOOKS):
         if not isinstance(removal, SpokeRow):
+            if removal.kind == "deploy":
+                await wake(call.durable, await in_tables_thread(use_cases.steps_under_way, removal))
             return await accepted(call, removal)
         kept = await in_arm_thread(current_settings().arm_look_seconds, use_cases.look_first, removal, force)
         removal = await in_tables_thread(use_cases.remove, number, force=force, looked_at=removal, kept=kept)

@@ -24,6 +24,7 @@ from shared.tables.client import ConcurrentUpdate
 from shared.tables.places import at_spoke, check_configured, gateway_of, gateways_of, hubs
 from shared.tables.records import Records, begin_removal
 from shared.tables.reservations import Reservation, ReservationRequest, forget_spoke, preview, reserve
+from shared.writers.waking import RunStep
 from triggers.http.queries import unknown_spoke
 from triggers.http.requests import idempotency_key
 
@@ -216,6 +217,15 @@ def _cancelled(run: RunRow) -> RunRow:
         return run
     log.warning("Spoke %d: the deployment %s is cancelled", run.spoke_id, run.deployment_id)
     return Records().change_run(run, cancel_requested=True)
+
+
+def steps_under_way(run: RunHandle) -> list[RunStep]:
+    """The steps of a run that may wait for something."""
+    if run.deployment_id is None:
+        return []
+    with at_spoke(run.spoke_id):
+        steps = Records().steps(run.deployment_id)
+    return [(run.deployment_id, step.step_name) for step in steps if step.status == "in_progress"]
 
 
 def look_first(spoke: SpokeRow, force: bool) -> list[dict[str, Any]]:

@@ -25,25 +25,23 @@ CHILDREN = len(STEPS) + 1
 @dataclass(frozen=True)
 class Writers:
     """The turns of the writers. hub_sides, spoke_sides: peerings written.  passes: looks of the hub's writer at its rows.
-    puts: of the gateway.  wakes: calls that wake those who wait."""
+    puts: of the gateway. Whoever waits is woken by the call that marks the row."""
 
     hub_sides: int
     spoke_sides: int
     passes: int
     puts: int
-    wakes: int
 
     @classmethod
     def of(cls, spokes: int, puts: int) -> "Writers":
-        """passes and wakes: one for each batch of five hub sides, as many as the writer has in a queue, and a last one."""
-        batches = -(-spokes // 5)
-        return cls(spokes, spokes, batches + 1, puts, batches + puts)
+        """passes: one for each batch of five hub sides, as many as the writer has in a queue, and a last one."""
+        return cls(spokes, spokes, -(-spokes // 5) + 1, puts)
 
     @property
     def calls(self) -> int:
         """A hub side: one call, which also ends the side before it. A spoke side: begun and ended. A PUT of the gateway:
         a pass that sends it, a poll that sees its end, and a pass that records it."""
-        return self.hub_sides + 2 * self.spoke_sides + self.passes + 3 * self.puts + self.wakes
+        return self.hub_sides + 2 * self.spoke_sides + self.passes + 3 * self.puts
 
     @property
     def timers(self) -> int:
@@ -55,11 +53,10 @@ def floor(spokes: int, puts: int) -> Counts:
     """The least of each count for so many deployments, per deployment."""
     writers = Writers.of(spokes, puts)
     calls = CHILDREN + POLLED_STEPS + WOKEN_STEPS + writers.calls / spokes
-    # A parent's start and each child's end; a child's start and its call's end; a poll's timer and its call's end; what
-    # wakes, the next generation's start and its call's end; a writer's call's end, and its timer.
-    episodes = (
-        1 + CHILDREN + 2 * CHILDREN + 2 * POLLED_STEPS + 3 * WOKEN_STEPS + (writers.calls + writers.timers) / spokes
-    )
+    # A parent's start and each child's end; a child's start and its call's end; what ends a wait, a timer or an event, and
+    # the end of the call that follows; a writer's call's end, and its timer.
+    waits = POLLED_STEPS + WOKEN_STEPS
+    episodes = 1 + CHILDREN + 2 * CHILDREN + 2 * waits + (writers.calls + writers.timers) / spokes
     # A call and its result; a parent's start; a child's start and its end; a poll's timer; a wake-up and its fallback timer.
     messages = 2 * calls + 1 + 2 * CHILDREN + POLLED_STEPS + 2 * WOKEN_STEPS + writers.timers / spokes
     return {CALLS: calls, EPISODES: episodes, MESSAGES: messages}

@@ -12,6 +12,9 @@ RUN_STEP = "run_step"
 WRITE_GATEWAY = "write_gateway"
 WRITE_HUB = "write_hub"
 
+# The external event that ends a step's wait: a hint that its row has changed, which the step then reads.
+WAKE = "wake"
+
 ORCHESTRATOR_OF_KIND = {"deploy": DEPLOY_SPOKE, "delete": DELETE_SPOKE, "rollback": DELETE_SPOKE}
 
 # Durable Task Scheduler and the MSSQL backend take no longer ids (durabletask-mssql#187); Azure Storage takes any.

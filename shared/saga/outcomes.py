@@ -37,7 +37,8 @@ class Pending:
 
     operation: only when it changed; the one that the call came with stays otherwise. wait_in_full: a refusal's
     Retry-After, which is not shortened to the polling interval.  forget_operation: the one that the call came with
-    is over.  wakes: the writer (`gateway` or `hub`) that has to run for this to come to rest.
+    is over.  wakes: the writer (`gateway` or `hub`) that has to be started, if it doesn't run.  woken: a writer wakes this
+    step when its row is applied or has failed, so that nobody has to ask until then.
     """
 
     reason: str
@@ -46,6 +47,7 @@ class Pending:
     wait_in_full: bool = False
     forget_operation: bool = False
     wakes: str | None = None
+    woken: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class Call:
     number: its place in the run's list of steps, None for activities that are no step of their own.  given: results of
     earlier steps.  attempt: 1 for the first try.  operation: the long operation that an earlier call of this attempt
     started.  again: why the attempt before did not work; it may not have come to say so in the step's row.
-    execution: of the run's row; one of an earlier execution does nothing any more.
+    execution: of the run's row; one of an earlier execution does nothing any more.  slept: how often in a row it has waited
+    for a writer, and was not woken.
     """
 
     deployment_id: str
@@ -98,7 +101,13 @@ class Call:
     operation: Operation | None = None
     again: str = ""
     execution: int = 1
+    slept: int = 0
 
     def after(self, outcome: Pending) -> "Call":
-        """The next call, which asks after the operation that is under way."""
-        return replace(self, operation=outcome.operation or (None if outcome.forget_operation else self.operation))
+        """The next call when nothing wakes it before: it asks after the operation that is under way."""
+        operation = outcome.operation or (None if outcome.forget_operation else self.operation)
+        return replace(self, operation=operation, slept=self.slept + 1 if outcome.woken else 0)
+
+    def woken(self) -> "Call":
+        """The same call for a step that was woken."""
+        return replace(self, slept=0)

@@ -14,6 +14,8 @@ LONGEST_WAIT_OF_A_STEP = 3600.0
 LONGEST_WAIT_OF_A_WRITER = 1200.0
 # The first poll of an operation comes after so many of the longest polls at the latest.
 MOST_POLLS_SKIPPED = 24
+# And a step that waits for a writer looks after so many of the longest pauses between retries, woken or not.
+MOST_RETRIES_SLEPT = 10.0
 # After an activity of a writer that broke off.
 BROKEN_CALL_SECONDS = 5.0
 
@@ -56,6 +58,16 @@ class Policy:
         if quickest is None or quickest <= self.poll_max_seconds:
             return None
         return min(quickest, MOST_POLLS_SKIPPED * self.poll_max_seconds)
+
+    def unwoken_wait(self, slept: int, expected: float = 0.0) -> float:
+        """Seconds until a step that waits for a writer looks without having been woken: the wake-up got lost.
+
+        60 by default (`retry_max_seconds`), doubling to ten times that. slept: such waits in a row before this one.
+        expected: seconds that the writer needs by what it says itself; it isn't asked before.
+        """
+        longest = MOST_RETRIES_SLEPT * self.retry_max_seconds
+        grown = self.retry_max_seconds * float(2 ** min(slept, 8))
+        return min(max(grown, expected + self.retry_max_seconds), longest)
 
     def refusal_wait(self, deployment_id: str, step: str, attempt: int, asked: float | None) -> float:
         """Seconds until a refused call is tried again: what ARM asked for in full, else growing and spread."""

@@ -21,7 +21,8 @@ class StepRun:
 
     deadline: moment (ISO 8601) after which a step that isn't at rest has failed, None before the first call.
     deadline_seconds: None for what keeps trying until it works.
-    unexpected: how many attempts have ended in an unexpected error by now.
+    unexpected: how many attempts have ended in an unexpected error by now.  sleep: seconds that it waits, unless it is
+    woken, before its next call; what the generation before left to do.
     """
 
     call: Call
@@ -31,6 +32,7 @@ class StepRun:
     waits: int = 0
     reason: str = ""
     unexpected: int = 0
+    sleep: float | None = None
 
     @property
     def keeps_trying(self) -> bool:
@@ -55,10 +57,11 @@ class Finished:
 
 @dataclass(frozen=True)
 class Wait:
-    """Call again after `seconds`, in the state `then`."""
+    """Call again after `seconds`, in the state `then`. can_be_woken: or as soon as the event `wake` comes."""
 
     seconds: float
     then: StepRun
+    can_be_woken: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,15 +89,21 @@ def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0)
             if unexpected >= UNEXPECTED_ATTEMPTS and not run.keeps_trying:
                 return GiveUp(failure.permanent())
             seconds = wait_after(run.call, outcome, run.policy)
-            again = replace(run.call, attempt=run.call.attempt + 1, operation=None, again=failure.message)
+            again = replace(run.call.woken(), attempt=run.call.attempt + 1, operation=None, again=failure.message)
             then = replace(run, call=again, waits=run.waits + 1, reason=failure.message, unexpected=unexpected)
-            return Wait(_until(run, now, seconds), then)
+            return _wait(run, now, seconds, then)
         case Pending():
             if run.is_overdue(now):
                 return GiveUp(_overdue(run, outcome.reason, None))
             seconds = wait_after(run.call, outcome, run.policy, spent)
             then = replace(run, call=run.call.after(outcome), waits=run.waits + 1, reason=outcome.reason)
-            return Wait(_until(run, now, seconds), then)
+            return _wait(run, now, seconds, then)
+
+
+def _wait(run: StepRun, now: datetime, seconds: float, then: StepRun) -> Wait:
+    """Each longer wait can be ended: by the writer that the step waits for, or by a DELETE that has cancelled its run."""
+    can_be_woken = then.call.slept > 0 or seconds > run.policy.poll_max_seconds
+    return Wait(_until(run, now, seconds), then, can_be_woken)
 
 
 def is_a_step_of(run_id: str, instance_id: str, call: Call) -> bool:
@@ -106,6 +115,8 @@ def wait_after(call: Call, outcome: Pending | Failed, policy: Policy, spent: flo
     """Seconds until an activity that answered this is called again, its deadline left aside."""
     if isinstance(outcome, Failed):
         return policy.refusal_wait(call.deployment_id, call.name, call.attempt, outcome.failure.retry_after)
+    if outcome.woken:
+        return policy.unwoken_wait(call.slept, outcome.wait or 0.0)
     if outcome.wait_in_full and outcome.wait is not None:
         return outcome.wait
     return policy.poll_wait(outcome.wait, 0.0 if outcome.operation else spent)

@@ -1,7 +1,7 @@
 """A row that requests something of a writer: what it requests has a version, and so has what was applied. Pure."""
 
 from dataclasses import replace
-from typing import Self
+from typing import ClassVar, Self
 
 from shared.errors import Failure
 from shared.spoke.records import Row
@@ -15,11 +15,19 @@ class DesiredState(Row):
     failed_version: int
     since: str
     made_by: str
+    deployment_id: str
     error: Failure | None
+    steps: ClassVar[tuple[str, str]]
+    """The step that waits for what the row asks for, and the one that waits for its removal."""
 
     @property
     def asks_for_removal(self) -> bool:
         raise NotImplementedError
+
+    @property
+    def step(self) -> str:
+        """The step of the run `deployment_id` that waits for the row."""
+        return self.steps[self.asks_for_removal]
 
     @property
     def is_applied(self) -> bool:

@@ -11,6 +11,7 @@ from shared.tables.codec import as_entity, from_entity
 from shared.timestamps import parse_timestamp
 from shared.writers.desired_state import DesiredState
 from shared.writers.lease import LeasedWriter
+from shared.writers.waking import note_finished
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ class DesiredTable(Generic[R, W]):
         self._writer_key = writer_key
         self._row_type = row_type
         self._writer_type = writer_type
+        # Rows that were waiting when this object read them: who waits for them is woken when they are marked as finished.
+        self._waiting: set[str] = set()
 
     @property
     def _table(self) -> Table:
@@ -65,6 +68,7 @@ class DesiredTable(Generic[R, W]):
             except StorageException as malformed:
                 log.error("%s", malformed)
                 unreadable[entity["RowKey"]] = malformed
+        self._waiting = {row.row_key for row in rows if row.is_waiting}
         return Present(writer, rows, unreadable)
 
     def keys(self) -> set[str]:
@@ -111,6 +115,7 @@ class DesiredTable(Generic[R, W]):
 
         At most 99 rows a transaction. A crash between two transactions leaves rows for the next pass to mark.
         """
+        rows, gone = list(rows), list(gone)
         operations: list[Write] = [
             ("update", as_entity(row, self.partition), {"mode": "replace", **match(row.etag)}) for row in rows
         ]
@@ -119,6 +124,8 @@ class DesiredTable(Generic[R, W]):
         for part in _parts(operations):
             first = ("update", entity, {"mode": "replace", **match(etag)})
             etag = self._table.write([first, *part])[0]
+        finished = [*gone, *(row for row in rows if not row.is_waiting)]
+        note_finished(row for row in finished if row.row_key in self._waiting)
         return replace(writer, etag=etag)
 
     # --- inside ---

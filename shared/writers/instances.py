@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from shared import clock
 from shared.clock import timestamp, utc_now
 from shared.hubs import gateway_stem
 from shared.process import logs
-from shared.process.blocking import in_tables_thread
+from shared.process.blocking import in_arm_thread, in_tables_thread
 from shared.process.deadline import ACTIVITY_SECONDS, CALL_SECONDS, within
 from shared.saga.instances import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id, without_generation
 from shared.saga.policy import WriterPolicy, writer_wait
@@ -22,6 +23,7 @@ from shared.tables.client import ConcurrentUpdate
 from shared.writers.desired_table import DesiredTable
 from shared.writers.instance_status import NOT_KNOWN, UNFINISHED, status_of
 from shared.writers.lease import LeasedWriter, first_due, next_due
+from shared.writers.waking import finished_steps, wake
 from shared.writers.writer_tables import gateway_sites, hub_peerings
 
 if TYPE_CHECKING:
@@ -105,6 +107,9 @@ def writer_state(which: str) -> WriterState:
 
 # --- what to start: pure ---
 
+# So many polls of a writer long it is asked whether one that has nothing to do has ended.
+LOOKS_AT_THE_END = 3
+
 
 @dataclass(frozen=True)
 class Start:
@@ -142,7 +147,8 @@ def what_to_start(row: LeasedWriter, status: str, now: datetime) -> Start | Watc
 async def ensure_writer_runs(client: "DurableOrchestrationClient", which: str) -> None:
     """Makes sure that the writer (`gateway` or `hub`) runs. Can be repeated: Durable refuses a second instance of an id.
 
-    A failure is logged and left to the next call: every waiter asks again at its next poll, and a timer does.
+    Called by who has just written a row, by steps that were not woken, and by a timer; a failure is logged and left to the
+    next of them.
     """
     try:
         writer = writer_of(which)
@@ -153,13 +159,22 @@ async def ensure_writer_runs(client: "DurableOrchestrationClient", which: str) -
             return
         if isinstance(start, Watch) or not start.noted:
             row = await in_tables_thread(_note, writer, row, start)
-        if isinstance(start, Start):
+        if isinstance(start, Start) or await _has_ended(client, instance_id):
             await client.start_new(writer.orchestrator, instance_id=writer.instance_id(row.generation))
             log.debug("%s started", writer.instance_id(row.generation))
     except ConcurrentUpdate:
         log.debug("The %s's writer was changed just now", which)
     except Exception as error:  # noqa: BLE001 - the SDK raises bare Exceptions, also for an instance that runs already
         log.info("The %s's writer was not started, the next who needs it tries again: %s", which, error)
+
+
+async def _has_ended(client: "DurableOrchestrationClient", instance_id: str) -> bool:
+    """Whether a writer that has nothing to do ends just now: it may have read the rows before the latest was written."""
+    for _ in range(LOOKS_AT_THE_END):
+        await clock.sleep(current_settings().writer_poll_seconds)
+        if await status_of(client, instance_id) not in UNFINISHED | {NOT_KNOWN}:
+            return True
+    return False
 
 
 def _note(writer: Writer, row: Any, start: "Start | Watch") -> Any:
@@ -173,22 +188,31 @@ def _note(writer: Writer, row: Any, start: "Start | Watch") -> Any:
     return writer.rows.mark(replace(row, **changes))
 
 
-def call_of_writer(which: str, *, passes: bool = False) -> Callable[[WriterCall], Callable[[Data], Data]]:
-    """Around an activity of a writer: gives it the policy of the settings, and says in the row when the next call is due.
+def call_of_writer(which: str, *, passes: bool = False) -> Callable[[WriterCall], Any]:
+    """Around an activity of a writer: gives it the policy of the settings, says in the row when the next call is due, and wakes
+    the steps whose rows it has finished; its `perform` does without a worker, and wakes nobody.
 
     passes: the call is a pass. It answers `{"end": True}`, and nothing is done, when the instance that makes it isn't
     the present writer: another one has taken over, or the orchestrator was started by hand under another id.
     """
 
-    def decorate(activity: WriterCall) -> Callable[[Data], Data]:
-        def call(payload: dict) -> dict:  # type: ignore[type-arg] # the worker refuses generic annotations
+    def decorate(activity: WriterCall) -> Any:
+        def perform(payload: Data) -> Data:
             with logs.context(step=activity.__name__), within(CALL_SECONDS):
                 return _called(which, activity, payload, passes)
+
+        async def call(payload: dict, client: Any) -> dict:  # type: ignore[type-arg] # the worker refuses generic annotations
+            with finished_steps() as finished:
+                answer = await in_arm_thread(CALL_SECONDS, perform, payload)
+            await wake(client, finished)
+            return answer
 
         # Without `__wrapped__`, by which the worker would find the parameters of the inner function.
         call.__name__ = call.__qualname__ = activity.__name__
         call.__doc__, call.__module__ = activity.__doc__, activity.__module__
-        return call
+        wrapper: Any = call
+        wrapper.perform = perform
+        return wrapper
 
     return decorate
 
@@ -206,7 +230,11 @@ def _called_here(which: str, activity: WriterCall, payload: Data, passes: bool) 
     with within(ACTIVITY_SECONDS):
         answer = activity(payload, policy)
     try:
-        return {**answer, **_beat(writer, policy, payload, answer)}
+        answer = {**answer, **_beat(writer, policy, payload, answer)}
+        if answer.get("end") and any(row.is_waiting for row in writer.rows.present().rows):
+            # It was written after the pass had read the rows, and who wrote it found a writer that runs.
+            return {"state": {}, "wait": policy.poll_seconds, "poll_seconds": policy.poll_seconds}
+        return answer
     except Exception as error:  # noqa: BLE001 - the next call beats again; only a writer that never does counts as late
         log.debug("The row of the %s's writer could not be written just now: %s", which, error)
         return answer

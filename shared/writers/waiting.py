@@ -1,20 +1,24 @@
-"""How a step waits for a writer: it requests a row, and asks again until the writer has applied it."""
+"""How a step waits for a writer: it requests a row, and sleeps until the writer has applied it."""
 
+import logging
+from dataclasses import replace
 from typing import Any
 
 from shared.arm.failures import STAYS
 from shared.clock import utc_now
 from shared.data import from_data
-from shared.errors import AzureResourceException, DeploymentException, Failure
+from shared.errors import AzureResourceException, DeploymentException, Failure, StorageException
 from shared.saga.outcomes import Done, Failed, Outcome, Pending
 from shared.saga.policy import Policy
 from shared.settings import current_settings
-from shared.spoke.records import RunRow
+from shared.spoke.records import RunRow, StepRow
 from shared.writers.desired_state import DesiredState
 from shared.writers.desired_table import DesiredTable
+from shared.writers.gateway.site_rows import SiteRow, site_key
+from shared.writers.peering.peering_rows import PeeringRow, peering_key
+from shared.writers.writer_tables import gateway_sites, hub_peerings
 
-# A step whose row will wait long asks seldom, but at least so often, in polls: its run may be cancelled meanwhile.
-MOST_POLLS_SKIPPED = 12
+log = logging.getLogger(__name__)
 
 
 def taken_by_another_run(row: DesiredState | None, run: RunRow, *, kind: str, writes: str) -> Pending | None:
@@ -40,8 +44,8 @@ def await_applied(
 ) -> Outcome:
     """Requests a row unless it is the one that was read (`before`, with the `writer`'s), and says how far it is.
 
-    done: what the step answers when the row is applied; a removal is done when its row is gone. The wait
-    is what is left until the writer can have applied it, as far as the writer's row tells.
+    done: what the step answers when the row is applied; a removal is done when its row is gone. Until then the step sleeps:
+    the writer wakes it.
     """
     if row is not before:
         table.request(row)
@@ -51,10 +55,33 @@ def await_applied(
         return done
     usual = from_data(Policy, run.policy).poll_wait(None)
     left = writer.seconds_until(row, utc_now(), usual, current_settings().hub_batch)
-    reason, wakes = writer.reason_to_wait(row), writer.writes
-    if left <= usual:
-        return Pending(reason, wakes=wakes)
-    return Pending(reason, min(left, MOST_POLLS_SKIPPED * usual), wait_in_full=True, wakes=wakes)
+    return Pending(writer.reason_to_wait(row), left, wakes=writer.writes, woken=True)
+
+
+def steps_as_of_now(run: RunRow, steps: list[StepRow]) -> list[StepRow]:
+    """The rows of a run's steps. The message of one that waits for a writer is what the writer's row says now: the step
+    itself asks only when it is woken."""
+    return [replace(step, message=_present_reason(run, step) or step.message) for step in steps]
+
+
+def _present_reason(run: RunRow, step: StepRow) -> str | None:
+    if step.status != "in_progress" or step.step_name not in (*SiteRow.steps, *PeeringRow.steps):
+        return None
+    tables: tuple[DesiredTable[Any, Any], str] = (
+        (gateway_sites(), site_key(run.plan.client))
+        if step.step_name in SiteRow.steps
+        else (hub_peerings(), peering_key(run.spoke_id))
+    )
+    table, row_key = tables
+    try:
+        row, writer = table.read(row_key)
+    except StorageException as unreadable:
+        log.debug("Why %s waits is not known just now: %s", step.step_name, unreadable)
+        return None
+    if row is None or row.deployment_id != run.deployment_id or not row.is_waiting:
+        return None
+    reason: str = writer.reason_to_wait(row)
+    return reason
 
 
 _NO_REASON = Failure(

@@ -87,6 +87,8 @@ def harness(
     """The writers of gateway and hub, with the waits that their tests count in."""
     monkeypatch.setenv("AGW_GATHER_SECONDS", "2")
     monkeypatch.setenv("WRITER_POLL_SECONDS", "1")
+    monkeypatch.setenv("POLL_MAX_SECONDS", "5")
+    monkeypatch.setenv("POLL_DEFAULT_SECONDS", "5")
     monkeypatch.setenv("RETRY_FIRST_SECONDS", "5")
     monkeypatch.setenv("RETRY_MAX_SECONDS", "60")
     forget_app()

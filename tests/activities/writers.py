@@ -38,7 +38,7 @@ GATEWAY = "/applicationGateways/hub-agw$"
 FENCE = '"phase": "sending"'
 
 ACTIVITIES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    function.__name__: function for function in (*gateway_writer.ACTIVITIES, *hub_writer.ACTIVITIES)
+    function.__name__: function.perform for function in (*gateway_writer.ACTIVITIES, *hub_writer.ACTIVITIES)
 }
 
 

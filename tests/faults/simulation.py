@@ -29,6 +29,7 @@ from shared.spoke.inventory import parts
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables import client as store_of_rows
 from shared.tables.records import Records
+from shared.writers.waking import wake
 from tests.activities.azure_stand_in import KEY, LocalAzure
 from tests.faults.progress import Watcher, assert_moves_on
 from tests.faults.wire import Fault, Wire
@@ -79,12 +80,14 @@ async def pause(seconds: float) -> None:
 
 
 class SimulationStage(Stage):
-    """A stage that tells the wire whose calls are coming."""
+    """A stage that tells the wire whose calls are coming, and remembers who was called."""
 
     wire: Wire
+    called: list[tuple[str, str]]
 
     def _call(self, task: Task) -> Any:
         self.wire.caller = task.name
+        self.called.append((task.name, task.instance))
         return super()._call(task)
 
 
@@ -141,7 +144,7 @@ class Simulation:
             _fill_tables({})
             self.before = self.snapshot()
         self.stage = SimulationStage(self.functions, durable, clock=self.clock)
-        self.stage.wire = self.wire
+        self.stage.wire, self.stage.called = self.wire, []
 
     def _furnish_gateway_subnet(self) -> None:
         """With a network security group and a route table, as most have: the checks read them."""
@@ -228,6 +231,8 @@ class Simulation:
             kept = use_cases.look_first(removal, force)
             removal = use_cases.remove(spoke_id, force=force, looked_at=removal, kept=kept)
         assert isinstance(removal, use_cases.RunHandle)
+        if removal.kind == "deploy":
+            self.stage.run(wake(self.stage.client(), use_cases.steps_under_way(removal)))
         return self._begin(removal, faults)
 
     def retry(self, spoke_id: int = 1, *faults: Fault) -> str:

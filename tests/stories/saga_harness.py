@@ -46,12 +46,17 @@ class ScriptedActivities:
     fails: frozenset[str] = frozenset()
     cancels: frozenset[str] = frozenset()
     hangs: frozenset[str] = frozenset()
+    waits_for_writers: set[str] = field(default_factory=set)
+    """Steps whose row isn't finished yet."""
+    policy: Policy = POLICY
     kind: str = "deploy"
     refusal: Document | None = None
     """What `begin_run` answers instead of the run's row."""
     resumes: Document = field(default_factory=dict)
     """What it says of a run that is started again from its rows."""
     performed: list[str] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)
+    """Every call, in order."""
     recorded: dict[str, Document] = field(default_factory=dict)
     given: dict[str, Document] = field(default_factory=dict)
     """What each step was given of the results of earlier ones."""
@@ -60,6 +65,7 @@ class ScriptedActivities:
         def perform(payload: Document) -> Document:
             call = from_data(Call, payload)
             assert call.name == name
+            self.called.append(name)
             if name in RECORDS:
                 self.recorded[name] = call.given
             elif name not in self.performed:
@@ -75,10 +81,12 @@ class ScriptedActivities:
             return refused(name)
         if name in self.cancels:
             return Cancelled("The deployment was cancelled.")
+        if name in self.waits_for_writers:
+            return Pending(f"waiting for the writer of {name}", woken=True)
         if name in self.hangs:
             return Pending(f"{name} is under way")
         if name == "begin_run":
-            row = {"begun": True, "spoke_id": 1, "kind": self.kind, "policy": as_data(POLICY), "execution": 1}
+            row = {"begun": True, "spoke_id": 1, "kind": self.kind, "policy": as_data(self.policy), "execution": 1}
             row["status"] = {"deploy": "in_progress", "delete": "deleting", "rollback": "rolling_back"}[self.kind]
             return Done("begun", self.refusal or row | self.resumes)
         if name == "list_left_behind":

@@ -202,14 +202,14 @@ def test_a_round_waits_for_arrivals_but_not_for_ever():
     assert gather_wait([rows[0].applied()], 7, at(0), 2) == 0
 
 
-def test_who_waits_looks_again_when_half_of_what_is_left_has_passed():
+def test_who_waits_learns_how_long_the_put_may_last():
     running = GatewayWriter(
         phase=RUNNING, batch={"client-1": 1}, began="2026-01-01T00:00:00.000Z", last_put_seconds=60.0
     )
     early, late = site_row(1), site_row(2)
-    assert running.seconds_until(early, MIDNIGHT, 5) == 30
-    assert running.seconds_until(late, MIDNIGHT, 5) == 60
-    assert running.seconds_until(early, MIDNIGHT + timedelta(seconds=55), 5) == 2.5
+    assert running.seconds_until(early, MIDNIGHT, 5) == 60
+    assert running.seconds_until(late, MIDNIGHT, 5) == 120
+    assert running.seconds_until(early, MIDNIGHT + timedelta(seconds=55), 5) == 5
     assert running.finished().seconds_until(early, MIDNIGHT, 5) == 0
 
 

@@ -281,8 +281,8 @@ def test_who_waits_learns_how_long_it_may_last() -> None:
     now = MIDNIGHT + timedelta(seconds=1)
     assert [writer.seconds_until(row(n, since=since), now, 5.0, 2) for n in (1, 2, 3)] == [15, 15, 20]
     assert writer.seconds_until(row(3, since=since), now + timedelta(seconds=60), 5.0, 2) == 0
-    # After the last pass, and so read when the current batch is over; and one whose hub side is there.
-    assert writer.seconds_until(row(4, since=later), now, 5.0, 2) == 15
+    # After the last pass, and so the last one; and one whose hub side is there.
+    assert writer.seconds_until(row(4, since=later), now, 5.0, 2) == 20
     assert writer.seconds_until(row(4, since=since), now, 5.0, 2) == 0
     assert HubWriter().seconds_until(row(1), now, 5.0, 2) == 0
 

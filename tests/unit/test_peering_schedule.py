@@ -29,6 +29,7 @@ from shared.writers.peering.schedule import (
     SideAnswer,
     SpokeSide,
     first_wait,
+    known_seconds,
     next_calls,
     next_wait,
 )
@@ -131,7 +132,7 @@ def test_hub_sides_are_written_one_after_the_other_and_spoke_sides_polled_meanwh
     assert driven.state.current is not None
     assert driven.state.current.task.key == "turn:4"
     driven.answer()
-    assert driven.slept == 4.25, "shortly before the quickest write by now would be over"
+    assert driven.slept == 5.0, "as long as the quickest write by now took"
     driven.answer(hub_answer(side(DONE)))
     assert driven.names == [RECONCILE_HUB], "no sleep: the spoke sides of what was written can begin"
 
@@ -275,5 +276,14 @@ def test_whatever_is_answered_hub_sides_never_overlap_and_a_generation_ends(data
 
 def test_polls_come_close_to_the_end_once_it_is_known() -> None:
     assert first_wait(1, None) == next_wait(1, None) == 1
-    assert first_wait(1, 5) == 4.25
+    assert first_wait(1, 5) == 5
+    assert first_wait(1, 5, calls=10) == 4.5, "now and then a little before: writes may have become quicker"
     assert next_wait(1, 5) == 0.25
+
+
+def test_how_long_a_write_takes_follows_what_is_seen_of_its_end() -> None:
+    assert known_seconds(None, 5.0, polls=3) == 5.0
+    assert known_seconds(5.0, 5.2, polls=0) == 5.0, "over at its first poll: nobody knows since when"
+    assert known_seconds(5.0, 4.5, polls=0) == 4.5
+    assert known_seconds(5.0, 5.25, polls=1) == 5.25
+    assert known_seconds(5.0, 60.0, polls=9) == 5.5, "one that could not be polled says little"

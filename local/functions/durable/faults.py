@@ -3,7 +3,7 @@ API that fail, are lost or come late.
 
 A fault is an object with a `mode`. Regular expressions are searched in what they are compared with, without regard to
 case; what is left out fits everything. `times` (1) is how often the fault strikes, null for ever; `skip` (0) how often
-it lets pass what it fits first.
+it lets pass what it fits first; `every` (1) strikes only each second, third, ... of what it fits.
 
 - `lose`: a message gets lost, as a lost queue message does: what waits for it stays `Running` for ever. `message` is
   one of `start` (of an instance; a lost start of a sub-orchestration leaves no instance, that by a client leaves it
@@ -67,6 +67,7 @@ class Fault:
     function: str = ""
     times: int | None = 1
     skip: int = 0
+    every: int = 1
     message: str | None = None
     event: str = ""
     how: str = WORKER_EXIT
@@ -114,6 +115,7 @@ _PARTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "function": _EXPRESSION,
     "times": (lambda value: value is None or _counts_from(1)(value), "1 or more, or null for ever"),
     "skip": (_counts_from(0), "0 or more"),
+    "every": (_counts_from(1), "1 or more"),
     "message": _one_of(CALL, *dict.fromkeys(MESSAGES.values())),
     "event": _EXPRESSION,
     "how": _one_of(WORKER_EXIT, NON_DETERMINISM),
@@ -239,6 +241,7 @@ class Faults:
                 if fault.skip:
                     fault.skip -= 1
                     continue
+                fault.skip = fault.every - 1
                 if fault.times is not None:
                     fault.times -= 1
                     if not fault.times:

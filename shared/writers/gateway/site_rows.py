@@ -50,6 +50,8 @@ class SiteRow(DesiredState):
     same names are unmanaged.  since: when it was requested; the order of arrival.
     """
 
+    steps: ClassVar[tuple[str, str]] = ("update_agw", "remove_from_agw")
+
     client: str
     made_by: str
     deployment_id: str
@@ -151,10 +153,10 @@ class GatewayWriter(LeasedWriter):
         return f"{reason}, which waits itself: {self.retry_reason}" if self.retry_reason else reason
 
     def seconds_until(self, row: SiteRow, now: datetime, poll_seconds: float, batch: int = 0) -> float:
-        """Seconds until a step that waits for a row asks again; 0 when the row may be applied any time.
+        """About how long until a row is applied; 0 when it may be so any time.
 
-        Half of what is left of the PUT under way, and of the next one for a row that came too late for it: a hundred
-        waiting steps must not keep the app from its work. batch: of the hub's writer; a PUT takes all sites at once.
+        What is left of the PUT under way, and the next one for a row that came too late for it. batch: of the hub's writer;
+        a PUT takes all sites at once.
         """
         if self.phase == IDLE or not self.began:
             return 0.0
@@ -162,7 +164,7 @@ class GatewayWriter(LeasedWriter):
         left = took - (now - parse_timestamp(self.began)).total_seconds()
         if self.batch.get(row.client) != row.desired_version:
             left += took
-        return max(0.5 * left, 0.0)
+        return max(left, 0.0)
 
 
 def names_of_ours(rows: Iterable[SiteRow]) -> list[SiteNames]:

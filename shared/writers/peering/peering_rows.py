@@ -29,6 +29,8 @@ class PeeringRow(DesiredState):
     repairing: an applied row whose two sides are checked again.  repaired_at: when that last ended.
     """
 
+    steps: ClassVar[tuple[str, str]] = ("create_peering", "delete_peering")
+
     spoke_id: int
     made_by: str
     deployment_id: str
@@ -135,13 +137,14 @@ class HubWriter(LeasedWriter):
         """About how long until a row is applied; 0 when it may be so any time.
 
         Its spoke side follows when the hub sides of its batch are written, and takes about as long as one of those. A row
-        that came after the last pass is read when the current batch is over.
+        that came after the last pass comes last.
         """
         if row.spoke_id in self.queue:
             place = self.queue.index(row.spoke_id)
         elif self.queue and row.since > self.planned_at:
-            place = 0
+            place = len(self.queue)
         else:
             return 0.0
         before = min((place // batch + 1) * batch, len(self.queue)) + 1
-        return max((parse_timestamp(self.planned_at) - now).total_seconds() + before * self.seconds_per_side, 0.0)
+        seconds = self.seconds_per_side or poll_seconds
+        return max((parse_timestamp(self.planned_at) - now).total_seconds() + before * seconds, 0.0)

@@ -77,11 +77,12 @@ class SpokeSide:
 
 @dataclass(frozen=True)
 class HubSide:
-    """The hub side that is being written. begun_at: ISO 8601."""
+    """The hub side that is being written. begun_at: ISO 8601.  polls: how often it was found running."""
 
     task: PeeringTask
     operation: Operation
     begun_at: str
+    polls: int = 0
 
 
 @dataclass(frozen=True)
@@ -185,14 +186,24 @@ def next_calls(state: HubSchedule, now: datetime) -> Calls | None:
     return Calls((_pass_call(state),))
 
 
-def first_wait(poll_seconds: float, last_put_seconds: float | None) -> float:
-    """Seconds until a write just begun is polled: shortly before the quickest of the last ones ended.
+def first_wait(poll_seconds: float, last_put_seconds: float | None, calls: int = 1) -> float:
+    """Seconds until a write just begun is polled: when it is over, if it takes as long as the last ones.
 
-    One that took far longer than any should, because ARM could not be polled, says nothing about the next.
+    After each fifth call it is polled a little before, to find out whether they have become quicker. One that took far
+    longer than any should, because ARM could not be polled, says nothing about the next.
     """
     if last_put_seconds is None:
         return poll_seconds
-    return max(min(0.85 * last_put_seconds, MOST_POLLS_SLEPT * poll_seconds), poll_seconds / 4)
+    expected = last_put_seconds * (0.9 if calls % 5 == 0 else 1.0)
+    return max(min(expected, MOST_POLLS_SLEPT * poll_seconds), poll_seconds / 4)
+
+
+def known_seconds(known: float | None, seconds: float, polls: int) -> float:
+    """How long a write takes, by what is known and the last one. Of one that was over at its first poll the end isn't known;
+    one that wasn't makes it longer, by a tenth at most."""
+    if known is None:
+        return seconds
+    return min(seconds, 1.1 * known if polls else known)
 
 
 def next_wait(poll_seconds: float, last_put_seconds: float | None) -> float:
@@ -249,6 +260,8 @@ def _after_pass(state: HubSchedule, answer: Data | None) -> HubSchedule:
         return _taken_over(replace(state, not_after=answer["not_after"]), handed)
     if "not_after" in answer:
         state = replace(state, not_after=answer["not_after"], results=(), recreate=())
+    if state.last_put_seconds is None:
+        state = replace(state, last_put_seconds=answer.get("last_put_seconds"))
     tasks = {
         name: tuple(from_data(PeeringTask, each) for each in answer.get(name, ()))
         for name in ("hub_sides", "spoke_sides")
@@ -297,7 +310,8 @@ def _after_hub_side(state: HubSchedule, answer: Data | None, now: datetime) -> H
         ended = from_data(SideAnswer, answer["current"])
         if ended.state == RUNNING:
             usual = next_wait(state.poll_seconds, state.last_put_seconds)
-            return replace(state, sleep=max(usual, ended.wait - state.poll_seconds))
+            current = replace(state.current, polls=state.current.polls + 1)
+            return replace(state, current=current, sleep=max(usual, ended.wait - state.poll_seconds))
         state = _current_ended(state, state.current, ended, now)
     if answer.get("begun") is None:
         return _or_rest(state)
@@ -310,8 +324,7 @@ def _current_ended(state: HubSchedule, current: HubSide, answer: SideAnswer, now
         return _with_result(state, current.task, answer)
     if answer.state == DONE:
         seconds = max((now - datetime.fromisoformat(current.begun_at)).total_seconds(), 0.0)
-        known = seconds if state.last_put_seconds is None else min(state.last_put_seconds, seconds)
-        state = replace(state, last_put_seconds=known)
+        state = replace(state, last_put_seconds=known_seconds(state.last_put_seconds, seconds, current.polls))
     return state
 
 
@@ -326,7 +339,9 @@ def _begun(state: HubSchedule, answer: SideAnswer, now: datetime) -> HubSchedule
     state = replace(state, queue=rest, recheck_first=False)
     if answer.operation:
         current = HubSide(task, answer.operation, now.isoformat())
-        return replace(state, current=current, sleep=first_wait(state.poll_seconds, state.last_put_seconds))
+        return replace(
+            state, current=current, sleep=first_wait(state.poll_seconds, state.last_put_seconds, state.calls)
+        )
     if answer.state == FAILED:
         state = _with_result(state, task, answer)
     elif answer.state == RECREATE:
