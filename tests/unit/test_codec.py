@@ -283,6 +283,7 @@ def test_empty_parts_are_left_out_of_a_payload_and_numbers_are_not() -> None:
         "attempt": 1,
         "operation": {"url": "https://arm/op", "form": "status"},
         "execution": 1,
+        "slept": 0,
     }
     assert from_data(Call, json.loads(json.dumps(data))) == call
     assert as_data(Policy()).keys() == {each.name for each in fields(Policy)}
