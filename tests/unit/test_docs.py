@@ -41,7 +41,7 @@ def test_the_quick_reference_has_every_route_and_no_other() -> None:
     text = (ROOT / "docs" / "quick-reference.md").read_text(encoding="utf-8")
     called = {re.sub(r"(?<=/)(\d+|<\w+>|\$\w+)", "{}", path) for path in re.findall(r"\$API(/[\w/<>.$-]*)", text)}
     routes = {re.sub(r"\{\w+\}", "{}", path) for path in openapi_document()["paths"]}
-    assert called == routes
+    assert sorted(called ^ routes) == [], "docs/quick-reference.md and the routes differ in these"
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)

@@ -125,7 +125,9 @@ def test_importing_the_triggers_imports_no_sdk() -> None:
 def test_the_guide_names_every_call_and_every_field_of_a_request() -> None:
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     for route in ROUTES:
-        assert re.search(rf"^\| `{route.method} /{re.escape(route.path)}[`?]", text, re.MULTILINE), route
+        assert re.search(rf"^\| `{route.method} /{re.escape(route.path)}[`?]", text, re.MULTILINE), (
+            f"docs/api.md lacks {route.method} /{route.path}"
+        )
     table = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (required|optional) \|", text, re.MULTILINE)
     told = {name.strip("`"): kind == "required" for names, kind in table for name in names.split(", ")}
     fields = {name: field.is_required() for name, field in SpokeRequest.model_fields.items()}
