@@ -120,20 +120,21 @@ def test_a_step_whose_message_is_lost_is_carried_on(simulation: Simulation, kind
 def test_a_run_that_stands_still_is_named_and_keeps_its_id(
     simulation: Simulation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = begin(simulation, "deploy", lose("result", ":create_nic$"))
+    caplog.set_level("WARNING", logger="shared")
+    run = begin(simulation, "deploy", lose("result", ":create_vm$"))
     for _ in range(30):
         tick(simulation)
         row = simulation.run_row(run)
         if row.restart:
             break
     assert row.stalled is not None
-    assert row.stalled.step == "create_nic"
+    assert row.stalled.step == "create_vm"
     assert progress_of(row, Records().steps(run)).stalled == row.stalled
     looked_after(simulation)
     row = simulation.run_row(run)
     assert (row.status, row.execution, row.stalled) == ("completed", 2, None)
-    assert "Started again from its rows (execution 2): create_nic had stood still" in str(row.note)
-    assert "create_nic had stood still" in found("run-stands-still", caplog.text)[0]["line"]
+    assert "Started again from its rows (execution 2): create_vm had stood still" in str(row.note)
+    assert "create_vm had stood still" in found("run-stands-still", caplog.text)[0]["line"]
     assert simulation.stage.status(run).runtime_status == "Completed"
 
 
