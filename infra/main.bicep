@@ -82,7 +82,14 @@ var singleHub = empty(hubs)
 var ownSubscription = subscription().subscriptionId
 var hubSubscription = empty(hubSubscriptionId) ? ownSubscription : hubSubscriptionId
 var otherSubscription = toLower(hubSubscription) != toLower(ownSubscription)
-var incompleteHubs = filter(hubs, hub => empty(hub.?resource_group) || empty(hub.?vnet) || empty(hub.?gateways))
+var incompleteHubs = filter(
+  hubs,
+  hub =>
+    empty(hub.?resource_group) || empty(hub.?vnet) || empty(hub.?gateways) || !empty(filter(
+      hub.?gateways ?? [],
+      gateway => empty(gateway.?name)
+    ))
+)
 var gatewaysWithoutDomain = filter(flatten(map(hubs, hub => hub.?gateways ?? [])), gateway => empty(gateway.?domain))
 var unknownKinds = filter(
   gatewayLinkedIds,
@@ -107,7 +114,7 @@ var problems = filter(
     !singleHub && (createTrialHub || !empty(hubResourceGroup) || !empty(hubVnetName) || !empty(hubAgwName) || !empty(hubSubscriptionId))
       ? 'hubs stands instead of the single hub: leave hubResourceGroup, hubVnetName, hubAgwName, hubSubscriptionId and createTrialHub out.'
       : ''
-    empty(incompleteHubs) ? '' : 'Each of hubs needs resource_group, vnet and gateways.'
+    empty(incompleteHubs) ? '' : 'Each of hubs needs resource_group, vnet and gateways, and each gateway a name.'
     createTrialHub && otherSubscription
       ? 'The trial hub is made in the subscription of the deployment: leave hubSubscriptionId out.'
       : ''
@@ -173,7 +180,7 @@ var allHubs = singleHub
       subscriptionId: hub.?subscription_id ?? ownSubscription
       group: hub.?resource_group ?? ''
       vnet: hub.?vnet ?? ''
-      gateways: map(hub.?gateways ?? [], gateway => gateway.name)
+      gateways: map(hub.?gateways ?? [], gateway => gateway.?name ?? '')
       spokeSubscriptionId: hub.?spoke_subscription_id ?? hub.?subscription_id ?? ownSubscription
       spokeGroup: hub.?spoke_resource_group ?? spokeGroupName
     })

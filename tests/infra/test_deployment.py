@@ -363,6 +363,10 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"hubs": [{"resource_group": "g", "gateways": [{"name": "a"}]}], "spokeDomain": None},
         ["instead of the single hub", "Each of hubs needs", "spokeDomain is missing"],
     ),
+    "a gateway without a name": (
+        dict.fromkeys(HUB) | {"hubs": [{"resource_group": "g", "vnet": "v", "gateways": [{"domain": "a.example"}]}]},
+        ["each gateway a name"],
+    ),
     "elsewhere": (
         dict.fromkeys(HUB) | {"createTrialHub": True, "hubSubscriptionId": "00000000-0000-0000-0000-00000000000b"},
         ["trial hub is made in the subscription of the deployment", "name an existing one as spokeResourceGroup"],
