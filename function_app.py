@@ -1,4 +1,4 @@
-"""The app's table of contents: which triggers, stories and activities there are.
+"""The app's table of contents: which triggers, orchestrations and activities there are.
 
 Nothing is decided here. SDK clients are imported where they are used, so that a cold start stays cheap.
 """

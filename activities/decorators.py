@@ -226,7 +226,7 @@ def _write_step(
 
 
 def _write_end(records: Records, call: Call, before: StepRow | None, outcome: Failed) -> None:
-    """Writes that the step has failed for good. When the table doesn't answer the saga's next record does it: the row may
+    """Writes that the step has failed permanently. When the table doesn't answer the saga's next record does it: the row may
     say so already, and another attempt would take it back."""
     try:
         _write_step(records, call, before, "failed", outcome.failure.message, outcome=outcome)

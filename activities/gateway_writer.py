@@ -294,7 +294,7 @@ class _Pass:
         return policy.poll_wait(None) if first is None else first
 
     def _not_sent(self, retry_reason: str = "") -> None:
-        """The gateway has taken nothing: no lease is needed, and elements with the claimed names are unmanaged.
+        """The gateway has taken nothing: no lease is needed, and elements with the site's names are unmanaged.
 
         retry_reason: the reason, when it may last.
         """

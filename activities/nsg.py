@@ -29,7 +29,7 @@ def create_nsg(call: Call, run: RunRow) -> Outcome:
 def delete_nsg(call: Call, run: RunRow) -> Outcome:
     """Removes the group; its VNet has to be gone before, whose subnets hold it. Repeatable.
 
-    Somebody else's subnet or interface with this group ends it at once, with its name.
+    An unmanaged subnet or interface with this group ends it at once, with its name.
     """
     azure, plan, owned = arm(), run.plan, made_by(run.plan.made_by)
     ids = azure.ids.of(plan)

@@ -34,7 +34,7 @@ _BEGUN = {"deploy": "in_progress", "delete": "deleting", "rollback": "rolling_ba
 
 @activity(Kind.RECORD)
 def begin_run(call: Call, run: RunRow) -> Outcome:
-    """Moves a run from `accepted` on, its spoke with it, or takes up one that is started again from its rows; answers what
+    """Moves a run from `accepted` on, its spoke with it, or resumes one that is started again from its rows; answers what
     the orchestration needs of the rows (`_resumed`).
 
     `{"begun": False, "status"}` when the run is over, the spoke another's, another orchestration has begun it, or the
@@ -222,14 +222,14 @@ def give_up_step(call: Call, run: RunRow) -> Outcome:
 def list_left_behind(call: Call, run: RunRow) -> Outcome:
     """What of the undos that did not work is really there. `call.given["undos"]`: name → reason.
 
-    What nobody can be asked about, even after some tries or not for long, is named: it may be there.
+    What can't be read even after some tries is named: it may be there.
     """
     azure = arm()
     left: list[dict[str, Any]] = []
     for name, reason in call.given["undos"].items():
         try:
             found = leftovers(azure, run.plan, name)
-        except Exception as error:  # noqa: BLE001 - whoever it was that did not answer: the record must say what may be there
+        except Exception as error:  # noqa: BLE001 - whatever did not answer: the record must say what may be there
             failure = failure_of(error)
             if (
                 failure.transient
@@ -295,5 +295,5 @@ def _could_not_finish(left: list[dict[str, Any]]) -> Failure:
         DeploymentException,
         "LeftBehind",
         f"{so_many(len(left), 'resource')} could not be removed: {left[0]['reason']}",
-        "See left_behind, mend the cause, then POST …/retry or DELETE again.",
+        "See left_behind, fix the cause, then POST …/retry or DELETE again.",
     )

@@ -14,7 +14,7 @@ from shared.spoke.records import RunRow
 def validate_config(call: Call, run: RunRow) -> Outcome:
     """Fails with all findings together; answers `{"security_type", "warnings"}` for the steps that follow.
 
-    Repeatable: it reads only, and marks new records as complete. Trouble of ARM that passes is raised, and `run_step` looks again.
+    Repeatable: it reads only, and marks new records as complete. A transient failure of ARM is raised, and `run_step` looks again.
     """
     found, snapshot = check(run.plan, arm())
     if failure := failure_from(found):

@@ -50,7 +50,7 @@ def create_subnets(call: Call, run: RunRow) -> Outcome:
 def delete_vnet(call: Call, run: RunRow) -> Outcome:
     """Removes the VNet with its subnets and its side of the peering. Repeatable: a missing VNet is done.
 
-    Somebody else's interface in a subnet ends it at once, with its name; our own NIC's delete is waited for.
+    An unmanaged interface in a subnet ends it at once, with its name; our own NIC's delete is waited for.
     """
     azure, plan = arm(), run.plan
     ids = azure.ids.of(plan)

@@ -1,7 +1,7 @@
 """Operations of a few seconds are waited for inside their activity: an answer and another call of it would cost the Durable
 engine more than the wait.
 
-Whoever waits holds one of the host's places for activities and no thread. So that others find places, only so many wait at
+A call that waits holds one of the host's places for activities and no thread. So that others find places, only so many wait at
 a time; what comes after them is answered `Pending`, and asked after by `run_step`.
 """
 

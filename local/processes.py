@@ -17,7 +17,7 @@ from typing import Any
 
 LEASH = Path(__file__).with_name("leash.py")
 LOOPBACK = "127.0.0.1"
-# Below the range from which the system takes the source ports of outgoing connections, so that nobody else gets a port
+# Below the range from which the system takes the source ports of outgoing connections, so that no other process gets a port
 # of ours in the moment between the end of a process and its next start.
 PORTS = range(20_000, 32_000)
 

@@ -34,7 +34,7 @@ def tables_connection_string(endpoint: str) -> str:
 
 
 def clean_environment(caller: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment without what would lead a child to real Azure, to a proxy or to foreign certificates."""
+    """The caller's environment without what would lead a child to real Azure, to a proxy or to other certificates."""
     ours_to_say = (
         "AZURE_",
         "ARM_",

@@ -114,7 +114,7 @@ class Api:
 
 
 def deploy(api: Api, request: dict[str, Any], console: Console) -> tuple[dict[str, Any], bool]:
-    """The spoke as it is when it has come to rest, and whether it was there before."""
+    """The spoke as it is when it has finished, and whether it was there before."""
     spoke_id = int(request["spoke_id"])
     try:
         request_sample(api, request)
@@ -154,7 +154,7 @@ def request_sample(api: Api, request: dict[str, Any]) -> None:
 
 
 def watch(api: Api, spoke_id: int, progress: dict[str, Any], console: Console) -> None:
-    """Show the steps until the run has come to rest: drawn over on a terminal, one line per change elsewhere."""
+    """Show the steps until the run has finished: drawn over on a terminal, one line per change elsewhere."""
     began = time.monotonic()
     if console.is_terminal:
         busy = Spinner("dots", style="cyan")
@@ -333,9 +333,7 @@ def run(stack: Stack, once: bool, console: Console) -> int:
     else:
         console.print()
         if was_there:
-            console.print(
-                "This spoke was there already: what the state directory holds is taken up again.\n", style="dim"
-            )
+            console.print("This spoke was there already: state survives a restart.\n", style="dim")
         if spoke["status"] == "completed":
             code = 0
             seconds = (spoke.get("deployment") or {}).get("duration_seconds")
@@ -358,7 +356,7 @@ def run(stack: Stack, once: bool, console: Console) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.run", description="What `make run` runs.")
     add_options(parser)
-    parser.add_argument("--once", action="store_true", help="end when the sample spoke has come to rest")
+    parser.add_argument("--once", action="store_true", help="end when the sample spoke has finished")
     options = parser.parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     stack = stack_from(options, say=lambda message: console.print(message, style="yellow"))

@@ -314,7 +314,7 @@ class Stack:
         service.not_before = time.monotonic() + pause
 
     def _port_was_taken(self, service: Service) -> bool:
-        """Somebody else got the port between our choice and the start: another one is chosen, a few times."""
+        """Another process got the port between our choice and the start: another one is chosen, a few times."""
         if not service.port_may_change or service.failures > 3 or is_free(self._ports[service.name]):
             return False
         del self._ports[service.name]

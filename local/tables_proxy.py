@@ -273,7 +273,7 @@ def serve(
             await super().shutdown(sockets)
             await at_the_end()
 
-    # uvicorn ends on both and then raises them again, for whoever was listening before it.
+    # uvicorn ends on both and then raises them again, for the handlers that were there before it.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)
     Server(config).run(sockets=[listener])

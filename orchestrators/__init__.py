@@ -1,1 +1,1 @@
-"""Deterministic stories. No SDK, clock, random or environment in here."""
+"""Deterministic orchestrations. No SDK, clock, random or environment in here."""

@@ -1,4 +1,4 @@
-"""The story of a spoke's removal: by DELETE, or to finish a rollback that could not finish before."""
+"""The orchestration of a spoke's removal: by DELETE, or to finish a rollback that could not finish before."""
 
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any

@@ -152,7 +152,7 @@ class Settings:
 
 
 class _Reader:
-    """Collects every bad setting, so that an operator mends all of them in one go."""
+    """Collects every bad setting, so that an operator fixes all of them in one go."""
 
     def __init__(self, environment: Mapping[str, str], problems: dict[str, str]) -> None:
         self.environment = environment

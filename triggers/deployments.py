@@ -79,7 +79,7 @@ async def start_run(client: "DurableOrchestrationClient", *, deployment_id: str,
 
 
 async def accepted(call: Call, handle: RunHandle) -> Answer:
-    """202, after the story has been started. It is kept in the records, so a failing start changes nothing."""
+    """202, after the orchestration has been started. It is kept in the records, so a failing start changes nothing."""
     settings = current_settings()
     if handle.start and handle.deployment_id:
         await start_run(call.durable, deployment_id=handle.deployment_id, spoke_id=handle.spoke_id, kind=handle.kind)

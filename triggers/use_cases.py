@@ -1,6 +1,6 @@
 """What a caller wants done, decided on the records alone: no call to Azure but for the look before a delete.
 
-Each answers with the `Story` to start (or to join); the triggers start it. Blocking: run it in a thread of `shared.process.blocking`.
+Each answers with the `RunHandle` to start (or to join); the triggers start it. Blocking: run it in a thread of `shared.process.blocking`.
 """
 
 import logging
@@ -212,7 +212,7 @@ def _planned(request: "SpokeRequest", spoke_id: int, deployment_id: str) -> Spok
 
 
 def _cancelled(run: RunRow) -> RunRow:
-    """The deployment with the wish to end it on its row: its next step finds it there."""
+    """Marks the deployment as cancelled in its row: its next step reads that."""
     if run.cancel_requested or run.status == "rolling_back":
         return run
     log.warning("Spoke %d: the deployment %s is cancelled", run.spoke_id, run.deployment_id)
@@ -231,7 +231,7 @@ def steps_under_way(run: RunHandle) -> list[RunStep]:
 def look_first(spoke: SpokeRow, force: bool) -> list[dict[str, Any]]:
     """Reads Azure: what a delete by force is known to leave behind, as `left_behind` has it.
 
-    Without force 409 with the list, when somebody uses the spoke: a NIC or data disk of the client's, a private endpoint, a
+    Without force 409 with the list, when the spoke is in use: a NIC or data disk of the client's, a private endpoint, a
     lock.
     """
     with at_spoke(spoke.spoke_id), at(gateway_of(spoke.plan, current_settings())):
@@ -273,7 +273,7 @@ def _as_it_is_now(run: str, spoke: str) -> tuple[str, str]:
 
 
 def _removal_of(run: RunRow) -> RunHandle:
-    message = "Spoke deletion initiated" if run.kind == "delete" else "The rollback is taken up again"
+    message = "Spoke deletion initiated" if run.kind == "delete" else "The rollback is resumed"
     return RunHandle(run.deployment_id, run.spoke_id, run.client_name, run.kind, "in_progress", message, start=True)
 
 

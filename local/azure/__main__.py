@@ -44,7 +44,9 @@ def main() -> int:
     """Read the arguments and serve."""
     parser = argparse.ArgumentParser(prog="python -m local.azure", description="An Azure Resource Manager stand-in.")
     parser.add_argument("--port", type=_port, default=0, help="port on 127.0.0.1; 0 takes a free one and keeps to it")
-    parser.add_argument("--state", type=state_directory, required=True, help="directory of the state, taken up again")
+    parser.add_argument(
+        "--state", type=state_directory, required=True, help="directory of the state, which survives a restart"
+    )
     parser.add_argument("--time-scale", type=_scale, default=0.02, help="1 is Azure's pace; 0 stops the clock")
     parser.add_argument("--gateway-limit", type=_limit, default=100, help="pools, settings, listeners of a gateway")
     parser.add_argument("--hubs", type=Path, help="a file in the form of the app's setting HUBS: more than one hub")

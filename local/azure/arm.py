@@ -119,7 +119,7 @@ class Arm:
         return int(self.store.meta("page_size", 50))
 
     def state_of(self, resource: Resource) -> str:
-        """The provisioning state: that of the operation that holds it, else the one that it came to rest in."""
+        """The provisioning state: that of the operation that holds it, else the one that it finished in."""
         operation = self.operations.holding(resource.id)
         if operation is not None:
             target = operation.target.lower()

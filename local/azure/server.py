@@ -28,7 +28,7 @@ _LOG = logging.getLogger("local.azure")
 
 
 class InUseError(Exception):
-    """The state directory or the port is somebody else's at the moment."""
+    """The state directory or the port is in use by another process."""
 
 
 class _Protocol(HttpToolsProtocol):
@@ -97,7 +97,7 @@ def certificates(directory: Path) -> tuple[Path, Path]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All of it or nothing, also when the process is killed meanwhile; for nobody else to read."""
+    """All of it or nothing, also when the process is killed meanwhile; readable by its owner only."""
     unfinished = path.with_suffix(".new")
     unfinished.unlink(missing_ok=True)
     unfinished.touch(mode=0o600)

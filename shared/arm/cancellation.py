@@ -1,7 +1,7 @@
 """Whether what an activity does is still wanted, asked again before it writes if it has been at it for long.
 
-A look at ARM can take a minute, and meanwhile the run can have been cancelled, or swept up after somebody ended its
-orchestration: a write that went out then would leave what nobody undoes.
+A look at ARM can take a minute, and meanwhile the run can have been cancelled, or swept up after its orchestration was
+terminated: a write that went out then would leave what is never undone.
 """
 
 from collections.abc import Callable, Iterator

@@ -134,7 +134,7 @@ class Arm:
         )
 
     def poll(self, operation: Operation) -> Progress:
-        """Asks once after a long operation. HTTP trouble of the poll itself is an `ArmError`, the operation's own end is not."""
+        """Asks once after a long operation. An HTTP failure of the poll itself is an `ArmError`, the operation's own end is not."""
         response = self._send("GET", operation.url, api_version=None)
         wait = retry_after(response.headers, utc_now())
         if response.status_code in (404, 410):
@@ -194,7 +194,7 @@ class Arm:
         seconds = timeout or self.settings.arm_timeout_seconds
         deadline = current_deadline()
         if deadline is not None:
-            # Cut short, it would be a write that may have happened or not; for an answer that comes too late nobody waits.
+            # Cut short, it would be a write that may have happened or not; an answer that comes too late is of no use.
             least = 0.0 if method == "GET" else longest_request(seconds)
             if deadline.has_passed or deadline.left() < least:
                 raise ArmError(deadline.failure(), 0)
@@ -306,7 +306,7 @@ def _refused(target: str, reason: RefusedTargetError) -> ArmError:
         AzureResourceException,
         "TargetRefused",
         f"The app sends no request to {target.split('?')[0][:200]!r}: {reason}.",
-        "Correct the id if a setting or a row holds it. Nobody writes such ids by accident: see who has the Durable system key.",
+        "Correct the id if a setting or a row holds it. Such ids aren't written by accident: check who has the Durable system key.",
         {"resource": target.split("?")[0][:300]},
     )
     return ArmError(failure, 400)
@@ -336,7 +336,7 @@ def _unreadable(response: "HttpResponse", target: str) -> ArmError:
 
 
 def _operation(response: "HttpResponse") -> Operation | None:
-    """Where to ask after a write. A NIC can be at rest at once: then there is no URL at all."""
+    """Where to ask after a write. A NIC can be complete at once: then there is no URL at all."""
     if url := response.headers.get("Azure-AsyncOperation"):
         return Operation(url, "status")
     if url := response.headers.get("Location"):

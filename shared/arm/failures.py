@@ -18,7 +18,7 @@ from shared.process.identity import TokenTimeoutError
 
 @dataclass(frozen=True)
 class Rule:
-    """What a code means: whether it passes by itself, and the next step for a person when it doesn't."""
+    """What a code means: whether it is transient, and the next step for a person when it isn't."""
 
     transient: bool
     hint: str | None = None
@@ -27,7 +27,7 @@ class Rule:
 _BUSY = Rule(transient=True)
 _NETWORK_QUOTA = Rule(
     False,
-    "Ask for more quota (`az network list-usages --location <location>`), or delete what nobody needs; then retry.",
+    "Ask for more quota (`az network list-usages --location <location>`), or delete what isn't needed; then retry.",
 )
 _GRANT = "Grant the app's identity the rights listed in docs/operations.md."
 _PLAN = "POST /api/spokes?mode=plan shows the rule and the az command."
@@ -45,12 +45,12 @@ _VAULT = (
 )
 
 # For what has no hint of its own.
-PASSES = "It passes by itself: a step is tried again until its deadline; send a request of yours again in a moment."
-STAYS = "Look at the resource's activity log in the Portal, where Azure says more, and mend the cause; then retry."
+PASSES = "This is transient: a step retries until its deadline; repeat a request in a moment."
+STAYS = "Look at the resource's activity log in the Portal, where Azure says more, and fix the cause; then retry."
 
 # code (any level of the error body) -> rule. The innermost code that is listed decides.
 RULES: dict[str, Rule] = {
-    # --- passes by itself: another write is under way (azapi#503, azuresandbox#329, terraform-azurerm#7986) ---
+    # --- transient: another write is under way (azapi#503, azuresandbox#329, terraform-azurerm#7986) ---
     "AnotherOperationInProgress": _BUSY,
     "ReferencedResourceNotProvisioned": _BUSY,
     "RetryableError": _BUSY,
@@ -66,7 +66,7 @@ RULES: dict[str, Rule] = {
     "InUseNetworkSecurityGroupCannotBeDeleted": _BUSY,
     "ResourceReadFailed": _BUSY,
     "ResourceNotProvisioned": _BUSY,
-    # --- passes by itself: throttled or out of order (Azure Resource Manager throttling) ---
+    # --- transient: throttled or out of order (Azure Resource Manager throttling) ---
     "TooManyRequests": _BUSY,
     "SubscriptionRequestsThrottled": _BUSY,
     "ResourceRequestsThrottled": _BUSY,
@@ -83,7 +83,7 @@ RULES: dict[str, Rule] = {
     "OSProvisioningTimedOut": _BUSY,
     "VMStartTimedOut": _BUSY,
     "ExpiredAuthenticationToken": _BUSY,  # it ran out on its way; the next request gets a new one
-    # --- for good: what was asked for can't be had ---
+    # --- permanent: what was asked for can't be had ---
     "QuotaExceeded": Rule(
         False, "Ask for more quota (`az vm list-usage`), delete unused VMs, or choose another vm_size."
     ),
@@ -118,7 +118,7 @@ RULES: dict[str, Rule] = {
     "OverlappingSubnetsNotPermittedInSecurityRule": Rule(False),
     "ResourceCannotContainAddressPrefixesFromDifferentAddressFamilies": Rule(False),
     "SecurityRuleConflict": Rule(False),
-    # --- for good: peerings ---
+    # --- permanent: peerings ---
     "VnetAddressSpacesOverlap": Rule(
         False, "Use another spoke_id or address_prefix: this block overlaps with the hub's."
     ),
@@ -134,7 +134,7 @@ RULES: dict[str, Rule] = {
     "ChangingRemoteVirtualNetworkNotAllowed": Rule(
         False, "A peering of that name leads elsewhere: remove it, or choose another spoke_id."
     ),
-    # --- for good: the gateway's document ---
+    # --- permanent: the gateway's document ---
     "ApplicationGatewayRequestRoutingRulesUsingSameHttpListener": Rule(False),
     "ApplicationGatewayRequestRoutingRulePriorityCannotBeEmpty": Rule(False),
     "ApplicationGatewayRequestRoutingRulePartialPriorityDefined": Rule(False),
@@ -145,7 +145,7 @@ RULES: dict[str, Rule] = {
     "ApplicationGatewayHttpListenersUsingSameFrontendPort": Rule(False),
     "ApplicationGatewayMustHaveAtleastOneResourceOfType": Rule(False),
     "ApplicationGatewayProbeHostIsNull": Rule(False),
-    # --- for good: the gateway itself, its subnet, its policies and its key vaults; no site can fix them ---
+    # --- permanent: the gateway itself, its subnet, its policies and its key vaults; no site can fix them ---
     "ApplicationGatewayNetworkIsolationRequiresSubnetDelegation": Rule(
         False, "Delegate the gateway's subnet to Microsoft.Network/applicationGateways."
     ),
@@ -196,7 +196,7 @@ RULES: dict[str, Rule] = {
     "PublicIPCountLimitReached": _NETWORK_QUOTA,
     "ResourceProviderNotRegistered": Rule(False, "Register it: `az provider register --namespace Microsoft.Network`."),
     "DuplicateResourceName": Rule(False),
-    # --- for good: who may do what ---
+    # --- permanent: who may do what ---
     "AuthorizationFailed": Rule(False, _GRANT),
     "LinkedAuthorizationFailed": Rule(False, _GRANT),
     "InvalidAuthenticationToken": Rule(False, "The credential's token was refused: check the identity and its tenant."),
@@ -217,7 +217,7 @@ RULES: dict[str, Rule] = {
     "SubscriptionNotFound": Rule(False, "Check AZURE_SUBSCRIPTION_ID."),
 }
 
-# Foreign trouble: not of the caller's making, so it is worth waiting for somebody to mend it.
+# Not caused by the caller, so it is worth waiting until it is fixed.
 _RETRIED_STATUSES = frozenset({0, 408, 412, 429, 500, 502, 503, 504})
 # More than any error that Azure writes; one that embeds others must not burst the records.
 _LONGEST_MESSAGE = 4000

@@ -62,7 +62,7 @@ def ensure(
     result: Callable[[Document], dict[str, Any]] = lambda _: {},
     named: str | None = None,
 ) -> Outcome:
-    """Has the resource exist, ours, complete and `Succeeded`. Fails for good on one of the same name that isn't ours.
+    """Has the resource exist, ours, complete and `Succeeded`. Fails permanently on one of the same name that isn't ours.
 
     The write is bound to what was seen: one that appeared or was changed in between is looked at anew (412).
 
@@ -103,15 +103,15 @@ def remove(
 ) -> Outcome:
     """Has the resource be gone. One that isn't there is gone already; one that isn't ours is left alone.
 
-    The delete is bound to what was seen, as a write is: what somebody has put in its place in between stays.
-    A NIC or disk of ours on somebody else's VM fails at once; on our own VM, which is going, it is waited for.
+    The delete is bound to what was seen, as a write is: what another client has put in its place in between stays.
+    A NIC or disk of ours on an unmanaged VM fails at once; on our own VM, which is going, it is waited for.
 
     before: the document to write before the delete, from the one that is there; None when there is nothing to write.
     """
     what = f"Deleting {describe(resource_id)}"
     if (pending := follow(arm, call.operation, what)) is not None:
         return pending
-    # ARM can miss a resource for a moment; one that is taken for gone by mistake is somebody's bill.
+    # ARM can miss a resource for a moment; one that is taken for gone by mistake costs money unseen.
     existing = arm.get(resource_id) or arm.get(resource_id)
     if existing is None:
         return Done(f"{describe(resource_id)} is gone")
@@ -152,7 +152,7 @@ def conflict_with(resource_id: str) -> Failure:
         AzureResourceException,
         "NameTaken",
         f"{describe(resource_id)} exists already and was not made by this deployment.",
-        "Choose another name or spoke_id, or remove it yourself if nobody needs it; nothing of it was changed.",
+        "Choose another name or spoke_id, or remove it yourself if it isn't needed; nothing of it was changed.",
         {"kind": type_of(resource_id).rsplit("/", 1)[-1], "resource": resource_id},
     )
 

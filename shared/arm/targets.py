@@ -20,7 +20,7 @@ _HTTPS = 443
 # What ends a path, or is a separator to some parsers. Of a URL with braces azure-core drops whole sections, the host's too:
 # it takes them for places to be filled in.
 _FORBIDDEN = "?#\\{}"
-# More than any escaping that somebody could take for a name.
+# More than any escaping that could be taken for a name.
 _MOST_ESCAPES = 8
 
 
@@ -73,7 +73,7 @@ def _is_arms(host: str, port: int, endpoint: str) -> bool:
 
 
 def _check_path(path: str) -> None:
-    """The path as it is, and as it is after each unescaping that somebody on the way may do."""
+    """The path as it is, and as it is after each unescaping that a proxy on the way may do."""
     for _ in range(_MOST_ESCAPES):
         if not path.isprintable():
             raise RefusedTargetError("it holds a control character")

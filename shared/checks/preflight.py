@@ -48,18 +48,18 @@ _PARTS = {
     "usages": "region's vCPU quotas",
 }
 _RIGHTS = "Grant the app's identity the rights listed in docs/operations.md."
-_UNREAD = "The message has Azure's own words: mend what it names, then send the request again or retry the deployment."
+_UNREAD = "The message has Azure's own words: fix what it names, then send the request again or retry the deployment."
 _OF_THE_CREDENTIAL = frozenset({"CredentialUnavailable", "InvalidAuthenticationToken", "Http401"})
 
 
 def check(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> tuple[list[Finding], AzureSnapshot]:
-    """Every finding, and what they were judged from. Raises on trouble that passes."""
+    """Every finding, and what they were judged from. Raises on a transient failure."""
     snapshot = read_snapshot(plan, azure, afresh=afresh)
     return findings_in(plan, azure.settings, snapshot), snapshot
 
 
 def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) -> list[Finding]:
-    """What all checks find in these surroundings. Pure."""
+    """What all checks find in this snapshot. Pure."""
     ids, read = snapshot.ids, snapshot.was_read
     found = unread_findings(snapshot.unread)
     refusals = (*snapshot.unread.values(), *snapshot.unread_policies.values())
@@ -114,7 +114,7 @@ def _limits(settings: Settings, snapshot: AzureSnapshot) -> Limits | None:
 
 
 def unread_findings(unread: dict[str, Failure]) -> list[Finding]:
-    """What could not be read for good: a credential that doesn't work, a right that is missing, or anything else."""
+    """What could not be read, and not for a transient reason: a credential that doesn't work, a right that is missing, or anything else."""
     found = []
     for part, failure in unread.items():
         what = _PARTS.get(part) or describe(part)
@@ -162,13 +162,13 @@ class PlanReport:
     would_succeed: bool
     steps: list[str]
     conflicts: Annotated[list[dict[str, Any]], StoredAs(list[ErrorCause])]
-    """Reservations of others that would be in the way."""
+    """Reservations of others that conflict."""
 
 
 def plan_report(plan: SpokePlan, settings: Settings, conflicts: Sequence[dict[str, Any]] = ()) -> PlanReport:
     """What would be created, every check with its result, and whether a deployment would pass them.
 
-    conflicts: the reservations of others that would be in the way.
+    conflicts: the reservations of others that conflict.
     """
     azure = arm()
     found, _ = check(plan, azure, afresh=True)

@@ -58,9 +58,9 @@ _USED_BY_SUBNET = {"security_group": "networkSecurityGroup", "route_table": "rou
 
 @dataclass
 class SharedRead:
-    """One answer that several callers share: whoever finds it too old reads it anew, while the others wait for him.
+    """One answer that several callers share: the first caller that finds it too old reads it anew, while the others wait.
 
-    A failure is shared only with those who had been waiting for it: nobody is told of trouble that is over, and a
+    A failure is shared only with those who had been waiting for it: a later caller is not told of a failure that is over, and a
     hundred callers don't run into the same timeout one after the other.
     """
 
@@ -114,7 +114,7 @@ class _SharedReads:
 
 
 def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> AzureSnapshot:
-    """Everything snapshot a spoke. What ARM refuses for good is named in `unread`; passing trouble is raised, so that
+    """Everything that the checks of a spoke need. What ARM refuses permanently is named in `unread`; a transient failure is raised, so that
     the whole look is taken again, and so is a row of this client's site that can't be read: nothing could be published.
 
     afresh: nothing is shared with others who look.
@@ -311,7 +311,7 @@ def _present(documents: Iterable[Document | None]) -> tuple[Document, ...]:
 
 
 def _side_by_side(reads: dict[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, Failure]]:
-    """`(answers, refusals)` of all reads; raises when one of them met trouble that passes."""
+    """`(answers, refusals)` of all reads; raises when one of them met a transient failure."""
     answers: dict[str, Any] = {}
     refused: dict[str, Failure] = {}
     passing: list[ArmError] = []

@@ -1,6 +1,6 @@
 """One JSON object a line, with the deployment, spoke and step that the line is about, and without secrets.
 
-`context(...)` says what the lines within it are about; triggers and activities enter it, nobody passes ids to a logger.
+`context(...)` says what the lines within it are about; triggers and activities enter it, no code passes ids to a logger.
 Contextvars go along into the threads of `shared.process.blocking`, whose lines are handed on by the function that waits for them
 (`HeldLines`): the host drops a record that comes without an invocation, and an invocation belongs to a function's own
 thread or task.

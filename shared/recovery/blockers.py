@@ -1,4 +1,4 @@
-"""What of other people's would be in the way of a delete: looked at before anything is touched. Reads only."""
+"""Blockers of a delete, unmanaged things in the spoke: read before anything is touched. Reads only."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -46,7 +46,7 @@ def blockers_of_delete(plan: SpokePlan) -> list[dict[str, Any]]:
     """`{"kind", "resource", "message"}` of everything in the spoke that its run did not make, and of every lock on what
     is left of it.
 
-    A VNet or NSG that isn't this spoke's is left alone by the delete, whoever uses it.
+    A VNet or NSG that isn't this spoke's is left alone by the delete, however it is used.
     """
     azure = arm()
     ids, owned = azure.ids.of(plan), made_by(plan.made_by)

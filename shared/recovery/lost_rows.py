@@ -1,7 +1,7 @@
 """Makes rows of `GatewaySites` and `HubTurns` anew, after a loss of these tables, for spokes whose site or peering is there.
 
-Without its row a site is somebody else's: it is neither repaired nor removed with its spoke. The spoke's own row says what
-it was; Azure has to hold just that, else nothing is claimed.
+Without its row a site is unmanaged: it is neither repaired nor removed with its spoke. The spoke's own row says what
+it was; Azure has to hold just that, else it stays unmanaged.
 """
 
 import logging

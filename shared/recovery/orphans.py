@@ -56,7 +56,7 @@ def orphans_among(resources: Iterable[Document], made_by: set[str]) -> list[Docu
 def is_part_of_a_spoke(resource_id: str, tags: Document) -> bool:
     """Whether a resource is one that a spoke is made of, with all its tags. Pure.
 
-    Others can come by our tags, too: a snapshot, or the disk that somebody restored from it, has those of its source.
+    Others can come by our tags, too: a snapshot, or the disk that was restored from it, has those of its source.
     """
     form = TAGGED.get(_kind(resource_id))
     return (

@@ -25,7 +25,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Done:
-    """The work is at rest. `result` goes to the steps that need it (`{"private_ip": "10.11.1.4"}`)."""
+    """The work is finished. `result` goes to the steps that need it (`{"private_ip": "10.11.1.4"}`)."""
 
     message: str
     result: dict[str, Any] = field(default_factory=dict)

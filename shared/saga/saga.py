@@ -1,6 +1,6 @@
 """The saga: steps run one by one or side by side, undos noted before their acts, everything settled before it is undone.
 
-Used by the stories in `orchestrators`; knows Durable's context and nothing of Azure. Each step runs in a `run_step`
+Used by the orchestrations in `orchestrators`; knows Durable's context and nothing of Azure. Each step runs in a `run_step`
 sub-orchestration of its own, which answers with data and never raises.
 """
 
@@ -53,13 +53,13 @@ class StepsFailed(Exception):  # noqa: N818 - the saga's word for what happened
 
 
 class DeploymentFailed(Exception):  # noqa: N818 - what Durable's status shows
-    """Raised by a story after its rollback and its record, so that Durable and the Portal say `Failed`."""
+    """Raised by an orchestration after its rollback and its record, so that Durable and the Portal say `Failed`."""
 
 
 class Saga:
     """One run of an orchestration.
 
-    Only its instance id is taken from the start: whoever holds the Durable system key can start anything under any id, with
+    Only its instance id is taken from the start: everyone with the Durable system key can start anything under any id, with
     any input. The id names the run; kind, spoke and limits are read from the run's row by the first activity.
     """
 
@@ -242,7 +242,7 @@ class Saga:
     def _record(self, name: str, *, seconds: float | None = None, **given: Any) -> Generator[Any, Any, dict[str, Any]]:
         """An activity that is no step; `{}` when it did not work in spite of all trying.
 
-        Without it the run would not be where the story is: when it is broken off again and again, the story ends, and a
+        Without it the run would not be where the orchestration is: when it is broken off again and again, the orchestration ends, and a
         timer starts the run again from its rows.
         """
         children = self._children()

@@ -1,4 +1,4 @@
-"""What `run_step` decides after each call of an activity: come to rest, or wait how long and call again. Pure."""
+"""What `run_step` decides after each call of an activity: finish, or wait how long and call again. Pure."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ UNEXPECTED_ATTEMPTS = 5
 class StepRun:
     """The whole state of one `run_step`; its input at every continue-as-new.
 
-    deadline: moment (ISO 8601) after which a step that isn't at rest has failed, None before the first call.
+    deadline: moment (ISO 8601) after which a step that isn't finished has failed, None before the first call.
     deadline_seconds: None for what keeps trying until it works.
     unexpected: how many attempts have ended in an unexpected error by now.  sleep: seconds that it waits, unless it is
     woken, before its next call; what the generation before left to do.
@@ -50,7 +50,7 @@ class StepRun:
 
 @dataclass(frozen=True)
 class Finished:
-    """The step has come to rest."""
+    """The step has finished."""
 
     outcome: Outcome
 
@@ -147,7 +147,7 @@ def _overdue(run: StepRun, last: str, failure: Failure | None) -> Failure:
     return Failure(
         failure.error if failure else AzureResourceException,
         "DeadlineExceeded",
-        f"{run.call.name} did not come to rest within {run.deadline_seconds:g} seconds. Last seen: {last}",
+        f"{run.call.name} did not finish within {run.deadline_seconds:g} seconds. Last seen: {last}",
         (failure.hint if failure else None)
         or "See in the Portal what the resource waits for, then retry the deployment.",
         {**(failure.details if failure else {}), **({"last_code": failure.code} if failure else {})},

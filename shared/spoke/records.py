@@ -170,7 +170,7 @@ class RunRow(Row):
     missing_since: str | None = None
     restart: dict[str, Any] | None = None
     confirmed: bool = False
-    """Of an ended run: its orchestration has ended, too, and says the same (or nobody can ask it any more)."""
+    """Of an ended run: its orchestration has ended, too, and says the same (or it can't be asked any more)."""
     etag: str | None = None
 
     @property

@@ -3,7 +3,7 @@
 The row `key:{sha256}` stands in the partition of the hub that the request went to, written in the transaction that it
 speaks of. Where there are several hubs, or were, `claim:{sha256}` in the partition that they share says which body has the
 key, and in which hub: a change of `HUBS` may send the same request to another one. Keys that were used while there was one
-hub alone are claimed by the first request of a process.
+hub alone are noted by the first request of a process.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ def claim_key(key: IdempotencyKey) -> str:
         return here
     _claim_older_keys()
     for _ in range(_TRIES):
-        with contextlib.suppress(ConcurrentUpdate):  # it is claimed
+        with contextlib.suppress(ConcurrentUpdate):  # another hub has it
             installation().write(("create", _claim(key.digest, key.fingerprint, here, timestamp(utc_now() + KEY_LIFE))))
             return here
         row = installation().get(key.claim_key)

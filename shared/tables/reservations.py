@@ -100,7 +100,7 @@ class Reservation:
 
 
 def reserve(requested: ReservationRequest, settings: Settings) -> Reservation:
-    """Takes everything that the spoke needs, or raises: 409 naming the row in the way or for a key whose spoke is gone,
+    """Takes everything that the spoke needs, or raises: 409 naming the row that conflicts, or for a key whose spoke is gone,
     422 for a key with another body.
 
     `ConcurrentUpdate` when a retry's spoke was retried or removed by another call meanwhile.
@@ -434,7 +434,7 @@ class _Reserving:
             self._claimed_id = new_deployment_id("deploy", self.request.client)
         return self._claimed_id
 
-    # --- what is in the way ---
+    # --- conflicts ---
 
     def _repeated(self) -> Reservation | None:
         """The reservation that an earlier request with this key made; 422 when its body was another one."""

@@ -1,4 +1,4 @@
-"""DELETE and retry: begun once, joined, refused while others use the spoke, taken up again."""
+"""DELETE and retry: begun once, joined, refused while others use the spoke, resumed."""
 
 from functools import partial
 from typing import Any

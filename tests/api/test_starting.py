@@ -110,14 +110,14 @@ def test_what_nobody_foresaw_is_answered_in_our_shape_and_logged(
 def test_a_timer_that_fails_only_says_so(caplog: pytest.LogCaptureFixture) -> None:
     blueprint = df.Blueprint()
 
-    async def mends(client: Any) -> None:
+    async def fixes(client: Any) -> None:
         raise StorageException("The records could not be read just now.")
 
-    timer_function(blueprint, "0 * * * * *")(mends)
+    timer_function(blueprint, "0 * * * * *")(fixes)
     function: Any = blueprint._function_builders[0]._function
     assert function.get_trigger().schedule == "0 * * * * *"
     asyncio.run(function.get_user_function().client_function(None, call().durable))
-    assert "mends: The records could not be read just now." in caplog.text
+    assert "fixes: The records could not be read just now." in caplog.text
 
 
 def test_without_sites_the_gateway_is_not_looked_at(settings: Settings, host: Host) -> None:

@@ -102,7 +102,7 @@ class Api:
     def wait_until(self, spoke_id: int, *wanted: str, seconds: float = 60) -> Document:
         """The spoke once its status is one of `wanted` (`gone` counts as one, and gives an empty document).
 
-        Fails at once when the spoke has come to rest in any other state, with its error and its steps. A host that is
+        Fails at once when the spoke has finished in any other state, with its error and its steps. A host that is
         being started again is waited for.
         """
         latest = time.monotonic() + seconds

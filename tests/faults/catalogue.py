@@ -101,7 +101,7 @@ KINDS = (
     FaultKind("429 once", _refused(429, **_BUSY), passes=True),
     FaultKind("429 ten times", _refused(429, **_BUSY), times=10, passes=True),
     FaultKind("5xx once", _refused(503, code="ServiceUnavailable"), passes=True),
-    FaultKind("5xx for good", _refused(500), times=None),
+    FaultKind("5xx permanently", _refused(500), times=None),
     FaultKind("reply lost", {"mode": "drop_reply"}, passes=True),
     FaultKind(KILL_BEFORE, kill=KILL_BEFORE, passes=True),
     FaultKind(KILL_AFTER, kill=KILL_AFTER, passes=True),

@@ -168,7 +168,7 @@ class Simulation:
             self.azure.put_on_gateway_subnet(used_as, document)
 
     def save(self, run: str, name: str) -> Checkpoint:
-        """The world as it is now. No activity is under way, and no mishap is waiting."""
+        """The simulation as it is now. No activity is under way, and no fault is waiting."""
         self.keep_time()
         self.azure.save(name)
         with contextlib.closing(sqlite3.connect(self.directory / "durable.sqlite")) as store:
@@ -274,10 +274,10 @@ class Simulation:
         raise AssertionError(f"no end after {MOST_STEPS} steps: {self.stage._situation()}")
 
     def until_ended(self, deployment_id: str) -> None:
-        """Until the run has come to rest. A writer may go on: trouble for good is waited for by it for ever."""
+        """Until the run has finished. A writer may go on: it waits for ever for what fails every time."""
         self.until(lambda: self.stage.status(deployment_id).runtime_status in ("Completed", "Failed", "Terminated"))
 
-    def mend(self) -> None:
+    def clear_faults(self) -> None:
         """Everything that went wrong is over: operations that never ended fail."""
         for fault in self.wire.faults:
             fault.times = 0

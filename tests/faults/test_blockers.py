@@ -214,7 +214,7 @@ def test_a_look_that_goes_wrong_begins_nothing_and_is_said(
         assert failure.hint
         assert simulation.snapshot() == before
         assert simulation.run_row(run).status == "completed"
-        simulation.mend()
+        simulation.clear_faults()
         removal = simulation.delete()
     assert fault.struck
     simulation.play_out()

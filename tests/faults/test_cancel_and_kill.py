@@ -84,7 +84,7 @@ FIRST_CALLS = {
 def test_an_undo_that_fails_leaves_exactly_what_is_said_and_a_retry_finishes(
     deployed: tuple[Simulation, str], undo: str
 ) -> None:
-    """Refused for good at its write; nothing else is touched, and nothing is forgotten."""
+    """Refused permanently at its write; nothing else is touched, and nothing is forgotten."""
     simulation, _ = deployed
     fault = Fault(FIRST_CALLS[undo], {"mode": "refuse", "status": 403}, times=None)
     removal = simulation.delete(1, fault)
@@ -93,7 +93,7 @@ def test_an_undo_that_fails_leaves_exactly_what_is_said_and_a_retry_finishes(
     assert fault.struck
     simulation.check(removal, "rollback_failed")
     assert undo in {left["step"] for left in simulation.run_row(removal).left_behind}
-    simulation.mend()
+    simulation.clear_faults()
     again = simulation.retry()
     simulation.play_out()
     simulation.check(again, "deleted")

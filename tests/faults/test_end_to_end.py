@@ -40,7 +40,7 @@ TABLES_STORM = [{"mode": mode} for mode in ("busy", "timeout", "drop_before", "d
 
 
 class Observer:
-    """Looks at many spokes at once, until all have come to rest; no look may contradict an earlier one."""
+    """Looks at many spokes at once, until all have finished; no look may contradict an earlier one."""
 
     def __init__(self, api: Api, spokes: Iterable[int]) -> None:
         self.api = api
@@ -72,7 +72,7 @@ class Observer:
         self.open.discard(spoke_id)
 
     def all_end_as(self, *expected: str, seconds: float) -> None:
-        """Waits until all have come to rest, and tells the story of one that ended otherwise."""
+        """Waits until all have finished, and prints the history of one that ended otherwise."""
         self.until_all_have_ended(seconds)
         others = {n: status for n, status in self.ended.items() if status not in expected}
         stories = [last for last in self.last.values() if last["spoke_id"] in others]

@@ -36,7 +36,7 @@ def test_a_deployment_ends_well_or_leaves_nothing(simulation_at: SimulationAt, c
         simulation.complete = None  # a size of which nothing is known gets a VM without trusted launch
     ended = simulation.check(run, *_expected(call, kind))
     assert watcher.looks[-1]["status"] == ended
-    simulation.mend()
+    simulation.clear_faults()
     if ended == "rollback_failed":
         again = simulation.retry()
         simulation.play_out()

@@ -42,7 +42,7 @@ def test_a_delete_ends_or_says_what_is_left(simulation_at: SimulationAt, call: s
     assert fault.struck, "the fault struck nobody"
     watcher.look()
     ended = simulation.check(removal, "deleted", *([] if kind.passes else ["rollback_failed"]))
-    simulation.mend()
+    simulation.clear_faults()
     if ended == "rollback_failed":
         again = simulation.retry()
         simulation.play_out()
@@ -58,7 +58,7 @@ def test_a_rollback_ends_or_says_what_is_left(simulation_at: SimulationAt, call:
     assert fault.struck, "the fault struck nobody"
     watcher.look()
     ended = simulation.check(run, "failed", *([] if kind.passes else ["rollback_failed"]))
-    simulation.mend()
+    simulation.clear_faults()
     if ended == "rollback_failed":
         again = simulation.retry()
         simulation.play_out()

@@ -1,4 +1,4 @@
-"""The wire between the app and Azure Resource Manager: every call gets a name, and a mishap can strike at one of them.
+"""The wire between the app and Azure Resource Manager: every call gets a name, and a fault can strike at one of them.
 
 A call is named by who makes it and what it asks: `create_vnet: PUT virtualNetworks/{vnet}`, and a poll by the operation
 that it asks after: `create_vnet: poll of PUT virtualNetworks/{vnet}`. Faults are ordered at the stand-in just before the

@@ -316,7 +316,7 @@ def test_a_suspended_instance_can_be_terminated(stage: Stage) -> None:
     run = stage.start("chain")
     stage.play()
     stage.suspend(run)
-    stage.terminate(run, "for good")
+    stage.terminate(run, "permanently")
     stage.play()
     assert stage.status(run).runtime_status == "Terminated"
 
@@ -437,14 +437,14 @@ def test_versions(new_stage: Callable[..., Stage]) -> None:
 
 @pytest.mark.parametrize("name", ["mendable", "mendable_parent"])
 def test_a_rewound_instance_tries_again_what_failed(stage: Stage, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MENDED", "no")
+    monkeypatch.setenv("REPAIRED", "no")
     run = stage.start(name)
     assert stage.run_to_end(run).runtime_status == "Failed"
-    monkeypatch.setenv("MENDED", "yes")
-    stage.engine.rewind(run, "mended")
+    monkeypatch.setenv("REPAIRED", "yes")
+    stage.engine.rewind(run, "fixed")
     stage.crash()
     status = stage.run_to_end(run)
-    assert (status.runtime_status, status.output) == ("Completed", ["before", "mended"])
+    assert (status.runtime_status, status.output) == ("Completed", ["before", "fixed"])
 
 
 def test_only_failed_instances_can_be_rewound(stage: Stage) -> None:

@@ -38,7 +38,7 @@ UNDO_NAMES = tuple(undo.name for undo in UNDOS)
 
 
 def begun_when(step: str) -> list[str]:
-    """The steps that have begun when this one comes to rest: a whole stage begins at once."""
+    """The steps that have begun when this one finishes: a whole stage begins at once."""
     last = next(number for number, stage in enumerate(STAGES) if step in stage)
     return [name for stage in STAGES[: last + 1] for name in stage]
 

@@ -19,7 +19,7 @@ from shared.data import as_data, from_data
 from shared.errors import CLASSES, Failure, HubSpokeException, StorageException, error_class
 from shared.tables.client import ConcurrentUpdate, Table, storage_error
 
-# code, HTTP status, whether it passes by itself
+# code, HTTP status, whether it is transient
 SEEN = [
     ("AnotherOperationInProgress", 409, True),
     ("ReferencedResourceNotProvisioned", 400, True),

@@ -350,7 +350,7 @@ def test_one_rule_without_priority_beside_others_fails_who_waits_with_the_comman
 
 
 def test_a_cancelled_site_that_never_came_to_be_leaves_a_failed_gateway_whatever_the_limit():
-    """Else the culprit of a failed change would stay in every document, and innocent sites would be blamed for it."""
+    """Else the offender of a failed change would stay in every document, and the failure be attributed to other sites."""
     first = plan_pass(gateway(), [site_row(1), site_row(2), site_row(3)], WRITER)
     rows = applied_rows(first, [site_row(1), site_row(2), site_row(3)])
     gone = [request_removal(row, deployment_id="x", now=NOW) for row in rows]

@@ -135,7 +135,7 @@ def race(racers: list[Callable[[], T]]) -> tuple[list[T], list[HubSpokeException
 
 
 def end(settings: Settings, made: Reservation, status: str) -> None:
-    """As the story would: its rows freed, its run and spoke at rest."""
+    """As the orchestration would: its rows freed, its run and spoke finished."""
     records = Records()
     run, spoke = records.run(made.deployment_id), records.spoke(made.spoke_id)
     assert run is not None

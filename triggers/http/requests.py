@@ -1,4 +1,4 @@
-"""JSON bodies as they come: read strictly, because what two parsers read differently is nobody's intention."""
+"""JSON bodies as they come: read strictly, because what two parsers read differently is never intended."""
 
 import hashlib
 import json

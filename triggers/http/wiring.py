@@ -4,7 +4,7 @@ A route is declared once, at its handler: the function and its part of the OpenA
 
 A handler takes a `Call` and returns an `Answer` or raises. Every function here is `async`; blocking work goes into the
 threads of `shared.process.blocking`. Only those that start or name orchestrations get a Durable client: reading needs none, and
-liveness asks nobody.
+liveness asks no other service.
 """
 
 import asyncio

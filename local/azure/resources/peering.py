@@ -27,7 +27,7 @@ class Peering(Kind):
         return [str(target), str(target.parent)]
 
     def check_free(self, arm: Arm, call: Call, target: ResourceId, verb: str) -> None:
-        """Not unless both VNets are at rest, 400 and not 409 or 429."""
+        """Only when no operation runs on either VNet, else 400 and not 409 or 429."""
         existing = arm.store.get(str(target))
         properties = existing.properties if existing and verb == "delete" else call.body.get("properties") or {}
         peering_rules.check_states(arm, str(target.parent), peering_rules.remote_of(properties), str(target), verb)

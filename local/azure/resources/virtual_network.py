@@ -46,7 +46,7 @@ def superseded(arm: Arm, running: Operation, successor: Operation) -> None:
 
 
 def refuse_second_write(arm: Arm, call: Call, vnet_id: str) -> None:
-    """409 AnotherOperationInProgress with the address of the operation in the way."""
+    """409 AnotherOperationInProgress with the address of the operation that runs."""
     running = arm.operations.holding(vnet_id)
     if running is not None:
         raise errors.another_operation_in_progress(arm.operations.base_url(running, call.host))
@@ -183,7 +183,7 @@ class VirtualNetwork(Kind):
         return operation
 
     def provisioned(self, arm: Arm, resource: Resource, operation: Operation) -> None:
-        """The children have come to rest with it."""
+        """The children have finished with it."""
         for child in arm.store.children(resource.id):
             if child.properties.get("provisioningState") != "Succeeded":
                 arm.store.change(child, properties=child.properties | {"provisioningState": "Succeeded"})

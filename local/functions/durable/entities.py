@@ -49,7 +49,7 @@ def entity_of(instance_id: str) -> tuple[str, str]:
 def request(
     operation: str, given: Any, request_id: str, parent: str | None = None, execution: str | None = None
 ) -> dict[str, Any]:
-    """What is sent to an entity; without a parent nobody waits for the answer. The input is JSON text within JSON text."""
+    """What is sent to an entity; without a parent no answer is awaited. The input is JSON text within JSON text."""
     message = {"op": operation, "input": text(given), "id": request_id}
     return message | ({"parent": parent, "parentExecution": execution} if parent else {"signal": True})
 

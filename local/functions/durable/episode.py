@@ -1,6 +1,6 @@
 """One episode of an orchestration: the SDK's function is called with the whole history, its answer is replayed.
 
-Pure computation on what was taken from the store; nothing is written here. Whoever runs it may do so in any thread.
+Pure computation on what was taken from the store; nothing is written here. It may run in any thread.
 """
 
 import json

@@ -1,7 +1,7 @@
 """History events, in the words of the Durable Task Framework, and what belongs to an instance's status.
 
 An event is a dict as the SDK reads it: `EventType`, `EventId`, `IsPlayed`, `Timestamp` and what the type adds. A
-message is an event on its way to an instance; taken up by it, it becomes a part of its history.
+message is an event on its way to an instance; received by it, it becomes a part of its history.
 """
 
 import json

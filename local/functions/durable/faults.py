@@ -11,7 +11,7 @@ it lets pass what it fits first; `every` (1) strikes only each second, third, ..
   `event`, `terminate`; absent means any. `instance` is the id of the instance that it would have reached (with `call`:
   that calls), `function` the name of the activity (`call`, `result`), of the sub-orchestration (`completion`), else of
   the orchestration that it would have reached; `event` the name of an external event.
-- `fail`: an orchestration fails for good, as when the worker dies while it replays it. `how` is `worker_exit` ("...
+- `fail`: an orchestration fails permanently, as when the worker dies while it replays it. `how` is `worker_exit` ("...
   failed: One or more errors occurred. (... exited with code 137 (0x89))") or `non_determinism` ("Non-Deterministic
   workflow detected: ...", which needs something scheduled before, so not in the first episode). `instance`, `function`;
   `episode` counts from 1 in the instance's present generation, absent means any.
@@ -260,7 +260,7 @@ def has_scheduled(episode: Episode) -> bool:
 
 
 def worker_exited(name: str, how: str = KILLED) -> Outcome:
-    """An orchestration whose worker died while it replayed: Failed for good, as with Python and Durable 1.x."""
+    """An orchestration whose worker died while it replayed: Failed permanently, as with Python and Durable 1.x."""
     cause = f"python {how}"
     reason = f"Orchestrator function '{name}' failed: One or more errors occurred. ({cause})"
     details = f"Microsoft.Azure.WebJobs.Script.Workers.WorkerProcessExitException: {cause}"

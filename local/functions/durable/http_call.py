@@ -1,6 +1,6 @@
 """The extension's own activity behind `call_http`: one request, and, when it is answered with 202, polls of its Location.
 
-The story gets the final answer. A host that is killed in between asks again from the start, as it runs any activity.
+The orchestration gets the final answer. A host that is killed in between asks again from the start, as it runs any activity.
 """
 
 import asyncio

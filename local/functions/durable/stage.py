@@ -5,7 +5,7 @@ different: the test does. Nothing happens unless it is called for.
 
     with Stage(app, tmp_path / "durable.sqlite") as stage:
         run = stage.start("deploy", {"client": "acme"})     # as client.start_new does
-        stage.play()                                        # all stories, as far as they go by themselves
+        stage.play()                                        # all orchestrations, as far as they go by themselves
         [vnet, nsg] = stage.pending                         # scheduled activities, in the order of scheduling
         stage.complete(nsg)                                 # runs the real function, records it, plays on
         stage.fail(vnet, "no luck")                         # or: stage.settle(vnet, {"any": "result"})
@@ -17,13 +17,13 @@ different: the test does. Nothing happens unless it is called for.
 Crashes. `stage.crash()` drops the engine with everything it holds in memory and opens the store anew, as a killed
 host does. `stage.lose(task)` runs an activity and forgets the outcome: killed after the effect, before the record.
 `stage.crash_after(n)` makes the n-th commit from now the last thing that happens: CrashedError comes out of whatever
-is being done, and out of everything until `stage.crash()`. So a story killed at each of its transitions is
+is being done, and out of everything until `stage.crash()`. So an orchestration killed at each of its transitions is
 
     for n in itertools.count(1):
         with Stage(app, tmp_path / f"{n}.sqlite") as stage:
             stage.crash_after(n)
             if not stage.survive(lambda: stage.run_to_end(stage.start("deploy", given, "run"))):
-                break                                       # n is more than the story has
+                break                                       # n is more than the orchestration has
             stage.crash()
             ...                                             # start again if the start itself was lost, run to the end
 
@@ -245,7 +245,7 @@ class Stage:
 
     @property
     def pending(self) -> list[Task]:
-        """Activities that wait to be run, in the order of scheduling, after all stories have gone as far as they go."""
+        """Activities that wait to be run, in the order of scheduling, after all orchestrations have gone as far as they go."""
         self.play()
         return self.engine.pending_tasks()
 

@@ -8,7 +8,7 @@ flushed to the disk at each commit: a killed process loses nothing, only a machi
 |-----------|------------------------------------------------------------------------------------------------|
 | instances | an orchestration's present generation and status                                               |
 | history   | one event of an instance's present generation                                                  |
-| inbox     | a message that an instance hasn't taken up yet; `execution` names the generation it is for     |
+| inbox     | a message that an instance hasn't received yet; `execution` names the generation it is for     |
 | tasks     | an activity that was scheduled and whose outcome isn't known yet                               |
 | timers    | a timer that hasn't fired yet                                                                  |
 | entities  | the state of an entity that exists                                                             |
@@ -105,7 +105,7 @@ READ_INSTANCE = f"SELECT {', '.join(COLUMNS)} FROM instances"  # noqa: S608 - ou
 
 class Store:
     def __init__(self, path: Path | str, on_transition: Callable[[str], None] | None = None) -> None:
-        """`on_transition` hears "begin" and "committed"; what it raises reaches whoever makes the transition."""
+        """`on_transition` hears "begin" and "committed"; what it raises reaches the caller of the transition."""
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
         self._lock = threading.RLock()
         self._depth = 0
@@ -197,7 +197,7 @@ class Store:
         self._write("DELETE FROM history WHERE instance = ?", (instance_id,))
 
     def forget_instance(self, instance_id: str) -> None:
-        """Everything of an instance but its scheduled activities: those run even when nobody waits for them."""
+        """Everything of an instance but its scheduled activities: those run even when no instance waits for them."""
         for sql in (
             "DELETE FROM instances WHERE id = ?",
             "DELETE FROM history WHERE instance = ?",

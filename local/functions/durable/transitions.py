@@ -44,7 +44,7 @@ class Histories:
 
 @dataclass(slots=True)
 class Effects:
-    """What an episode brings into the world, to be told once it is committed."""
+    """What an episode causes outside its own history, published once it is committed."""
 
     changed: list[Instance]
     tasks: list[Task] = field(default_factory=list)

@@ -76,7 +76,7 @@ def peering_findings(
             ERROR,
             "HubFull",
             f"The hub's VNet {ids.hub_vnet_name} has or will have {len(others)} of {PEERINGS_PER_VNET} peerings",
-            "Delete spokes or peerings that nobody needs, or use a second hub.",
+            "Delete spokes or peerings that aren't needed, or use a second hub.",
             resource=ids.hub_vnet,
         )
     ]

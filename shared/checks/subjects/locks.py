@@ -31,7 +31,7 @@ def covers(lock: Document, resource_id: str) -> bool:
 def forbidding(
     locks: Iterable[Document], *, changed: Iterable[str], deleted: Iterable[str]
 ) -> Iterator[tuple[Document, str]]:
-    """Each lock that stands in the way, with the first id that it covers.
+    """Each lock that blocks, with the first id that it covers.
 
     changed: ids under which something is written (ReadOnly forbids it).  deleted: ids under which something is removed
     (CanNotDelete forbids that, too).

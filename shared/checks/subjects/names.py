@@ -1,4 +1,4 @@
-"""Names that the spoke needs and somebody else has. Pure."""
+"""Names that the spoke needs and others have. Pure."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -53,7 +53,7 @@ def _taken(resource_id: str) -> Finding:
         ERROR,
         "NameTaken",
         f"{kind} {name_of(resource_id)} exists already and was not made by this deployment",
-        "Choose another name or spoke_id, or remove it yourself if nobody needs it; nothing of it was changed.",
+        "Choose another name or spoke_id, or remove it yourself if it isn't needed; nothing of it was changed.",
         ValidationException,
         resource_id,
         {"kind": kind},

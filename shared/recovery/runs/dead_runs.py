@@ -186,7 +186,7 @@ async def sweep(client: "DurableOrchestrationClient", now: datetime | None = Non
 
 
 async def _guarded(run: RunRow, look: Awaitable[Done]) -> Done:
-    """One run's trouble must not keep the others waiting."""
+    """One run's failure must not keep the others waiting."""
     with logs.context(deployment_id=run.deployment_id, spoke_id=run.spoke_id):
         try:
             return await look
@@ -254,7 +254,7 @@ def _mark(run: RunRow, spoke: SpokeRow | None, move: Mark) -> tuple[RunRow, Spok
 
 
 def _hand_over(run: RunRow, spoke: SpokeRow, move: HandOver) -> RunRow:
-    """The spoke belongs to a new run. The dead one is ended by the tick that finds the new one at rest."""
+    """The spoke belongs to a new run. The dead one is ended by the tick that finds the new one finished."""
     successor = begin_removal(spoke, move.kind, current_settings(), force=run.force, kept=run.result.get("kept", []))
     return Records().change_run(successor, note=f"{NOTE}; it was {run.deployment_id}")
 

@@ -1,7 +1,7 @@
 """Whether the orchestration of an unfinished run is alive, and what is done when it isn't. Pure.
 
 Durable's word is not enough: an orchestration whose queue message was lost is `Running` for ever, one whose worker died
-while it was replayed is `Failed` for good (durable-extension#2922). Both are started again from the run's rows, under the
+while it was replayed is `Failed` permanently (durable-extension#2922). Both are started again from the run's rows, under the
 same id. Only `Terminated` is a person's decision; such a run is rolled back (`shared.recovery.runs.dead_runs`).
 
 A restart: the row gets the next `execution`, so that no call of the old one does anything any more; the orchestration and
@@ -72,7 +72,7 @@ class FoundAgain:
 
 @dataclass(frozen=True)
 class Dead:
-    """Somebody ended it: it is rolled back."""
+    """It was terminated: it is rolled back."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def next_restart_move(
 
 @dataclass(frozen=True)
 class Confirm:
-    """The orchestration of an ended run has ended as its record says, or nobody can ask it any more."""
+    """The orchestration of an ended run has ended as its record says, or it can't be asked any more."""
 
 
 def next_end_move(

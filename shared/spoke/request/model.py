@@ -192,7 +192,7 @@ Tags = Annotated[dict[str, str], Field(max_length=MAX_TAGS), AfterValidator(_tag
 
 _SPOKE_ID = "The spoke's number, from which its address block follows. Absent: the lowest free one."
 _ADDRESS_PREFIX = "Exactly one block of the address pool. Without spoke_id, the block's number is the id."
-# A key whose private half nobody kept.
+# A key whose private half was thrown away.
 _SSH_EXAMPLE = (
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJFPNCFoTy+GNqzeT9tbAh6XAz3RiVuhXOD7cqUMmiUI throw-away@acme-corp.example"
 )

@@ -45,7 +45,7 @@ class Site:
 class SiteRow(DesiredState):
     """One client's desired site. Versions count from 1; `site` None means that it is to be gone.
 
-    applied_version: what the gateway was last seen to hold.  failed_version: the version that failed for good, with `error`.
+    applied_version: what the gateway was last seen to hold.  failed_version: the version that failed permanently, with `error`.
     owned: that our writer has put, or was about to put, elements of these names there; before that, elements of the
     same names are unmanaged.  since: when it was requested; the order of arrival.
     """

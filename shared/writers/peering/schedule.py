@@ -169,7 +169,7 @@ class HubSchedule:
 
 
 def next_calls(state: HubSchedule, now: datetime) -> Calls | None:
-    """What the writer does next; None when the generation is over, for good when `state.is_finished`."""
+    """What the writer does next; None when the generation is over, for ever when `state.is_finished`."""
     if state.is_finished or state.handed_over:
         return None
     if state.sleep > 0:

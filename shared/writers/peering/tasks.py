@@ -61,7 +61,7 @@ class PeeringPlan:
     """What follows from all rows and from the hub's VNet as it is.
 
     hub_sides: tasks whose hub side has to be written or removed, in their order.  spoke_sides: those whose hub side is as
-    it should be.  marks: rows to be written, by key: peerings that fail for good, what was seen of others.
+    it should be.  marks: rows to be written, by key: peerings that fail permanently, what was seen of others.
     repaired: peerings that were applied and aren't any more, with the state of the hub's side.
     left: how many rows wait.  queue: the spokes whose hub side is to be written, those beyond the batch too.
     held: how many of those that wait do so for the hub's gateway.

@@ -369,9 +369,9 @@ def calls_out(context):
 
 @app.activity_trigger(input_name="payload")
 def fail_unless_mended(payload):
-    if os.environ.get("MENDED") != "yes":
+    if os.environ.get("REPAIRED") != "yes":
         raise RuntimeError("broken")
-    return "mended"
+    return "fixed"
 
 
 @app.orchestration_trigger(context_name="context")
