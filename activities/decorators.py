@@ -19,6 +19,7 @@ from shared.data import from_data
 from shared.process import logs
 from shared.process.blocking import in_tables_thread
 from shared.process.deadline import ACTIVITY_SECONDS, CALL_SECONDS, Deadline, within
+from shared.process.share import share_of_activities
 from shared.recovery.runs.liveness import DUE_SLACK
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending, outcome_as_data
 from shared.saga.policy import Policy
@@ -143,6 +144,7 @@ def _perform_and_record(function: Typed, kind: Kind, call: Call, run: RunRow) ->
         before = _write_step(records, call, before, "in_progress", why, due=timestamp()) or before
     try:
         with (
+            share_of_activities(),
             cancellation_guard(lambda: _why_cancelled_now(records, call, kind)),
             within(ACTIVITY_SECONDS),
         ):

@@ -420,6 +420,12 @@ def current_settings() -> Settings:
     return _here.get() or process_settings()
 
 
+def has_several_hubs() -> bool:
+    """Whether the settings have more than one hub."""
+    places = process_settings().places
+    return len(places) > 1 and any(place.hub_key != places[0].hub_key for place in places)
+
+
 @contextmanager
 def at(place: Settings) -> Iterator[None]:
     """What is done inside is about this hub and gateway: settings, Azure and tables are theirs, in its threads too."""

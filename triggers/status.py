@@ -23,7 +23,7 @@ from shared.process.logs import failure_of
 from shared.process.once import importing, once
 from shared.recovery.orphans import doubt_about_records
 from shared.recovery.record_loss import raise_for_lost_rows
-from shared.settings import Settings, at, current_settings, process_settings
+from shared.settings import Settings, at, current_settings, has_several_hubs, process_settings
 from shared.spoke.addresses import highest_spoke_id
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
 from shared.tables.partition import SpokesPartition
@@ -389,9 +389,10 @@ def _gateway_capacity() -> dict[str, answers.Count]:
 async def _answered(
     ask: Callable[[], dict[str, answers.Count]],
 ) -> tuple[dict[str, answers.Count], dict[str, Any] | None]:
-    """What Azure says, or why it says nothing."""
+    """What Azure says, or why it says nothing. One of several hubs doesn't keep the others' answer for long."""
+    longest = current_settings().arm_look_seconds
     try:
-        return await in_arm_thread(current_settings().arm_look_seconds, ask), None
+        return await in_arm_thread(min(longest, SECONDS_FOR_EACH) if has_several_hubs() else longest, ask), None
     except AzureResourceException as error:
         return {}, error.failure.public()
 

@@ -22,7 +22,7 @@ from shared.settings import Settings, at, current_settings, process_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
 from shared.tables.client import table
 from shared.tables.idempotency import forget_expired_claims, forget_expired_keys
-from shared.tables.places import at_each_hub, hubs
+from shared.tables.places import hubs
 from shared.tables.records import Records
 from shared.timestamps import parse_timestamp
 from shared.writers.gateway.site_rows import WRITER_KEY
@@ -61,7 +61,11 @@ async def start_accepted_runs(client: "DurableOrchestrationClient") -> None:
 
     Can be repeated: an instance of that id is looked for first, and Durable refuses a second one while it runs.
     """
-    for run in await in_tables_thread(at_each_hub, _forgotten_runs):
+    await _for_each(hubs(), partial(_start_forgotten_runs, client))
+
+
+async def _start_forgotten_runs(client: "DurableOrchestrationClient") -> None:
+    for run in await in_tables_thread(_forgotten_runs):
         if await status_of(client, run.deployment_id) != NOT_THERE:
             continue
         waited = (utc_now() - parse_timestamp(run.created_at)).total_seconds()

@@ -1,6 +1,7 @@
 """Runs blocking work in threads of the app's own, for functions that wait for it.
 
-Two pools, so that an Azure Resource Manager that hangs takes no thread from what only needs the tables. They are made
+Two pools, so that an Azure Resource Manager that hangs takes no thread from what only needs the tables; where there are
+several hubs, each has its own pool for Azure, so that one whose subscription hangs takes none from another. They are made
 once in a process, their sizes are settings, and there are no other threads: what hangs in a request holds one of these
 until the request's timeout, and never more of them than there are. The caller's context variables go along; the thread's
 log lines are handed on by who waits for it (`shared.process.logs.HeldLines`).
@@ -22,7 +23,7 @@ from shared.errors import AzureResourceException, ConfigurationException, HubSpo
 from shared.process import logs
 from shared.process.deadline import Deadline, current_deadline, set_deadline
 from shared.process.once import once
-from shared.settings import current_settings
+from shared.settings import current_settings, has_several_hubs
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,8 +34,15 @@ TABLES = "tables"
 _THREADS_WITHOUT_SETTINGS = 4
 
 
-@once
 def _pool(name: str) -> ThreadPoolExecutor:
+    hub_key = ""
+    with contextlib.suppress(ConfigurationException):
+        hub_key = current_settings().hub_key if name == ARM and has_several_hubs() else ""
+    return _pool_of(name, hub_key)
+
+
+@once
+def _pool_of(name: str, hub_key: str) -> ThreadPoolExecutor:
     size = _THREADS_WITHOUT_SETTINGS
     with contextlib.suppress(ConfigurationException):
         settings = current_settings()
@@ -44,9 +52,9 @@ def _pool(name: str) -> ThreadPoolExecutor:
 
 def forget_threads() -> None:
     """For tests: the next call makes the pools anew, with the settings of then."""
-    for pool in _pool.made():
+    for pool in _pool_of.made():
         pool.shutdown(wait=False, cancel_futures=True)
-    _pool.forget()
+    _pool_of.forget()
 
 
 async def in_tables_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from shared.clock import epoch_seconds, nonce
 from shared.errors import DeploymentException
 from shared.saga import instances as protocol
-from shared.settings import Settings, at, current_settings, process_settings
+from shared.settings import Settings, at, current_settings, has_several_hubs, process_settings
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import run_key, slot_of, spoke_key
 from shared.tables.client import ConcurrentUpdate
@@ -140,7 +140,7 @@ def at_each_gateway(work: Callable[[], Sequence[T]]) -> list[T]:
 
 def is_alone() -> bool:
     """Whether the settings have one hub: then nothing is kept in this partition."""
-    return len(hubs()) == 1
+    return not has_several_hubs()
 
 
 def installation() -> Partition:

@@ -68,13 +68,16 @@ class LocalAzure:
     def quota(self, **change: Any) -> None:
         self._ok(self.client.post("/_local/quota", json=change))
 
+    def limits(self, **change: Any) -> None:
+        self._ok(self.client.post("/_local/limits", json=change))
+
     def id_of(self, group: str, kind: str, name: str) -> str:
         return f"/subscriptions/{self.subscription_id}/resourceGroups/{group}/providers/{kind}/{name}"
 
-    def put_on_gateway_subnet(self, name: str, resource: dict[str, Any]) -> None:
+    def put_on_gateway_subnet(self, name: str, resource: dict[str, Any], hub_vnet: str = "") -> None:
         """Plants a network security group or a route table, and uses it on the subnet of the hub's gateway."""
         self.plant(resource)
-        hub = self.find(self.id_of("hub-rg", "Microsoft.Network/virtualNetworks", "hub-vnet"))
+        hub = self.find(hub_vnet or self.id_of("hub-rg", "Microsoft.Network/virtualNetworks", "hub-vnet"))
         assert hub is not None
         subnet = next(each for each in hub["properties"]["subnets"] if each["name"] == "agw-subnet")
         subnet["properties"] |= {name: {"id": resource["id"]}}

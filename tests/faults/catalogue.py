@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
+from tests.faults.layouts import LAYOUTS, Layout
 from tests.faults.wire import KILL_AFTER, KILL_BEFORE, Fault
 
 VNET, NSG, NIC = "virtualNetworks/{vnet}", "networkSecurityGroups/{nsg}", "networkInterfaces/{nic}"
@@ -132,6 +135,35 @@ def pairwise(matrix: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
     return [(pairs[chosen][0], pairs[chosen][1].name) for chosen in _cover(facts)]
 
 
+def layouts_of(chosen: list[tuple[str, str]]) -> dict[tuple[str, str], Layout]:
+    """In which layout the ordinary run takes each of these pairs: each caller and each kind meets both."""
+    found: dict[tuple[str, str], Layout] = {}
+    met: dict[tuple[str, Layout], int] = {}
+    for call, kind in chosen:
+        layout = min(LAYOUTS, key=lambda each: met.get((caller_of(call), each), 0) + met.get((kind, each), 0))
+        found[call, kind] = layout
+        for what in (caller_of(call), kind):
+            met[what, layout] = met.get((what, layout), 0) + 1
+    return found
+
+
+def cases_of(matrix: dict[str, tuple[str, ...]], ordinary: list[tuple[str, str]]) -> pytest.MarkDecorator:
+    """Every call with everything that can go wrong, in every layout; those of the ordinary run in one of them."""
+    layouts = layouts_of(ordinary)
+    cases = [
+        pytest.param(
+            call,
+            kind,
+            layout,
+            id=f"{call} {kind.name}, {layout.name}",
+            marks=[] if layouts.get((call, kind.name)) is layout else [pytest.mark.full],
+        )
+        for layout in LAYOUTS
+        for call, kind in pairs_of(matrix)
+    ]
+    return pytest.mark.parametrize(("call", "kind", "layout"), cases, indirect=["layout"])
+
+
 def _facts_of(call: str, kind: FaultKind) -> set[tuple[str, str]]:
     return {(caller_of(call), kind.name), (way_of(call), kind.name)}
 
@@ -145,9 +177,9 @@ def _cover(facts: list[set[tuple[str, str]]]) -> list[int]:
     return chosen
 
 
-def shared_out(matrix: dict[str, tuple[str, ...]], run: str) -> set[tuple[str, str]]:
+def shared_out(matrix: dict[str, tuple[str, ...]], run: str) -> list[tuple[str, str]]:
     """Of what `pairwise` chooses, the half for a "delete" or for a "rollback", which call the same."""
-    return set(pairwise(matrix)[("delete", "rollback").index(run) :: 2])
+    return pairwise(matrix)[("delete", "rollback").index(run) :: 2]
 
 
 def goes_of(matrix: dict[str, tuple[str, ...]], kind: FaultKind, goes: int) -> list[list[Fault]]:

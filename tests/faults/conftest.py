@@ -1,6 +1,7 @@
 """A fresh world for each test, on servers that the tests of a module share."""
 
 import functools
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,17 +15,19 @@ from azure.durable_functions.models.history import HistoryEvent
 
 import shared.clock
 from local.functions.app import Function, load_app
-from local.recipes import ROOT, app_settings
+from local.processes import running
+from local.recipes import ROOT, app_settings, azure_recipe
 from shared.arm.client import Arm
 from shared.checks import snapshot as reading
 from tests.activities.azure_stand_in import LocalAzure
-from tests.activities.conftest import _trusting, azure_process, azurite_process
+from tests.activities.conftest import FRESH_TIME_SCALE, _trusting, azurite_process
 from tests.app import forget_app
 from tests.faults.checkpoints import checkpoints_of
+from tests.faults.layouts import ONE_HUB, TWO_HUBS, Layout
 from tests.faults.simulation import AppTime, Checkpoint, Simulation, pause, without_run
 from tests.faults.wire import Wire
 
-__all__ = ["azure_process", "azurite_process"]
+__all__ = ["azurite_process"]
 
 NewSimulation = Callable[..., Simulation]
 SimulationAt = Callable[[str, str], Simulation]
@@ -45,6 +48,17 @@ SETTINGS = {
 }
 
 _loaded: list[Function] = []
+
+
+@pytest.fixture(scope="session")
+def azure_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What the stand-in with the hubs of all layouts said when it was ready."""
+    state = tmp_path_factory.mktemp("azure")
+    hubs = state / "hubs.json"
+    hubs.write_text(json.dumps(TWO_HUBS.hubs), encoding="utf-8")
+    with running(azure_recipe(state / "state", 0, FRESH_TIME_SCALE, None, hubs), state) as process:
+        assert process.announced is not None
+        yield {name: str(value) for name, value in process.announced.items()}
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +87,19 @@ def azure_stand_in(azure_process: dict[str, str], azurite_process: str) -> Itera
         forget_app()
 
 
+@pytest.fixture(scope="module")
+def layout(request: pytest.FixtureRequest, azure_stand_in: tuple[LocalAzure, Wire]) -> Iterator[Layout]:
+    """The app has the settings of this layout."""
+    chosen: Layout = getattr(request, "param", ONE_HUB)
+    with pytest.MonkeyPatch.context() as patch:
+        if chosen.hubs:
+            patch.setenv("HUBS", json.dumps(chosen.hubs))
+            forget_app()
+        yield chosen
+    if chosen.hubs:
+        forget_app()
+
+
 @pytest.fixture(scope="session")
 def functions() -> list[Function]:
     """What the real function_app registers."""
@@ -90,14 +117,24 @@ class Complete:
 
 
 @pytest.fixture(scope="module")
-def complete() -> Complete:
+def _completes() -> dict[str, Complete]:
+    """By layout; filled by the first world of each."""
+    return {}
+
+
+@pytest.fixture
+def complete(layout: Layout, _completes: dict[str, Complete]) -> Complete:
     """Known after the first world."""
-    return Complete()
+    return _completes.setdefault(layout.name, Complete())
 
 
 @pytest.fixture
 def new_simulation(
-    azure_stand_in: tuple[LocalAzure, Wire], functions: list[Function], complete: Complete, tmp_path: Path
+    azure_stand_in: tuple[LocalAzure, Wire],
+    layout: Layout,
+    functions: list[Function],
+    complete: Complete,
+    tmp_path: Path,
 ) -> Iterator[NewSimulation]:
     """Makes a world, of nothing or as it was at a moment; the one before it ends."""
     simulations: list[Simulation] = []
@@ -109,7 +146,7 @@ def new_simulation(
             simulation.close()
         directory = tmp_path / str(len(simulations))
         directory.mkdir()
-        simulations.append(Simulation(azure, wire, functions, directory, complete.resources, begins))
+        simulations.append(Simulation(azure, wire, functions, directory, layout, complete.resources, begins))
         if complete.checkpoint is None:
             _make_without_a_fault(simulations[-1], complete)
             return make(begins)
@@ -128,17 +165,21 @@ def _checkpoints() -> dict[str, dict[str, Checkpoint]]:
 
 @pytest.fixture
 def simulation_at(
-    new_simulation: NewSimulation, complete: Complete, _checkpoints: dict[str, dict[str, Checkpoint]]
+    new_simulation: NewSimulation,
+    layout: Layout,
+    complete: Complete,
+    _checkpoints: dict[str, dict[str, Checkpoint]],
 ) -> SimulationAt:
     """Makes a world in which an activity is about to be called for the first time in a run; see `checkpoints.BEGIN`."""
 
     def make(story: str, caller: str) -> Simulation:
-        if story not in _checkpoints:
+        name = f"{story} {layout.name}"
+        if name not in _checkpoints:
             simulation = new_simulation()
             if story == "delete":
                 simulation = new_simulation(complete.checkpoint)
-            _checkpoints[story] = checkpoints_of(story, simulation)
-        return new_simulation(_checkpoints[story][caller])
+            _checkpoints[name] = checkpoints_of(story, simulation)
+        return new_simulation(_checkpoints[name][caller])
 
     return make
 

@@ -5,7 +5,9 @@ from typing import Any
 from shared.data import as_data
 from shared.saga.progress import progress_of
 from shared.saga.steps import STEPS, UNDOS
+from shared.settings import at
 from shared.spoke.records import TERMINAL
+from shared.tables.places import hub_of_run
 from shared.tables.records import Records
 
 Document = dict[str, Any]
@@ -22,8 +24,9 @@ _STEP_MOVES = {
 }
 
 
-def assert_moves_on(before: Document | None, now: Document) -> None:
+def assert_moves_on(before: Document | None, now: Document | None) -> None:
     """What one look at a run may say after another. Both are answers of `…/progress`."""
+    assert now is not None
     _assert_speaks_truly(now)
     if before is None:
         return
@@ -65,6 +68,14 @@ def _under_way(progress: Document) -> list[str]:
     return [step["step_name"] for step in steps if step["status"] == "in_progress"]
 
 
+def progress_now(deployment_id: str) -> Document | None:
+    """The progress of a run in whichever hub, None when there is no such run."""
+    with at(hub_of_run(deployment_id)):
+        records = Records()
+        run = records.run(deployment_id)
+        return as_data(progress_of(run, records.steps(deployment_id))) if run else None
+
+
 class Watcher:
     """Looks at one run, and remembers the last look."""
 
@@ -74,11 +85,9 @@ class Watcher:
         self.looks: list[Document] = []
 
     def look(self) -> None:
-        records = Records()
-        run = records.run(self.deployment_id)
-        if run is None:
+        now = progress_now(self.deployment_id)
+        if now is None:
             return
-        now = as_data(progress_of(run, records.steps(self.deployment_id)))
         assert_moves_on(self.last, now)
         if now != self.last:
             self.looks.append(now)

@@ -21,17 +21,18 @@ from local.functions.app import Function
 from local.functions.durable.clock import VirtualClock
 from local.functions.durable.stage import CrashedError, Stage
 from local.functions.durable.store import Task
-from shared.arm.client import arm
-from shared.data import as_data
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
-from shared.saga.progress import progress_of
+from shared.settings import at, current_settings
 from shared.spoke.inventory import parts
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
+from shared.spoke.resource_ids import ids_of
 from shared.tables import client as store_of_rows
+from shared.tables.places import gateway_of, hub_of_run
 from shared.tables.records import Records
 from shared.writers.waking import wake
 from tests.activities.azure_stand_in import KEY, LocalAzure
-from tests.faults.progress import Watcher, assert_moves_on
+from tests.faults.layouts import Layout
+from tests.faults.progress import Watcher, assert_moves_on, progress_now
 from tests.faults.wire import Fault, Wire
 from triggers import use_cases
 
@@ -120,6 +121,7 @@ class Simulation:
     wire: Wire
     functions: list[Function]
     directory: Path
+    layout: Layout
     complete: dict[str, Document] | None = None
     """The resources of a spoke 1 that nothing happened to."""
     begins: Checkpoint | None = None
@@ -140,6 +142,8 @@ class Simulation:
             self._begin_with(self.begins, durable)
         else:
             self.azure.reset()
+            # Else the ids decide whether a NIC takes an operation, and the catalogue is of any layout.
+            self.azure.limits(nic_operations="always")
             self._furnish_gateway_subnet()
             _fill_tables({})
             self.before = self.snapshot()
@@ -163,13 +167,17 @@ class Simulation:
             ("networkSecurityGroups", "agw-nsg", "networkSecurityGroup", rules),
             ("routeTables", "agw-routes", "routeTable", {}),
         ):
-            resource_id = self.azure.id_of("hub-rg", f"Microsoft.Network/{kind}", name)
-            document = {"id": resource_id, "location": "eastus", "properties": properties}
-            self.azure.put_on_gateway_subnet(used_as, document)
+            hub_vnet = self.layout.hub_vnet or self.azure.id_of(
+                "hub-rg", "Microsoft.Network/virtualNetworks", "hub-vnet"
+            )
+            resource_id = f"{hub_vnet.rpartition('/virtualNetworks/')[0]}/{kind}/{name}"
+            document = {"id": resource_id, "location": self.layout.location, "properties": properties}
+            self.azure.put_on_gateway_subnet(used_as, document, hub_vnet)
 
     def save(self, run: str, name: str) -> Checkpoint:
         """The simulation as it is now. No activity is under way, and no fault is waiting."""
         self.keep_time()
+        name = f"{self.layout.name}: {name}"
         self.azure.save(name)
         with contextlib.closing(sqlite3.connect(self.directory / "durable.sqlite")) as store:
             durable = store.serialize()
@@ -205,7 +213,7 @@ class Simulation:
             "admin_username": "azureuser",
             "ssh_public_key": KEY,
         }
-        return {name: value for name, value in (body | changes).items() if value is not None}
+        return {name: value for name, value in (body | self.layout.chosen | changes).items() if value is not None}
 
     def deploy(self, spoke_id: int = 1, *faults: Fault, **changes: Any) -> str:
         """As POST does. The deployment's id."""
@@ -219,6 +227,7 @@ class Simulation:
             plan.os_disk_name: "{disk}",
             plan.hub_peering_name: "{hub side}",
             plan.spoke_peering_name: "{spoke side}",
+            **self.layout.names,
         }
         return self._begin(story, faults)
 
@@ -332,7 +341,8 @@ class Simulation:
     # --- what there is to see ---
 
     def run_row(self, deployment_id: str) -> RunRow:
-        run = Records().run(deployment_id)
+        with at(hub_of_run(deployment_id)):
+            run = Records().run(deployment_id)
         assert run is not None, f"there is no run {deployment_id}"
         return run
 
@@ -360,7 +370,7 @@ class Simulation:
         else:
             assert spoke is not None
             assert (spoke["status"], spoke["deployment_id"]) == (run.status, deployment_id)
-        assert_moves_on(None, as_data(progress_of(run, Records().steps(deployment_id))))
+        assert_moves_on(None, progress_now(deployment_id))
         if run.status in ("failed", "deleted"):
             assert run.left_behind == []
             self.assert_nothing_left(now)
@@ -384,7 +394,8 @@ class Simulation:
         if self.complete is not None and run.spoke_id == 1:
             made = _parts_of(now.resources).keys() - _parts_of(self.before.resources).keys()
             own = ("tags", "site_row", "peering_row")
-            listed = parts(run.plan, arm().ids.of(run.plan))
+            with at(hub_of_run(run.deployment_id)):
+                listed = parts(run.plan, ids_of(gateway_of(run.plan, current_settings())).of(run.plan))
             assert made == {part.id.lower() for part in listed if part.owned_by in own}
             assert _differences(self.complete, without_run(now.resources, run)) == {}
 

@@ -11,6 +11,7 @@ from tests.faults.catalogue import (
     caller_of,
     calls_of,
     goes_of,
+    layouts_of,
     ordinary_goes,
     pairs_of,
     pairwise,
@@ -18,6 +19,7 @@ from tests.faults.catalogue import (
     step_of,
     way_of,
 )
+from tests.faults.layouts import LAYOUTS
 
 Matrix = dict[str, tuple[str, ...]]
 GOES = [(DEPLOY, 5), (DELETE, 4)]
@@ -33,7 +35,7 @@ def test_what_may_end_a_run_meets_every_caller_and_every_way_of_calling(
 
 
 def test_deletes_and_rollbacks_share_the_pairs() -> None:
-    halves = shared_out(DELETE, "delete"), shared_out(DELETE, "rollback")
+    halves = set(shared_out(DELETE, "delete")), set(shared_out(DELETE, "rollback"))
     assert halves[0] | halves[1] == set(pairwise(DELETE))
     for half in halves:
         assert {caller_of(call) for call, _ in half} == set(DELETE)
@@ -60,3 +62,15 @@ def test_what_passes_meets_every_step_and_every_way_of_calling(
 @pytest.mark.parametrize("matrix", [DEPLOY, DELETE])
 def test_every_call_is_in_the_ordinary_run(matrix: Matrix) -> None:
     assert {call for call, _ in pairwise(matrix)} == set(calls_of(matrix))
+
+
+@pytest.mark.parametrize("chosen", [pairwise(DEPLOY), pairwise(DELETE)])
+@pytest.mark.parametrize("factor", [lambda pair: caller_of(pair[0]), lambda pair: pair[1]])
+def test_every_caller_and_every_kind_is_met_in_each_layout(
+    chosen: list[tuple[str, str]], factor: Callable[[tuple[str, str]], str]
+) -> None:
+    layouts = layouts_of(chosen)
+    assert set(layouts) == set(chosen), "one layout for each, so that the ordinary run is no longer than before"
+    assert {(factor(pair), layout.name) for pair, layout in layouts.items()} == {
+        (factor(pair), layout.name) for pair in chosen for layout in LAYOUTS
+    }

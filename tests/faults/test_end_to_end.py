@@ -7,11 +7,13 @@ import random
 import signal
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from local.recipes import ROOT
 from local.stack import Stack
 from tests.e2e.client import GONE, Api, request_for
 from tests.e2e.conftest import StartStack, start_stack
@@ -37,6 +39,14 @@ ARM_STORM: list[dict[str, Any]] = [
     {"mode": "drop_reply"},
 ]
 TABLES_STORM = [{"mode": mode} for mode in ("busy", "timeout", "drop_before", "drop_after")]
+
+
+TWO_HUBS = ROOT / "samples" / "two-hubs.json"
+
+
+def ids_of(count: int, hubs: Path | None) -> list[int]:
+    """Of so many spokes; where there are two hubs, every other one is the second's."""
+    return [number if hubs is None or number % 2 else 1000 + number for number in range(1, count + 1)]
 
 
 class Observer:
@@ -123,26 +133,36 @@ def resources_of(api: Api) -> dict[str, Document]:
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    ("deployments", "deletes", "kills", "seconds", "settings"),
-    [(6, 3, 2, 240, SHORT_REQUESTS), pytest.param(50, 25, 15, 1500, {}, marks=FULL)],
+    ("deployments", "deletes", "kills", "seconds", "settings", "hubs"),
+    [
+        (6, 3, 2, 240, SHORT_REQUESTS, TWO_HUBS),
+        pytest.param(50, 25, 15, 1500, {}, None, marks=FULL),
+        pytest.param(50, 25, 15, 1500, {}, TWO_HUBS, marks=FULL),
+    ],
 )
 def test_random_kills(
-    start_stack: StartStack, deployments: int, deletes: int, kills: int, seconds: float, settings: dict[str, str]
+    start_stack: StartStack,
+    deployments: int,
+    deletes: int,
+    kills: int,
+    seconds: float,
+    settings: dict[str, str],
+    hubs: Path | None,
 ) -> None:
-    dice = random.Random(6)
-    with start_stack(settings=settings) as stack, Api(stack) as api:
+    dice, spokes = random.Random(6), ids_of(deployments, hubs)
+    with start_stack(settings=settings, hubs=hubs) as stack, Api(stack) as api:
         before = resources_of(api)
-        for spoke_id in range(1, deployments + 1):
+        for spoke_id in spokes:
             answer = patiently(lambda n=spoke_id: api.post_spoke(request_for(n), idempotency_key=f"kills-{n}"))
             assert answer.status_code == 202, answer.text
-        observer = Observer(api, range(1, deployments + 1))
+        observer = Observer(api, spokes)
         for _ in range(kills - kills // 2):
             for _ in range(dice.randrange(3, 9)):
                 observer.look()
             kill_host(stack)
         observer.all_end_as("completed", seconds=seconds)
 
-        gone = list(range(1, deletes + 1))
+        gone = spokes[:deletes]
         for spoke_id in gone:
             assert patiently(api.delete, spoke_id).status_code in (202, 404)
         observer = Observer(api, gone)
@@ -152,29 +172,32 @@ def test_random_kills(
             kill_host(stack)
         observer.all_end_as(GONE, "deleted", seconds=seconds)
 
-        for spoke_id in range(deletes + 1, deployments + 1):
+        for spoke_id in spokes[deletes:]:
             assert patiently(api.delete, spoke_id).status_code == 202
-        rest = Observer(api, range(deletes + 1, deployments + 1))
+        rest = Observer(api, spokes[deletes:])
         rest.all_end_as(GONE, "deleted", seconds=seconds)
         assert resources_of(api) == before
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("spokes", "seconds"), [(5, 240), pytest.param(50, 1500, marks=FULL)])
-def test_a_storm_of_faults(start_stack: StartStack, spokes: int, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("count", "seconds", "hubs"),
+    [(5, 240, None), pytest.param(50, 1500, None, marks=FULL), pytest.param(50, 1500, TWO_HUBS, marks=FULL)],
+)
+def test_a_storm_of_faults(start_stack: StartStack, count: int, seconds: float, hubs: Path | None) -> None:
+    spokes = ids_of(count, hubs)
     arm = [{**fault, "times": None, "probability": 0.3 / len(ARM_STORM)} for fault in ARM_STORM]
     tables = [{**fault, "probability": 0.1 / len(TABLES_STORM)} for fault in TABLES_STORM]
-    with start_stack(tables_proxy=True, settings=PATIENT) as stack, Api(stack) as api:
+    with start_stack(tables_proxy=True, settings=PATIENT, hubs=hubs) as stack, Api(stack) as api:
         with api.arm_faults(*arm), api.tables_faults(*tables):
-            for spoke_id in range(1, spokes + 1):
+            for spoke_id in spokes:
                 answer = patiently(lambda n=spoke_id: api.post_spoke(request_for(n), idempotency_key=f"storm-{n}"))
                 assert answer.status_code == 202, answer.text
-            observer = Observer(api, range(1, spokes + 1))
+            observer = Observer(api, spokes)
             ended = observer.until_all_have_ended(seconds)
-        assert ended == dict.fromkeys(range(1, spokes + 1), "completed"), {
+        assert ended == dict.fromkeys(spokes, "completed"), {
             run: last["error"] for run, last in observer.last.items() if last["status"] != "completed"
         }
-        hosts = {n: api.spoke(n).json()["agw"]["host_name"] for n in ended}
-        assert {n: api.route(host).json()["pool"] for n, host in hosts.items()} == {
-            n: f"client-{n}-pool" for n in ended
-        }
+        sites = {n: api.spoke(n).json()["agw"] for n in ended}
+        reached = {n: api.route(site["host_name"], gateway=site.get("gateway", "hub-agw")) for n, site in sites.items()}
+        assert {n: answer.json()["pool"] for n, answer in reached.items()} == {n: f"client-{n}-pool" for n in ended}

@@ -6,17 +6,13 @@ run; `make test-full` takes every call with everything by itself.
 
 import pytest
 
-from tests.faults.catalogue import DEPLOY, WRITERS, FaultKind, caller_of, calls_of, pairs_of, pairwise
+from tests.faults.catalogue import DEPLOY, WRITERS, FaultKind, caller_of, calls_of, cases_of, pairwise
 from tests.faults.conftest import SimulationAt
+from tests.faults.layouts import LAYOUTS
 from tests.faults.simulation import Simulation
 
-_CHOSEN = set(pairwise(DEPLOY))
-PAIRS = [
-    pytest.param(call, kind, id=f"{call} {kind.name}", marks=[] if (call, kind.name) in _CHOSEN else pytest.mark.full)
-    for call, kind in pairs_of(DEPLOY)
-]
 
-
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str, indirect=True)
 def test_the_matrix_names_every_call_of_a_deployment(simulation: Simulation) -> None:
     run = simulation.deploy()
     simulation.play_out()
@@ -24,7 +20,7 @@ def test_the_matrix_names_every_call_of_a_deployment(simulation: Simulation) -> 
     assert sorted(set(simulation.wire.calls)) == sorted(calls_of(DEPLOY))
 
 
-@pytest.mark.parametrize(("call", "kind"), PAIRS)
+@cases_of(DEPLOY, pairwise(DEPLOY))
 def test_a_deployment_ends_well_or_leaves_nothing(simulation_at: SimulationAt, call: str, kind: FaultKind) -> None:
     simulation, fault = simulation_at("deploy", caller_of(call)), kind.at(call)
     run = simulation.take_up(fault)

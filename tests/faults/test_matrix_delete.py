@@ -6,22 +6,13 @@ run; `make test-full` takes every call with everything by itself.
 
 import pytest
 
-from tests.faults.catalogue import DELETE, LOOK_BEFORE_A_DELETE, FaultKind, caller_of, calls_of, pairs_of, shared_out
+from tests.faults.catalogue import DELETE, LOOK_BEFORE_A_DELETE, FaultKind, caller_of, calls_of, cases_of, shared_out
 from tests.faults.conftest import SimulationAt
+from tests.faults.layouts import LAYOUTS
 from tests.faults.simulation import Simulation
 
 
-def pairs_for(run: str) -> pytest.MarkDecorator:
-    ordinary = shared_out(DELETE, run)
-    cases = [
-        pytest.param(
-            call, kind, id=f"{call} {kind.name}", marks=[] if (call, kind.name) in ordinary else pytest.mark.full
-        )
-        for call, kind in pairs_of(DELETE)
-    ]
-    return pytest.mark.parametrize(("call", "kind"), cases)
-
-
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str, indirect=True)
 def test_the_matrix_names_every_call_of_a_delete(simulation: Simulation) -> None:
     run = simulation.deploy()
     simulation.play_out()
@@ -33,7 +24,7 @@ def test_the_matrix_names_every_call_of_a_delete(simulation: Simulation) -> None
     assert sorted(set(simulation.wire.calls) - LOOK_BEFORE_A_DELETE) == sorted(calls_of(DELETE))
 
 
-@pairs_for("delete")
+@cases_of(DELETE, shared_out(DELETE, "delete"))
 def test_a_delete_ends_or_says_what_is_left(simulation_at: SimulationAt, call: str, kind: FaultKind) -> None:
     simulation, fault = simulation_at("delete", caller_of(call)), kind.at(call)
     removal = simulation.take_up(fault)
@@ -49,7 +40,7 @@ def test_a_delete_ends_or_says_what_is_left(simulation_at: SimulationAt, call: s
         simulation.check(again, "deleted")
 
 
-@pairs_for("rollback")
+@cases_of(DELETE, shared_out(DELETE, "rollback"))
 def test_a_rollback_ends_or_says_what_is_left(simulation_at: SimulationAt, call: str, kind: FaultKind) -> None:
     simulation, fault = simulation_at("rollback", caller_of(call)), kind.at(call)
     run = simulation.take_up(fault)

@@ -8,6 +8,7 @@ import pytest
 from tests.faults.catalogue import DELETE, DEPLOY, KINDS, FaultKind, goes_of, ordinary_goes
 from tests.faults.checkpoints import BEGINNING
 from tests.faults.conftest import NewSimulation, SimulationAt
+from tests.faults.layouts import LAYOUTS
 from tests.faults.simulation import Simulation
 from tests.faults.wire import Fault
 
@@ -16,12 +17,15 @@ PASSING = [kind for kind in KINDS if kind.passes]
 
 def cases(matrix: dict[str, tuple[str, ...]], goes: int) -> pytest.MarkDecorator:
     found = []
-    for kind in PASSING:
-        ordinary = ordinary_goes(matrix, kind, goes)
-        for go in range(len(goes_of(matrix, kind, goes))):
-            marks = [] if go in ordinary else [pytest.mark.full]
-            found.append(pytest.param(kind, go, id=f"{kind.name} {go + 1}", marks=marks))
-    return pytest.mark.parametrize(("kind", "go"), found)
+    for layout in LAYOUTS:
+        for number, kind in enumerate(PASSING):
+            ordinary = sorted(ordinary_goes(matrix, kind, goes))
+            for go in range(len(goes_of(matrix, kind, goes))):
+                # The runs of one kind take turns in both layouts.
+                taken = go in ordinary and LAYOUTS[(number + ordinary.index(go)) % 2] is layout
+                marks = [] if taken else [pytest.mark.full]
+                found.append(pytest.param(kind, go, layout, id=f"{kind.name} {go + 1}, {layout.name}", marks=marks))
+    return pytest.mark.parametrize(("kind", "go", "layout"), found, indirect=["layout"])
 
 
 def ends(simulation: Simulation, run: str, faults: list[Fault], expected: str) -> None:

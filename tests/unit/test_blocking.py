@@ -1,10 +1,12 @@
 """Blocking work in the app's own threads: who waits for it, for how long, and where its log lines arrive."""
 
 import asyncio
+import json
 import logging
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,9 @@ from shared.errors import AzureResourceException
 from shared.process import blocking, logs
 from shared.process.blocking import ARM, TABLES, in_arm_thread, in_tables_thread, side_by_side
 from shared.process.deadline import CODE, Deadline, seconds_left, within
+from shared.process.share import MOST_OF_ONE_HUB, share_of_activities
+from shared.settings import Settings, at, current_settings
+from shared.tables.places import hubs
 from tests.app import forget_app
 
 NEEDED = {
@@ -240,3 +245,50 @@ def test_nothing_of_the_app_makes_threads_elsewhere() -> None:
         if any(word in path.read_text(encoding="utf-8") for word in ("to_thread", "run_in_executor", "ThreadPool"))
     ]
     assert sorted(elsewhere) == ["blocking.py", "identity.py"]
+
+
+# --- one of several hubs ---
+
+
+@pytest.fixture
+def two_hubs(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    second = {"name": "second", "vnet": "second-vnet", "address_pool": "10.12.0.0/16"}
+    gateways = [{"name": "second-agw", "domain": "second.example.com"}]
+    monkeypatch.setenv("HUBS", json.dumps([{"name": "first"}, second | {"gateways": gateways}]))
+    forget_app()
+    return hubs()
+
+
+def test_a_hub_that_takes_all_its_threads_for_azure_leaves_the_other_its_own(two_hubs: list[Settings]) -> None:
+    released = threading.Event()
+
+    async def scenario() -> str:
+        with at(two_hubs[0]):
+            hanging = [asyncio.ensure_future(in_arm_thread(60, released.wait)) for _ in range(8)]
+        with at(two_hubs[1]):
+            found = await in_arm_thread(60, lambda: current_settings().hub_name)
+        released.set()
+        await asyncio.gather(*hanging)
+        return found
+
+    assert asyncio.run(scenario()) == "second"
+
+
+def test_activities_of_one_hub_leave_places_for_the_other(two_hubs: list[Settings]) -> None:
+    with ExitStack() as at_work:
+        with at(two_hubs[0]):
+            for _ in range(MOST_OF_ONE_HUB):
+                at_work.enter_context(share_of_activities())
+            with pytest.raises(AzureResourceException) as refused, share_of_activities(0):
+                pass
+        assert (refused.value.failure.code, refused.value.failure.transient) == ("HubBusy", True)
+        with at(two_hubs[1]), share_of_activities(0):
+            pass
+    with at(two_hubs[0]), share_of_activities(0):
+        pass
+
+
+def test_activities_of_a_hub_alone_have_all_places() -> None:
+    with ExitStack() as at_work:
+        for _ in range(2 * MOST_OF_ONE_HUB):
+            at_work.enter_context(share_of_activities(0))

@@ -14,6 +14,7 @@ import pytest
 from activities.waiting_inside import MOST_WAITING
 from shared.process import deadline
 from shared.process.identity import CONNECT_SECONDS, READ_SECONDS
+from shared.process.share import ACTIVITIES_AT_ONCE, MOST_OF_ONE_HUB
 from shared.saga.policy import longest_request
 from shared.settings import MOST_ARM_TIMEOUT_SECONDS
 from shared.tables import client
@@ -110,6 +111,11 @@ def test_there_are_threads_for_all_activities_and_all_orchestrators_at_once() ->
         found = re.findall(pattern, (ROOT / name).read_text(encoding="utf-8"))
         assert found, name
         assert {int(each) for each in found} == {needed}, name
+
+
+def test_one_of_several_hubs_leaves_places_for_the_others() -> None:
+    assert DURABLE["maxConcurrentActivityFunctions"] == ACTIVITIES_AT_ONCE
+    assert MOST_OF_ONE_HUB <= ACTIVITIES_AT_ONCE * 2 / 3
 
 
 def test_at_most_half_of_the_places_for_activities_are_waited_in() -> None:

@@ -1,0 +1,44 @@
+"""A hub's share of the activities that run side by side. Azure may not answer for one hub's subscription: its activities
+wait then, each in one of the worker's threads, and the others need some as well."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared.errors import AzureResourceException
+from shared.process.once import once
+from shared.settings import current_settings, has_several_hubs
+
+# `maxConcurrentActivityFunctions` of host.json, and how many of them one hub may have where there are several.
+ACTIVITIES_AT_ONCE = 24
+MOST_OF_ONE_HUB = 16
+# For a burst, which is over soon; who waits has a thread, too.
+SECONDS_TO_WAIT = 2.0
+
+
+@once
+def _share(hub_key: str) -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(MOST_OF_ONE_HUB)
+
+
+@contextmanager
+def share_of_activities(seconds_to_wait: float = SECONDS_TO_WAIT) -> Iterator[None]:
+    """One of the present hub's. Transient `AzureResourceException` `HubBusy` when all are taken by calls that take long."""
+    if not has_several_hubs():
+        yield
+        return
+    here = current_settings()
+    share = _share(here.hub_key)
+    if not share.acquire(timeout=seconds_to_wait):
+        raise AzureResourceException(
+            f"{MOST_OF_ONE_HUB} activities of the hub {here.hub_name} are at work, and none has ended within "
+            f"{seconds_to_wait:g} seconds.",
+            code="HubBusy",
+            hint="It passes when Azure answers again for this hub; the threads that are left are the other hubs'.",
+            transient=True,
+            hub=here.hub_name,
+        )
+    try:
+        yield
+    finally:
+        share.release()

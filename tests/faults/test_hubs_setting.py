@@ -1,0 +1,140 @@
+"""`HUBS` over a whole deployment: with the content of the single-hub settings nothing differs; set and taken back while
+spokes live and while a deployment is under way nothing is lost."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from shared.data import as_data
+from shared.errors import DeploymentException
+from shared.settings import at
+from shared.tables.places import hub_of_run
+from shared.tables.records import Records
+from tests.app import forget_app
+from tests.faults.conftest import NewSimulation
+from tests.faults.layouts import TWO_HUBS
+from tests.faults.progress import progress_now
+from tests.faults.simulation import Simulation
+from triggers.deployments import _run
+from triggers.spokes import _page, _view
+
+Document = dict[str, Any]
+SAME = [{"name": "first"}]
+NEAR, FAR = (hub | {"first_spoke_id": first} for hub, first in zip(TWO_HUBS.hubs, (1, 1001), strict=True))
+# What no two runs have alike: ids, moments, tokens, ETags.
+_UNLIKE = re.compile(
+    r"(deploy|delete)-client-1-\d+-[0-9a-f]{4}|\d{4}-\d\d-\d\d[T ][\d:.+Z]+|\b[0-9a-f]{8,64}\b|datetime\([^)]*\)|W/\S+?'"
+)
+Use = Callable[[list[Document] | None], None]
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
+    """The app starts anew, with these hubs or without."""
+
+    def restart(hubs: list[Document] | None) -> None:
+        monkeypatch.delenv("HUBS", raising=False)
+        if hubs:
+            monkeypatch.setenv("HUBS", json.dumps(hubs))
+        forget_app()
+
+    yield restart
+    monkeypatch.undo()
+    forget_app()
+
+
+def seen_of_a_life(simulation: Simulation) -> Document:
+    """What a spoke's deployment and delete ask of Azure, write and answer, without what no two runs have alike."""
+    simulation.complete = None  # that one has no tags of its caller's
+    run = simulation.deploy(tags={"team": "blue"}, cloud_init="#cloud-config")
+    simulation.play_out()
+    simulation.check(run, "completed")
+    rows = simulation.snapshot().rows
+    answers = [as_data(each) for each in (_view(1), _page((None, None), 0, 10), _run(run))]
+    removal = simulation.delete()
+    simulation.play_out()
+    simulation.check(removal, "deleted")
+    asked = [
+        (each["method"], each["path"], each["request"])
+        for each in simulation.azure.requests()
+        if each["method"] != "GET"
+    ]
+
+    def alike(value: Any) -> Any:
+        return json.loads(_UNLIKE.sub("*", json.dumps(value, sort_keys=True, default=str)))
+
+    return {
+        "rows": sorted((alike([name, *row]) for name, table in rows.items() for row in table.items()), key=json.dumps),
+        "answers": alike(answers),
+        "asked": sorted(map(alike, asked), key=json.dumps),
+        "writers": sorted(
+            each.instance_id for each in simulation.stage.instances() if "client" not in each.instance_id
+        ),
+    }
+
+
+def test_hubs_with_the_content_of_the_single_hub_settings_change_nothing(
+    new_simulation: NewSimulation, use: Use
+) -> None:
+    before = seen_of_a_life(new_simulation())
+    use(SAME)
+    now = seen_of_a_life(new_simulation())
+    assert before["asked"], "bodies were compared"
+    for part, found in before.items():
+        unlike = [pair for pair in zip(found, now[part], strict=True) if pair[0] != pair[1]]
+        assert unlike == [], part
+
+
+def test_spokes_live_on_when_hubs_is_set_and_when_it_is_taken_back(simulation: Simulation, use: Use) -> None:
+    old = simulation.deploy(1)
+    simulation.play_out()
+    simulation.check(old, "completed")
+    use([NEAR, FAR])
+    new, far = simulation.deploy(2), simulation.deploy(1001, gateway="far-agw", hub="far")
+    simulation.play_out()
+    assert [_status(run) for run in (old, new, far)] == ["completed"] * 3
+    removal = simulation.delete(1)
+    simulation.play_out()
+    assert _status(removal) == "deleted"
+    use(None)
+    assert _view(1001).status == "completed", "it is shown as it is"
+    with pytest.raises(DeploymentException) as refused:
+        simulation.delete(1001)
+    assert refused.value.failure.code == "HubNotConfigured"
+    assert refused.value.failure.hint
+    removal = simulation.delete(2)
+    simulation.play_out()
+    assert _status(removal) == "deleted"
+    use([NEAR, FAR])
+    removal = simulation.delete(1001)
+    simulation.play_out()
+    assert _status(removal) == "deleted"
+    simulation.assert_nothing_left(simulation.snapshot())
+
+
+@pytest.mark.parametrize("activity", ["poll_gateway", "gateway_round", "write_hub_side", "create_vm"])
+@pytest.mark.parametrize("order", [[NEAR, FAR], [FAR, NEAR]], ids=["first", "second"])
+def test_a_deployment_goes_on_when_hubs_is_set_under_it_and_its_writers_run_under_other_ids(
+    simulation: Simulation, use: Use, activity: str, order: list[Document]
+) -> None:
+    """The old writer may be anywhere in its work, and its hub anywhere in the list."""
+    run = simulation.deploy(1)
+    simulation.until_pending(activity)
+    use(order)
+    simulation.play_out()
+    assert _status(run) == "completed"
+    removal = simulation.delete(1)
+    simulation.play_out()
+    assert _status(removal) == "deleted"
+    simulation.assert_nothing_left(simulation.snapshot())
+
+
+def _status(run: str) -> str:
+    progress = progress_now(run)
+    assert progress is not None
+    with at(hub_of_run(run)):
+        assert Records().unfinished_runs() == []
+    return str(progress["status"])
