@@ -109,8 +109,9 @@ class _SharedReads:
     azure: Arm
     afresh: bool = False
 
-    def __call__(self, name: str, read: Callable[[], T], seconds: float = _COMMON_SECONDS) -> Callable[[], T]:
-        return read if self.afresh else lambda: _shared_read(self.azure, name, seconds, read)
+    def __call__(self, name: str, read: Callable[[], T], seconds: float | None = None) -> Callable[[], T]:
+        most = _COMMON_SECONDS if seconds is None else seconds
+        return read if self.afresh else lambda: _shared_read(self.azure, name, most, read)
 
 
 def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> AzureSnapshot:
