@@ -85,16 +85,17 @@ def hub_of(request: "SpokeRequest") -> Settings:
     return hub_for(request, hubs())
 
 
-def parse_request(request: "SpokeRequest", *, new: bool = True) -> ReservationRequest:
-    """What a request asks of the present hub. new: its spoke isn't there yet."""
+def parse_request(request: "SpokeRequest", retry_of: SpokeRow | None = None) -> ReservationRequest:
+    """What a request asks of the present hub. retry_of: the `failed` spoke that is to be built again."""
     with importing:
         from shared.spoke.request.choice import gateways_for
         from shared.spoke.request.model import check_against_settings, check_reserved
 
-    gateways = gateways_for(request, gateways_of(current_settings()))
+    own = gateway_of(retry_of.plan, current_settings()) if retry_of else None
+    gateways = gateways_for(request, gateways_of(current_settings()), own)
     with at(gateways[0]):
         request = check_against_settings(request, current_settings())
-    if new:
+    if retry_of is None:
         check_reserved(request, current_settings())
     return ReservationRequest(
         client=sanitize_name(request.client_name),
@@ -103,6 +104,7 @@ def parse_request(request: "SpokeRequest", *, new: bool = True) -> ReservationRe
         plan_for=partial(_planned, request),
         spoke_id=request.spoke_id,
         gateways=gateways,
+        retry_of=retry_of,
     )
 
 
@@ -141,11 +143,11 @@ def _retry(spoke_id: int) -> RunHandle:
 def _again(spoke: SpokeRow) -> ReservationRequest:
     """The request of a failed spoke, for its own id. It moves to another gateway only when nothing was ever made on its
     own: what came no further than the checks."""
-    parsed = parse_request(checked_request(spoke.request), new=False)
-    if len(parsed.gateways) > 1 and _has_made_something(spoke):
-        own = gateway_of(spoke.plan, current_settings())
-        parsed = replace(parsed, gateways=tuple(each for each in parsed.gateways if each == own) or (own,))
-    return replace(parsed, request=spoke.request, spoke_id=spoke.spoke_id, retry_of=spoke)
+    parsed = parse_request(checked_request(spoke.request), spoke)
+    own = gateway_of(spoke.plan, current_settings())
+    if parsed.gateways != (own,) and _has_made_something(spoke):
+        parsed = replace(parsed, gateways=(own,))
+    return replace(parsed, request=spoke.request, spoke_id=spoke.spoke_id)
 
 
 def _has_made_something(spoke: SpokeRow) -> bool:

@@ -215,6 +215,26 @@ def test_a_retry_of_what_came_no_further_than_the_checks_may_move(installation: 
     assert gateway_of_spoke(use_cases.retry(spoke.spoke_id).spoke_id) == "other-agw"
 
 
+@pytest.mark.parametrize("named", [{}, {"gateway": "hub-agw"}])
+@pytest.mark.parametrize("closed", [("hub-agw",), ("hub-agw", "other-agw")])
+def test_a_retry_of_what_was_begun_goes_on_at_its_gateway_when_that_is_closed(
+    installation: Installation, named: dict[str, str], closed: tuple[str, ...]
+) -> None:
+    gateways = installation.gateways(hub_agw=5, other_agw=1)
+    installation.use([installation.first | {"gateways": gateways}])
+    begun, checked = deploy("begun", **named), deploy("checked", **named)
+    end(begun, "failed", began="create_vnet")
+    end(checked, "failed", began="validate_config")
+    for gateway in gateways:
+        gateway["open"] = gateway["name"] not in closed
+    installation.use([installation.first | {"gateways": gateways}])
+    assert gateway_of_spoke(use_cases.retry(begun.spoke_id).spoke_id) == "hub-agw"
+    moves = not named and len(closed) == 1  # nothing was made, and another one is open
+    assert gateway_of_spoke(use_cases.retry(checked.spoke_id).spoke_id) == ("other-agw" if moves else "hub-agw")
+    if len(closed) == 2:
+        assert refused(deploy, "new") == "GatewayClosed"
+
+
 # --- hubs ---
 
 

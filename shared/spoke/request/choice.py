@@ -54,9 +54,12 @@ def _has_block(hub: "Settings", prefix: str | None) -> bool:
         return False
 
 
-def gateways_for(request: SpokeRequest, gateways: "Sequence[Settings]") -> "tuple[Settings, ...]":
-    """The gateways of its hub that a new spoke can be put on: open, named if the request names one, and with a domain
-    that holds its host name if it has one (the longest such domain decides)."""
+def gateways_for(
+    request: SpokeRequest, gateways: "Sequence[Settings]", own: "Settings | None" = None
+) -> "tuple[Settings, ...]":
+    """The gateways of its hub that a spoke can be put on: open, named if the request names one, and with a domain that
+    holds its host name if it has one (the longest such domain decides). own: that of a spoke which is built again: it
+    can go back there when all are closed."""
     found = tuple(gateways)
     if request.gateway is not None:
         found = tuple(each for each in gateways if each.hub_agw_name.lower() == request.gateway.lower())
@@ -74,7 +77,8 @@ def gateways_for(request: SpokeRequest, gateways: "Sequence[Settings]") -> "tupl
         if not longest:
             raise outside(request.host_name, dict.fromkeys(domain for each in found for domain in each.spoke_domains))
         found = tuple(each for each in found if held[id(each)] == longest)
-    if not any(each.gateway_is_open for each in found):
+    possible = tuple(each for each in found if each.gateway_is_open) or tuple(each for each in found if each == own)
+    if not possible:
         names = ", ".join(each.hub_agw_name for each in found)
         raise DeploymentException(
             f"The gateway {names} takes no new sites.",
@@ -83,7 +87,7 @@ def gateways_for(request: SpokeRequest, gateways: "Sequence[Settings]") -> "tupl
             field="gateway",
             value=found[0].hub_agw_name,
         )
-    return tuple(each for each in found if each.gateway_is_open)
+    return possible
 
 
 def _longest_domain(host_name: str, gateway: "Settings") -> int:
