@@ -42,7 +42,7 @@ def test_a_writer_whose_message_is_lost_has_a_successor(
     assert len(simulation.stage.faults.struck) == 1
     assert simulation.stage.status(IDS[which]).runtime_status in ("Running", "Pending")
     assert simulation.stage.exists(f"{IDS[which]}:2")
-    assert simulation.clock.now() - began < 900
+    assert simulation.clock.now() - began < 1200, "by the waiting steps alone; a timer is there within five minutes"
     assert IDS[which] in found("writer-stands-still", caplog.text)[0]["line"]
     row = writer_of(which).rows.writer()
     assert (row.generation, IDS[which] in row.replaced) == (2, True)
