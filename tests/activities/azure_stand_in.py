@@ -120,6 +120,11 @@ class LocalAzure:
         return answer.json()
 
 
+def part_names(plan: SpokePlan) -> list[str]:
+    """The properties of a plan that name a part of the spoke: a client is none, and its host name is a reservation."""
+    return sorted(name for name in dir(plan) if name.endswith("_name") and name not in ("client_name", "host_name"))
+
+
 def a_plan(spoke_id: int = 1, made_by: str | None = None, **changes: Any) -> SpokePlan:
     """A plan as POST makes it."""
     block = f"10.11.{spoke_id}"

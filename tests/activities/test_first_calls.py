@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from shared.saga.steps import SAVE_TO_STORAGE, STEPS, UNDOS
 from shared.settings import Settings
 from tests.activities.azure_stand_in import a_plan, a_run, call_of, recorded
 
@@ -27,7 +28,7 @@ import asyncio, inspect, json, sys, threading
 import function_app
 
 payloads = json.load(sys.stdin)
-functions = (*function_app.ACTIVITIES, *function_app.ACTIVITIES_THROUGH_WRITERS)
+functions = (*function_app.ACTIVITIES, *function_app.ACTIVITIES_WITH_CLIENT)
 start, answers = threading.Barrier(len(functions)), {}
 
 def call(function):
@@ -77,30 +78,14 @@ def payloads(settings: Settings) -> dict[str, dict[str, Any]]:
     """What `run_step` calls each act and each undo with: of a run that deploys, and of one that rolls back."""
     deploys = recorded(a_run(a_plan(1)))
     rolls_back = recorded(a_run(a_plan(2), status="rolling_back"))
-    acts = (
-        "validate_config",
-        "create_vnet",
-        "create_nsg",
-        "create_subnets",
-        "create_nic",
-        "create_vm",
-        "create_peering",
-    )
-    undos = (
-        "remove_from_agw",
-        "delete_vm",
-        "delete_os_disk",
-        "delete_nic",
-        "delete_peering",
-        "delete_vnet",
-        "delete_nsg",
-    )
     given: dict[str, dict[str, Any]] = {
         "create_nic": {"subnets": {}},
         "create_vm": {"nic_id": "x", "security_type": "Standard"},
         "update_agw": {"private_ip": "10.11.1.4"},
     }
-    calls = {name: call_of(deploys, name, **given.get(name, {})) for name in (*acts, "update_agw")}
+    acts = [step.name for step in STEPS if step is not SAVE_TO_STORAGE]
+    undos = [undo.name for undo in UNDOS if undo.name != "release_reservations"]
+    calls = {name: call_of(deploys, name, **given.get(name, {})) for name in acts}
     return calls | {name: call_of(rolls_back, name) for name in undos}
 
 

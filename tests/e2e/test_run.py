@@ -11,19 +11,8 @@ import pytest
 
 from local.recipes import ROOT
 from local.stack import Stack
+from shared.saga.steps import STEPS
 from tests.e2e.client import Api
-
-STEPS = {
-    "validate_config",
-    "create_vnet",
-    "create_nsg",
-    "create_subnets",
-    "create_nic",
-    "create_peering",
-    "create_vm",
-    "update_agw",
-    "save_to_storage",
-}
 
 
 def command(state: Path, *options: str) -> list[str]:
@@ -42,7 +31,7 @@ def test_the_sample_is_deployed_then_found_then_deployed_anew_after_a_delete(tmp
     code, shown = run_once(tmp_path)
     assert code == 0, shown
     assert "spoke 1 of acme-corp is completed" in shown
-    assert all(f"{step}: completed" in shown for step in STEPS)
+    assert all(f"{step.name}: completed" in shown for step in STEPS)
     assert "http://acme-corp.spokes.example.com/" in shown
     assert "10.11.1." in shown
     assert re.search(r"Durable Functions: \d+ activity calls, \d+ orchestrator episodes, \d+ queue messages", shown)

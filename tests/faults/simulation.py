@@ -30,7 +30,7 @@ from shared.tables import client as store_of_rows
 from shared.tables.places import gateway_of, hub_of_run
 from shared.tables.records import Records
 from shared.writers.waking import wake
-from tests.activities.azure_stand_in import KEY, LocalAzure
+from tests.activities.azure_stand_in import KEY, LocalAzure, part_names
 from tests.faults.layouts import Layout
 from tests.faults.progress import Watcher, assert_moves_on, progress_now
 from tests.faults.wire import Fault, Wire
@@ -220,10 +220,7 @@ class Simulation:
         story = use_cases.deploy(self.request(spoke_id, **changes), None)
         plan = self.run_row(story.deployment_id or "").plan
         self.wire.names |= {
-            plan.vnet_name: "{vnet}",
-            plan.nsg_name: "{nsg}",
-            plan.nic_name: "{nic}",
-            plan.vm_name: "{vm}",
+            **{getattr(plan, each): f"{{{each.removesuffix('_name')}}}" for each in part_names(plan)},
             plan.os_disk_name: "{disk}",
             plan.hub_peering_name: "{hub side}",
             plan.spoke_peering_name: "{spoke side}",

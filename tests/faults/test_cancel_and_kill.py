@@ -1,6 +1,7 @@
 """DELETE while a deployment runs, hosts that are killed at any moment, orchestrations that someone terminates, retries:
 with the real activities, real tables and a stand-in of Azure."""
 
+import re
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from shared.clock import utc_now
 from shared.saga.steps import STEPS
 from shared.settings import current_settings
 from shared.tables.records import Records
+from tests.faults.catalogue import DELETE, caller_of, calls_of
 from tests.faults.simulation import Simulation
 from tests.faults.wire import Fault
 
@@ -71,12 +73,8 @@ def test_a_delete_during_the_rollback_joins_it(simulation: Simulation) -> None:
 
 FIRST_CALLS = {
     "remove_from_agw": "gateway_round: PUT applicationGateways/hub-agw",
-    "delete_vm": "delete_vm: DELETE virtualMachines/{vm}",
-    "delete_os_disk": "delete_os_disk: DELETE disks/{disk}",
-    "delete_nic": "delete_nic: DELETE networkInterfaces/{nic}",
     "delete_peering": "write_hub_side: DELETE virtualNetworks/hub-vnet/virtualNetworkPeerings/{hub side}",
-    "delete_vnet": "delete_vnet: DELETE virtualNetworks/{vnet}",
-    "delete_nsg": "delete_nsg: DELETE networkSecurityGroups/{nsg}",
+    **{caller_of(call): call for call in calls_of(DELETE) if re.match(r"(delete_\w+): DELETE ", call)},
 }
 
 

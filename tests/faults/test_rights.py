@@ -6,6 +6,7 @@ grants; a right that is taken away shows what the app makes of the refusal.
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from local.azure.hub import Hub
 from shared.spoke.records import StepRow
 from shared.tables.records import Records
 from tests.app import forget_app
+from tests.faults.catalogue import DELETE, DEPLOY, calls_of
 from tests.faults.conftest import NewSimulation, SimulationAt
 from tests.faults.simulation import Simulation
 from tests.faults.wire import Fault
@@ -141,8 +143,23 @@ class Without:
     prepare: str = ""
 
 
+def _of_steps() -> Iterator[Without]:
+    """What a step writes and its undo deletes: the step fails."""
+    seen = set[str]()
+    for story, matrix, verbs in (("deploy", DEPLOY, {"PUT": "write"}), ("delete", DELETE, {"DELETE": "delete"})):
+        for call in calls_of(matrix):
+            found = re.match(r"(create_\w+|delete_\w+): (PUT|DELETE) (\w+)/\{\w+\}$", call)
+            if found and found[2] in verbs:
+                provider = "Compute" if found[3] in ("virtualMachines", "disks") else "Network"
+                action = f"Microsoft.{provider}/{found[3]}/{verbs[found[2]]}"
+                if action not in seen:
+                    seen.add(action)
+                    yield Without(action, found[1], "fails", found[1], story)
+
+
 _CHECK = "validate_config"
 MISSING = (
+    *_of_steps(),
     Without("Microsoft.Resources/subscriptions/resourceGroups/read", _CHECK, "fails", _CHECK),
     Without("Microsoft.Network/virtualNetworks/read", _CHECK, "fails", _CHECK),
     Without("Microsoft.Network/applicationGateways/read", _CHECK, "fails", _CHECK),
@@ -156,17 +173,13 @@ MISSING = (
     Without("Microsoft.Network/natGateways/read", _CHECK, "warns", _CHECK, prepare="nat"),
     Without(f"Microsoft.Network/{POLICY}/read", _CHECK, "warns", _CHECK, prepare="policy"),
     Without("Microsoft.Network/virtualNetworkGateways/read", _CHECK, "warns", _CHECK, prepare="vpn"),
-    Without("Microsoft.Network/virtualNetworks/write", "create_vnet", "fails", "create_vnet"),
-    Without("Microsoft.Network/networkSecurityGroups/write", "create_nsg", "fails", "create_nsg"),
     Without("Microsoft.Network/networkSecurityGroups/join/action", "create_subnets", "fails", "create_subnets"),
     Without("Microsoft.Network/natGateways/join/action", "create_subnets", "fails", "create_subnets", prepare="nat"),
     Without("Microsoft.Network/routeTables/join/action", "create_subnets", "fails", "create_subnets", prepare="route"),
     Without("Microsoft.Network/networkInterfaces/read", "create_nic", "fails", "create_nic"),
-    Without("Microsoft.Network/networkInterfaces/write", "create_nic", "fails", "create_nic"),
     Without("Microsoft.Network/virtualNetworks/subnets/join/action", "create_nic", "fails", "create_nic"),
     Without("Microsoft.Compute/virtualMachines/read", "create_vm", "fails", "create_vm"),
     Without("Microsoft.Compute/disks/read", "create_vm", "fails", "create_vm"),
-    Without("Microsoft.Compute/virtualMachines/write", "create_vm", "fails", "create_vm"),
     Without("Microsoft.Network/networkInterfaces/join/action", "create_vm", "fails", "create_vm"),
     Without(
         "Microsoft.Network/virtualNetworks/virtualNetworkPeerings/write", "write_hub_side", "fails", "create_peering"
@@ -182,11 +195,6 @@ MISSING = (
         "update_agw",
         prepare="policy",
     ),
-    Without("Microsoft.Compute/virtualMachines/delete", "delete_vm", "fails", "delete_vm", "delete"),
-    Without("Microsoft.Compute/disks/delete", "delete_os_disk", "fails", "delete_os_disk", "delete"),
-    Without("Microsoft.Network/networkInterfaces/delete", "delete_nic", "fails", "delete_nic", "delete"),
-    Without("Microsoft.Network/virtualNetworks/delete", "delete_vnet", "fails", "delete_vnet", "delete"),
-    Without("Microsoft.Network/networkSecurityGroups/delete", "delete_nsg", "fails", "delete_nsg", "delete"),
     Without(
         "Microsoft.Network/virtualNetworks/virtualNetworkPeerings/read",
         "write_hub_side",

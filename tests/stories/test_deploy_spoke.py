@@ -1,6 +1,7 @@
 """The story of a deployment: whatever its steps answer, and in whatever order, it settles, undoes, records and ends."""
 
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from local.functions.durable.faults import Fault
 from local.functions.durable.store import Task
+from local.recipes import ROOT
 from shared.data import as_data
 from shared.saga.instances import step_instance_id
 from shared.saga.saga import MOST_TRIES
@@ -24,17 +26,22 @@ from tests.stories.saga_harness import (
 
 NewHarness = Callable[[ScriptedActivities], SagaHarness]
 
-STAGES = (
-    ("validate_config",),
-    ("create_vnet", "create_nsg"),
-    ("create_subnets",),
-    ("create_nic",),
-    ("create_peering", "create_vm", "update_agw"),
-    ("save_to_storage",),
+# The order of the steps is what the document draws: `a` → (`b` ∥ `c`) → `d`.
+_DRAWN = re.search(
+    r"^`validate_config` → .*$", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.MULTILINE
 )
+assert _DRAWN is not None
+STAGES = tuple(tuple(re.findall(r"\w+", stage)) for stage in _DRAWN.group().split(" → "))
 STEP_NAMES = tuple(step.name for step in STEPS)
 MAY_FAIL = tuple(step.name for step in STEPS if not step.keeps_trying)
 UNDO_NAMES = tuple(undo.name for undo in UNDOS)
+
+
+def test_the_document_draws_every_step_once() -> None:
+    drawn = [name for stage in STAGES for name in stage]
+    assert sorted(drawn) == sorted(STEP_NAMES), (
+        "docs/architecture.md, The saga, and shared/saga/steps.py differ in these"
+    )
 
 
 def begun_when(step: str) -> list[str]:

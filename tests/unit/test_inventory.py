@@ -6,17 +6,15 @@ import pytest
 
 from shared.checks.subjects.names import parts_as_made
 from shared.recovery.orphans import orphans_among
-from shared.saga.steps import UNDOS
+from shared.saga.steps import STEPS, UNDOS
 from shared.spoke.inventory import TAGGED, named_by, parts
 from shared.spoke.plan import our_tags
 from shared.spoke.resource_ids import ResourceIds, name_of, type_of
-from tests.activities.azure_stand_in import a_plan
+from tests.activities.azure_stand_in import a_plan, part_names
 
 IDS = ResourceIds("sub", "hub-rg", "hub-vnet", "hub-agw", "spoke-rg")
 PLAN = a_plan(7)
 PARTS = parts(PLAN, IDS)
-# A client is no part of its own, and its host name is one of the reservations.
-NAMES = sorted(name for name in dir(PLAN) if name.endswith("_name") and name not in ("client_name", "host_name"))
 ID_METHODS = [name for name, value in vars(ResourceIds).items() if inspect.isfunction(value) and name[0] != "_"]
 
 
@@ -30,7 +28,7 @@ def test_parts_go_in_the_order_of_the_undos() -> None:
     assert list(dict.fromkeys(part.undo for part in PARTS)) == [undo.name for undo in UNDOS]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", part_names(PLAN))
 def test_every_name_of_the_plan_is_the_name_of_a_part(name: str) -> None:
     assert getattr(PLAN, name) in {name_of(part.id) for part in PARTS}, f"parts() doesn't use SpokePlan.{name}"
 
@@ -51,17 +49,8 @@ def test_tagged_parts_are_deleted_as_orphans_in_the_order_in_which_they_can_go()
 
 
 def test_the_order_of_making_is_that_of_the_steps() -> None:
-    made = [type_of(part.id).rsplit("/", 1)[-1] for part in parts_as_made(PLAN, IDS)[1:]]
-    assert made == [
-        "virtualNetworks",
-        *["subnets"] * 4,
-        "networkSecurityGroups",
-        "networkInterfaces",
-        *["virtualNetworkPeerings"] * 2,
-        "virtualMachines",
-        "disks",
-        *PLAN.site_names.by_collection(),
-    ]
+    order = [undo for step in STEPS for undo in step.undos]
+    assert list(dict.fromkeys(part.undo for part in parts_as_made(PLAN, IDS))) == order
     assert {part.id for part in parts_as_made(PLAN, IDS)} == {part.id for part in PARTS}
 
 
