@@ -161,7 +161,7 @@ def test_of_two_sides_only_the_one_that_nobody_can_be_asked_about_is_doubtful(
     ids, plan = arm().ids, run.plan
     vnet_id, hub_side = ids.of(plan).vnet(plan.vnet_name), ids.hub_peering(plan.hub_peering_name)
     sides = (vnet_id, plan.hub_peering_name, plan.spoke_peering_name)
-    made: dict[str, Any] = {"wanted": False, "forwarded": False, "desired_version": 1, "since": run.created_at}
+    made: dict[str, Any] = {"present": False, "forwarded": False, "desired_version": 1, "since": run.created_at}
     hub_peerings().request(PeeringRow(plan.spoke_id, plan.made_by, run.deployment_id, *sides, **made))
     azure.fault(method="GET", path=f"{plan.hub_peering_name}$", times=100, mode="refuse", status=403)
     (left,) = left_behind(run, {"delete_peering": "refused"})["result"]["left_behind"]
