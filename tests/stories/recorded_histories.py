@@ -1,4 +1,4 @@
-"""Histories of the stories, kept in `tests/stories/golden`, and their replay by the engine.
+"""Histories of the stories, kept in `tests/stories/golden.json`, and their replay by the engine.
 
 `python -m tests.stories.recorded_histories` records them with the present code.
 """
@@ -17,7 +17,7 @@ from local.recipes import ROOT
 from shared.saga.instances import DELETE_SPOKE, DEPLOY_SPOKE
 from tests.stories.saga_harness import RUN, SagaHarness, ScriptedActivities, script
 
-FOLDER = Path(__file__).parent / "golden"
+FILE = Path(__file__).parent / "golden.json"
 EXECUTION_COMPLETED, ORCHESTRATOR_STARTED = 1, 12
 Event = dict[str, Any]
 
@@ -42,7 +42,7 @@ class Recorded:
 
 
 def recorded(name: str) -> Recorded:
-    return Recorded(**json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
+    return Recorded(**json.loads(FILE.read_text(encoding="utf-8"))[name])
 
 
 def replayed(functions: list[Function], golden: Recorded, history: list[Event] | None = None) -> Outcome:
@@ -57,8 +57,7 @@ def replayed(functions: list[Function], golden: Recorded, history: list[Event] |
 
 
 def main() -> None:
-    FOLDER.mkdir(exist_ok=True)
-    functions = load_app(ROOT)
+    functions, documents = load_app(ROOT), dict[str, Event]()
     for name, (story, kind, given_script) in GOLDEN.items():
         with tempfile.TemporaryDirectory() as folder:
             harness = SagaHarness(functions, f"{folder}/durable.sqlite", given_script)
@@ -66,7 +65,7 @@ def main() -> None:
             status = harness.stage.run_to_end(RUN)
             # The end itself is what a replay has to find again.
             history = [e for e in harness.stage.history(RUN) if e["EventType"] != EXECUTION_COMPLETED]
-            document = {
+            documents[name] = {
                 "story": story,
                 "given": status.input,
                 "status": status.runtime_status,
@@ -78,7 +77,7 @@ def main() -> None:
                 "history": history,
             }
             harness.stage.close()
-        (FOLDER / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    FILE.write_text(json.dumps(documents, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ NAMES = sorted(GOLDEN)
 def test_a_recorded_history_replays_to_its_recorded_end(functions: list[Function], name: str) -> None:
     golden = recorded(name)
     outcome = replayed(functions, golden)
-    assert outcome.status == golden.status
+    assert outcome.status == golden.status, f"{name} in tests/stories/golden.json: {outcome.result}"
     assert golden.output_says in str(outcome.result)
     assert outcome.decisions == []
 

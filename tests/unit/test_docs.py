@@ -65,4 +65,6 @@ def test_the_table_of_rights_is_that_of_the_role_files() -> None:
         path.stem: {each["action"] for each in json.loads(path.read_text(encoding="utf-8"))["actions"]}
         for path in (ROOT / "infra" / "roles").glob("*.json")
     }
-    assert table == files
+    differ = {role: sorted(table.get(role, set()) ^ files.get(role, set())) for role in table | files}
+    assert not any(differ.values()), f"the table of rights in docs/operations.md and infra/roles differ in {differ}"
+    assert set(table) == set(files)
