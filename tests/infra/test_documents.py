@@ -12,6 +12,7 @@ from local.bicep import ROOT, Bicep
 from tests.contracts.azure import Azure, running
 from tests.e2e.client import Api, request_for
 from tests.e2e.conftest import api, stack, start_stack
+from tests.faults.catalogue import DEPLOY, calls_of
 from tests.infra.as_bicep import declaration
 from tests.infra.conftest import GIVEN, HUB
 from tests.infra.predicted import ASSIGNMENT, DEFINITION, Deployment
@@ -81,13 +82,10 @@ ECHOED = re.compile(
     r'The property "(httpListeners|requestRoutingRules|backendHttpSettingsCollection|enableHttp3|defaultPredefinedSslPolicy)"'
     r' is not allowed on objects of type "ApplicationGateway'
 )
+# The types that the calls of a deployment write: of `…: PUT virtualNetworks/{vnet}`.
 SENT = {
-    "Microsoft.Network/virtualNetworks",
-    "Microsoft.Network/virtualNetworks/virtualNetworkPeerings",
-    "Microsoft.Network/networkSecurityGroups",
-    "Microsoft.Network/networkInterfaces",
-    "Microsoft.Network/applicationGateways",
-    "Microsoft.Compute/virtualMachines",
+    f"Microsoft.{'Compute' if path.startswith('virtualMachines/') else 'Network'}/{'/'.join(path.split('/')[::2])}"
+    for path in re.findall(r"^\w+: PUT (.+)$", "\n".join(calls_of(DEPLOY)), re.MULTILINE)
 }
 
 
