@@ -185,10 +185,10 @@ def refuse_delete_in_use(arm: Arm, subnet: Resource) -> None:
 
 
 def show(arm: Arm, subnet: Resource, vnet: Resource) -> Json:
-    """A subnet, with what is in it."""
+    """A subnet, with what is in it: in the order of ids, whichever was written last."""
     properties = dict(subnet.properties)
     properties["provisioningState"] = arm.state_of(subnet)
-    for each in users_of(arm, subnet):
+    for each in sorted(users_of(arm, subnet)):
         if "/gatewayIPConfigurations/" in each:
             collection = "applicationGatewayIPConfigurations"
         elif "/privateendpoints/" in each.lower():
