@@ -180,7 +180,8 @@ class _Pass:
             )
         else:
             self.retries = 0
-            if ended["state"] == "succeeded" and writer.began:
+            # A PUT whose polls failed ended unseen: its time would keep the first poll of the next one waiting.
+            if ended["state"] == "succeeded" and writer.began and not writer.retry_reason:
                 writer = replace(writer, last_put_seconds=(utc_now() - parse_timestamp(writer.began)).total_seconds())
             writer = replace(writer, our_failure=False, blocked_by=None, unexplained=0)
             if gateway is not None and ended["state"] == "succeeded":
