@@ -25,12 +25,15 @@ LONGEST_WAIT_POLLS = 1.5
 _waiting = 0
 
 
-async def wait_inside(perform: Callable[[Call], Outcome], call: Call) -> Outcome:
-    """What `perform` answers in the end, or that it is pending when that takes longer, or too many wait already."""
+async def wait_inside(perform: Callable[[Call], Outcome], call: Call, *, call_seconds: float = CALL_SECONDS) -> Outcome:
+    """What `perform` answers in the end, or that it is pending when that takes longer, or too many wait already.
+
+    call_seconds: the longest that one call of it may take.
+    """
     policy = current_settings().policy
     left = LONGEST_WAIT_POLLS * policy.poll_max_seconds
     while True:
-        outcome = await _performed(perform, call)
+        outcome = await _performed(perform, call, call_seconds)
         if not isinstance(outcome, Pending):
             return outcome
         seconds = wait_after(call, outcome, policy)
@@ -40,9 +43,9 @@ async def wait_inside(perform: Callable[[Call], Outcome], call: Call) -> Outcome
         left -= seconds
 
 
-async def _performed(perform: Callable[[Call], Outcome], call: Call) -> Outcome:
+async def _performed(perform: Callable[[Call], Outcome], call: Call, seconds: float) -> Outcome:
     try:
-        return await in_arm_thread(CALL_SECONDS, perform, call)
+        return await in_arm_thread(seconds, perform, call)
     except HubSpokeException as overdue:
         return Failed(overdue.failure)
 

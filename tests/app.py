@@ -1,5 +1,8 @@
 """The app as it lives in the tests' own process."""
 
+from datetime import UTC, datetime, tzinfo
+
+from local.functions.durable.clock import VirtualClock
 from shared.arm.client import arm_of
 from shared.process import blocking
 from shared.process.identity import identity
@@ -22,3 +25,18 @@ def forget_app() -> None:
     forget_places()
     forget_older_keys()
     process_settings.cache_clear()
+
+
+class AppTime(datetime):
+    """`datetime` as `shared.clock` sees it where a test has chosen its clock: now is that clock's now."""
+
+    clock: VirtualClock
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "AppTime":
+        return cls.fromtimestamp(cls.clock.now(), tz or UTC)
+
+
+async def pause(seconds: float) -> None:
+    """`shared.clock.sleep` where a test has chosen its clock: its time passes."""
+    AppTime.clock.advance(seconds)

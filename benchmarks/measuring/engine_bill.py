@@ -25,7 +25,7 @@ CHILDREN = len(STEPS) + 1
 @dataclass(frozen=True)
 class Writers:
     """The turns of the writers. hub_sides, spoke_sides: peerings written.  passes: looks of the hub's writer at its rows.
-    puts: of the gateway. Whoever waits is woken by the call that marks the row."""
+    puts: of the gateway. A step that waits is woken by the call that marks the row."""
 
     hub_sides: int
     spoke_sides: int

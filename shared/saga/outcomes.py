@@ -38,7 +38,7 @@ class Pending:
     operation: only when it changed; the one that the call came with stays otherwise. wait_in_full: a refusal's
     Retry-After, which is not shortened to the polling interval.  forget_operation: the one that the call came with
     is over.  wakes: the writer (`gateway` or `hub`) that has to be started, if it doesn't run.  woken: a writer wakes this
-    step when its row is applied or has failed, so that nobody has to ask until then.
+    step when its row is applied or has failed, so that the step need not ask until then.
     """
 
     reason: str

@@ -7,6 +7,7 @@ One partition per hub, so that one transaction covers what belongs together. Row
 (`shared.tables.places`).
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -88,6 +89,30 @@ def slot_of(row_key: str, first_gateway: str) -> tuple[str, int]:
     return gateway[0] if gateway else first_gateway.lower(), int(number)
 
 
+def exclusive_keys(plan: SpokePlan) -> list[tuple[str, str, str]]:
+    """`(row key, field, value)` of what only one spoke can have, in the order in which a conflict names them."""
+    return [
+        (client_key(plan.client), "client_name", plan.client_name),
+        (vm_key(plan.vm_name), "vm_name", plan.vm_name),
+        (host_key(plan.host_name), "host_name", plan.host_name),
+        (block_key(plan.address_prefix), "address_prefix", plan.address_prefix),
+        (vnet_key(plan.vnet_name), "vnet_name", plan.vnet_name),
+        *_names_on_gateway(plan, plan.gateway),
+    ]
+
+
+def _names_on_gateway(plan: SpokePlan, gateway: str) -> list[tuple[str, str, str]]:
+    return [
+        (pool_key(plan.backend_pool_name, gateway), "backend_pool_name", plan.backend_pool_name),
+        (rule_key(plan.routing_rule_name, gateway), "routing_rule_name", plan.routing_rule_name),
+    ]
+
+
+def names_without_gateway(plan: SpokePlan) -> list[tuple[str, str, str]]:
+    """What a spoke of the hub's first gateway takes as well: spokes from before there were several have no other rows."""
+    return _names_on_gateway(plan, "") if plan.gateway else []
+
+
 def ticks_key(task_hub: str) -> str:
     return f"ticks:{task_hub.lower().replace('/', ':')}"
 
@@ -99,15 +124,15 @@ def durations_key(kind: str) -> str:
 LongText = Annotated[str, "kept as JSON: it can be longer than a column holds"]
 
 
-class Row:
+class Row(ABC):
     """What the rows of all tables have in common. Mixed into frozen dataclasses with an `etag`."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
     etag: str | None
 
     @property
-    def row_key(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def row_key(self) -> str: ...
 
     def as_stored(self) -> Self:
         """The row as it is written."""

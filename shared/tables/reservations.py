@@ -24,13 +24,11 @@ from shared.spoke.records import (
     SpokeRow,
     block_key,
     client_key,
-    host_key,
-    pool_key,
-    rule_key,
+    exclusive_keys,
+    names_without_gateway,
     run_key,
     slot_key,
     spoke_key,
-    vm_key,
     vnet_key,
 )
 from shared.tables.client import ConcurrentUpdate, match
@@ -128,7 +126,7 @@ def holds_reservations(plan: SpokePlan) -> bool:
 
 
 def _held_by(plan: SpokePlan, rows: SpokesPartition) -> list[Any]:
-    keys = [key for key, _, _ in [*_exclusive_keys(plan), *_names_without_gateway(plan)]]
+    keys = [key for key, _, _ in [*exclusive_keys(plan), *names_without_gateway(plan)]]
     found = [row for row in map(rows.get, keys) if row is not None]
     found += rows.range("slot:", "deployment_id eq @made_by", made_by=plan.made_by)
     return [row for row in found if row["deployment_id"] == plan.made_by]
@@ -154,34 +152,10 @@ def forget_spoke(spoke: SpokeRow) -> None:
     rows.delete_together([row])
 
 
-def _exclusive_keys(plan: SpokePlan) -> list[tuple[str, str, str]]:
-    """`(row key, field, value)` of what only one spoke can have, in the order in which a conflict names them."""
-    return [
-        (client_key(plan.client), "client_name", plan.client_name),
-        (vm_key(plan.vm_name), "vm_name", plan.vm_name),
-        (host_key(plan.host_name), "host_name", plan.host_name),
-        (block_key(plan.address_prefix), "address_prefix", plan.address_prefix),
-        (vnet_key(plan.vnet_name), "vnet_name", plan.vnet_name),
-        *_names_on_gateway(plan, plan.gateway),
-    ]
-
-
-def _names_on_gateway(plan: SpokePlan, gateway: str) -> list[tuple[str, str, str]]:
-    return [
-        (pool_key(plan.backend_pool_name, gateway), "backend_pool_name", plan.backend_pool_name),
-        (rule_key(plan.routing_rule_name, gateway), "routing_rule_name", plan.routing_rule_name),
-    ]
-
-
-def _names_without_gateway(plan: SpokePlan) -> list[tuple[str, str, str]]:
-    """What a spoke of the hub's first gateway takes as well: spokes from before there were several have no other rows."""
-    return _names_on_gateway(plan, "") if plan.gateway else []
-
-
 def _taken_by(plan: SpokePlan) -> list[tuple[str, str, str]]:
     """All keys that a new spoke takes."""
     first = gateways_of(current_settings())[0].hub_agw_name
-    return _exclusive_keys(plan) + (_names_without_gateway(plan) if plan.gateway.lower() == first.lower() else [])
+    return exclusive_keys(plan) + (names_without_gateway(plan) if plan.gateway.lower() == first.lower() else [])
 
 
 class _Taken(Exception):  # noqa: N818 - another spoke has it; becomes a 409 unless the key says otherwise

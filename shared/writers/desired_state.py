@@ -1,5 +1,6 @@
 """A row that requests something of a writer: what it requests has a version, and so has what was applied. Pure."""
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import ClassVar, Self
 
@@ -21,8 +22,8 @@ class DesiredState(Row):
     """The step that waits for what the row asks for, and the one that waits for its removal."""
 
     @property
-    def asks_for_removal(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def asks_for_removal(self) -> bool: ...
 
     @property
     def step(self) -> str:

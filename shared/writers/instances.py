@@ -190,7 +190,7 @@ def _note(writer: Writer, row: Any, start: "Start | Watch") -> Any:
 
 def call_of_writer(which: str, *, passes: bool = False) -> Callable[[WriterCall], Any]:
     """Around an activity of a writer: gives it the policy of the settings, says in the row when the next call is due, and wakes
-    the steps whose rows it has finished; its `perform` does without a worker, and wakes nobody.
+    the steps whose rows it has finished; its `perform` does without a worker, and wakes no step.
 
     passes: the call is a pass. It answers `{"end": True}`, and nothing is done, when the instance that makes it isn't
     the present writer: another one has taken over, or the orchestrator was started by hand under another id.

@@ -5,6 +5,7 @@ when the next one is due. A writer that is late stands still; the next one runs 
 same row fences every mark, and the lease in it every write to Azure, so that a late awakening of the former is harmless.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
@@ -61,13 +62,13 @@ class LeasedWriter(Row):
     due: str
     replaced: str
 
+    @abstractmethod
     def reason_to_wait(self, row: Any) -> str:
         """What a step says that waits for a row."""
-        raise NotImplementedError
 
+    @abstractmethod
     def seconds_until(self, row: Any, now: datetime, poll_seconds: float, batch: int) -> float:
         """About how long until a row is applied; 0 when it may be so any time. batch: `HUB_BATCH`."""
-        raise NotImplementedError
 
     @property
     def lease(self) -> Lease:

@@ -1,6 +1,6 @@
 """Wakes steps that wait: one function raises the event, `orchestrators.run_step` waits for it.
 
-An event is a hint: it can get lost, come late or twice, and reach nobody. A step that is woken reads its row; one that isn't
+An event is a hint: it can get lost, come late or twice, or find no instance. A step that is woken reads its row; one that isn't
 does so by itself after a minute, and then more and more seldom. So nothing is raised a second time, and no failure counts.
 """
 
@@ -46,7 +46,7 @@ def finished_steps() -> Iterator[set[RunStep]]:
 
 
 def note_finished(rows: Iterable[DesiredState]) -> None:
-    """These rows have been applied or have failed, or are gone: whoever waits for them can go on."""
+    """These rows have been applied or have failed, or are gone: the steps that wait for them can go on."""
     steps = _finished.get()
     if steps is not None:
         steps.update((row.deployment_id, row.step) for row in rows)

@@ -83,7 +83,7 @@ def test_each_right_that_is_taken_away_is_named_with_its_scope(azure: LocalAzure
         lacking = missing_in(found_now())
         checks = plan_report(a_plan(resource_group=SPOKES), arm().settings).checks
         told = " ".join(f"{each['message']} {each['hint']}" for check in checks for each in check["findings"]).lower()
-        if right.action == READ_PERMISSIONS:  # then nobody can say what is missing, but for this one
+        if right.action == READ_PERMISSIONS:  # then it can't be said what is missing, but for this one
             assert lacking == set()
             assert f"{READ_PERMISSIONS}' over scope".lower() in told
             continue

@@ -331,7 +331,7 @@ def test_a_spoke_side_left_disconnected_by_an_earlier_life_is_made_anew(harness:
 
 
 def test_a_vnet_that_somebody_made_in_the_place_of_ours_is_not_peered(harness: WriterHarness) -> None:
-    """Whoever deleted ours left the hub's side `Disconnected`, which would be fixed."""
+    """The delete of ours left the hub's side `Disconnected`, which would be fixed."""
     ready(harness, 1)
     harness.write_hub()
     vnet_id = arm().ids.vnet("spoke-vnet-1")

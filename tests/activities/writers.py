@@ -24,7 +24,6 @@ from shared.settings import current_settings
 from shared.spoke.records import SPOKES_TABLE, RunRow
 from shared.tables.client import table
 from shared.tables.records import Records
-from shared.writers import instances, waiting
 from shared.writers.gateway.site_rows import SiteRow, request_removal, request_site, site_key
 from shared.writers.gateway.sites import site_of
 from shared.writers.instances import writer_of
@@ -32,6 +31,7 @@ from shared.writers.peering.peering_rows import PeeringRow, peering_key
 from shared.writers.writer_tables import gateway_sites, hub_peerings
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
 from tests.activities.network import Network
+from tests.app import AppTime
 
 GATEWAY = "/applicationGateways/hub-agw$"
 # In the transaction by which the gateway's writer says that its PUT is coming.
@@ -80,9 +80,8 @@ class Clock(VirtualClock):
     def __init__(self, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__()
         self._azure = azure
-        monkeypatch.setattr(clock, "utc_now", lambda: self.moment)
-        for module in (gateway_writer, hub_writer, instances, waiting):
-            monkeypatch.setattr(module, "utc_now", lambda: self.moment)
+        AppTime.clock = self
+        monkeypatch.setattr(clock, "datetime", AppTime)
 
     @property
     def moment(self) -> dt.datetime:

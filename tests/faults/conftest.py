@@ -21,10 +21,10 @@ from shared.arm.client import Arm
 from shared.checks import snapshot as reading
 from tests.activities.azure_stand_in import LocalAzure
 from tests.activities.conftest import FRESH_TIME_SCALE, _trusting, azurite_process
-from tests.app import forget_app
+from tests.app import AppTime, forget_app, pause
 from tests.faults.checkpoints import checkpoints_of
 from tests.faults.layouts import ONE_HUB, TWO_HUBS, Layout
-from tests.faults.simulation import AppTime, Checkpoint, Simulation, pause, without_run
+from tests.faults.simulation import Checkpoint, Simulation, without_run
 from tests.faults.wire import Wire
 
 __all__ = ["azurite_process"]

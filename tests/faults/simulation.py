@@ -11,7 +11,6 @@ import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from shared.tables.places import gateway_of, hub_of_run
 from shared.tables.records import Records
 from shared.writers.waking import wake
 from tests.activities.azure_stand_in import KEY, LocalAzure, part_names
+from tests.app import AppTime
 from tests.faults.layouts import Layout
 from tests.faults.progress import Watcher, assert_moves_on, progress_now
 from tests.faults.wire import Fault, Wire
@@ -63,21 +63,6 @@ class SimulationClock(VirtualClock):
     def advance_to(self, moment: float) -> None:
         self.behind += max(moment - self._now, 0.0)
         super().advance_to(moment)
-
-
-class AppTime(datetime):
-    """`datetime` as `shared.clock` sees it: now is the world's now."""
-
-    clock: VirtualClock
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> "AppTime":
-        return cls.fromtimestamp(cls.clock.now(), tz or UTC)
-
-
-async def pause(seconds: float) -> None:
-    """`shared.clock.sleep` in a simulation: the world's time passes."""
-    AppTime.clock.advance(seconds)
 
 
 class SimulationStage(Stage):

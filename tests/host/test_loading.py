@@ -19,6 +19,16 @@ USUAL = min(32, (os.cpu_count() or 1) + 4)
 APP = "import azure.durable_functions as df\napp = df.DFApp()\n"
 
 
+@pytest.fixture
+def host_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the host logs. Its logger passes nothing on to those above it once a host has run in this process."""
+    host = logging.getLogger("host")
+    if not host.propagate:
+        host.addHandler(caplog.handler)
+    yield caplog
+    host.removeHandler(caplog.handler)
+
+
 @pytest.fixture(autouse=True)
 def own_imports() -> Iterator[None]:
     """Importing an app leaves traces that the next test must not see."""
@@ -112,31 +122,27 @@ def test_an_app_that_cannot_be_loaded_is_told_of_with_file_and_line(tmp_path: Pa
 
 
 def test_what_needs_something_that_only_azure_has_is_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, host_log: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("host"), "propagate", True)
     (tmp_path / "function_app.py").write_text(
         f"{APP}@app.queue_trigger(arg_name='m', queue_name='q', connection='c')\ndef take(m): ...\n"
         "@app.route(route='a')\n@app.queue_output(arg_name='m', queue_name='q', connection='c')\ndef give(req, m): ...\n"
         "@app.route(route='b')\ndef page(req): ...\n"
     )
     assert [one.name for one in load_app(tmp_path)] == ["page"]
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in host_log.records] == [
         f"{tmp_path}/function_app.py:3: the 'take' function is in error: this host has no queueTrigger",
         f"{tmp_path}/function_app.py:5: the 'give' function is in error: this host has no queue",
     ]
 
 
-def test_a_route_that_begins_as_the_hosts_own_is_in_error(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logging.getLogger("host"), "propagate", True)
+def test_a_route_that_begins_as_the_hosts_own_is_in_error(tmp_path: Path, host_log: pytest.LogCaptureFixture) -> None:
     (tmp_path / "function_app.py").write_text(
         f"{APP}@app.route(route='/Admins/{{name}}')\ndef page(req): ...\n"
         "@app.route()\ndef administrators(req): ...\n@app.route(route='b/admin')\ndef other(req): ...\n"
     )
     assert [one.name for one in load_app(tmp_path)] == ["other"]
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in host_log.records] == [
         f"{tmp_path}/function_app.py:{line}: the '{name}' function is in error: The specified route conflicts with one or "
         "more built in routes."
         for line, name in ((3, "page"), (5, "administrators"))

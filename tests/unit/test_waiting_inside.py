@@ -70,13 +70,12 @@ def test_of_many_at_once_only_so_many_wait_inside() -> None:
     assert MOST_WAITING <= calls.count(2) < len(calls)
 
 
-def test_a_thread_that_hangs_is_a_failure_that_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_hangs_is_a_failure_that_passes() -> None:
     def hang(call: Call) -> Outcome:
         with asyncio.Runner() as runner:
             runner.run(asyncio.sleep(0.3))
         return Done("late")
 
-    monkeypatch.setattr(waiting_inside, "CALL_SECONDS", 0.05)
-    outcome = asyncio.run(wait_inside(hang, CALL))
+    outcome = asyncio.run(wait_inside(hang, CALL, call_seconds=0.05))
     assert isinstance(outcome, Failed)
     assert outcome.failure.transient
