@@ -3,6 +3,20 @@ targetScope = 'subscription'
 // Everything that the app needs, beside a hub that is there (or with a hub of its own to try it). What you name by a
 // parameter exists already and stays when the deployment goes; what you leave empty is made here and goes with it.
 
+import {
+  distinct
+  isDomain
+  isEmail
+  isEnvironmentName
+  isGroupName
+  isGuid
+  isIdOf
+  isPrefix
+  isResourceName
+  isTaskHub
+  refused
+} from 'app/checks.bicep'
+import { hub, hubProblems } from 'app/hubs.bicep'
 import { optionalSettings } from 'app/settings.bicep'
 import { roleKeys, builtInRoles } from 'app/roles.bicep'
 
@@ -47,7 +61,7 @@ param gatewayLinkedIds string[] = []
 param spokeResourceGroup string = ''
 
 @description('Several hubs, as the setting HUBS has them, instead of the parameters of the single hub. Empty: one hub.')
-param hubs object[] = []
+param hubs hub[] = []
 
 @description('A client\'s host name is {client}.{spokeDomain}.')
 param spokeDomain string = ''
@@ -58,14 +72,15 @@ param createTrialHub bool = false
 @description('Who gets the alerts; empty: they are only shown in the Portal.')
 param alertEmail string = ''
 
-@description('Instances that always run for orchestrations and activities.')
+@description('Instances that always run: of Flex Consumption for orchestrations and activities, of Elastic Premium for everything.')
 @minValue(0)
 param alwaysReadyDurable int = 1
 
 @minValue(1)
 @maxValue(1000)
-param maximumInstanceCount int = 40
+param maximumInstanceCount int = plan == 'FlexConsumption' ? 40 : 20
 
+@description('Of Flex Consumption. Elastic Premium has 3.5 GB.')
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
@@ -79,73 +94,102 @@ param lockRecords bool = false
 param settings optionalSettings = {}
 
 var singleHub = empty(hubs)
-var ownSubscription = subscription().subscriptionId
-var hubSubscription = empty(hubSubscriptionId) ? ownSubscription : hubSubscriptionId
-var otherSubscription = toLower(hubSubscription) != toLower(ownSubscription)
-var incompleteHubs = filter(
+var namesHub = !empty(hubResourceGroup) || !empty(hubVnetName) || !empty(hubAgwName) || !empty(hubSubscriptionId)
+var ownSubscription = toLower(subscription().subscriptionId)
+var hubSubscription = empty(hubSubscriptionId) ? ownSubscription : toLower(hubSubscriptionId)
+var spokesOfOthers = filter(
   hubs,
-  hub =>
-    empty(hub.?resource_group) || empty(hub.?vnet) || empty(hub.?gateways) || !empty(filter(
-      hub.?gateways ?? [],
-      gateway => empty(gateway.?name)
-    ))
+  each =>
+    empty(each.?spoke_resource_group) && toLower(each.?spoke_subscription_id ?? each.?subscription_id ?? ownSubscription) != ownSubscription
 )
-var gatewaysWithoutDomain = filter(flatten(map(hubs, hub => hub.?gateways ?? [])), gateway => empty(gateway.?domain))
-var unknownKinds = filter(
+var unknownIds = filter(
   gatewayLinkedIds,
   id =>
-    !contains(
-      [
-        'microsoft.network/publicipaddresses'
-        'microsoft.network/applicationgatewaywebapplicationfirewallpolicies'
-        'microsoft.network/networksecuritygroups'
-        'microsoft.network/routetables'
-        'microsoft.managedidentity/userassignedidentities'
-      ],
-      toLower(join(take(skip(split(id, '/'), 6), 2), '/'))
-    )
+    !isIdOf(toLower(id), [
+      'microsoft.network/publicipaddresses'
+      'microsoft.network/applicationgatewaywebapplicationfirewallpolicies'
+      'microsoft.network/networksecuritygroups'
+      'microsoft.network/routetables'
+      'microsoft.managedidentity/userassignedidentities'
+    ])
 )
+var aDomain = 'a DNS name without wildcard and without https://'
+var aGroup = 'the name of a resource group'
 
 var problems = filter(
   [
+    refused(
+      'environmentName',
+      environmentName,
+      isEnvironmentName(environmentName),
+      'letters, digits and -_.() without a period at the end'
+    )
+    refused('appResourceGroup', appResourceGroup, isGroupName(appResourceGroup), aGroup)
+    refused('hubResourceGroup', hubResourceGroup, isGroupName(hubResourceGroup), aGroup)
+    refused('spokeResourceGroup', spokeResourceGroup, isGroupName(spokeResourceGroup), aGroup)
+    refused('hubVnetName', hubVnetName, isResourceName(hubVnetName, 2, 64), 'the name of a VNet')
+    refused('hubAgwName', hubAgwName, isResourceName(hubAgwName, 1, 80), 'the name of an Application Gateway')
+    refused('hubSubscriptionId', hubSubscriptionId, isGuid(hubSubscriptionId), 'the id of a subscription, a GUID')
+    refused('spokeDomain', spokeDomain, isDomain(spokeDomain), aDomain)
+    refused('alertEmail', alertEmail, isEmail(alertEmail), 'one e-mail address (for several, that of a group)')
+    refused(
+      'TASK_HUB of settings',
+      settings.?TASK_HUB,
+      isTaskHub(settings.?TASK_HUB ?? ''),
+      '3 to 45 letters and digits, a letter first'
+    )
+    vnetEnabled && (!isPrefix(vnetAddressPrefix) || int(last(split(vnetAddressPrefix, '/'))) > 25)
+      ? 'vnetAddressPrefix must be an IPv4 prefix without host bits, /25 or larger, for two subnets of /26: "${vnetAddressPrefix}" isn\'t'
+      : ''
     singleHub && !createTrialHub && (empty(hubResourceGroup) || empty(hubVnetName) || empty(hubAgwName))
-      ? 'Name the hub (hubResourceGroup, hubVnetName and hubAgwName), give several as hubs, or set createTrialHub=true to make one.'
+      ? 'Name the hub (hubResourceGroup, hubVnetName and hubAgwName), give several as hubs, or set createTrialHub=true to make one'
       : ''
-    !singleHub && (createTrialHub || !empty(hubResourceGroup) || !empty(hubVnetName) || !empty(hubAgwName) || !empty(hubSubscriptionId))
-      ? 'hubs stands instead of the single hub: leave hubResourceGroup, hubVnetName, hubAgwName, hubSubscriptionId and createTrialHub out.'
+    !singleHub && (createTrialHub || namesHub)
+      ? 'hubs stands instead of the single hub: leave hubResourceGroup, hubVnetName, hubAgwName, hubSubscriptionId and createTrialHub out'
       : ''
-    empty(incompleteHubs) ? '' : 'Each of hubs needs resource_group, vnet and gateways, and each gateway a name.'
-    createTrialHub && otherSubscription
-      ? 'The trial hub is made in the subscription of the deployment: leave hubSubscriptionId out.'
+    ...hubProblems(hubs, spokeDomain, settings.?SPOKE_ADDRESS_POOL ?? '10.11.0.0/16', ownSubscription)
+    createTrialHub && hubSubscription != ownSubscription
+      ? 'The trial hub is made in the subscription of the deployment: leave hubSubscriptionId out'
       : ''
-    singleHub && otherSubscription && empty(spokeResourceGroup)
-      ? 'The spokes live in the hub\'s subscription, in which no group is made: name an existing one as spokeResourceGroup.'
+    singleHub && hubSubscription != ownSubscription && empty(spokeResourceGroup)
+      ? 'The spokes live in the hub\'s subscription, in which no group is made: name an existing one as spokeResourceGroup'
       : ''
-    empty(spokeDomain) && (singleHub || !empty(gatewaysWithoutDomain))
-      ? 'spokeDomain is missing: a client\'s host name is {client}.{spokeDomain}.'
+    !empty(spokesOfOthers) && empty(spokeResourceGroup)
+      ? 'The spokes of ${join(map(spokesOfOthers, each => each.name), ', ')} live in another subscription, in which no group is made: name an existing one as spoke_resource_group'
       : ''
-    alwaysReadyDurable > maximumInstanceCount ? 'alwaysReadyDurable can\'t be more than maximumInstanceCount.' : ''
-    plan == 'ElasticPremium' && alwaysReadyDurable > 20
-      ? 'Elastic Premium has 20 instances at most: lower alwaysReadyDurable.'
+    empty(spokeDomain) && (singleHub || !empty(filter(
+        flatten(map(hubs, each => each.gateways)),
+        gateway => empty(gateway.?domain)
+      )))
+      ? 'spokeDomain is missing: a client\'s host name is {client}.{spokeDomain}'
       : ''
-    vnetEnabled && int(last(split(vnetAddressPrefix, '/'))) > 25
-      ? 'vnetAddressPrefix must be /25 or larger: it holds two subnets of /26.'
+    alwaysReadyDurable > maximumInstanceCount ? 'alwaysReadyDurable can\'t be more than maximumInstanceCount' : ''
+    plan == 'ElasticPremium' && (alwaysReadyDurable < 1 || alwaysReadyDurable > 20)
+      ? 'Elastic Premium has 1 to 20 instances that always run: set alwaysReadyDurable to one of these'
       : ''
-    empty(unknownKinds)
+    plan == 'ElasticPremium' && maximumInstanceCount > 100
+      ? 'Elastic Premium has 100 instances at most, in some regions 20: lower maximumInstanceCount'
+      : ''
+    plan == 'ElasticPremium' && instanceMemoryMB != 2048
+      ? 'instanceMemoryMB is of Flex Consumption: leave it out, or set plan to FlexConsumption'
+      : ''
+    empty(unknownIds)
       ? ''
-      : 'gatewayLinkedIds holds an id of a kind that no gateway names: ${join(unknownKinds, ', ')}.'
+      : 'gatewayLinkedIds must hold ids of public addresses, WAF policies, identities, network security groups and route tables: ${join(unknownIds, ', ')} isn\'t one'
   ],
   problem => !empty(problem)
 )
 // Whatever is made has this in its name, so that nothing is made of an impossible set of parameters.
-var checkedName = empty(problems) ? environmentName : fail(join(problems, ' '))
+var checkedName = empty(problems) ? environmentName : fail(join(problems, '. '))
 
-var token = toLower(uniqueString(subscription().id, checkedName, location))
+// Azure tells neither groups nor regions by capital letters or spaces: `Dev` in `East US` is `dev` in `eastus`.
+var label = toLower(checkedName)
+var token = uniqueString(subscription().id, label, toLower(replace(location, ' ', '')))
 var tags = { 'azd-env-name': checkedName }
 
-var groupName = empty(appResourceGroup) ? 'rg-${checkedName}' : appResourceGroup
-var spokeGroupName = empty(spokeResourceGroup) ? 'rg-${checkedName}-spokes' : spokeResourceGroup
-var trialGroupName = empty(hubResourceGroup) ? 'rg-${checkedName}-hub' : hubResourceGroup
+var groupName = empty(appResourceGroup) ? 'rg-${label}' : appResourceGroup
+var spokeGroupName = empty(spokeResourceGroup) ? 'rg-${label}-spokes' : spokeResourceGroup
+var trialGroupName = empty(hubResourceGroup) ? 'rg-${label}-hub' : hubResourceGroup
 var trialVnetName = empty(hubVnetName) ? 'hub-vnet' : hubVnetName
 var trialAgwName = empty(hubAgwName) ? 'hub-agw' : hubAgwName
 
@@ -164,50 +208,54 @@ var identityId = resourceId(
   identityName
 )
 
-// One form for one hub and for several.
+// One form for one hub and for several. In small letters, so that each scope is there once.
 var allHubs = singleHub
   ? [
       {
         subscriptionId: hubSubscription
-        group: hubGroupName
+        group: toLower(hubGroupName)
         vnet: vnetName
         gateways: [gatewayName]
         spokeSubscriptionId: hubSubscription
-        spokeGroup: spokeGroupName
+        spokeGroup: toLower(spokeGroupName)
       }
     ]
-  : map(hubs, hub => {
-      subscriptionId: hub.?subscription_id ?? ownSubscription
-      group: hub.?resource_group ?? ''
-      vnet: hub.?vnet ?? ''
-      gateways: map(hub.?gateways ?? [], gateway => gateway.?name ?? '')
-      spokeSubscriptionId: hub.?spoke_subscription_id ?? hub.?subscription_id ?? ownSubscription
-      spokeGroup: hub.?spoke_resource_group ?? spokeGroupName
+  : map(hubs, each => {
+      subscriptionId: toLower(each.?subscription_id ?? ownSubscription)
+      group: toLower(each.resource_group)
+      vnet: each.vnet
+      gateways: map(each.gateways, gateway => gateway.name)
+      spokeSubscriptionId: toLower(each.?spoke_subscription_id ?? each.?subscription_id ?? ownSubscription)
+      spokeGroup: toLower(each.?spoke_resource_group ?? spokeGroupName)
     })
-var makesSpokeGroup = empty(spokeResourceGroup) && !empty(filter(allHubs, hub => hub.spokeGroup == spokeGroupName))
+var makesSpokeGroup = empty(spokeResourceGroup) && !empty(filter(
+  allHubs,
+  each => each.spokeGroup == toLower(spokeGroupName)
+))
 
-var subscriptionIds = union(
-  [ownSubscription],
-  map(allHubs, hub => hub.subscriptionId),
-  map(allHubs, hub => hub.spokeSubscriptionId)
-)
-var spokeGroups = union([], map(allHubs, hub => { subscriptionId: hub.spokeSubscriptionId, name: hub.spokeGroup }))
-var hubGroups = union([], map(allHubs, hub => { subscriptionId: hub.subscriptionId, name: hub.group }))
+var subscriptionIds = union(map(allHubs, each => each.subscriptionId), map(allHubs, each => each.spokeSubscriptionId))
+// In which a role can be assigned, and from which `azd down` removes it.
+var assignableIds = union([ownSubscription], subscriptionIds, map(gatewayLinkedIds, id => toLower(split(id, '/')[2])))
+var spokeGroups = union([], map(allHubs, each => { subscriptionId: each.spokeSubscriptionId, name: each.spokeGroup }))
+// The gateway's document names resources that only the document knows: without a list of them, the whole group.
+var gatewayGroups = empty(gatewayLinkedIds)
+  ? union([], map(allHubs, each => { subscriptionId: each.subscriptionId, name: each.group }))
+  : []
 var gatewayScopes = empty(gatewayLinkedIds)
   ? []
-  : union(
+  : distinct(concat(
       flatten(map(
         allHubs,
-        hub =>
+        each =>
           map(
-            hub.gateways,
-            gateway => resourceId(hub.subscriptionId, hub.group, 'Microsoft.Network/applicationGateways', gateway)
+            each.gateways,
+            gateway => resourceId(each.subscriptionId, each.group, 'Microsoft.Network/applicationGateways', gateway)
           )
       )),
       gatewayLinkedIds
-    )
+    ))
 
-var roleSuffix = '${checkedName} ${token}'
+var roleSuffix = '${label} ${token}'
 var roles = toObject(
   roleKeys,
   key => key,
@@ -285,7 +333,7 @@ module monitoring 'app/monitoring.bicep' = {
 }
 
 module roleDefinitions 'app/role-definitions.bicep' = if (customRoles) {
-  params: { suffix: roleSuffix, subscriptionIds: subscriptionIds }
+  params: { suffix: roleSuffix, subscriptionIds: assignableIds }
 }
 
 module subscriptionRoles 'app/subscription-roles.bicep' = [
@@ -297,10 +345,10 @@ module subscriptionRoles 'app/subscription-roles.bicep' = [
 ]
 
 module vnetRoles 'app/vnet-roles.bicep' = [
-  for hub in allHubs: {
-    scope: resourceGroup(hub.subscriptionId, hub.group)
+  for each in allHubs: {
+    scope: resourceGroup(each.subscriptionId, each.group)
     params: {
-      vnetName: hub.vnet
+      vnetName: each.vnet
       roles: roles['hub-vnet']
       principalId: identity.outputs.principalId
       identityId: identityId
@@ -309,12 +357,19 @@ module vnetRoles 'app/vnet-roles.bicep' = [
   }
 ]
 
-// The gateway's document names resources that only the document knows: without a list of them, the whole group.
-module gatewayGroupRoles 'app/group-roles.bicep' = [
-  for hubGroup in (empty(gatewayLinkedIds) ? hubGroups : []): {
-    scope: resourceGroup(hubGroup.subscriptionId, hubGroup.name)
-    params: { roles: roles.gateway, principalId: identity.outputs.principalId, identityId: identityId }
-    dependsOn: [roleDefinitions, trialGroup]
+// Spokes and hub may share a group, and two of the app's roles may be the same one of Azure's.
+module groupRoles 'app/group-roles.bicep' = [
+  for each in union(spokeGroups, gatewayGroups): {
+    scope: resourceGroup(each.subscriptionId, each.name)
+    params: {
+      roles: union(
+        contains(spokeGroups, each) ? roles['spoke-group'] : [],
+        contains(gatewayGroups, each) ? roles.gateway : []
+      )
+      principalId: identity.outputs.principalId
+      identityId: identityId
+    }
+    dependsOn: [roleDefinitions, group, spokeGroup, trialGroup]
   }
 ]
 
@@ -328,14 +383,6 @@ module gatewayRoles 'app/gateway-roles.bicep' = [
       identityId: identityId
     }
     dependsOn: [roleDefinitions, trialHub]
-  }
-]
-
-module spokeGroupRoles 'app/group-roles.bicep' = [
-  for group in spokeGroups: {
-    scope: resourceGroup(group.subscriptionId, group.name)
-    params: { roles: roles['spoke-group'], principalId: identity.outputs.principalId, identityId: identityId }
-    dependsOn: [roleDefinitions, spokeGroup]
   }
 ]
 
@@ -395,7 +442,7 @@ output API_URL string = app.outputs.url
 output APP_PLAN string = plan
 output APP_ROLE_SUFFIX string = roleSuffix
 output APP_PRINCIPAL_ID string = identity.outputs.principalId
-output APP_SUBSCRIPTION_IDS string = join(subscriptionIds, ',')
+output APP_SUBSCRIPTION_IDS string = join(assignableIds, ',')
 output APP_PACKAGE_URL string = 'https://${hostAccountName}.blob.${environment().suffixes.storage}/${packageContainerName}/app.zip'
 output APP_RECORDS_ACCOUNT string = recordsAccountName
 output APP_RECORDS_LOCKED bool = lockRecords

@@ -65,8 +65,10 @@ class Bicep:
         try:
             text = self._ask("bicep/getSnapshot", path=str(parameters), metadata=scope)["snapshot"]
         except BicepError as refused:
+            if str(refused) != "Compilation failed":
+                raise
             compiled = self._ask("bicep/compileParams", path=str(parameters), parameterOverrides={})
-            raise BicepError("\n".join([str(refused), *_told(compiled["diagnostics"])])) from refused
+            raise BicepError("\n".join(_told(compiled["diagnostics"]))) from refused
         answer: dict[str, Any] = json.loads(text)
         return answer
 

@@ -42,7 +42,8 @@ var platformSettings = {
 }
 
 // Flex Consumption has properties instead, and refuses an app that has one of these. Without keys there is no file
-// share for the content either: Premium reads the package from the container, as the app's identity.
+// share for the content either (learn.microsoft.com, "Storage considerations for Azure Functions": an app without Azure
+// Files): Premium reads the package from the container, as the app's identity.
 var premiumSettings = {
   FUNCTIONS_EXTENSION_VERSION: '~4'
   FUNCTIONS_WORKER_RUNTIME: 'python'
@@ -62,7 +63,7 @@ var commonSiteConfig = {
 
 var premiumSiteConfig = {
   linuxFxVersion: 'Python|${pythonVersion}'
-  minimumElasticInstanceCount: max(alwaysReadyDurable, 1)
+  minimumElasticInstanceCount: alwaysReadyDurable
   functionAppScaleLimit: maximumInstanceCount
   functionsRuntimeScaleMonitoringEnabled: vnetEnabled
   vnetRouteAllEnabled: vnetEnabled
@@ -74,10 +75,7 @@ resource hostingPlan 'Microsoft.Web/serverfarms@2025-03-01' = {
   tags: tags
   kind: flex ? 'functionapp' : 'elastic'
   sku: flex ? { name: 'FC1', tier: 'FlexConsumption' } : { name: 'EP1', tier: 'ElasticPremium' }
-  properties: union(
-    { reserved: true },
-    flex ? {} : { maximumElasticWorkerCount: max(min(maximumInstanceCount, 20), 1) }
-  )
+  properties: union({ reserved: true }, flex ? {} : { maximumElasticWorkerCount: maximumInstanceCount })
 }
 
 resource app 'Microsoft.Web/sites@2025-03-01' = {
