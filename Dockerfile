@@ -1,6 +1,8 @@
 # The app in a container, on the Functions host that Azure runs. `docker compose up` starts it beside Azurite.
+# BASE_IMAGE takes a digest as well; docs/deploying.md says how to get it.
 ARG PYTHON_VERSION=3.12
-FROM mcr.microsoft.com/azure-functions/python:4-python${PYTHON_VERSION}
+ARG BASE_IMAGE=mcr.microsoft.com/azure-functions/python:4-python${PYTHON_VERSION}
+FROM ${BASE_IMAGE}
 
 ENV AzureWebJobsScriptRoot=/home/site/wwwroot \
     AzureFunctionsJobHost__Logging__Console__IsEnabled=true

@@ -3,11 +3,15 @@
 Python's standard library only: a hook runs before anything of the project is installed.
 """
 
+import http.client
 import json
 import os
+import socket
+import ssl
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any, NoReturn
 
@@ -28,16 +32,16 @@ def stop(sentence: str) -> NoReturn:
 
 
 def request(method: str, url: str, headers: dict[str, str], body: Any = None) -> tuple[int, Any]:
-    """Status and JSON of an answer; status 0 and the reason when there is none."""
+    """Status and JSON of an answer; status 0, why, and what to do, when there is none."""
     data = None if body is None else json.dumps(body).encode()
-    asked = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers}, method=method)
     try:
+        asked = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers}, method=method)
         with urllib.request.urlopen(asked, timeout=SECONDS) as answer:
             return answer.status, _parsed(answer.read())
     except urllib.error.HTTPError as refused:
         return refused.code, _parsed(refused.read())
-    except OSError as unreachable:
-        return 0, str(unreachable)
+    except (OSError, http.client.HTTPException, ValueError) as unreachable:
+        return 0, _why(url, getattr(unreachable, "reason", unreachable))
 
 
 def arm(method: str, path: str, api_version: str, body: Any = None) -> tuple[int, Any]:
@@ -54,12 +58,13 @@ def site() -> str:
     )
 
 
-def function_key() -> str:
-    """The app's default function key: FUNCTION_KEY of the environment, else asked of Azure."""
+def function_key() -> tuple[str, str]:
+    """The app's default function key, FUNCTION_KEY of the environment or asked of Azure; or none, and why."""
     if key := setting("FUNCTION_KEY"):
-        return key
+        return key, ""
     status, answer = arm("POST", f"{site()}/host/default/listKeys", SITES)
-    return str(answer["functionKeys"]["default"]) if status == 200 else ""
+    key = (answer.get("functionKeys") or {}).get("default", "") if status == 200 else ""
+    return key, "" if key else f"The app's function key can't be read ({status}): {error_of(answer)}"
 
 
 def api(path: str, key: str) -> tuple[int, Any]:
@@ -67,21 +72,44 @@ def api(path: str, key: str) -> tuple[int, Any]:
     return request("GET", f"{setting('API_URL').rstrip('/')}{path}", {"x-functions-key": key})
 
 
+def error_of(answer: Any) -> str:
+    """What Azure says of a refusal, or why there is no answer."""
+    error = answer.get("error") if isinstance(answer, dict) else answer
+    return str(error.get("message", error) if isinstance(error, dict) else error or "no reason given")
+
+
+def _why(url: str, reason: Any) -> str:
+    host = urllib.parse.urlsplit(url).hostname
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of {host} isn't trusted here ({reason}). Behind a proxy that has a certificate of its own, "
+            "name the file with it as SSL_CERT_FILE."
+        )
+    if isinstance(reason, socket.gaierror):
+        return f"the name {host} doesn't resolve ({reason}). A new name takes some minutes; else look at DNS, VPN and proxy."
+    return f"{host or url} can't be reached: {reason}"
+
+
 def _token() -> str:
     scope = "https://management.azure.com/.default"
-    asked = subprocess.run(
-        ["azd", "auth", "token", "--output", "json", "--scope", scope],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        asked = subprocess.run(
+            ["azd", "auth", "token", "--output", "json", "--scope", scope],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as absent:
+        stop(f"The Azure Developer CLI can't be run as `azd`: put it on the PATH. {absent}")
     if asked.returncode:
         stop(f"azd gives no token; log in with `azd auth login`. {asked.stderr.strip()}")
     return str(json.loads(asked.stdout)["token"])
 
 
-def _parsed(text: bytes) -> Any:
+def _parsed(text: bytes) -> dict[str, Any]:
+    """An answer's JSON object; an empty one of anything else, such as a proxy's page."""
     try:
-        return json.loads(text or b"{}")
+        answer = json.loads(text)
     except ValueError:
         return {}
+    return answer if isinstance(answer, dict) else {}

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from calls import SITES, api, arm, function_key, setting, site, stop
+from calls import SITES, api, arm, error_of, function_key, setting, site, stop
 
 # Role assignments take some minutes until they hold everywhere.
 WAIT_SECONDS = float(setting("HEALTH_WAIT_SECONDS", "900"))
@@ -34,9 +34,10 @@ def provisioned() -> None:
     status, answer = arm("GET", f"{site()}/functions", SITES)
     if status != 200:
         print(
-            f"Whether the app is published can't be told ({status}): `azd hooks run postdeploy` waits until it is healthy."
+            f"Whether the app is published can't be told ({status}): {error_of(answer)}\n"
+            "`azd hooks run postdeploy` waits until it is healthy."
         )
-    elif answer["value"]:
+    elif answer.get("value"):
         after()
     else:
         print("The app isn't published yet: `azd deploy` does, and waits until it is healthy.")
@@ -53,16 +54,19 @@ def before() -> None:
 
 
 def after() -> None:
+    if not setting("API_URL"):
+        stop("There is no app yet: `azd provision` makes it.")
     print(f"Waiting until {setting('API_URL')}/health is 200. Role assignments take some minutes.")
     end = time.monotonic() + WAIT_SECONDS
-    key, said = "", ""
+    key, why, said = "", "", ""
     while True:
-        key = key or function_key()
+        if not key:
+            key, why = function_key()
         status, answer = api("/health", key)
-        if status == 200:
-            print(f"The app is healthy ({answer.get('status', 'ok')}).")
+        if status == 200 and answer.get("status") in ("ok", "degraded"):
+            print(f"The app is healthy ({answer['status']}).")
             return
-        if (problem := _problem(status, answer)) != said:
+        if (problem := why or _problem(status, answer)) != said:
             said = problem
             print(problem)
         if time.monotonic() >= end:
@@ -72,17 +76,24 @@ def after() -> None:
 
 def _problem(status: int, answer: Any) -> str:
     """What fails, and what to do about it."""
-    if status == 503 and isinstance(answer, dict) and "dependencies" in answer:
-        return "\n".join(
-            _line(name, finding) for name, finding in answer["dependencies"].items() if finding["status"] == "failing"
-        )
+    if status == 503 and (lines := _failing(answer)):
+        return "\n".join(lines)
     reasons = {
         0: f"There is no answer: {answer}",
+        200: "What answers isn't the app: look at API_URL, and at a proxy on the way.",
         401: "The function key isn't taken yet, or FUNCTION_KEY is not the app's.",
         404: "The app has no function /health yet: its package is still being unpacked, or was not published.",
         503: "The Functions host doesn't run yet: it can't reach its storage, or a setting keeps it from starting.",
     }
     return reasons.get(status, f"/health answered {status}.")
+
+
+def _failing(answer: dict[str, Any]) -> list[str]:
+    return [
+        _line(name, finding)
+        for name, finding in (answer.get("dependencies") or {}).items()
+        if finding["status"] == "failing"
+    ]
 
 
 def _line(name: str, finding: dict[str, Any]) -> str:

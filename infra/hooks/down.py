@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from calls import api, arm, function_key, setting, stop
+from calls import api, arm, error_of, function_key, setting, stop
 
 AUTHORIZATION = "2022-04-01"
 ROLES = "providers/Microsoft.Authorization"
@@ -39,11 +39,14 @@ def before() -> None:
 
 
 def _stop_when_spokes_are_left() -> None:
-    status, answer = api("/spokes?limit=1", function_key())
-    if status != 200:
+    if not setting("API_URL"):
+        return  # no deployment has ever succeeded
+    key, why = function_key()
+    status, answer = api("/spokes?limit=1", key)
+    if status != 200 or "total" not in answer:
         stop(
-            f"The app doesn't say which spokes there are (status {status}). If none are left, or they may lose their records: "
-            "FORCE_DOWN=true azd down"
+            f"The app doesn't say which spokes there are ({status}): {why or error_of(answer)}\n"
+            "If none are left, or they may lose their records: FORCE_DOWN=true azd down"
         )
     if answer["total"]:
         stop(
@@ -75,7 +78,7 @@ def _listed(path: str) -> list[dict[str, Any]]:
     while path:
         status, answer = arm("GET", path, AUTHORIZATION)
         if status != 200:
-            stop(f"{path} can't be read ({status}): {answer}. Run `azd hooks run postdown` again.")
+            stop(f"{path} can't be read ({status}): {error_of(answer)}\nThen run `azd hooks run postdown` again.")
         found += answer["value"]
         path = answer.get("nextLink") or ""
     return found
@@ -84,7 +87,7 @@ def _listed(path: str) -> list[dict[str, Any]]:
 def _delete(resource_id: str) -> None:
     status, answer = arm("DELETE", resource_id, AUTHORIZATION)
     if status not in (200, 204, 404):
-        stop(f"{resource_id} can't be deleted ({status}): {answer}. Run `azd hooks run postdown` again.")
+        stop(f"{resource_id} can't be deleted ({status}): {error_of(answer)}\nThen run `azd hooks run postdown` again.")
     print(f"Deleted {resource_id}")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,6 +19,8 @@ from local.recipes import ROOT
 from local.stack import Stack
 from tests.e2e.client import Api, request_for
 
+# A path at which a page answers 200, as a proxy's sign-in does.
+A_PAGE = "a-page"
 AUTHORIZATION = "/subscriptions/{0}/providers/Microsoft.Authorization"
 OURS = "6e3f"
 SUBSCRIPTIONS = ["sub-a", "sub-b"]
@@ -42,7 +45,15 @@ class Authorization(ThreadingHTTPServer):
 class _Call(BaseHTTPRequestHandler):
     server: Authorization
 
+    def do_POST(self) -> None:
+        self._answer(403, {"error": {"code": "AuthorizationFailed", "message": "listKeys is not allowed"}})
+
     def do_GET(self) -> None:
+        if A_PAGE in self.path:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>Sign in</html>")
+            return
         path, _, query = self.path.partition("?")
         found = [
             {"id": each, "properties": properties}
@@ -198,13 +209,58 @@ def test_a_missing_right_is_printed_with_what_to_do(hooks: Hooks, api: Api) -> N
     assert hooks.shell("postdeploy").returncode == 0
 
 
-def test_a_wrong_key_and_an_app_that_is_not_there_are_told(hooks: Hooks) -> None:
+def test_a_wrong_key_is_told(hooks: Hooks) -> None:
     wrong = hooks.run("deploy", "after", FUNCTION_KEY="wrong", HEALTH_WAIT_SECONDS="0")
     assert wrong.returncode == 1
     assert "function key" in wrong.stdout
-    gone = hooks.run("deploy", "after", API_URL="http://127.0.0.1:9/api", HEALTH_WAIT_SECONDS="0")
-    assert gone.returncode == 1
-    assert "There is no answer" in gone.stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://127.0.0.1:9/api", "127.0.0.1 can't be reached: [Errno"),
+        ("http://func-dev.invalid/api", "the name func-dev.invalid doesn't resolve"),
+        ("{arm}/api", "the certificate of 127.0.0.1 isn't trusted here"),
+        ("nonsense", "nonsense/health can't be reached: unknown url type"),
+        ("{page}", "What answers isn't the app"),
+        ("", "There is no app yet: `azd provision`"),
+    ],
+)
+def test_an_app_that_does_not_answer_is_told_with_what_to_do(
+    hooks: Hooks, stack: Stack, authorization: Authorization, url: str, sentence: str
+) -> None:
+    url = url.format(arm=stack.endpoints["arm"], page=f"{authorization.address}/{A_PAGE}")
+    for _ in range(2):
+        ended = hooks.run("deploy", "after", API_URL=url, HEALTH_WAIT_SECONDS="0")
+        assert ended.returncode == 1
+        assert sentence in ended.stdout + ended.stderr
+        assert "Traceback" not in ended.stderr
+    # No deployment has succeeded, so no app has made a spoke.
+    down = hooks.run("down", "before", API_URL=url)
+    assert down.returncode == (1 if url else 0), down.stderr
+    assert "Traceback" not in down.stderr
+    assert "FORCE_DOWN=true azd down" in down.stderr or not url
+
+
+def test_a_key_that_cannot_be_read_is_told(hooks: Hooks, authorization: Authorization) -> None:
+    ended = hooks.run("deploy", "after", FUNCTION_KEY="", ARM_ENDPOINT=authorization.address, HEALTH_WAIT_SECONDS="0")
+    assert ended.returncode == 1
+    assert "The app's function key can't be read (403): listKeys is not allowed" in ended.stdout
+
+
+def test_nothing_but_azd_and_python_has_to_be_on_the_path(hooks: Hooks) -> None:
+    """Neither `az` nor `curl`; and a missing azd is a sentence."""
+    (hooks.directory / "python3").symlink_to(sys.executable)
+    for name in ("sh", "cat"):
+        (hooks.directory / name).symlink_to(shutil.which(name) or name)
+    alone = {"PATH": str(hooks.directory), "AZURE_ENV_NAME": "my env"}
+    ended = hooks.shell("postdeploy", **alone)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (hooks.directory / "azd").unlink()
+    absent = hooks.shell("postdeploy", **alone, FUNCTION_KEY="")
+    assert absent.returncode == 1
+    assert "can't be run as `azd`: put it on the PATH" in absent.stderr
+    assert "Traceback" not in absent.stderr
 
 
 def test_premium_is_not_published_by_azd_and_a_warning_is_passed_on(hooks: Hooks) -> None:
@@ -237,15 +293,17 @@ def test_down_stops_while_spokes_are_left_and_when_the_records_are_locked(hooks:
 def test_down_removes_our_assignments_and_definitions_and_nothing_else(
     hooks: Hooks, authorization: Authorization
 ) -> None:
-    note = hooks.directory / ".azure" / "dev" / "roles-to-remove.json"
-    note.parent.mkdir(parents=True)
-    note.write_text(json.dumps({"principal": OURS, "suffix": "dev abc", "subscriptions": SUBSCRIPTIONS}))
+    hooks.environment |= {"AZURE_ENV_NAME": "my env", "ARM_ENDPOINT": authorization.address, "FORCE_DOWN": "true"}
+    noted = {"APP_PRINCIPAL_ID": OURS, "APP_ROLE_SUFFIX": "dev abc", "APP_SUBSCRIPTION_IDS": ",".join(SUBSCRIPTIONS)}
+    for _ in range(2):
+        assert hooks.run("down", "before", **noted).returncode == 0
+    assert (hooks.directory / ".azure" / "my env" / "roles-to-remove.json").is_file()
     authorization.refusals = 1
-    broken_off = hooks.run("down", "after", ARM_ENDPOINT=authorization.address)
+    broken_off = hooks.run("down", "after")
     assert broken_off.returncode == 1
     assert "azd hooks run postdown" in broken_off.stderr
-    again = hooks.run("down", "after", ARM_ENDPOINT=authorization.address)
+    again = hooks.run("down", "after")
     assert again.returncode == 0, again.stderr
     assert {each.rpartition("/")[2] for each in authorization.kept} == {"other", "A-role-(prod-abc)"}
-    once_more = hooks.run("down", "after", ARM_ENDPOINT=authorization.address)
+    once_more = hooks.run("down", "after")
     assert (once_more.returncode, once_more.stdout.strip()) == (0, "There are no roles to remove.")

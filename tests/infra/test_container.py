@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,7 @@ def built(folder: Path, installs: bool) -> Path:
     return folder / SCRIPT_ROOT.lstrip("/")
 
 
+@cache
 def functions(script_root: Path, *arguments: str, packages: Path | None = None) -> list[str]:
     environment = {"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"} | (
         {"PYTHONPATH": str(packages)} if packages else {}
@@ -91,19 +93,56 @@ def test_the_app_starts_with_the_packages_of_the_container_alone(tmp_path: Path)
     assert functions(script_root, "-S", packages=tmp_path / "packages") == functions(ROOT)
 
 
-def test_a_publish_takes_along_what_the_container_has() -> None:
-    """`.funcignore` and `.dockerignore` say the same in two ways."""
-    left_out = [
-        line for line in (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
-    ]
-    patterns = [re.compile(re.escape(line.lstrip("/")).replace(r"\*", "[^/]*")) for line in left_out]
-    assert {name for name in parts(ROOT) if not any(each.fullmatch(name) for each in patterns)} == NEEDED
+def left_out() -> list[re.Pattern[str]]:
+    """The patterns of `.funcignore`: each begins at the project's folder, and `*` is a part of one name."""
+    lines = (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()
+    patterns = [line for line in lines if not line.startswith("#")]
+    assert all(line.startswith("/") for line in patterns)
+    return [re.compile(re.escape(line.lstrip("/")).replace(r"\*", "[^/]*")) for line in patterns]
+
+
+def test_a_publish_takes_along_what_the_app_needs_and_nothing_else(tmp_path: Path) -> None:
+    """`.funcignore` on a folder in which much else lies: the app is imported from what is left."""
+    patterns = left_out()
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        here = Path(folder).relative_to(ROOT)
+        return {name for name in names if any(each.fullmatch((here / name).as_posix()) for each in patterns)}
+
+    package = tmp_path / "package"
+    shutil.copytree(ROOT, package, ignore=ignored)
+    assert parts(package) == NEEDED
+    assert functions(package) == functions(ROOT)
+    lying_about = [".env", ".azure", ".local", ".venv", "local.settings.json", ".coverage", ".vscode", ".mypy_cache"]
+    assert ignored(str(ROOT), lying_about) == set(lying_about)
+
+
+def test_docker_takes_along_what_a_publish_does() -> None:
     kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert {line.lstrip("!") for line in kept if line.startswith("!")} == NEEDED
     copied = {source for instruction, rest in steps() if instruction == "COPY" for source in rest.split()[:-1]}
     assert copied == NEEDED
 
 
-def test_the_python_of_the_container_is_one_that_the_app_runs_on() -> None:
+def test_the_package_for_premium_is_made_of_the_same(tmp_path: Path) -> None:
+    """The guide's commands, without those that need the network."""
+    guide = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    block = guide.partition("## Elastic Premium")[2].partition("```bash\n")[2].partition("```")[0]
+    commands = [line for line in block.splitlines() if line.startswith(("mkdir ", "cp "))]
+    script = "\n".join(["set -e", f"PACKAGE={tmp_path}", *commands])
+    subprocess.run(["sh", "-c", script], cwd=ROOT, check=True)
+    assert parts(tmp_path) == NEEDED
+
+
+def test_the_container_is_made_of_a_python_that_the_app_runs_on_or_of_a_digest_that_is_given() -> None:
     arguments = dict(rest.split("=") for instruction, rest in steps() if instruction == "ARG")
     assert arguments["PYTHON_VERSION"] in {"3.11", "3.12", "3.13"}
+    assert arguments["BASE_IMAGE"].endswith(":4-python${PYTHON_VERSION}")
+    assert dict(steps())["FROM"] == "${BASE_IMAGE}"
+    guide = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    image = arguments["BASE_IMAGE"].replace("${PYTHON_VERSION}", arguments["PYTHON_VERSION"])
+    assert f"docker buildx imagetools inspect {image} " in guide
+    assert "--build-arg BASE_IMAGE=" in guide
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert "image: ${AZURITE_IMAGE:-" in compose
+    assert "AZURITE_IMAGE=" in guide

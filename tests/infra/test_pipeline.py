@@ -90,6 +90,33 @@ def test_each_parameter_of_the_template_has_a_variable_of_its_own() -> None:
     for parameter, name in zip(parameters, names, strict=True):
         if parameter not in ("environmentName", "location"):
             assert f"| `{name}` | `{parameter}` |" in guide
-    deploy = (ROOT / ".github" / "workflows" / "deploy.yml").read_text(encoding="utf-8")
-    known = {*names, "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID"}
-    assert set(re.findall(r"^      ([A-Z_]+): ", deploy, re.MULTILINE)) <= known
+
+
+def test_the_workflow_passes_every_parameter_on_and_never_an_empty_text_that_azd_takes_for_a_value() -> None:
+    """azd leaves out an empty number or yes-or-no, and takes an empty text as it is: no plan, and no JSON."""
+    template = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
+    declared = re.findall(r"^param (\w+) ([\w\[\]]+)(?: = (.*))?$", template, re.MULTILINE)
+    parameters = json.loads((ROOT / "infra" / "main.parameters.json").read_text(encoding="utf-8"))["parameters"]
+    passed = document(ROOT / ".github" / "workflows" / "deploy.yml")["jobs"]["deploy"]["env"]
+    for parameter, kind, default in declared:
+        name = parameters[parameter]["value"].strip("${}")
+        can_be_empty = kind in ("bool", "int") or default in ("''", "")
+        fallback = "" if can_be_empty else f" || '{default.strip(chr(39))}'"
+        expected = "${{ inputs.environment }}" if name == "AZURE_ENV_NAME" else f"${{{{ vars.{name}{fallback} }}}}"
+        assert passed.pop(name) == expected
+    assert passed.keys() == {"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID"}
+
+
+def test_a_pull_request_can_neither_deploy_nor_write() -> None:
+    """Not even from a fork: what runs for one has no right to a token of Azure, and no secret."""
+    deploy, ci = (document(ROOT / ".github" / "workflows" / name) for name in ("deploy.yml", "ci.yml"))
+    assert deploy["on"].keys() == {"workflow_dispatch"}
+    assert ci["on"].keys() == {"push", "pull_request"}
+    assert ci["permissions"] == {"contents": "read"}
+    for workflow in (deploy, ci):
+        for job in workflow["jobs"].values():
+            assert "permissions" not in job
+            for step in job["steps"]:
+                # An expression in a script is text that the shell carries out.
+                assert "${{" not in step.get("run", "")
+                assert "checkout" not in step.get("uses", "") or step["with"]["persist-credentials"] is False
