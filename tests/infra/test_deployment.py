@@ -470,7 +470,11 @@ def test_every_setting_of_the_app_stands_in_the_template(predict: Predict) -> No
 
 def test_the_check_finds_a_warning_and_another_format(bicep: Bicep, tmp_path: Path) -> None:
     bad = tmp_path / "bad.bicep"
-    bad.write_text("param unused string\nresource a 'Microsoft.Storage/storageAccounts@2025-06-01' = {name: 'abc'}\n")
+    bad.write_text(
+        "param unused string\nresource a 'Microsoft.Storage/storageAccounts@2025-06-01' = {name: 'abc'}\n"
+        "resource b 'Microsoft.Storage/storageAccounts@2025-06-31' = {name: 'def'}\n"
+    )
     found = "\n".join(complaints(bicep, bad))
-    for word in ("no-unused-params", "BCP035", "format differs"):
+    # BCP081: a version of the API that there is not.
+    for word in ("no-unused-params", "BCP035", "BCP081", "format differs"):
         assert word in found
