@@ -17,6 +17,7 @@ from shared.clock import timestamp, utc_now
 from shared.data import as_data, from_data
 from shared.errors import Failure, StorageException
 from shared.process.logs import failure_of
+from shared.process.share import share_of_activities
 from shared.saga.outcomes import Operation
 from shared.saga.policy import WriterPolicy, longest_request
 from shared.settings import current_settings
@@ -310,7 +311,8 @@ def _guarded(
     task = from_data(PeeringTask, payload["task"])
     try:
         _check_lease(payload)
-        return begin(payload, policy, task)
+        with share_of_activities():  # a batch of spoke sides begins side by side
+            return begin(payload, policy, task)
     except _LeaseExpiredError:
         return SideAnswer(AGAIN, lease_expired=True)
     except Exception as error:  # noqa: BLE001 - the boundary: nothing may leave an activity of the writer but data

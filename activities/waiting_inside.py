@@ -10,11 +10,12 @@ from dataclasses import replace
 
 from shared import clock
 from shared.errors import HubSpokeException
-from shared.process.blocking import in_arm_thread
+from shared.process.blocking import in_arm_thread, in_tables_thread
 from shared.process.deadline import CALL_SECONDS
 from shared.saga.outcomes import Call, Failed, Outcome, Pending
 from shared.saga.step_run import wait_after
-from shared.settings import current_settings
+from shared.settings import at, current_settings
+from shared.tables.places import hub_of_run
 
 # Half of `maxConcurrentActivityFunctions` in host.json.
 MOST_WAITING = 12
@@ -45,7 +46,8 @@ async def wait_inside(perform: Callable[[Call], Outcome], call: Call, *, call_se
 
 async def _performed(perform: Callable[[Call], Outcome], call: Call, seconds: float) -> Outcome:
     try:
-        return await in_arm_thread(seconds, perform, call)
+        with at(await in_tables_thread(hub_of_run, call.deployment_id)):  # in a thread of that hub
+            return await in_arm_thread(seconds, perform, call)
     except HubSpokeException as overdue:
         return Failed(overdue.failure)
 

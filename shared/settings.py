@@ -420,6 +420,11 @@ def current_settings() -> Settings:
     return _here.get() or process_settings()
 
 
+def place_of_call() -> Settings | None:
+    """The hub and gateway that the present call is about, None when it is about none of them in particular."""
+    return _here.get()
+
+
 def has_several_hubs() -> bool:
     """Whether the settings have more than one hub."""
     places = process_settings().places

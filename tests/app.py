@@ -8,7 +8,7 @@ from shared.process import blocking
 from shared.process.identity import identity
 from shared.settings import process_settings
 from shared.tables.client import forget_clients
-from shared.tables.idempotency import forget_older_keys
+from shared.tables.idempotency import note_new_hubs
 from shared.tables.places import forget_places
 
 
@@ -23,7 +23,7 @@ def forget_app() -> None:
     arm_of.forget()
     identity.forget()
     forget_places()
-    forget_older_keys()
+    note_new_hubs.cache_clear()
     process_settings.cache_clear()
 
 

@@ -9,7 +9,7 @@ from shared.process.blocking import TABLES, in_arm_thread, in_tables_thread, sid
 from shared.saga.progress import Progress
 from shared.settings import Settings, at, current_settings
 from shared.spoke.records import TERMINAL, SpokeRow
-from shared.tables.places import at_spoke, former_hubs, gateway_of, hubs
+from shared.tables.places import at_spoke, former_hubs, gateway_of, hub_of_spoke_id, hubs
 from shared.tables.records import Records
 from shared.writers.waking import wake
 from shared.writers.writer_tables import peering_statuses
@@ -63,8 +63,9 @@ async def _create(call: Call, *, v1: bool) -> Answer:
     mode = queries.one_of(params, queries.MODE)
     body = await in_tables_thread(body_of, call.request.get_body(), headers)
     if mode == "plan":
-        seconds = current_settings().arm_look_seconds
-        return Answer(200, await in_arm_thread(seconds, use_cases.plan, body, v1=v1))
+        request, hub = await in_tables_thread(use_cases.request_and_hub, body, v1)
+        with at(hub):
+            return Answer(200, await in_arm_thread(hub.arm_look_seconds, use_cases.plan, request))
     handle = await in_tables_thread(use_cases.deploy, body, headers.get(queries.IDEMPOTENCY_KEY.name), v1=v1)
     return await accepted(call, handle)
 
@@ -183,7 +184,8 @@ async def remove_spoke(call: Call) -> Answer:
             if removal.kind == "deploy":
                 await wake(call.durable, await in_tables_thread(use_cases.steps_under_way, removal))
             return await accepted(call, removal)
-        kept = await in_arm_thread(current_settings().arm_look_seconds, use_cases.look_first, removal, force)
+        with at(await in_tables_thread(hub_of_spoke_id, number)):
+            kept = await in_arm_thread(current_settings().arm_look_seconds, use_cases.look_first, removal, force)
         removal = await in_tables_thread(use_cases.remove, number, force=force, looked_at=removal, kept=kept)
     raise use_cases.busy(number)
 

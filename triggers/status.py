@@ -168,8 +168,10 @@ async def _stalled_runs() -> list[answers.StalledRun]:
 def _tables() -> str:
     """Reads every table. A completed spoke that has no row there is said, too: its site or peering is not repaired."""
     # The spokes first: a row is there before its spoke is completed.
-    spokes, here = Records().spokes(), current_settings()
-    completed = [spoke for spoke in spokes if spoke.status == "completed"]
+    here = current_settings()
+    served = [(spoke, gateway_of(spoke.plan, here)) for spoke in Records().spokes()]
+    # What a gateway has that the settings no longer have, nothing looks after.
+    completed = [spoke for spoke, gateway in served if spoke.status == "completed" and gateway.is_configured]
     sites = set(at_each_gateway(lambda: list(gateway_sites().keys())))
     turns = hub_peerings().keys()
     raise_for_lost_rows(
@@ -178,9 +180,9 @@ def _tables() -> str:
     raise_for_lost_rows(
         HUB_TURNS_TABLE, [spoke.client_name for spoke in completed if peering_key(spoke.spoke_id) not in turns]
     )
-    gateways = [gateway_of(spoke.plan, here) for spoke in spokes]
-    unknown = [f"hub {hub.hub_name}" for hub in former_hubs() if SpokesPartition(hub).has_any("spoke:")]
-    unknown += sorted({f"gateway {each.hub_agw_name}" for each in gateways if not each.is_configured})
+    unknown = sorted({f"gateway {gateway.hub_agw_name}" for _, gateway in served if not gateway.is_configured})
+    if here.hub_key == hubs()[0].hub_key:  # once for all hubs
+        unknown += [f"hub {hub.hub_name}" for hub in former_hubs() if SpokesPartition(hub).has_any("spoke:")]
     if unknown:
         raise DegradedError(
             f"The records can be read; they name the {', '.join(unknown)}, no longer in the settings: such spokes are shown, "
@@ -359,7 +361,7 @@ def _capacity_by_records() -> dict[str, answers.Count]:
 def _peering_capacity() -> dict[str, answers.Count]:
     hub = arm().get(arm().ids.hub_vnet)
     if hub is None:
-        return {}
+        raise hub_not_found(arm().ids.hub_vnet).as_exception()
     peerings = hub.get("properties", {}).get("virtualNetworkPeerings", [])
     return {"peerings": _count(len(peerings), PEERINGS_PER_VNET)}
 
@@ -369,7 +371,7 @@ def _gateway_capacity() -> dict[str, answers.Count]:
     settings = current_settings()
     gateway = arm().get(arm().ids.gateway)
     if gateway is None:
-        return {}
+        raise gateway_not_found(arm().ids.gateway).as_exception()
     host_name = f"any-client.{settings.spoke_domain}"
     site = Site(
         host_name=host_name,
@@ -393,7 +395,7 @@ async def _answered(
     longest = current_settings().arm_look_seconds
     try:
         return await in_arm_thread(min(longest, SECONDS_FOR_EACH) if has_several_hubs() else longest, ask), None
-    except AzureResourceException as error:
+    except (AzureResourceException, ConfigurationException) as error:
         return {}, error.failure.public()
 
 

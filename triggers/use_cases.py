@@ -54,19 +54,17 @@ class RunHandle:
 
 def deploy(body: dict[str, Any], key_header: str | None, *, v1: bool = False) -> RunHandle:
     """Checks a request and reserves what its spoke needs."""
-    request = checked_request(body, v1)
-    with at(hub_of(request)):
+    request, hub = request_and_hub(body, v1)
+    with at(hub):
         requested = replace(parse_request(request), key=idempotency_key(key_header, body))
         return _deployment_of(reserve(requested, current_settings()))
 
 
-def plan(body: dict[str, Any], *, v1: bool = False) -> PlanReport:
-    """What a deployment of this request would find and make. Reads Azure; changes nothing."""
-    request = checked_request(body, v1)
-    with at(hub_of(request)):
-        would_be, conflicts = preview(parse_request(request), current_settings())
-        with at(gateway_of(would_be, current_settings())):
-            return plan_report(would_be, current_settings(), conflicts)
+def plan(request: "SpokeRequest") -> PlanReport:
+    """What a deployment of this request in the present hub would find and make. Reads Azure; changes nothing."""
+    would_be, conflicts = preview(parse_request(request), current_settings())
+    with at(gateway_of(would_be, current_settings())):
+        return plan_report(would_be, current_settings(), conflicts)
 
 
 def checked_request(body: dict[str, Any], v1: bool = False) -> "SpokeRequest":
@@ -77,12 +75,13 @@ def checked_request(body: dict[str, Any], v1: bool = False) -> "SpokeRequest":
     return (v1_spoke_request if v1 else spoke_request)(body)
 
 
-def hub_of(request: "SpokeRequest") -> Settings:
-    """The hub that a request means."""
+def request_and_hub(body: dict[str, Any], v1: bool = False) -> "tuple[SpokeRequest, Settings]":
+    """The body of a POST as the models read it, and the hub that it means."""
     with importing:
         from shared.spoke.request.choice import hub_for
 
-    return hub_for(request, hubs())
+    request = checked_request(body, v1)
+    return request, hub_for(request, hubs())
 
 
 def parse_request(request: "SpokeRequest", retry_of: SpokeRow | None = None) -> ReservationRequest:

@@ -1,10 +1,11 @@
 """Runs blocking work in threads of the app's own, for functions that wait for it.
 
 Two pools, so that an Azure Resource Manager that hangs takes no thread from what only needs the tables; where there are
-several hubs, each has its own pool for Azure, so that one whose subscription hangs takes none from another. They are made
-once in a process, their sizes are settings, and there are no other threads: what hangs in a request holds one of these
-until the request's timeout, and never more of them than there are. The caller's context variables go along; the thread's
-log lines are handed on by who waits for it (`shared.process.logs.HeldLines`).
+several hubs, each has its own pool for Azure, so that one whose subscription hangs takes none from another, and what is
+about no hub in particular has one, too. They are made once in a process, their sizes are settings, and there are no other
+threads: what hangs in a request holds one of these until the request's timeout, and never more of them than there are. The
+caller's context variables go along; the thread's log lines are handed on by who waits for it
+(`shared.process.logs.HeldLines`).
 
 What runs in a pool doesn't wait for the same pool: `side_by_side` does the work itself where no thread is free.
 """
@@ -23,7 +24,7 @@ from shared.errors import AzureResourceException, ConfigurationException, HubSpo
 from shared.process import logs
 from shared.process.deadline import Deadline, current_deadline, set_deadline
 from shared.process.once import once
-from shared.settings import current_settings, has_several_hubs
+from shared.settings import current_settings, has_several_hubs, place_of_call
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,10 +36,8 @@ _THREADS_WITHOUT_SETTINGS = 4
 
 
 def _pool(name: str) -> ThreadPoolExecutor:
-    hub_key = ""
-    with contextlib.suppress(ConfigurationException):
-        hub_key = current_settings().hub_key if name == ARM and has_several_hubs() else ""
-    return _pool_of(name, hub_key)
+    place = place_of_call() if name == ARM else None
+    return _pool_of(name, place.hub_key if place is not None and has_several_hubs() else "")
 
 
 @once

@@ -2,7 +2,8 @@
 wait then, each in one of the worker's threads, and the others need some as well."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from shared.errors import AzureResourceException
@@ -12,13 +13,35 @@ from shared.settings import current_settings, has_several_hubs
 # `maxConcurrentActivityFunctions` of host.json, and how many of them one hub may have where there are several.
 ACTIVITIES_AT_ONCE = 24
 MOST_OF_ONE_HUB = 16
-# For a burst, which is over soon; who waits has a thread, too.
+# For a burst, which is over soon: then some activity ends all the time. Who waits takes a place and a thread from others,
+# so that nothing waits where none has ended for as long.
 SECONDS_TO_WAIT = 2.0
 
 
+class Share:
+    """The places of one hub. now: seconds, from any moment on."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._free = threading.BoundedSemaphore(MOST_OF_ONE_HUB)
+        self._now = now
+        self._moved_at = now()
+
+    def take(self, seconds_to_wait: float) -> bool:
+        """Whether a place is free, or gets free in time."""
+        left = seconds_to_wait - (self._now() - self._moved_at)
+        taken = self._free.acquire(blocking=False) or (left > 0 and self._free.acquire(timeout=left))
+        if taken:
+            self._moved_at = self._now()
+        return taken
+
+    def give_back(self) -> None:
+        self._moved_at = self._now()
+        self._free.release()
+
+
 @once
-def _share(hub_key: str) -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(MOST_OF_ONE_HUB)
+def _share(hub_key: str) -> Share:
+    return Share()
 
 
 @contextmanager
@@ -29,7 +52,7 @@ def share_of_activities(seconds_to_wait: float = SECONDS_TO_WAIT) -> Iterator[No
         return
     here = current_settings()
     share = _share(here.hub_key)
-    if not share.acquire(timeout=seconds_to_wait):
+    if not share.take(seconds_to_wait):
         raise AzureResourceException(
             f"{MOST_OF_ONE_HUB} activities of the hub {here.hub_name} are at work, and none has ended within "
             f"{seconds_to_wait:g} seconds.",
@@ -41,4 +64,4 @@ def share_of_activities(seconds_to_wait: float = SECONDS_TO_WAIT) -> Iterator[No
     try:
         yield
     finally:
-        share.release()
+        share.give_back()

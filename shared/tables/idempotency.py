@@ -3,7 +3,7 @@
 The row `key:{sha256}` stands in the partition of the hub that the request went to, written in the transaction that it
 speaks of. Where there are several hubs, or were, `claim:{sha256}` in the partition that they share says which body has the
 key, and in which hub: a change of `HUBS` may send the same request to another one. Keys that were used while there was one
-hub alone are noted by the first request of a process.
+hub alone are claimed when their hub is first one of several.
 """
 
 import contextlib
@@ -15,9 +15,10 @@ from typing import Any
 from shared.clock import timestamp, utc_now
 from shared.errors import DeploymentException, ValidationException
 from shared.settings import current_settings
-from shared.tables.client import ConcurrentUpdate
+from shared.spoke.records import SPOKES_TABLE
+from shared.tables.client import ConcurrentUpdate, table
 from shared.tables.partition import Partition, SpokesPartition
-from shared.tables.places import INSTALLATION, former_hubs, hubs, installation, is_alone
+from shared.tables.places import INSTALLATION, hubs, installation, is_alone, note_hubs, noted_hubs
 from shared.timestamps import parse_timestamp
 
 KEY_LIFE = timedelta(hours=24)
@@ -49,7 +50,6 @@ def claim_key(key: IdempotencyKey) -> str:
     here = current_settings().hub_key
     if not _is_shared():
         return here
-    _claim_older_keys()
     for _ in range(_TRIES):
         with contextlib.suppress(ConcurrentUpdate):  # another hub has it
             installation().write(("create", _claim(key.digest, key.fingerprint, here, timestamp(utc_now() + KEY_LIFE))))
@@ -64,21 +64,29 @@ def claim_key(key: IdempotencyKey) -> str:
 
 
 def _is_shared() -> bool:
-    """Whether there are several hubs, or one alone where others have records."""
-    return not is_alone() or bool(former_hubs())
+    """Whether there are several hubs, or once were."""
+    return not is_alone() or bool(noted_hubs())
 
 
 @cache
-def _claim_older_keys() -> None:
-    """Claims the keys that have no claim, once a process: they were used while there was one hub alone."""
-    claimed = {row["RowKey"] for row in installation().range("claim:", select=("RowKey",))}
-    for hub in [*hubs(), *former_hubs()]:
-        for row in SpokesPartition(hub).range("key:", select=("RowKey", "fingerprint", "expires_at")):
+def note_new_hubs() -> None:
+    """Notes the hubs that are new in the settings, where there are several, so that they are known when the settings no
+    longer have them. Looks once a process.
+
+    The keys that were used in them until now are claimed before: no later process has to look for them. However many hubs
+    there are, it is one query.
+    """
+    new = {} if is_alone() else {hub.hub_key: hub for hub in hubs() if hub.hub_key not in noted_hubs()}
+    if not new:
+        return
+    query, select = "RowKey ge 'key:' and RowKey lt 'key;'", ("PartitionKey", "RowKey", "fingerprint", "expires_at")
+    for row in table(SPOKES_TABLE).query(query, {}, select):
+        if row["PartitionKey"] in new and not has_expired(row):
             digest = row["RowKey"].removeprefix("key:")
-            if f"claim:{digest}" not in claimed and not has_expired(row):
-                claim = _claim(digest, row["fingerprint"], hub.hub_key, row["expires_at"])
-                with contextlib.suppress(ConcurrentUpdate):  # another process has done it
-                    installation().write(("create", claim))
+            claim = _claim(digest, row["fingerprint"], row["PartitionKey"], row["expires_at"])
+            with contextlib.suppress(ConcurrentUpdate):  # another process has done it
+                installation().write(("create", claim))
+    note_hubs(new.values())
 
 
 def _claim(digest: str, fingerprint: str, hub_key: str, expires_at: str) -> dict[str, Any]:
@@ -95,11 +103,6 @@ def give_key_back(key: IdempotencyKey) -> None:
     """Frees a key of which nothing came."""
     if _is_shared():
         installation().forget(key.claim_key)
-
-
-def forget_older_keys() -> None:
-    """For tests: the next request looks for them anew."""
-    _claim_older_keys.cache_clear()
 
 
 def forget_expired_keys() -> None:

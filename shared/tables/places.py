@@ -1,13 +1,13 @@
 """Which hub a record belongs to, and which gateway serves a spoke; and what all hubs of an installation share.
 
 Each hub has a partition of its own in the table `Spokes`. Where there are several, the partition `installation` has rows
-`deployment:{id}` (the hub of a run), `hub:{key}` (every hub that ever had records, for when the settings no longer have
-it) and `claim:{sha256}` (the body that an Idempotency-Key came with). With one hub alone nothing of this is written.
+`deployment:{id}` (the hub of a run), `hub:{key}` (every hub that the settings ever had, for when they no longer have it)
+and `claim:{sha256}` (the body that an Idempotency-Key came with). With one hub alone nothing of this is written.
 """
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any, TypeVar
@@ -17,8 +17,8 @@ from shared.errors import DeploymentException
 from shared.saga import instances as protocol
 from shared.settings import Settings, at, current_settings, has_several_hubs, process_settings
 from shared.spoke.plan import SpokePlan
-from shared.spoke.records import run_key, slot_of, spoke_key
-from shared.tables.client import ConcurrentUpdate
+from shared.spoke.records import SPOKES_TABLE, run_key, slot_of, spoke_key
+from shared.tables.client import ConcurrentUpdate, table
 from shared.tables.partition import Partition, SpokesPartition
 from shared.writers.writer_tables import capacity_seen
 
@@ -95,16 +95,27 @@ def _is_hub(place: Settings) -> bool:
 
 
 def hub_of_spoke_id(spoke_id: int) -> Settings:
-    """The hub whose ids this one is among; of none of them, the hub that has a record of it, or the first."""
-    for hub in hubs():
-        if hub.first_spoke_id <= spoke_id <= hub.last_spoke_id:
-            return hub
-    others = [*hubs()[1:], *former_hubs()]
-    return next((hub for hub in others if _has_spoke(hub, spoke_id)), hubs()[0])
+    """The hub whose ids this one is among; of none of them, the hub that has a record of it, or the first.
+
+    The ids of a hub that the settings no longer have may be another's by now: then a record decides.
+    """
+    own = next((hub for hub in hubs() if hub.first_spoke_id <= spoke_id <= hub.last_spoke_id), None)
+    if own is not None and (not former_hubs() or _has_spoke(own, spoke_id)):
+        return own
+    others = [hub for hub in [*hubs(), *former_hubs()] if hub is not own]
+    return next((hub for hub in others if _has_spoke(hub, spoke_id)), own or hubs()[0])
 
 
 def _has_spoke(hub: Settings, spoke_id: int) -> bool:
     return SpokesPartition(hub).get(spoke_key(spoke_id)) is not None
+
+
+def spokes_of_former_hubs() -> dict[int, dict[str, Any]]:
+    """Who has ids in hubs that the settings no longer have, by id: no other spoke gets them."""
+    select = ("spoke_id", "client_name", "deployment_id", "status")
+    return {
+        row["spoke_id"]: row for hub in former_hubs() for row in SpokesPartition(hub).range("spoke:", select=select)
+    }
 
 
 # --- what is done for one hub, or for each ---
@@ -149,20 +160,46 @@ def installation() -> Partition:
 
 
 @cache
+def noted_hubs() -> dict[str, str]:
+    """Names of the hubs that the settings have or once had beside others, by key; none where one has always been alone. Read
+    once: while it runs no process adds one."""
+    return {row["hub_key"]: row["name"] for row in installation().range("hub:", select=("hub_key", "name"))}
+
+
+def note_hubs(found: Iterable[Settings]) -> None:
+    """Notes hubs of the settings."""
+    table(SPOKES_TABLE).write(
+        [
+            (
+                "upsert",
+                {
+                    "PartitionKey": INSTALLATION,
+                    "RowKey": f"hub:{hub.hub_key}",
+                    "hub_key": hub.hub_key,
+                    "name": hub.hub_name,
+                },
+            )
+            for hub in found
+        ]
+    )
+
+
+@cache
 def former_hubs() -> tuple[Settings, ...]:
-    """Hubs that have records and that the settings no longer have. Read once: while it runs no process adds one."""
+    """Hubs that have records and that the settings no longer have."""
     here = {hub.hub_key for hub in hubs()}
-    found = tuple(_former_hub(row) for row in installation().range("hub:") if row["hub_key"] not in here)
+    gone = [_former_hub(key, name) for key, name in noted_hubs().items() if key not in here]
+    found = tuple(hub for hub in gone if any(map(SpokesPartition(hub).has_any, ("spoke:", "run:"))))
     for hub in found:
         log.warning("The hub %s has records and is no longer in the settings", hub.hub_name)
     return found
 
 
-def _former_hub(row: dict[str, Any]) -> Settings:
-    *prefix, group, vnet = str(row["hub_key"]).split(":")
+def _former_hub(hub_key: str, name: str) -> Settings:
+    *prefix, group, vnet = hub_key.split(":")
     return replace(
         hubs()[0],
-        hub_name=row["name"],
+        hub_name=name,
         hub_resource_group=group,
         hub_vnet_name=vnet,
         key_prefix="".join(f"{each}:" for each in prefix),
@@ -172,31 +209,9 @@ def _former_hub(row: dict[str, Any]) -> Settings:
     )
 
 
-def remember_hub() -> None:
-    """Notes that the present hub has records, so that they are found when the settings no longer have it."""
-    if not is_alone():
-        _note_older_hubs()
-        _note_hub(current_settings().hub_key, current_settings().hub_name)
-
-
-@cache
-def _note_older_hubs() -> None:
-    """The same, once a process, of every hub with records from before there were several."""
-    noted = {row["hub_key"] for row in installation().range("hub:", select=("hub_key",))}
-    for hub in hubs():
-        if hub.hub_key not in noted and SpokesPartition(hub).has_any("spoke:"):
-            _note_hub(hub.hub_key, hub.hub_name)
-
-
-@cache
-def _note_hub(hub_key: str, name: str) -> None:
-    row = {"PartitionKey": INSTALLATION, "RowKey": f"hub:{hub_key}", "hub_key": hub_key, "name": name}
-    installation().write(("upsert", row))
-
-
 def forget_places() -> None:
     """For tests: the next call reads the table anew."""
-    for known in (former_hubs, _note_older_hubs, _note_hub, _hub_key_of_run):
+    for known in (former_hubs, noted_hubs, _hub_key_of_run):
         known.cache_clear()
 
 

@@ -40,6 +40,7 @@ from shared.tables.idempotency import (
     give_key_back,
     has_expired,
     key_is_spent,
+    note_new_hubs,
     used_with_another_body,
 )
 from shared.tables.marker import ensure_marker
@@ -52,7 +53,7 @@ from shared.tables.places import (
     is_alone,
     new_deployment_id,
     places,
-    remember_hub,
+    spokes_of_former_hubs,
     used_slots,
 )
 
@@ -179,7 +180,7 @@ class _Reserving:
 
     def reserve(self) -> Reservation:
         ensure_marker(self.rows)
-        remember_hub()
+        note_new_hubs()
         key = self.request.key
         if key is not None:
             self.key_rows = Partition(claim_key(key))
@@ -324,6 +325,8 @@ class _Reserving:
         if self.request.spoke_id is None:
             return None
         row = self.rows.get(spoke_key(self.request.spoke_id))
+        if (former := spokes_of_former_hubs().get(self.request.spoke_id)) is not None:
+            raise _Taken(_id_in_use(self.request.spoke_id, former))
         before = self.request.retry_of
         if before is not None and (row is None or row["deployment_id"] != before.deployment_id):
             raise ConcurrentUpdate
@@ -336,6 +339,7 @@ class _Reserving:
         pool, length = self.settings.spoke_address_pool, self.settings.spoke_prefix_length
         first, last = self.settings.first_spoke_id, self.settings.last_spoke_id
         rows = {row["spoke_id"]: row["status"] for row in self.rows.range("spoke:", select=("spoke_id", "status"))}
+        rows |= dict.fromkeys(spokes_of_former_hubs(), "of a former hub")
         taken = {row["RowKey"] for kind in ("block:", "vnet:") for row in self.rows.range(kind, select=("RowKey",))}
 
         def is_free(number: int) -> bool:

@@ -202,7 +202,8 @@ def call_of_writer(which: str, *, passes: bool = False) -> Callable[[WriterCall]
                 return _called(which, activity, payload, passes)
 
         async def call(payload: dict, client: Any) -> dict:  # type: ignore[type-arg] # the worker refuses generic annotations
-            with finished_steps() as finished:
+            # In a thread of the writer's own hub.
+            with finished_steps() as finished, at(place_of_writer(which, str(payload.get("instance_id")))):
                 answer = await in_arm_thread(CALL_SECONDS, perform, payload)
             await wake(client, finished)
             return answer

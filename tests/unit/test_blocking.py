@@ -17,7 +17,7 @@ from shared.errors import AzureResourceException
 from shared.process import blocking, logs
 from shared.process.blocking import ARM, TABLES, in_arm_thread, in_tables_thread, side_by_side
 from shared.process.deadline import CODE, Deadline, seconds_left, within
-from shared.process.share import MOST_OF_ONE_HUB, share_of_activities
+from shared.process.share import MOST_OF_ONE_HUB, Share, share_of_activities
 from shared.settings import Settings, at, current_settings
 from shared.tables.places import hubs
 from tests.app import forget_app
@@ -286,6 +286,33 @@ def test_activities_of_one_hub_leave_places_for_the_other(two_hubs: list[Setting
             pass
     with at(two_hubs[0]), share_of_activities(0):
         pass
+
+
+def test_where_no_activity_has_ended_for_long_none_waits_for_a_place() -> None:
+    moment = 0.0
+    share = Share(now=lambda: moment)
+    assert [share.take(1e6) for _ in range(MOST_OF_ONE_HUB)] == [True] * MOST_OF_ONE_HUB
+    moment = 2e6
+    assert not share.take(1e6), "it would wait until the test is ended"
+    share.give_back()
+    assert share.take(0)
+
+
+def test_what_is_about_no_hub_in_particular_has_threads_of_its_own(two_hubs: list[Settings]) -> None:
+    """A token, for example: no matter which hub of the list hangs."""
+    released = threading.Event()
+
+    async def scenario() -> str:
+        hanging = []
+        for hub in two_hubs:
+            with at(hub):
+                hanging += [asyncio.ensure_future(in_arm_thread(60, released.wait)) for _ in range(8)]
+        found = await in_arm_thread(60, lambda: current_settings().hub_name)
+        released.set()
+        await asyncio.gather(*hanging)
+        return found
+
+    assert asyncio.run(scenario()) == "first"
 
 
 def test_activities_of_a_hub_alone_have_all_places() -> None:

@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
 from local.processes import free_port, running
-from local.recipes import azurite_recipe, tables_connection_string
+from local.recipes import azurite_recipe, tables_connection_string, tables_proxy_recipe
 from shared.clock import nonce
 from shared.errors import DeploymentException, HubSpokeException, ValidationException
 from shared.settings import at, current_settings, process_settings
@@ -37,6 +38,17 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     state, port = tmp_path_factory.mktemp("azurite"), free_port()
     with running(azurite_recipe(state / "tables", port), state):
         yield tables_connection_string(f"http://127.0.0.1:{port}")
+
+
+@pytest.fixture(scope="module")
+def counted(azurite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The connection string of a way to the same tables on which requests are counted, and where they are listed."""
+    state = tmp_path_factory.mktemp("proxy")
+    endpoint = re.search(r"TableEndpoint=(http://[^/]+)/", azurite)
+    assert endpoint is not None
+    with running(tables_proxy_recipe(0, endpoint[1]), state) as process:
+        announced = process.announced or {}
+        yield tables_connection_string(announced["tables"]), announced["faults"].replace("faults", "requests")
 
 
 class Installation:
@@ -428,6 +440,57 @@ def test_a_hub_from_before_hubs_is_known_when_it_leaves_the_list(installation: I
     installation.use([installation.second])
     assert [hub.hub_name for hub in former_hubs()] == ["first"]
     assert [each.client_name for each in _page((None, None), 0, 100).spokes] == ["old", "far"]
+
+
+def test_a_key_of_the_time_after_hubs_was_taken_back_is_known_when_it_is_set_again(installation: Installation) -> None:
+    installation.use([installation.first, installation.second])
+    deploy("before")
+    installation.use()
+    key = nonce(12)
+    first = deploy("acme", key)
+    installation.use([installation.second_as_first, installation.moved])
+    assert deploy("acme", key).deployment_id == first.deployment_id
+
+
+def test_the_ids_of_a_hub_that_left_the_list_stay_those_of_its_spokes(installation: Installation) -> None:
+    """Without `first_spoke_id` the second hub's ids are the first's, when it is the first of the list."""
+    installation.use([installation.first, installation.second])
+    near, far = deploy("near"), deploy("far", hub="second")
+    for each in (near, far):
+        end(each, "completed")
+    installation.use([installation.second])
+    assert [_view(each.spoke_id).client_name for each in (near, far)] == ["near", "far"]
+    assert refused(use_cases.remove, near.spoke_id, force=True) == "HubNotConfigured"
+    assert refused(deploy, "another", spoke_id=near.spoke_id) == "NameTaken"
+    assert deploy("another").spoke_id == 2
+
+
+def test_the_first_post_of_a_process_asks_as_often_with_eight_hubs_as_with_two(
+    installation: Installation, counted: tuple[str, str]
+) -> None:
+    """With a key, without an id: with keys that were used under one hub, and again when all that is noted."""
+    connection, requests = counted
+    asked: dict[str, list[int]] = {}
+    for count in (2, 8):
+        installation.name = nonce(8)
+        installation.use()
+        key = nonce(12)
+        old = deploy("old", key)
+        more = [
+            {"name": f"hub-{n}", "vnet": f"hub-{n}-{installation.name}", "address_pool": f"10.{20 + n}.0.0/16"}
+            | {"gateways": [{"name": f"agw-{n}", "domain": f"{n}.example.com"}]}
+            for n in range(1, count)
+        ]
+        for process in ("first", "later"):
+            installation.use([installation.first, *more], TABLES_CONNECTION_STRING=connection)
+            httpx.delete(requests, trust_env=False).raise_for_status()
+            deploy(f"new-{process}", nonce(12), hub="hub-1")
+            asked.setdefault(process, []).append(len(httpx.get(requests, trust_env=False).json()))
+        assert deploy("old", key).deployment_id == old.deployment_id
+        for row in installation.rows(INSTALLATION):
+            store.table(SPOKES_TABLE).write([("delete", row)])
+    for process, (few, many) in asked.items():
+        assert few == many, process
 
 
 def test_names_of_elements_are_unique_on_a_gateway_and_not_beyond(installation: Installation) -> None:

@@ -23,7 +23,7 @@ PEERINGS_PER_VNET = 500
 
 # Another run's write is under way; the writers wait for it, so it is no finding.
 _AT_WORK = frozenset({"succeeded", "updating"})
-FIND_HUB = "Check HUB_RESOURCE_GROUP, HUB_VNET_NAME and HUB_AGW_NAME."
+FIND_HUB = "Check HUB_RESOURCE_GROUP, HUB_VNET_NAME and HUB_AGW_NAME, or the hub's entry in HUBS."
 
 
 def hub_not_found(resource_id: str) -> Failure:

@@ -200,7 +200,11 @@ def gateway_not_found(gateway_id: str = "") -> Failure:
     name, details = (f" {name_of(gateway_id)}", {"resource": gateway_id}) if gateway_id else ("", {})
     message = f"The Application Gateway{name} isn't there."
     return Failure(
-        ConfigurationException, "GatewayNotFound", message, "Check HUB_RESOURCE_GROUP and HUB_AGW_NAME.", details
+        ConfigurationException,
+        "GatewayNotFound",
+        message,
+        "Check HUB_RESOURCE_GROUP and HUB_AGW_NAME, or its entry in HUBS.",
+        details,
     )
 
 
