@@ -49,7 +49,7 @@ class Kind(Enum):
     UNDO = "undo"
     """Only while the run is rolling back or deleting."""
     RECORD = "record"
-    """On the run's own rows: the activity judges the run's state itself."""
+    """On the run's own rows, also when the settings no longer have its hub: the activity judges the run's state itself."""
 
     def refusal(self, run: RunRow) -> str | None:
         """Why the run doesn't want this any more, None when it does."""
@@ -130,7 +130,6 @@ def _run_and_gateway(deployment_id: str) -> tuple[RunRow | None, Settings]:
 
 def _perform_and_record(function: Typed, kind: Kind, call: Call, run: RunRow) -> Outcome:
     records = Records()
-    check_configured(run.plan)
     if is_superseded(call, run):
         return Cancelled(_SUPERSEDED)
     before = records.step(call.deployment_id, call.number) if call.number is not None else None
@@ -148,6 +147,8 @@ def _perform_and_record(function: Typed, kind: Kind, call: Call, run: RunRow) ->
             cancellation_guard(lambda: _why_cancelled_now(records, call, kind)),
             within(ACTIVITY_SECONDS),
         ):
+            if kind is not Kind.RECORD:
+                check_configured(run.plan)
             outcome = function(call, run)
     except RunCancelledError as no_longer:
         outcome = Cancelled(str(no_longer))

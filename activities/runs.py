@@ -222,13 +222,14 @@ def give_up_step(call: Call, run: RunRow) -> Outcome:
 def list_left_behind(call: Call, run: RunRow) -> Outcome:
     """What of the undos that did not work is really there. `call.given["undos"]`: name → reason.
 
-    What can't be read even after some tries is named: it may be there.
+    What can't be read even after some tries is named: it may be there. While the settings don't have the hub or gateway,
+    Azure isn't asked.
     """
     azure = arm()
     left: list[dict[str, Any]] = []
     for name, reason in call.given["undos"].items():
         try:
-            found = leftovers(azure, run.plan, name)
+            found = _named_or_there(azure, run.plan, name)
         except Exception as error:  # noqa: BLE001 - whatever did not answer: the record must say what may be there
             failure = failure_of(error)
             if (
@@ -240,6 +241,12 @@ def list_left_behind(call: Call, run: RunRow) -> Outcome:
             found = _perhaps_left(azure, run.plan, name)
         left += [as_data(LeftBehind(name, resource, reason)) for resource in found]
     return Done(f"{len(left)} left behind", {"left_behind": left})
+
+
+def _named_or_there(azure: Arm, plan: SpokePlan, undo: str) -> list[str]:
+    if not azure.settings.is_configured:
+        return named_by(undo, plan, azure.ids.of(plan))
+    return leftovers(azure, plan, undo)
 
 
 def _perhaps_left(azure: Arm, plan: SpokePlan, undo: str) -> list[str]:

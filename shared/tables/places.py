@@ -75,7 +75,8 @@ def serves(plan: SpokePlan) -> bool:
 
 
 def check_configured(plan: SpokePlan) -> None:
-    """409 when the settings no longer have the hub or gateway of a spoke: it is shown as it is, and not changed."""
+    """409 when the settings no longer have the hub or gateway of a spoke: it is shown as it is, and not changed. Its runs
+    wait until they have it again, as long as their steps do."""
     here = current_settings()
     if here.is_configured:
         return
@@ -87,6 +88,7 @@ def check_configured(plan: SpokePlan) -> None:
         field=kind.lower(),
         value=name,
         spoke_id=plan.spoke_id,
+        transient=True,
     )
 
 
@@ -197,8 +199,10 @@ def former_hubs() -> tuple[Settings, ...]:
 
 def _former_hub(hub_key: str, name: str) -> Settings:
     *prefix, group, vnet = hub_key.split(":")
+    home = next((hub for hub in hubs() if not hub.key_prefix), hubs()[0]).subscription_id
     return replace(
         hubs()[0],
+        subscription_id=prefix[0] if prefix else home,
         hub_name=name,
         hub_resource_group=group,
         hub_vnet_name=vnet,

@@ -31,6 +31,7 @@ __all__ = ["azurite_process"]
 
 NewSimulation = Callable[..., Simulation]
 SimulationAt = Callable[[str, str], Simulation]
+Use = Callable[[list[dict[str, Any]] | None], None]
 
 # A deployment of Azure's pace in fewer polls, and deadlines that an endless fault reaches soon.
 SETTINGS = {
@@ -182,6 +183,21 @@ def simulation_at(
         return new_simulation(_checkpoints[name][caller])
 
     return make
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
+    """The app starts anew, with these hubs or without."""
+
+    def restart(hubs: list[dict[str, Any]] | None) -> None:
+        monkeypatch.delenv("HUBS", raising=False)
+        if hubs:
+            monkeypatch.setenv("HUBS", json.dumps(hubs))
+        forget_app()
+
+    yield restart
+    monkeypatch.undo()
+    forget_app()
 
 
 def _make_without_a_fault(simulation: Simulation, complete: Complete) -> None:

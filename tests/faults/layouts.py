@@ -60,3 +60,5 @@ TWO_HUBS = Layout(
     },
 )
 LAYOUTS = (ONE_HUB, TWO_HUBS)
+# The same hubs with the ids that they have where both are looked at.
+NEAR, FAR = (hub | {"first_spoke_id": first} for hub, first in zip(TWO_HUBS.hubs, (1, 1001), strict=True))

@@ -3,7 +3,6 @@ spokes live and while a deployment is under way nothing is lost."""
 
 import json
 import re
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,9 +12,8 @@ from shared.errors import DeploymentException
 from shared.settings import at
 from shared.tables.places import hub_of_run
 from shared.tables.records import Records
-from tests.app import forget_app
-from tests.faults.conftest import NewSimulation
-from tests.faults.layouts import TWO_HUBS
+from tests.faults.conftest import NewSimulation, Use
+from tests.faults.layouts import FAR, NEAR
 from tests.faults.progress import progress_now
 from tests.faults.simulation import Simulation
 from triggers.deployments import _run
@@ -23,28 +21,11 @@ from triggers.spokes import _page, _view
 
 Document = dict[str, Any]
 SAME = [{"name": "first"}]
-NEAR, FAR = (hub | {"first_spoke_id": first} for hub, first in zip(TWO_HUBS.hubs, (1, 1001), strict=True))
 # What no two runs have alike: ids, moments, tokens, ETags.
 _UNLIKE = re.compile(
     r"(deploy|delete)-client-1-\d+-[0-9a-f]{4}|\d{4}-\d\d-\d\d[T ][\d:.+Z]+|datetime\([^)]*\)|W/\S+?'"
     r"|\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{8,64}\b"
 )
-Use = Callable[[list[Document] | None], None]
-
-
-@pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
-    """The app starts anew, with these hubs or without."""
-
-    def restart(hubs: list[Document] | None) -> None:
-        monkeypatch.delenv("HUBS", raising=False)
-        if hubs:
-            monkeypatch.setenv("HUBS", json.dumps(hubs))
-        forget_app()
-
-    yield restart
-    monkeypatch.undo()
-    forget_app()
 
 
 def seen_of_a_life(simulation: Simulation) -> Document:
