@@ -16,7 +16,7 @@ from shared.process import logs
 from shared.process.once import importing
 from shared.recovery.blockers import blockers_of_delete, stays
 from shared.saga.steps import STEPS, VALIDATE_CONFIG
-from shared.settings import Settings, at, current_settings
+from shared.settings import Settings, at, current_settings, process_settings
 from shared.spoke.names import sanitize_name
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import TERMINAL, LeftBehind, RunRow, SpokeRow
@@ -91,7 +91,7 @@ def parse_request(request: "SpokeRequest", retry_of: SpokeRow | None = None) -> 
         from shared.spoke.request.model import check_against_settings, check_reserved
 
     own = gateway_of(retry_of.plan, current_settings()) if retry_of else None
-    gateways = gateways_for(request, gateways_of(current_settings()), own)
+    gateways = gateways_for(request, gateways_of(current_settings()), own, process_settings().places)
     with at(gateways[0]):
         request = check_against_settings(request, current_settings())
     if retry_of is None:

@@ -4,6 +4,7 @@ nothing of them is forgotten, everything else goes on, and so do they when it is
 from typing import Any
 
 import pytest
+from azure.functions import HttpRequest
 
 from shared.errors import DeploymentException
 from tests.faults.conftest import Use
@@ -11,6 +12,7 @@ from tests.faults.layouts import FAR, NEAR, TWO_HUBS
 from tests.faults.simulation import Simulation, _parts_of
 from triggers import status, timers, use_cases
 from triggers.deployments import _run
+from triggers.http.wiring import ROUTES, Call
 from triggers.spokes import _page, _runs, _view
 
 Document = dict[str, Any]
@@ -100,7 +102,9 @@ def test_its_spokes_are_shown_and_left_alone_and_the_others_looked_after(
     assert [each.spoke_id for each in _page((None, None, "far", None), 0, 10).spokes] == [1001]
     assert _view(1001).status == _run(far).status == "completed"
     assert [each.deployment_id for each in _runs(1001)] == [far]
-    capacity = simulation.stage.run(status.get_capacity(None)).body
+    route = next(each for each in ROUTES if each.path == "capacity")
+    call = Call(HttpRequest("GET", "http://localhost/api/capacity", body=b""), route)
+    capacity = simulation.stage.run(status.get_capacity(call)).body
     assert capacity.unknown == []
     for change in (simulation.delete, use_cases.retry):
         assert refusal_of(change, 1001) == CODES[removed]

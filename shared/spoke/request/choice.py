@@ -55,11 +55,14 @@ def _has_block(hub: "Settings", prefix: str | None) -> bool:
 
 
 def gateways_for(
-    request: SpokeRequest, gateways: "Sequence[Settings]", own: "Settings | None" = None
+    request: SpokeRequest,
+    gateways: "Sequence[Settings]",
+    own: "Settings | None" = None,
+    places: "Sequence[Settings]" = (),
 ) -> "tuple[Settings, ...]":
     """The gateways of its hub that a spoke can be put on: open, named if the request names one, and with a domain that
     holds its host name if it has one (the longest such domain decides). own: that of a spoke which is built again: it
-    can go back there when all are closed."""
+    can go back there when all are closed.  places: the gateways of all hubs, for the hint."""
     found = tuple(gateways)
     if request.gateway is not None:
         found = tuple(each for each in gateways if each.hub_agw_name.lower() == request.gateway.lower())
@@ -79,15 +82,30 @@ def gateways_for(
         found = tuple(each for each in found if held[id(each)] == longest)
     possible = tuple(each for each in found if each.gateway_is_open) or tuple(each for each in found if each == own)
     if not possible:
-        names = ", ".join(each.hub_agw_name for each in found)
-        raise DeploymentException(
-            f"The gateway {names} takes no new sites.",
-            code="GatewayClosed",
-            hint="Name another gateway, or set open to true in HUBS.",
-            field="gateway",
-            value=found[0].hub_agw_name,
-        )
+        raise _closed(found, gateways, places)
     return possible
+
+
+def _closed(
+    found: "Sequence[Settings]", gateways: "Sequence[Settings]", places: "Sequence[Settings]"
+) -> DeploymentException:
+    """409. found: the gateways of the hub that the request could mean, all of them closed."""
+    names = ", ".join(each.hub_agw_name for each in found)
+    open_here = [each.hub_agw_name for each in gateways if each.gateway_is_open]
+    open_hubs = list(dict.fromkeys(each.hub_name for each in places if each.gateway_is_open))
+    if open_here:
+        sentence = f"The gateway {names} takes no new sites."
+        hint = f"Name {' or '.join(open_here)}, with a host_name of its domain or without one."
+    else:
+        sentence = f"No gateway of the hub {gateways[0].hub_name} takes new sites: {names}."
+        hint = f"Name the hub {' or '.join(open_hubs)}." if open_hubs else "No other hub has an open gateway."
+    return DeploymentException(
+        sentence,
+        code="GatewayClosed",
+        hint=f"{hint} Or have an operator set open to true in HUBS; GET /api/capacity shows what is open.",
+        field="gateway",
+        value=found[0].hub_agw_name,
+    )
 
 
 def _longest_domain(host_name: str, gateway: "Settings") -> int:
