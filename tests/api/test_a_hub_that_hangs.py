@@ -1,4 +1,5 @@
-"""Azure takes requests for one hub's subscription and doesn't answer them: the other hub isn't held up by anything.
+"""Azure takes requests for one hub's subscription and doesn't answer them: the other hub isn't held up by anything, also
+where the one that hangs is the first of the list.
 
 No clock: what must come back is asked for while the stand-in holds its answers, and is released only afterwards.
 """
@@ -20,9 +21,9 @@ from tests.api.test_arm_hangs import holding, until_held
 
 OTHER = "5ca1ab1e-0000-4000-8000-0000000000a2"
 HUBS = [
-    {"name": "well", "gateways": [{"name": "hub-agw"}]},
     {
         "name": "hangs",
+        "first_spoke_id": 1001,
         "subscription_id": OTHER,
         "resource_group": "other-rg",
         "vnet": "other-vnet",
@@ -30,6 +31,7 @@ HUBS = [
         "address_pool": "10.12.0.0/16",
         "gateways": [{"name": "other-agw", "domain": "other.example.com"}],
     },
+    {"name": "well", "first_spoke_id": 1, "gateways": [{"name": "hub-agw"}]},
 ]
 # Each plan asks for ten things at once: more than a hub has threads.
 PLANS = 20
@@ -89,9 +91,9 @@ def test_plans_creates_and_lists_of_the_other_hub_come_back(
 def test_capacity_and_health_say_all_of_the_other_hub_and_what_hangs(
     hanging: None, http: httpx.Client, host: Host
 ) -> None:
-    well, hangs = http.get("/capacity").json()["hubs"]
+    hangs, well = http.get("/capacity").json()["hubs"]
     while well["unknown"]:  # a busy machine may not have come beyond its imports in time
-        well, hangs = http.get("/capacity").json()["hubs"]
+        hangs, well = http.get("/capacity").json()["hubs"]
     assert well["peerings"]["limit"] == 500
     assert well["gateways"][0]["listeners"]["limit"] == 200
     assert "peerings" not in hangs
@@ -101,7 +103,14 @@ def test_capacity_and_health_say_all_of_the_other_hub_and_what_hangs(
         ("hangs", "gateway", "NoAnswerInTime"),
     }
     checks = http.get("/health").json()["dependencies"]
-    well_names = ("arm well", "hub well", "gateway well/hub-agw", "tables hangs", "writers hangs/other-agw")
+    well_names = (
+        "credential",
+        "arm well",
+        "hub well",
+        "gateway well/hub-agw",
+        "tables hangs",
+        "writers hangs/other-agw",
+    )
     while any(checks[name]["status"] != "ok" for name in well_names):
         checks = http.get("/health").json()["dependencies"]
     for name in ("arm hangs", "hub hangs", "gateway hangs/other-agw"):
