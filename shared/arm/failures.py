@@ -200,7 +200,7 @@ RULES: dict[str, Rule] = {
     "AuthorizationFailed": Rule(False, _GRANT),
     "LinkedAuthorizationFailed": Rule(False, _GRANT),
     "InvalidAuthenticationToken": Rule(False, "The credential's token was refused: check the identity and its tenant."),
-    "InvalidAuthenticationTokenTenant": Rule(  # azure-powershell#7450: it takes up to an hour after a transfer
+    "InvalidAuthenticationTokenTenant": Rule(  # azure-docs#111919
         False, "The subscription belongs to another tenant than the app's identity. After a transfer, wait for an hour."
     ),
     "ScopeLocked": Rule(False, "A lock forbids this: `az lock list` shows it. Remove it, then retry."),
