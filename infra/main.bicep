@@ -46,7 +46,7 @@ param vnetAddressPrefix string = '10.250.0.0/24'
 @description('The resource group for the app, which must exist; empty: make one.')
 param appResourceGroup string = ''
 
-@description('The resource group of the hub\'s VNet and gateway. With createTrialHub: where the hub is made; empty: make a group.')
+@description('The resource group of the hub\'s VNet and gateway.')
 param hubResourceGroup string = ''
 param hubVnetName string = ''
 param hubAgwName string = ''
@@ -66,7 +66,7 @@ param hubs hub[] = []
 @description('A client\'s host name is {client}.{spokeDomain}.')
 param spokeDomain string = ''
 
-@description('Makes a hub to try the app with.')
+@description('Makes a hub to try the app with, in a resource group of its own, instead of the one that is there.')
 param createTrialHub bool = false
 
 @description('Who gets the alerts; empty: they are only shown in the Portal.')
@@ -148,8 +148,8 @@ var problems = filter(
       ? 'hubs stands instead of the single hub: leave hubResourceGroup, hubVnetName, hubAgwName, hubSubscriptionId and createTrialHub out'
       : ''
     ...hubProblems(hubs, spokeDomain, settings.?SPOKE_ADDRESS_POOL ?? '10.11.0.0/16', ownSubscription)
-    createTrialHub && hubSubscription != ownSubscription
-      ? 'The trial hub is made in the subscription of the deployment: leave hubSubscriptionId out'
+    createTrialHub && namesHub
+      ? 'createTrialHub makes a hub of its own: leave hubResourceGroup, hubVnetName, hubAgwName and hubSubscriptionId out, or leave out createTrialHub to use the hub that they name'
       : ''
     singleHub && hubSubscription != ownSubscription && empty(spokeResourceGroup)
       ? 'The spokes live in the hub\'s subscription, in which no group is made: name an existing one as spokeResourceGroup'
@@ -189,13 +189,10 @@ var tags = { 'azd-env-name': checkedName }
 
 var groupName = empty(appResourceGroup) ? 'rg-${label}' : appResourceGroup
 var spokeGroupName = empty(spokeResourceGroup) ? 'rg-${label}-spokes' : spokeResourceGroup
-var trialGroupName = empty(hubResourceGroup) ? 'rg-${label}-hub' : hubResourceGroup
-var trialVnetName = empty(hubVnetName) ? 'hub-vnet' : hubVnetName
-var trialAgwName = empty(hubAgwName) ? 'hub-agw' : hubAgwName
 
-var hubGroupName = createTrialHub ? trialGroupName : hubResourceGroup
-var vnetName = createTrialHub ? trialVnetName : hubVnetName
-var gatewayName = createTrialHub ? trialAgwName : hubAgwName
+var hubGroupName = createTrialHub ? 'rg-${label}-hub' : hubResourceGroup
+var vnetName = createTrialHub ? 'hub-vnet' : hubVnetName
+var gatewayName = createTrialHub ? 'hub-agw' : hubAgwName
 
 var identityName = 'id-${token}'
 var hostAccountName = 'st${token}'
@@ -274,15 +271,15 @@ resource spokeGroup 'Microsoft.Resources/resourceGroups@2025-04-01' = if (makesS
   tags: tags
 }
 
-resource trialGroup 'Microsoft.Resources/resourceGroups@2025-04-01' = if (createTrialHub && empty(hubResourceGroup)) {
-  name: trialGroupName
+resource trialGroup 'Microsoft.Resources/resourceGroups@2025-04-01' = if (createTrialHub) {
+  name: hubGroupName
   location: location
   tags: tags
 }
 
 module trialHub 'hub/trial-hub.bicep' = if (createTrialHub) {
-  scope: resourceGroup(trialGroupName)
-  params: { vnetName: trialVnetName, gatewayName: trialAgwName, location: location, tags: tags }
+  scope: resourceGroup(hubGroupName)
+  params: { vnetName: vnetName, gatewayName: gatewayName, location: location, tags: tags }
   dependsOn: [trialGroup]
 }
 

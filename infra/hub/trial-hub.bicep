@@ -1,6 +1,7 @@
 // A hub to try the app with, as a hub usually is: a VNet with hub-subnet and the gateway's subnet, and an Application
 // Gateway with its public address and the default set of elements. The default rule stands at the end of the range, so
-// that every site of a spoke goes before it.
+// that every site of a spoke goes before it. Each is made once: a second deployment leaves it alone, since a PUT of the
+// gateway would take the sites of the spokes from it.
 
 param vnetName string = 'hub-vnet'
 param gatewayName string = 'hub-agw'
@@ -15,6 +16,7 @@ var httpSettingsName = 'appGatewayBackendHttpSettings'
 var listenerName = 'appGatewayHttpListener'
 
 // Since version 2025-07-01 subnets are private unless they say otherwise; this hub has what `az` gives it.
+@onlyIfNotExists()
 resource vnet 'Microsoft.Network/virtualNetworks@2024-05-01' = {
   name: vnetName
   location: location
@@ -44,6 +46,7 @@ resource vnet 'Microsoft.Network/virtualNetworks@2024-05-01' = {
   resource gatewaySubnet 'subnets' existing = { name: 'agw-subnet' }
 }
 
+@onlyIfNotExists()
 resource address 'Microsoft.Network/publicIPAddresses@2026-03-01' = {
   name: '${gatewayName}-pip'
   location: location
@@ -56,6 +59,7 @@ resource address 'Microsoft.Network/publicIPAddresses@2026-03-01' = {
   }
 }
 
+@onlyIfNotExists()
 resource gateway 'Microsoft.Network/applicationGateways@2026-03-01' = {
   name: gatewayName
   location: location

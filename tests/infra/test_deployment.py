@@ -22,6 +22,14 @@ HOST_ROLES = {
 }
 TABLE_DATA = "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"
 METRICS_PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
+# What a site on Flex Consumption has as a property of another name, or not at all.
+PREMIUM_ALONE = {
+    "functionAppScaleLimit",
+    "functionsRuntimeScaleMonitoringEnabled",
+    "linuxFxVersion",
+    "minimumElasticInstanceCount",
+    "vnetRouteAllEnabled",
+}
 # Settings of the app that no deployment to Azure makes, and why.
 NEVER_DEPLOYED = {
     "TABLES_CONNECTION_STRING": "holds a key; the app has an identity",
@@ -214,7 +222,10 @@ def test_flex_consumption_has_none_of_the_settings_that_it_refuses(predict: Pred
     app = predict()
     assert not FLEX_FORBIDS & set(app.settings)
     assert app.only("Microsoft.Web/serverfarms")["sku"] == {"name": "FC1", "tier": "FlexConsumption"}
-    config = app.only("Microsoft.Web/sites")["properties"]["functionAppConfig"]
+    site = app.only("Microsoft.Web/sites")["properties"]
+    premium = predict(**VARIANTS["premium"]).only("Microsoft.Web/sites")["properties"]["siteConfig"]
+    assert set(premium) - set(site["siteConfig"]) == PREMIUM_ALONE
+    config = site["functionAppConfig"]
     assert config["runtime"] == {"name": "python", "version": "3.12"}
     assert config["scaleAndConcurrency"] == {
         "maximumInstanceCount": 40,

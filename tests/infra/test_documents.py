@@ -75,6 +75,13 @@ def test_the_trial_hub_is_the_hub_of_make_run_but_for_the_priority_of_its_rule(
     assert after == before
 
 
+def test_the_trial_hub_is_made_once(bicep: Bicep) -> None:
+    """A second PUT of the gateway would be without the sites that the app has put on it."""
+    resources = bicep.template(ROOT / "infra" / "hub" / "trial-hub.bicep")["resources"]
+    made = {name: each.get("@options") for name, each in resources.items() if not each.get("existing")}
+    assert made == {name: {"onlyIfNotExists": []} for name in ("vnet", "address", "gateway")}
+
+
 # A type that isn't right, an unknown property, one that is missing.
 WRONG = re.compile(r"BCP03[567]")
 # What a GET of a gateway shows and the PUT sends back as it is: who refers to an element, and what the published type lacks.

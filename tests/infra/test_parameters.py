@@ -71,9 +71,14 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "one hub and several": (hubs(hub(), hubAgwName="agw"), ["hubs stands instead of the single hub: leave"]),
     "a trial hub and several": (hubs(hub(), createTrialHub=True), ["hubs stands instead of the single hub: leave"]),
+    # It would be made in the place of the one that is there.
+    "a trial hub with the names of another": (
+        {"createTrialHub": True},
+        ["createTrialHub makes a hub of its own: leave"],
+    ),
     "a trial hub elsewhere": (
         NO_SINGLE_HUB | {"createTrialHub": True, "hubSubscriptionId": OTHER},
-        ["trial hub is made in the subscription of the deployment", "name an existing one as spokeResourceGroup"],
+        ["createTrialHub makes a hub of its own: leave", "name an existing one as spokeResourceGroup"],
     ),
     "spokes of several hubs elsewhere": (
         hubs(hub(), WEST | {"spoke_subscription_id": OTHER}),
