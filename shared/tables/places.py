@@ -130,10 +130,10 @@ def at_spoke(spoke_id: int) -> Iterator[None]:
         yield
 
 
-def at_each_hub(work: Callable[[], Sequence[T]], *, former: bool = False) -> list[T]:
-    """What the work finds in each hub, one after the other. former: in those that the settings no longer have, too."""
+def at_each_hub(work: Callable[[], Sequence[T]]) -> list[T]:
+    """What the work finds in each hub, one after the other."""
     found: list[T] = []
-    for hub in [*hubs(), *(former_hubs() if former else ())]:
+    for hub in hubs():
         with at(hub):
             found += work()
     return found

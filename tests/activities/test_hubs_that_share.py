@@ -1,18 +1,27 @@
-"""Two hubs that have their spokes in one subscription, and in one group: what they share is counted and reported once."""
+"""Two hubs that have their spokes in one subscription, and in one group: what they share is counted and reported once.
+And what they share of the host: neither takes all of it."""
 
 import json
 import logging
+from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from activities.hub_writer import ACTIVITIES
 from shared.arm.client import arm
 from shared.checks.preflight import check
+from shared.clock import timestamp, utc_now
+from shared.data import as_data
+from shared.process.share import MOST_OF_ONE_HUB, share_of_activities
 from shared.recovery.orphans import doubt_about_records, sweep_orphans
 from shared.settings import at, current_settings
 from shared.spoke.plan import our_tags
 from shared.tables.places import hubs
 from shared.tables.records import Records
+from shared.writers.peering.schedule import AGAIN, DONE
+from shared.writers.peering.tasks import PeeringTask
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, recorded
 from tests.app import forget_app
 from triggers import use_cases
@@ -86,3 +95,26 @@ def test_a_spoke_of_the_other_hub_is_no_orphan(two_hubs: None, azure: LocalAzure
     with at(hubs()[0]):
         assert current_settings().hub_name == "first"
         assert sweep_orphans() == []
+
+
+def test_a_batch_of_spoke_sides_leaves_the_places_for_activities_that_are_the_other_hubs(
+    two_hubs: None, azure: LocalAzure
+) -> None:
+    """A batch has 25, side by side; Azure may not answer for any of them."""
+    write_spoke_side = next(each for each in ACTIVITIES if each.__name__ == "write_spoke_side")
+
+    def written(hub: int) -> str:
+        with at(hubs()[hub]):
+            ids, name = arm().ids, hubs()[hub].hub_name
+        task = PeeringTask("turn:1", 1, False, ids.hub_vnet, ids.vnet("spoke-vnet-1"), "hub", "spoke", False, None)
+        until = timestamp(utc_now() + timedelta(hours=1))
+        payload = {"instance_id": f"hub-{name}", "task": as_data(task), "not_after": until}
+        return str(write_spoke_side.perform(payload)["side"]["state"])
+
+    with ExitStack() as at_work, at(hubs()[0]):
+        for _ in range(MOST_OF_ONE_HUB):
+            at_work.enter_context(share_of_activities())
+        azure.forget_requests()
+        assert (written(0), azure.requests()) == (AGAIN, [])
+        assert written(1) == DONE
+    assert written(0) == DONE

@@ -18,7 +18,6 @@ from shared.clock import timestamp, utc_now
 from shared.errors import DeploymentException, Failure
 from shared.process import logs
 from shared.process.blocking import in_arm_thread, in_tables_thread
-from shared.process.deadline import ACTIVITY_SECONDS
 from shared.recovery.orphans import doubt_about_records
 from shared.recovery.runs.liveness import (
     BROKE_OFF,
@@ -172,7 +171,8 @@ async def sweep(client: "DurableOrchestrationClient", now: datetime | None = Non
     """One tick. Answers what was done for which run; runs of which nothing is known to be wrong are left out."""
     now = now or utc_now()
     done: dict[str, Done] = {}
-    if (in_doubt := await in_arm_thread(ACTIVITY_SECONDS, doubt_about_records)) is not None:
+    # Less than a tick: the other hubs' next one waits for this.
+    if (in_doubt := await in_arm_thread(current_settings().arm_look_seconds, doubt_about_records)) is not None:
         log.warning("%s", in_doubt.message)
         return done
     awake = await in_tables_thread(awake_since, current_settings(), now)
