@@ -6,6 +6,7 @@ from local.functions.durable.clock import VirtualClock
 from shared.arm.client import arm_of
 from shared.process import blocking
 from shared.process.identity import identity
+from shared.process.share import share_of
 from shared.settings import process_settings
 from shared.tables.client import forget_clients
 from shared.tables.idempotency import note_new_hubs
@@ -22,6 +23,7 @@ def forget_app() -> None:
     blocking.forget_threads()
     arm_of.forget()
     identity.forget()
+    share_of.forget()
     forget_places()
     note_new_hubs.cache_clear()
     process_settings.cache_clear()

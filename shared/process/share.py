@@ -8,21 +8,29 @@ from contextlib import contextmanager
 
 from shared.errors import AzureResourceException
 from shared.process.once import once
-from shared.settings import current_settings, has_several_hubs
+from shared.settings import current_settings, has_several_hubs, process_settings
 
-# `maxConcurrentActivityFunctions` of host.json, and how many of them one hub may have where there are several.
+# `maxConcurrentActivityFunctions` of host.json, how many of them one hub may have where there are several, and how many are
+# left when all hubs but one have theirs.
 ACTIVITIES_AT_ONCE = 24
 MOST_OF_ONE_HUB = 16
+LEFT_FOR_THE_LAST_HUB = 6
 # For a burst, which is over soon: then some activity ends all the time. Who waits takes a place and a thread from others,
 # so that nothing waits where none has ended for as long.
 SECONDS_TO_WAIT = 2.0
 
 
+def most_of_one_hub(hubs: int) -> int:
+    """How many activities one of so many hubs may have at a time."""
+    return max(min(MOST_OF_ONE_HUB, (ACTIVITIES_AT_ONCE - LEFT_FOR_THE_LAST_HUB) // max(hubs - 1, 1)), 1)
+
+
 class Share:
     """The places of one hub. now: seconds, from any moment on."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._free = threading.BoundedSemaphore(MOST_OF_ONE_HUB)
+    def __init__(self, most: int, now: Callable[[], float] = time.monotonic) -> None:
+        self.most = most
+        self._free = threading.BoundedSemaphore(most)
         self._now = now
         self._moved_at = now()
 
@@ -40,8 +48,9 @@ class Share:
 
 
 @once
-def _share(hub_key: str) -> Share:
-    return Share()
+def share_of(hub_key: str) -> Share:
+    """The share of a hub, in this process."""
+    return Share(most_of_one_hub(len({place.hub_key for place in process_settings().places})))
 
 
 @contextmanager
@@ -51,10 +60,10 @@ def share_of_activities(seconds_to_wait: float = SECONDS_TO_WAIT) -> Iterator[No
         yield
         return
     here = current_settings()
-    share = _share(here.hub_key)
+    share = share_of(here.hub_key)
     if not share.take(seconds_to_wait):
         raise AzureResourceException(
-            f"{MOST_OF_ONE_HUB} activities of the hub {here.hub_name} are at work, and none has ended within "
+            f"{share.most} activities of the hub {here.hub_name} are at work, and none has ended within "
             f"{seconds_to_wait:g} seconds.",
             code="HubBusy",
             hint="It passes when Azure answers again for this hub; the threads that are left are the other hubs'.",

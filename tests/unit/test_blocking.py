@@ -290,7 +290,7 @@ def test_activities_of_one_hub_leave_places_for_the_other(two_hubs: list[Setting
 
 def test_where_no_activity_has_ended_for_long_none_waits_for_a_place() -> None:
     moment = 0.0
-    share = Share(now=lambda: moment)
+    share = Share(MOST_OF_ONE_HUB, now=lambda: moment)
     assert [share.take(1e6) for _ in range(MOST_OF_ONE_HUB)] == [True] * MOST_OF_ONE_HUB
     moment = 2e6
     assert not share.take(1e6), "it would wait until the test is ended"

@@ -14,7 +14,7 @@ import pytest
 from activities.waiting_inside import MOST_WAITING
 from shared.process import deadline
 from shared.process.identity import CONNECT_SECONDS, READ_SECONDS
-from shared.process.share import ACTIVITIES_AT_ONCE, MOST_OF_ONE_HUB
+from shared.process.share import ACTIVITIES_AT_ONCE, MOST_OF_ONE_HUB, most_of_one_hub
 from shared.saga.policy import longest_request
 from shared.settings import MOST_ARM_TIMEOUT_SECONDS
 from shared.tables import client
@@ -115,7 +115,9 @@ def test_there_are_threads_for_all_activities_and_all_orchestrators_at_once() ->
 
 def test_one_of_several_hubs_leaves_places_for_the_others() -> None:
     assert DURABLE["maxConcurrentActivityFunctions"] == ACTIVITIES_AT_ONCE
-    assert MOST_OF_ONE_HUB <= ACTIVITIES_AT_ONCE * 2 / 3
+    assert [most_of_one_hub(hubs) for hubs in (1, 2, 3, 4, 100)] == [MOST_OF_ONE_HUB, MOST_OF_ONE_HUB, 9, 6, 1]
+    for hubs in range(2, 20):
+        assert (hubs - 1) * most_of_one_hub(hubs) < ACTIVITIES_AT_ONCE, "all others stand still"
 
 
 def test_at_most_half_of_the_places_for_activities_are_waited_in() -> None:
