@@ -32,5 +32,12 @@ def declaration(number: int, resource_id: str, api_version: str, body: dict[str,
     """One declaration. The id says type and name: `…/providers/{namespace}/{type}/{name}/{type}/{name}`."""
     namespace, *parts = resource_id.partition("/providers/")[2].split("/")
     kind, name = "/".join([namespace, *parts[::2]]), "/".join(parts[1::2])
-    declared = {"name": name} | {key: value for key, value in body.items() if key not in ("id", "name", "type")}
-    return f"resource r{number} '{kind}@{api_version}' = {literal(declared)}\n"
+    return predicted_declaration(number, {**body, "type": kind, "name": name, "apiVersion": api_version})
+
+
+def predicted_declaration(number: int, resource: dict[str, Any]) -> str:
+    """One declaration, of a resource as a snapshot has it."""
+    declared = {"name": resource["name"]} | {
+        key: value for key, value in resource.items() if key not in ("id", "name", "type", "apiVersion")
+    }
+    return f"resource r{number} '{resource['type']}@{resource['apiVersion']}' = {literal(declared)}\n"

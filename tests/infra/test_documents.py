@@ -13,9 +13,10 @@ from tests.contracts.azure import Azure, running
 from tests.e2e.client import Api, request_for
 from tests.e2e.conftest import api, stack, start_stack
 from tests.faults.catalogue import DEPLOY, calls_of
-from tests.infra.as_bicep import declaration
-from tests.infra.conftest import GIVEN, HUB
+from tests.infra.as_bicep import declaration, predicted_declaration
+from tests.infra.conftest import GIVEN, HUB, Predict
 from tests.infra.predicted import ASSIGNMENT, DEFINITION, Deployment
+from tests.infra.test_deployment import LOCKED, TRIAL, VARIANTS
 
 __all__ = ["api", "stack", "start_stack"]
 
@@ -82,8 +83,8 @@ def test_the_trial_hub_is_made_once(bicep: Bicep) -> None:
     assert made == {name: {"onlyIfNotExists": []} for name in ("vnet", "address", "gateway")}
 
 
-# A type that isn't right, an unknown property, one that is missing.
-WRONG = re.compile(r"BCP03[567]")
+# A type that isn't right, an unknown property, one that is missing, a version of the API that there is not.
+WRONG = re.compile(r"BCP03[567]|BCP081")
 # What a GET of a gateway shows and the PUT sends back as it is: who refers to an element, and what the published type lacks.
 ECHOED = re.compile(
     r'The property "(httpListeners|requestRoutingRules|backendHttpSettingsCollection|enableHttp3|defaultPredefinedSslPolicy)"'
@@ -135,6 +136,17 @@ def test_what_a_deployment_grants_is_what_the_local_azure_enforces(api: Api, pre
     assert grants(api.arm.get("/_local/roles").json()) == grants(predicted_roles)
 
 
+@pytest.mark.parametrize("changes", [LOCKED, VARIANTS["premium"], TRIAL], ids=["flex", "premium", "trial hub"])
+def test_every_resource_that_a_deployment_asks_for_is_of_its_type(
+    predict: Predict, bicep: Bicep, tmp_path: Path, changes: Document
+) -> None:
+    """What the template puts together by `union` is no type's any more: there its compiler checks nothing."""
+    page = tmp_path / "asked-for.bicep"
+    resources = predict(**changes).resources
+    page.write_text("".join(predicted_declaration(*each) for each in enumerate(resources)), encoding="utf-8")
+    assert [each for each in bicep.diagnostics(page) if WRONG.search(each)] == []
+
+
 def test_every_document_that_the_app_sends_is_of_its_type(api: Api, bicep: Bicep, tmp_path: Path) -> None:
     api.deployed(request_for(1, tags={"team": "blue's ${team}"}, cloud_init="#cloud-config\npackages: [nginx]\n"))
     sent = [call for call in api.arm_journal("PUT") if call["status"] in (200, 201)]
@@ -156,6 +168,7 @@ def test_the_compiler_would_find_a_document_that_is_wrong(bicep: Bicep, tmp_path
     body = {"location": 1, "properties": {"addressSpace": {"addressPrefixes": []}, "subnet": [], "subnets": [{}]}}
     account = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/abc"
     incomplete = declaration(1, account, "2025-06-01", {"location": "eastus"})
-    page.write_text(declaration(0, vnet, "2026-03-01", body) + incomplete, encoding="utf-8")
+    unknown = declaration(2, account, "2025-06-31", {"location": "eastus"})
+    page.write_text(declaration(0, vnet, "2026-03-01", body) + incomplete + unknown, encoding="utf-8")
     codes = {code for each in bicep.diagnostics(page) for code in WRONG.findall(each)}
-    assert codes == {"BCP035", "BCP036", "BCP037"}
+    assert codes == {"BCP035", "BCP036", "BCP037", "BCP081"}
