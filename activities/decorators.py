@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -75,45 +76,119 @@ def activity(kind: Kind, *, takes_seconds: bool = False, through_writer: bool = 
             return outcome_as_data(wrapper.perform(from_data(Call, payload)))
 
         async def with_client(payload: dict, client: Any) -> dict:  # type: ignore[type-arg]
-            return outcome_as_data(await _perform_and_wake(function, kind, from_data(Call, payload), client))
+            return outcome_as_data(await _perform_and_wake(_StepCall(function, kind), from_data(Call, payload), client))
 
         async def waiting(payload: dict) -> dict:  # type: ignore[type-arg]
-            return outcome_as_data(await wait_inside(wrapper.perform, from_data(Call, payload)))
+            step = _StepCall(function, kind)
+            return outcome_as_data(await wait_inside(step.act, step.leave, from_data(Call, payload)))
 
         wrapper: Any = with_client if through_writer else waiting if takes_seconds else plain
         # Without `__wrapped__`, by which the worker would find the parameters of the inner function.
         wrapper.__name__ = wrapper.__qualname__ = function.__name__
         wrapper.__doc__, wrapper.__module__ = function.__doc__, function.__module__
-        wrapper.perform = lambda call: _perform(function, kind, call)[0]
+        wrapper.perform = lambda call: _StepCall(function, kind).perform(call)
         return wrapper
 
     return decorate
 
 
-async def _perform_and_wake(function: Typed, kind: Kind, call: Call, client: Any) -> Outcome:
+async def _perform_and_wake(step: "_StepCall", call: Call, client: Any) -> Outcome:
     outcome: Outcome = Failed(Deadline(CALL_SECONDS).failure())
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CALL_SECONDS):
-            outcome, place = await in_tables_thread(_perform, function, kind, call)
-            if isinstance(outcome, Pending) and outcome.wakes and place:
-                with at(place):
+            outcome = await in_tables_thread(step.perform, call)
+            if isinstance(outcome, Pending) and outcome.wakes and step.begun:
+                with at(step.begun.place):
                     await ensure_writer_runs(client, outcome.wakes)
     return outcome
 
 
-def _perform(function: Typed, kind: Kind, call: Call) -> tuple[Outcome, Settings | None]:
-    """The outcome, and the gateway of the run's spoke where it is known."""
-    place: Settings | None = None
-    with logs.context(deployment_id=call.deployment_id, spoke_id=call.spoke_id, step=call.name), within(CALL_SECONDS):
-        outcome: Outcome
+@dataclass(frozen=True)
+class _Begun:
+    """The run, the gateway of its spoke, the step's row, and when the run still wanted the step."""
+
+    run: RunRow
+    place: Settings
+    row: StepRow | None
+    wanted_at: datetime
+
+
+class _StepCall:
+    """One call of an activity by Durable. The rows are read once, however often the typed function is asked meanwhile."""
+
+    def __init__(self, function: Typed, kind: Kind) -> None:
+        self.begun: _Begun | None = None
+        self._function = function
+        self._kind = kind
+
+    def perform(self, call: Call) -> Outcome:
+        """The outcome, which the step's row says when this returns."""
+        return self._bounded(call, lambda: self._acted(call, records_pending=True))
+
+    def act(self, call: Call) -> Outcome:
+        """The same, but that nothing is recorded of `Pending`: it is asked again, or left by `leave`."""
+        return self._bounded(call, lambda: self._acted(call, records_pending=False))
+
+    def leave(self, call: Call, outcome: Pending) -> Outcome:
+        """Records what is answered in the end, and answers it."""
+        return self._bounded(call, lambda: self._recorded(call, outcome))
+
+    def _bounded(self, call: Call, work: Callable[[], Outcome]) -> Outcome:
+        with logs.context(deployment_id=call.deployment_id, spoke_id=call.spoke_id, step=call.name):
+            outcome: Outcome
+            try:
+                with within(CALL_SECONDS):
+                    outcome = work()
+            except Exception as error:  # noqa: BLE001 - the boundary: nothing may leave an activity but data
+                outcome = Failed(logs.failure_of(error))
+            _log(call, outcome)
+            return outcome
+
+    def _acted(self, call: Call, *, records_pending: bool) -> Outcome:
+        if self.begun is None and (cancelled := self._begin(call)):
+            return cancelled
+        assert self.begun is not None
+        with at(self.begun.place):
+            outcome = self._outcome(call, self.begun)
+            return outcome if isinstance(outcome, Pending) and not records_pending else self._recorded(call, outcome)
+
+    def _begin(self, call: Call) -> Cancelled | None:
+        """Why nothing is to be done; None when the step's row says by now that it is under way."""
+        run, place = _run_and_gateway(call.deployment_id)
+        if run is None:
+            return Cancelled(_GONE)
+        with at(place):
+            records = Records()
+            if is_superseded(call, run):
+                return Cancelled(_SUPERSEDED)
+            if cancelled := self._kind.refusal(run):
+                if row := _row_of(records, call):
+                    _write_step(records, call, row, "cancelled", cancelled)
+                return Cancelled(cancelled)
+            wanted_at = utc_now()
+            self.begun = _Begun(run, place, _begun_row(records, call), wanted_at)
+        return None
+
+    def _outcome(self, call: Call, begun: _Begun) -> Outcome:
         try:
-            run, place = _run_and_gateway(call.deployment_id)
-            with at(place):
-                outcome = _perform_and_record(function, kind, call, run) if run else Cancelled(_GONE)
-        except Exception as error:  # noqa: BLE001 - the boundary: nothing may leave an activity but data
-            outcome = Failed(logs.failure_of(error))
-        _log(call, outcome)
-        return outcome, place
+            with (
+                share_of_activities(),
+                cancellation_guard(lambda: _why_cancelled_now(call, self._kind), begun.wanted_at),
+                within(ACTIVITY_SECONDS),
+            ):
+                if self._kind is not Kind.RECORD:
+                    check_configured(begun.run.plan)
+                return self._function(call, begun.run)
+        except RunCancelledError as no_longer:
+            return Cancelled(str(no_longer))
+        except Exception as error:  # noqa: BLE001 - becomes data, and the step's row must say so
+            return Failed(logs.failure_of(error))
+
+    def _recorded(self, call: Call, outcome: Outcome) -> Outcome:
+        assert self.begun is not None
+        with at(self.begun.place):
+            _record(Records(), call, self.begun.row, outcome, from_data(Policy, self.begun.run.policy))
+        return outcome
 
 
 def _run_and_gateway(deployment_id: str) -> tuple[RunRow | None, Settings]:
@@ -128,34 +203,20 @@ def _run_and_gateway(deployment_id: str) -> tuple[RunRow | None, Settings]:
     return run, gateway_of(run.plan, hub) if run else hub
 
 
-def _perform_and_record(function: Typed, kind: Kind, call: Call, run: RunRow) -> Outcome:
-    records = Records()
-    if is_superseded(call, run):
-        return Cancelled(_SUPERSEDED)
-    before = records.step(call.deployment_id, call.number) if call.number is not None else None
-    cancelled = kind.refusal(run)
-    if cancelled:
-        if before:
-            _write_step(records, call, before, "cancelled", cancelled)
-        return Cancelled(cancelled)
-    if before is None or before.attempts < call.attempt:
-        why = call.again or (before.message if before else "")
-        before = _write_step(records, call, before, "in_progress", why, due=timestamp()) or before
-    try:
-        with (
-            share_of_activities(),
-            cancellation_guard(lambda: _why_cancelled_now(records, call, kind)),
-            within(ACTIVITY_SECONDS),
-        ):
-            if kind is not Kind.RECORD:
-                check_configured(run.plan)
-            outcome = function(call, run)
-    except RunCancelledError as no_longer:
-        outcome = Cancelled(str(no_longer))
-    except Exception as error:  # noqa: BLE001 - becomes data, and the step's row must say so
-        outcome = Failed(logs.failure_of(error))
-    _record(records, call, before, outcome, from_data(Policy, run.policy))
-    return outcome
+def _row_of(records: Records, call: Call) -> StepRow | None:
+    return records.step(call.deployment_id, call.number) if call.number is not None else None
+
+
+def _begun_row(records: Records, call: Call) -> StepRow | None:
+    """The step's row, which says that this attempt is under way; None for what is no step of its own.
+
+    The first call of a step has no row yet, as a rule: it is not read, but inserted.
+    """
+    before = _row_of(records, call) if call.is_repeated else None
+    if before is not None and before.attempts >= call.attempt:
+        return before
+    why = call.again or (before.message if before else "")
+    return _write_step(records, call, before, "in_progress", why, due=timestamp()) or before
 
 
 def _record(records: Records, call: Call, before: StepRow | None, outcome: Outcome, policy: Policy) -> None:
@@ -182,8 +243,8 @@ def is_superseded(call: Call, run: RunRow) -> bool:
     return call.execution != run.execution and call.name != BEGIN_RUN
 
 
-def _why_cancelled_now(records: Records, call: Call, kind: Kind) -> str | None:
-    run = records.run(call.deployment_id)
+def _why_cancelled_now(call: Call, kind: Kind) -> str | None:
+    run = Records().run(call.deployment_id)
     if run is None:
         return _GONE
     return _SUPERSEDED if is_superseded(call, run) else kind.refusal(run)

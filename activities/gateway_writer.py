@@ -19,6 +19,7 @@ from shared.saga.outcomes import Operation
 from shared.saga.policy import WriterPolicy, longest_request
 from shared.settings import current_settings
 from shared.tables.client import ConcurrentUpdate
+from shared.tables.places import gateways_of
 from shared.timestamps import parse_timestamp
 from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.attribution import attribute_failure
@@ -230,9 +231,10 @@ class _Pass:
         return replace(writer, limit=None) if decided.failed else writer
 
     def _gather_wait(self) -> float:
-        seconds = self.policy.gather_seconds
-        wait = gather_wait(self.rows, 1, utc_now(), seconds)
-        return wait and gather_wait(self.rows, deployments_on_their_way(self.rows), utc_now(), seconds)
+        if not any(row.is_waiting for row in self.rows):
+            return 0.0
+        on_their_way, gateways = deployments_on_their_way(self.rows), len(gateways_of(current_settings()))
+        return gather_wait(self.rows, on_their_way, utc_now(), self.policy.gather_seconds, gateways)
 
     def _after_failure(self) -> Data:
         wait = self.policy.retry_wait(self.retries)

@@ -14,7 +14,7 @@ from shared.process.blocking import in_arm_thread, in_tables_thread
 from shared.process.deadline import CALL_SECONDS
 from shared.saga.outcomes import Call, Failed, Outcome, Pending
 from shared.saga.step_run import wait_after
-from shared.settings import at, current_settings
+from shared.settings import at, current_settings, has_several_hubs
 from shared.tables.places import hub_of_run
 
 # Half of `maxConcurrentActivityFunctions` in host.json.
@@ -26,30 +26,39 @@ LONGEST_WAIT_POLLS = 1.5
 _waiting = 0
 
 
-async def wait_inside(perform: Callable[[Call], Outcome], call: Call, *, call_seconds: float = CALL_SECONDS) -> Outcome:
-    """What `perform` answers in the end, or that it is pending when that takes longer, or too many wait already.
+async def wait_inside(
+    act: Callable[[Call], Outcome],
+    leave: Callable[[Call, Pending], Outcome],
+    call: Call,
+    *,
+    call_seconds: float = CALL_SECONDS,
+) -> Outcome:
+    """What `act` answers in the end, or that it is pending when that takes longer, or too many wait already.
 
-    call_seconds: the longest that one call of it may take.
+    leave: is given what is answered as pending, and answers it.  call_seconds: the longest that one call of each may take.
     """
+    try:
+        hub = await in_tables_thread(hub_of_run, call.deployment_id) if has_several_hubs() else current_settings()
+        with at(hub):  # in threads of that hub
+            return await _wait_inside(act, leave, call, call_seconds)
+    except HubSpokeException as overdue:
+        return Failed(overdue.failure)
+
+
+async def _wait_inside(
+    act: Callable[[Call], Outcome], leave: Callable[[Call, Pending], Outcome], call: Call, call_seconds: float
+) -> Outcome:
     policy = current_settings().policy
     left = LONGEST_WAIT_POLLS * policy.poll_max_seconds
     while True:
-        outcome = await _performed(perform, call, call_seconds)
+        outcome = await in_arm_thread(call_seconds, act, call)
         if not isinstance(outcome, Pending):
             return outcome
         seconds = wait_after(call, outcome, policy)
-        call = call.after(outcome)
+        following = call.after(outcome)
         if seconds > left or not await _waited(seconds):
-            return replace(outcome, operation=call.operation)
-        left -= seconds
-
-
-async def _performed(perform: Callable[[Call], Outcome], call: Call, seconds: float) -> Outcome:
-    try:
-        with at(await in_tables_thread(hub_of_run, call.deployment_id)):  # in a thread of that hub
-            return await in_arm_thread(seconds, perform, call)
-    except HubSpokeException as overdue:
-        return Failed(overdue.failure)
+            return await in_arm_thread(call_seconds, leave, call, replace(outcome, operation=following.operation))
+        left, call = left - seconds, following
 
 
 async def _waited(seconds: float) -> bool:

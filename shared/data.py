@@ -14,8 +14,10 @@ def as_data(value: Any) -> Any:
     A field whose default is empty (None, "", False, no element) is left out while it is empty. Numbers are always written,
     so that a changed default changes nothing that is stored.
     """
-    if is_dataclass(value) and not isinstance(value, type):
-        found = ((each, getattr(value, each.name)) for each in fields(value))
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if not isinstance(value, type) and (known := _fields_of(value.__class__)):
+        found = ((each, getattr(value, each.name)) for each in known)
         return {each.name: as_data(part) for each, part in found if not _is_left_out(each, part)}
     if isinstance(value, dict):
         return {key: as_data(part) for key, part in value.items()}
@@ -61,6 +63,13 @@ def _hints_of(kind: Any) -> dict[str, Any]:
     return {each.name: hints[each.name] for each in fields(kind)}
 
 
+@cache
+def _fields_of(kind: Any) -> tuple[Field[Any], ...]:
+    """Those of a dataclass; none of any other type."""
+    return fields(kind) if is_dataclass(kind) else ()
+
+
+@cache
 def without_none(hint: Any) -> Any:
     """`T` for `T | None`; any other type as it is."""
     if get_origin(hint) not in (Union, UnionType):
@@ -68,17 +77,23 @@ def without_none(hint: Any) -> Any:
     return next(each for each in get_args(hint) if each is not NoneType)
 
 
+@cache
+def _shape_of(hint: Any) -> tuple[Any, Any, tuple[Any, ...]]:
+    """The type itself, without `None` and annotations, what it is made from (`list` of `list[str]`), and its parts."""
+    inner = without_none(hint)
+    if get_origin(inner) is Annotated:
+        inner = get_args(inner)[0]
+    return inner, get_origin(inner) or inner, get_args(inner)
+
+
 def typed(hint: Any, value: Any, name: str) -> Any:
     """The value as its type has it: lists as tuples, dicts as dataclasses, whole numbers as floats, a name as the class
     below the one of the type, or as that one when a later version wrote it."""
-    inner = without_none(hint)
-    if hint is Any or (value is None and inner is not hint):
+    if hint is Any or (value is None and without_none(hint) != hint):
         return value
-    if get_origin(inner) is Annotated:
-        inner = get_args(inner)[0]
-    if is_dataclass(inner) and isinstance(inner, type):
+    inner, origin, parts = _shape_of(hint)
+    if isinstance(inner, type) and _fields_of(inner):
         return from_data(inner, value)
-    origin, parts = get_origin(inner) or inner, get_args(inner)
     if origin in (tuple, list) and isinstance(value, list | tuple):
         return origin(typed(parts[0], each, name) for each in value)
     if origin is dict and isinstance(value, dict):

@@ -30,9 +30,9 @@ _asked: ContextVar[_Asked | None] = ContextVar("asked", default=None)
 
 
 @contextmanager
-def cancellation_guard(why_not: WhyCancelled) -> Iterator[None]:
-    """Around an activity that was wanted a moment ago. why_not: asks again, and answers why it isn't any more."""
-    token = _asked.set(_Asked(why_not, utc_now()))
+def cancellation_guard(why_not: WhyCancelled, wanted_at: datetime) -> Iterator[None]:
+    """Around an activity that was wanted at that moment. why_not: asks again, and answers why it isn't any more."""
+    token = _asked.set(_Asked(why_not, wanted_at))
     try:
         yield
     finally:
@@ -40,7 +40,7 @@ def cancellation_guard(why_not: WhyCancelled) -> Iterator[None]:
 
 
 def check_cancelled() -> None:
-    """Right before a write. Raises NotWantedError; asks only when the last answer is older than `FRESH_SECONDS`."""
+    """Right before a write. Raises `RunCancelledError`; asks only when the last answer is older than `FRESH_SECONDS`."""
     asked = _asked.get()
     if asked is None or (utc_now() - asked.at).total_seconds() <= FRESH_SECONDS:
         return

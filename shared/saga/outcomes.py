@@ -89,7 +89,7 @@ class Call:
     earlier steps.  attempt: 1 for the first try.  operation: the long operation that an earlier call of this attempt
     started.  again: why the attempt before did not work; it may not have come to say so in the step's row.
     execution: of the run's row; one of an earlier execution does nothing any more.  slept: how often in a row it has waited
-    for a writer, and was not woken.
+    for a writer, and was not woken.  is_repeated: an earlier call of the step was made, so that its row is there.
     """
 
     deployment_id: str
@@ -102,11 +102,16 @@ class Call:
     again: str = ""
     execution: int = 1
     slept: int = 0
+    is_repeated: bool = False
 
     def after(self, outcome: Pending) -> "Call":
         """The next call when nothing wakes it before: it asks after the operation that is under way."""
         operation = outcome.operation or (None if outcome.forget_operation else self.operation)
-        return replace(self, operation=operation, slept=self.slept + 1 if outcome.woken else 0)
+        return replace(self, operation=operation, slept=self.slept + 1 if outcome.woken else 0, is_repeated=True)
+
+    def another_try(self, why: str) -> "Call":
+        """The first call of the next attempt."""
+        return replace(self, attempt=self.attempt + 1, operation=None, again=why, slept=0, is_repeated=True)
 
     def woken(self) -> "Call":
         """The same call for a step that was woken."""

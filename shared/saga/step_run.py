@@ -89,7 +89,7 @@ def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0)
             if unexpected >= UNEXPECTED_ATTEMPTS and not run.keeps_trying:
                 return GiveUp(failure.permanent())
             seconds = wait_after(run.call, outcome, run.policy)
-            again = replace(run.call.woken(), attempt=run.call.attempt + 1, operation=None, again=failure.message)
+            again = run.call.another_try(failure.message)
             then = replace(run, call=again, waits=run.waits + 1, reason=failure.message, unexpected=unexpected)
             return _wait(run, now, seconds, then)
         case Pending():

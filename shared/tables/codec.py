@@ -5,6 +5,7 @@ None is no column at all. A column that is absent, as in rows of earlier version
 """
 
 import json
+from functools import cache
 from typing import Any, TypeVar
 
 from shared.data import as_data, hints_of, typed, without_none
@@ -63,7 +64,7 @@ def from_entity(kind: type[R], entity: Any) -> R:
     for field, column, hint in _fields(kind):
         plain = without_none(hint)
         value = entity.get(column) if plain in _PLAIN else from_json_columns(entity, column)
-        if plain is not hint and value in (None, "", _NONE.get(column)):
+        if plain != hint and value in (None, "", _NONE.get(column)):
             values[field] = None
         elif value is not None and not (column in _REUSED and not isinstance(value, plain)):
             values[field] = typed(hint, value, field)
@@ -86,7 +87,10 @@ def from_json_columns(entity: Any, name: str) -> Any:
     return json.loads(text) if text else None
 
 
-def _fields(kind: type[Row]) -> list[tuple[str, str, Any]]:
+@cache
+def _fields(kind: type[Row]) -> tuple[tuple[str, str, Any], ...]:
     """Name, column and type of each field."""
     hints = hints_of(kind).items()
-    return [(name, STORED_NAMES.get(f"{kind.__name__}.{name}", name), hint) for name, hint in hints if name != "etag"]
+    return tuple(
+        (name, STORED_NAMES.get(f"{kind.__name__}.{name}", name), hint) for name, hint in hints if name != "etag"
+    )

@@ -36,7 +36,7 @@ def deployments_on_their_way(rows: list[SiteRow]) -> int:
     asked = {row.deployment_id for row in rows}
     here = current_settings()
     # Where there are several gateways, the plan tells which of them a run is for.
-    select = None if here.several else ["deployment_id", "kind"]
+    select = ["deployment_id", "kind", *(["plan"] if here.several else [])]
     found = table(SPOKES_TABLE).query(query, parameters, select)
     return sum(
         1

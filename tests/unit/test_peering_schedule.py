@@ -117,9 +117,9 @@ def test_spoke_sides_begin_side_by_side_and_before_the_next_hub_side() -> None:
 def test_hub_sides_are_written_one_after_the_other_and_spoke_sides_polled_meanwhile() -> None:
     driven = Driven().answer(a_pass(hub=(3, 4), spoke=(1,))).answer({"side": side(RUNNING)})
     assert driven.payload["task"]["key"] == "turn:3"
-    driven.answer(hub_answer(begun=side(RUNNING)))
+    driven.answer(hub_answer(begun=side(RUNNING)), seconds=1)
     assert driven.names == [POLL_SPOKE_SIDES]
-    assert driven.payload["in_flight"] == [as_data(SpokeSide("turn:1", 1, OPERATION))]
+    assert driven.payload["in_flight"] == [as_data(SpokeSide("turn:1", 1, OPERATION, begun_at=NOW.isoformat()))]
     driven.answer({"in_flight": []})
     assert driven.slept == 1.0
     assert driven.names == [WRITE_HUB_SIDE]
@@ -198,11 +198,33 @@ def test_a_call_that_broke_off_is_followed_by_a_pass_after_a_while(
     assert (driven.slept, driven.names) == (polls, [RECONCILE_HUB])
 
 
-def test_a_poll_of_spoke_sides_that_broke_off_is_made_again() -> None:
-    driven = Driven().answer(a_pass(spoke=(1,))).answer({"side": side(RUNNING)})
+def test_spoke_sides_alone_are_polled_once_when_they_can_be_over() -> None:
+    driven = Driven(replace(NEW, last_put_seconds=5.0)).answer(a_pass(spoke=(1, 2)))
+    driven.answer({"side": side(RUNNING)}, {"side": side(RUNNING)})
+    assert driven.names == [], "a timer alone, and no pass"
+    driven.answer()
+    assert (driven.slept, driven.names) == (5.0, [POLL_SPOKE_SIDES])
+    driven.answer({"in_flight": []})
+    assert driven.names == [RECONCILE_HUB]
+
+
+def test_a_spoke_side_that_takes_longer_is_polled_between_passes() -> None:
+    driven = Driven(replace(NEW, last_put_seconds=5.0)).answer(a_pass(spoke=(1,)))
+    driven.answer({"side": side(RUNNING)}).answer()
+    driven.answer({"in_flight": driven.payload["in_flight"]})
+    assert driven.names == [RECONCILE_HUB], "others may have come meanwhile"
+    driven.answer(a_pass())
+    assert driven.names == [POLL_SPOKE_SIDES]
+    driven.answer({"in_flight": driven.payload["in_flight"]})
+    assert (driven.slept, driven.names) == (1.0, [RECONCILE_HUB])
+
+
+def test_a_poll_of_spoke_sides_that_broke_off_is_followed_by_a_pass() -> None:
+    driven = Driven().answer(a_pass(spoke=(1,))).answer({"side": side(RUNNING)}).answer()
     assert driven.names == [POLL_SPOKE_SIDES]
     driven.answer(None)
     assert [each.key for each in driven.state.in_flight] == ["turn:1"]
+    assert driven.names == [RECONCILE_HUB]
 
 
 def test_the_next_generation_takes_over_what_the_last_one_knew() -> None:

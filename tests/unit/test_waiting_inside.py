@@ -27,6 +27,10 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget_app()
 
 
+def leave(call: Call, outcome: Pending) -> Outcome:
+    return outcome
+
+
 def answers(*outcomes: Outcome) -> tuple[Callable[[Call], Outcome], list[Call]]:
     seen: list[Call] = []
 
@@ -39,28 +43,40 @@ def answers(*outcomes: Outcome) -> tuple[Callable[[Call], Outcome], list[Call]]:
 
 def test_what_is_over_after_a_poll_is_answered_by_the_first_call() -> None:
     perform, seen = answers(Pending("", 0.01, OPERATION), Done("made"))
-    assert asyncio.run(wait_inside(perform, CALL)) == Done("made")
+    assert asyncio.run(wait_inside(perform, leave, CALL)) == Done("made")
     assert [each.operation for each in seen] == [None, OPERATION]
 
 
 def test_what_takes_longer_is_answered_as_pending_and_keeps_its_operation() -> None:
     perform, seen = answers(Pending("", 0.01, OPERATION), Pending("still", 0.01))
-    outcome = asyncio.run(wait_inside(perform, CALL))
+    outcome = asyncio.run(wait_inside(perform, leave, CALL))
     assert outcome == Pending("still", 0.01, OPERATION)
     most = waiting_inside.LONGEST_WAIT_POLLS * current_settings().policy.poll_max_seconds
     assert 1 < len(seen) <= 1 + most / 0.01
 
 
+def test_what_is_answered_as_pending_is_recorded_once() -> None:
+    perform, seen = answers(Pending("", 0.01, OPERATION), Pending("still", 0.01))
+    left: list[tuple[Call, Outcome]] = []
+
+    def record(call: Call, outcome: Pending) -> Outcome:
+        left.append((call, outcome))
+        return outcome
+
+    outcome = asyncio.run(wait_inside(perform, record, CALL))
+    assert left == [(seen[-1], outcome)]
+
+
 def test_a_refusal_is_not_waited_out_inside() -> None:
     perform, seen = answers(Pending("busy", 30.0, wait_in_full=True))
-    asyncio.run(wait_inside(perform, CALL))
+    asyncio.run(wait_inside(perform, leave, CALL))
     assert len(seen) == 1
 
 
 def test_of_many_at_once_only_so_many_wait_inside() -> None:
     async def all_at_once() -> list[int]:
         each = [answers(Pending("", 0.02, OPERATION), Done("made")) for _ in range(3 * MOST_WAITING)]
-        outcomes = await asyncio.gather(*(wait_inside(perform, CALL) for perform, _ in each))
+        outcomes = await asyncio.gather(*(wait_inside(perform, leave, CALL) for perform, _ in each))
         assert all(
             isinstance(outcome, Done) == (len(seen) == 2) for outcome, (_, seen) in zip(outcomes, each, strict=True)
         )
@@ -76,6 +92,6 @@ def test_a_thread_that_hangs_is_a_failure_that_passes() -> None:
             runner.run(asyncio.sleep(0.3))
         return Done("late")
 
-    outcome = asyncio.run(wait_inside(hang, CALL, call_seconds=0.05))
+    outcome = asyncio.run(wait_inside(hang, leave, CALL, call_seconds=0.05))
     assert isinstance(outcome, Failed)
     assert outcome.failure.transient

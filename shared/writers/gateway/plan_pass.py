@@ -32,6 +32,8 @@ from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, s
 
 # While sites keep arriving a PUT waits for them, but never longer than this many gather windows: about one PUT.
 GATHER_WINDOWS = 20
+# Longer while many are on their way: each of them needs the hub for so many windows before it has a use for its site.
+WINDOWS_A_PEERING = 2.5
 # How often it is asked whether those on their way have come.
 WINDOWS_BETWEEN_PASSES = 2.5
 # Failures that a pending removal can resolve.
@@ -75,17 +77,25 @@ def plan_pass(
     return _Decision(gateway, rows, writer, limits).plan()
 
 
-def gather_wait(rows: list[SiteRow], on_their_way: int, now: datetime, gather_seconds: float) -> float:
+def gather_wait(
+    rows: list[SiteRow], on_their_way: int, now: datetime, gather_seconds: float, gateways: int = 1
+) -> float:
     """Seconds until it is asked again whether a PUT may be sent; 0 when it may.
 
     It may when no site has arrived for one gather window and none is on its way, or when the first has waited for about
-    as long as a PUT takes: a site that just misses a PUT waits for a whole one.
+    as long as a PUT takes: a site that just misses a PUT waits for a whole one. While many deployments are on their way
+    a new site waits longer, so that few PUTs bring them all; removals don't. gateways: that share the hub, which writes the
+    peerings of all their spokes one after the other.
     """
     arrivals = [parse_timestamp(row.since) for row in rows if row.is_waiting]
     if not arrivals:
         return 0.0
+    removals = [parse_timestamp(row.since) for row in rows if row.is_waiting and row.asks_for_removal]
+    most = GATHER_WINDOWS + WINDOWS_A_PEERING * on_their_way * gateways
     quiet = gather_seconds - (now - max(arrivals)).total_seconds()
-    patience = GATHER_WINDOWS * gather_seconds - (now - min(arrivals)).total_seconds()
+    patience = most * gather_seconds - (now - min(arrivals)).total_seconds()
+    if removals:
+        patience = min(patience, GATHER_WINDOWS * gather_seconds - (now - min(removals)).total_seconds())
     if on_their_way:
         quiet = max(quiet, WINDOWS_BETWEEN_PASSES * gather_seconds)
     return max(min(quiet, patience, WINDOWS_BETWEEN_PASSES * gather_seconds), 0.0)

@@ -1,11 +1,11 @@
 """The schedule of the hub's writer: which calls come next, decided from the answers to the former ones. Pure.
 
 Hub sides are written one after the other; what ends and what begins next are one call. Spoke sides begin side by side
-while no hub side is being written, go on meanwhile, and are polled while the writer sleeps.
+while no hub side is being written, go on meanwhile, and are polled when they can be over, while the writer sleeps.
 """
 
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.data import as_data, from_data
@@ -67,12 +67,14 @@ class Result:
 
 @dataclass(frozen=True)
 class SpokeSide:
-    """A spoke side that is being written."""
+    """A spoke side that is being written. begun_at: ISO 8601.  was_polled: it took longer than it should."""
 
     key: str
     version: int
     operation: Operation
     then_again: bool = False
+    begun_at: str = ""
+    was_polled: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class HubSchedule:
     whose spoke side has to go before the hub side can be written.  refused: keys that were refused since the last pass.
     recheck_first: the next write reads its side first, a call was refused.
     sleep: seconds before the next call.  pass_wait: the least wait before the next pass.  wrote: a hub side has ended
-    since the last pass.  failed_passes: failures in a row.  last_put_seconds: of the quickest hub side by now.
+    since the last pass, or there was none yet.  failed_passes: failures in a row.  last_put_seconds: of the quickest hub side by now.
     """
 
     instance_id: str
@@ -156,12 +158,11 @@ class HubSchedule:
         if activity == RECONCILE_HUB:
             return _after_pass(state, answers[0] if answers else None)
         if activity == WRITE_SPOKE_SIDE:
-            return _after_spoke_sides(state, answers)
+            return _after_spoke_sides(state, answers, now)
         if activity == WRITE_HUB_SIDE:
             return _after_hub_side(state, answers[0] if answers else None, now)
-        if activity == POLL_SPOKE_SIDES and answers:
-            still = tuple(from_data(SpokeSide, each) for each in answers[0]["in_flight"])
-            return replace(state, in_flight=state.in_flight[SPOKE_SIDES_A_POLL:] + still)
+        if activity == POLL_SPOKE_SIDES:
+            return _after_polls(state, calls.activities[0].payload["in_flight"], answers)
         return replace(state, handed_over=activity == HAND_OVER_HUB)
 
     def handed(self) -> HandedOver:
@@ -173,9 +174,7 @@ def next_calls(state: HubSchedule, now: datetime) -> Calls | None:
     if state.is_finished or state.handed_over:
         return None
     if state.sleep > 0:
-        asked = state.in_flight[:SPOKE_SIDES_A_POLL]
-        poll = (_call(state, POLL_SPOKE_SIDES, in_flight=asked, nonce=state.nonce),)
-        return Calls(poll if asked else (), now + timedelta(seconds=writer_wait(state.sleep)))
+        return Calls(_polls(state, now), now + timedelta(seconds=writer_wait(state.sleep)))
     if state.ready:
         sides = [_call(state, WRITE_SPOKE_SIDE, task=task, not_after=state.not_after) for task in state.ready]
         return Calls(tuple(sides))
@@ -183,6 +182,9 @@ def next_calls(state: HubSchedule, now: datetime) -> Calls | None:
         return Calls((_call(state, HAND_OVER_HUB, nonce=state.nonce, handed=state.handed()),))
     if state.queue or state.current:
         return Calls((_hub_side_call(state),))
+    if _only_spoke_sides_are_left(state):
+        due = min(_due(state, each) for each in state.in_flight if not each.was_polled)
+        return Calls((), due) if due > now else Calls(_polls(state, now))
     return Calls((_pass_call(state),))
 
 
@@ -218,6 +220,25 @@ def next_wait(poll_seconds: float, last_put_seconds: float | None) -> float:
 
 def _call(state: HubSchedule, activity: str, **payload: Any) -> Call:
     return Call(activity, as_data({**payload, "instance_id": state.instance_id, "due": state.due}))
+
+
+def _polls(state: HubSchedule, now: datetime) -> tuple[Call, ...]:
+    """The call that asks after the spoke sides that can be over."""
+    asked = [each for each in state.in_flight if each.was_polled or _due(state, each) <= now][:SPOKE_SIDES_A_POLL]
+    return (_call(state, POLL_SPOKE_SIDES, in_flight=asked, nonce=state.nonce),) if asked else ()
+
+
+def _due(state: HubSchedule, side: SpokeSide) -> datetime:
+    """When a spoke side can be over: it takes as long as a hub side."""
+    wait = timedelta(seconds=first_wait(state.poll_seconds, state.last_put_seconds))
+    return datetime.fromisoformat(side.begun_at) + wait if side.begun_at else datetime.min.replace(tzinfo=UTC)
+
+
+def _only_spoke_sides_are_left(state: HubSchedule) -> bool:
+    """Whether the next pass can wait for them. Not for long: one of them that was polled is asked after between passes,
+    which see what else is to be written."""
+    news = state.wrote or state.results or state.recreate or state.pass_wait
+    return not news and any(not each.was_polled for each in state.in_flight)
 
 
 def _pass_call(state: HubSchedule) -> Call:
@@ -284,23 +305,32 @@ def _taken_over(state: HubSchedule, data: Data) -> HubSchedule:
         handed = from_data(HandedOver, data)
     except TypeError:
         return state
-    return replace(state, **{each.name: getattr(handed, each.name) for each in fields(HandedOver)})
+    # A pass comes first: this generation has seen no row yet.
+    return replace(state, wrote=True, **{each.name: getattr(handed, each.name) for each in fields(HandedOver)})
 
 
-def _after_spoke_sides(state: HubSchedule, answers: list[Data] | None) -> HubSchedule:
+def _after_spoke_sides(state: HubSchedule, answers: list[Data] | None, now: datetime) -> HubSchedule:
     tasks, state = state.ready, replace(state, ready=())
     if answers is None:  # the next pass finds out what was begun
         return _or_rest(replace(state, pass_wait=state.poll_seconds))
     for task, data in zip(tasks, answers, strict=True):
         answer = from_data(SideAnswer, data["side"])
         if answer.operation:
-            side = SpokeSide(task.key, task.version, answer.operation, answer.then_again)
+            side = SpokeSide(task.key, task.version, answer.operation, answer.then_again, now.isoformat())
             state = replace(state, in_flight=(*state.in_flight, side))
         elif answer.state in (DONE, FAILED):
             state = _with_result(state, task, answer)
         else:
             state = replace(state, pass_wait=max(state.pass_wait, answer.wait))
     return _or_rest(state)
+
+
+def _after_polls(state: HubSchedule, asked: list[Data], answers: list[Data] | None) -> HubSchedule:
+    """Those that are still being written come last; all of them when the call broke off."""
+    polled = [from_data(SpokeSide, each) for each in (answers[0]["in_flight"] if answers else asked)]
+    keys = {each["key"] for each in asked}
+    others = [each for each in state.in_flight if each.key not in keys]
+    return replace(state, in_flight=(*others, *(replace(each, was_polled=True) for each in polled)))
 
 
 def _after_hub_side(state: HubSchedule, answer: Data | None, now: datetime) -> HubSchedule:
@@ -364,7 +394,7 @@ def _or_rest(state: HubSchedule) -> HubSchedule:
     """Sleeps when there is nothing to write: the hub is busy, or only spoke sides are being written."""
     if state.ready or state.queue or state.current:
         return state
-    polls = state.in_flight and not state.wrote
+    polls = state.in_flight and not state.wrote and not _only_spoke_sides_are_left(state)
     return replace(state, sleep=max(state.pass_wait, state.poll_seconds) if polls else state.pass_wait)
 
 
