@@ -153,14 +153,12 @@ class GatewayWriter(LeasedWriter):
         return f"{reason}, which waits itself: {self.retry_reason}" if self.retry_reason else reason
 
     def seconds_until(self, row: SiteRow, now: datetime, poll_seconds: float, batch: int = 0) -> float:
-        """About how long until a row is applied; 0 when it may be so any time.
-
-        What is left of the PUT under way, and the next one for a row that came too late for it. batch: of the hub's writer;
-        a PUT takes all sites at once.
+        """About how long until a row is applied: one PUT, or what is left of the one under way, and the next one for a row
+        that came too late for it; 0 when it may be so any time. batch: of the hub's writer; a PUT takes all sites at once.
         """
-        if self.phase == IDLE or not self.began:
-            return 0.0
         took = self.last_put_seconds or USUAL_PUT_POLLS * poll_seconds
+        if self.phase == IDLE or not self.began:
+            return took
         left = took - (now - parse_timestamp(self.began)).total_seconds()
         if self.batch.get(row.client) != row.desired_version:
             left += took

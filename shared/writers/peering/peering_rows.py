@@ -137,14 +137,15 @@ class HubWriter(LeasedWriter):
         """About how long until a row is applied; 0 when it may be so any time.
 
         Its spoke side follows when the hub sides of its batch are written, and takes about as long as one of those. A row
-        that came after the last pass comes last.
+        that came after the last pass comes last; as others came with it, behind a whole batch at least.
         """
         if row.spoke_id in self.queue:
             place = self.queue.index(row.spoke_id)
-        elif self.queue and row.since > self.planned_at:
-            place = len(self.queue)
+        elif row.since > self.planned_at and self.lease.keeps_out("", now):
+            place = max(len(self.queue), batch)
         else:
             return 0.0
-        before = min((place // batch + 1) * batch, len(self.queue)) + 1
+        planned = (parse_timestamp(self.planned_at) - now).total_seconds() if self.planned_at else 0.0
+        before = min((place // batch + 1) * batch, max(len(self.queue), place)) + 1
         seconds = self.seconds_per_side or poll_seconds
-        return max((parse_timestamp(self.planned_at) - now).total_seconds() + before * seconds, 0.0)
+        return max(planned + before * seconds, 0.0)
