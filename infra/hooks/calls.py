@@ -11,7 +11,6 @@ import ssl
 import subprocess
 import sys
 import urllib.error
-import urllib.parse
 import urllib.request
 from typing import Any, NoReturn
 
@@ -23,6 +22,14 @@ SECONDS = 60
 def setting(name: str, default: str = "") -> str:
     """A value of the azd environment."""
     return os.environ.get(name, default).strip()
+
+
+def seconds(name: str, default: float) -> float:
+    """A duration of the azd environment."""
+    try:
+        return float(setting(name) or default)
+    except ValueError:
+        stop(f"{name} must be a number of seconds: {setting(name)!r} isn't.")
 
 
 def stop(sentence: str) -> NoReturn:
@@ -79,7 +86,7 @@ def error_of(answer: Any) -> str:
 
 
 def _why(url: str, reason: Any) -> str:
-    host = urllib.parse.urlsplit(url).hostname
+    host = url.partition("://")[2].partition("/")[0] or url
     if isinstance(reason, ssl.SSLCertVerificationError):
         return (
             f"the certificate of {host} isn't trusted here ({reason}). Behind a proxy that has a certificate of its own, "
@@ -87,7 +94,7 @@ def _why(url: str, reason: Any) -> str:
         )
     if isinstance(reason, socket.gaierror):
         return f"the name {host} doesn't resolve ({reason}). A new name takes some minutes; else look at DNS, VPN and proxy."
-    return f"{host or url} can't be reached: {reason}"
+    return f"{host} can't be reached: {reason}"
 
 
 def _token() -> str:

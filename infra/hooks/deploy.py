@@ -10,11 +10,11 @@ import sys
 import time
 from typing import Any
 
-from calls import SITES, api, arm, error_of, function_key, setting, site, stop
+from calls import SITES, api, arm, error_of, function_key, seconds, setting, site, stop
 
 # Role assignments take some minutes until they hold everywhere.
-WAIT_SECONDS = float(setting("HEALTH_WAIT_SECONDS", "900"))
-EVERY_SECONDS = float(setting("HEALTH_POLL_SECONDS", "10"))
+WAIT_SECONDS = seconds("HEALTH_WAIT_SECONDS", 900)
+EVERY_SECONDS = seconds("HEALTH_POLL_SECONDS", 10)
 
 WHAT_TO_DO = {
     "settings": "Correct the setting: `azd env set APP_SETTINGS '{...}'`, then `azd provision`.",
