@@ -60,7 +60,7 @@ def gateway_of(plan: SpokePlan, hub: Settings) -> Settings:
     A plan without a gateway was made when the hub had one alone, the first of its list.
     """
     gateways = gateways_of(hub)
-    if not plan.gateway or not hub.is_configured:
+    if not plan.gateway:
         return gateways[0]
     for place in gateways:
         if place.hub_agw_name.lower() == plan.gateway.lower():

@@ -96,7 +96,7 @@ TROUBLES = {
     "throttled": Trouble(refused(status=429, retry_after=300), ALL, waits="throttled"),
     "held": Trouble(held, ALL, waits="in_progress"),
 }
-LONG = ("VNet gone", "tokens refused")
+LONG = ("VNet gone", "no rights", "tokens refused")
 
 
 @pytest.mark.parametrize(

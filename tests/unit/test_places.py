@@ -361,6 +361,7 @@ def test_spokes_of_one_hub_live_on_under_hubs_and_back(installation: Installatio
         "far",
     ]
     assert _view(far.spoke_id).status == "completed", "it is shown as it is"
+    assert (gateway_of_spoke(far.spoke_id), gateway_of_spoke(other.spoke_id)) == ("far-agw", "other-agw")
     assert _run(str(far.deployment_id)).status == "completed"
     assert refused(use_cases.remove, far.spoke_id, force=True) == "HubNotConfigured"
     assert refused(use_cases.remove, other.spoke_id, force=True) == "GatewayNotConfigured"
