@@ -7,9 +7,6 @@ from typing import Any
 import pytest
 
 from shared.errors import HubSpokeException
-from shared.settings import at
-from shared.tables.places import hub_of_run
-from shared.tables.records import Records
 from tests.faults.conftest import Use
 from tests.faults.layouts import FAR, HUB_SUBSCRIPTION, NEAR, SPOKES_SUBSCRIPTION, TWO_HUBS
 from tests.faults.simulation import Simulation
@@ -20,16 +17,6 @@ Document = dict[str, Any]
 OF_FAR = f"^/subscriptions/({HUB_SUBSCRIPTION}|{SPOKES_SUBSCRIPTION})"
 # Longer than a whole deployment.
 LONG = 900
-
-
-def deployed_far(simulation: Simulation) -> str:
-    """A deployment on the far hub that waits as long as in Azure."""
-    run = simulation.deploy(1001, hub="far", gateway="far-agw")
-    with at(hub_of_run(run)):
-        row = simulation.run_row(run)
-        names = ("step_deadline_seconds", "vm_deadline_seconds", "shared_deadline_seconds")
-        Records().change_run(row, policy=row.policy | dict.fromkeys(names, 7200.0))
-    return run
 
 
 def seconds_of_near(simulation: Simulation) -> float:
@@ -64,7 +51,8 @@ def test_what_waits_for_a_writer_goes_on_when_it_is_over(
     simulation: Simulation, use: Use, trouble: str, activity: str, said: str
 ) -> None:
     use([NEAR, FAR])
-    far = deployed_far(simulation)
+    far = simulation.deploy(1001, hub="far", gateway="far-agw")
+    simulation.give_time(far)
     simulation.until_pending(activity)
     before = simulation.azure.find(TWO_HUBS.hub_vnet)
     assert before is not None

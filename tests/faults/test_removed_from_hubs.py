@@ -129,6 +129,7 @@ def test_a_deployment_under_way_waits_until_it_is_put_back(
 ) -> None:
     use(BOTH)
     far = simulation.deploy(1001, hub="far", gateway="far-agw")
+    simulation.give_time(far)
     simulation.until_pending(activity)
     use(WITHOUT[removed])
     near = simulation.deploy(1)
