@@ -1,5 +1,8 @@
 """The Ubuntu VM and its OS disk."""
 
+import json
+import logging
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -8,13 +11,21 @@ from shared.arm.client import Arm, arm
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import conflict_with, ensure, follow, remove
 from shared.data import from_data
+from shared.errors import StorageException
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
 from shared.saga.policy import Policy
+from shared.settings import current_settings
 from shared.spoke.documents.resources import os_of, provisioning_state, vm_document, vm_keeping_unmanaged
 from shared.spoke.inventory import made_by
 from shared.spoke.plan import SpokePlan
-from shared.spoke.records import RunRow
-from shared.tables.durations import VM, note_duration, quickest_of_last
+from shared.spoke.records import RunRow, durations_key
+from shared.tables.client import SpokesPartition
+
+log = logging.getLogger(__name__)
+
+VM = "vm"
+# How many of the last durations are kept: the first poll of the next VM comes when it can be there.
+_KEPT = 8
 
 
 @activity(Kind.ACT)
@@ -28,7 +39,7 @@ def create_vm(call: Call, run: RunRow) -> Outcome:
     ids, owned = azure.ids.of(plan), made_by(plan.made_by)
     vm_id, disk_id = ids.vm(plan.vm_name), ids.disk(plan.os_disk_name)
     what = f"Creating virtualMachines {plan.vm_name}"
-    if (pending := follow(azure, call.operation, what, note_seconds=partial(note_duration, VM))) is not None:
+    if (pending := follow(azure, call.operation, what, note_seconds=note_duration)) is not None:
         return _quota_in_words(pending, run)
     call = replace(call, operation=None)
     existing = azure.get(vm_id)
@@ -90,7 +101,7 @@ def _first_asked_when_over(outcome: Outcome, run: RunRow) -> Outcome:
     """The first poll comes when the VM can be there, by the last ones; the next ones as ARM asks."""
     if not (isinstance(outcome, Pending) and outcome.operation):
         return outcome
-    first = from_data(Policy, run.policy).first_poll(quickest_of_last(VM))
+    first = from_data(Policy, run.policy).first_poll(quickest_of_last())
     return outcome if first is None else replace(outcome, wait=first, wait_in_full=True)
 
 
@@ -103,3 +114,39 @@ def _quota_in_words(outcome: Outcome, run: RunRow) -> Outcome:
             message = f"Quota exceeded for {plan.vm_size} in {plan.location}: {details['used']} of {details['limit']} vCPUs used"
             return Failed(replace(outcome.failure, message=message))
     return outcome
+
+
+# --- how long the last ones took ---
+
+
+def quickest_of_last() -> float | None:
+    """Seconds that the quickest of the last VMs took; None when none is known, or the table doesn't answer now."""
+    try:
+        return min(_last(_rows()), default=None)
+    except StorageException as error:
+        log.debug("The last durations are not known just now: %s", error)
+        return None
+
+
+def note_duration(seconds: float) -> None:
+    """Keeps how long one took. Of two at once one may get lost, as all do while the table doesn't answer: they are hints."""
+    try:
+        rows = _rows()
+        last = [*_last(rows), round(seconds, 3)][-_KEPT:]
+        row = {"PartitionKey": rows.key, "RowKey": durations_key(VM), "seconds": json.dumps(last)}
+        rows.write(("upsert", row))
+    except StorageException as error:
+        log.debug("A duration could not be kept just now: %s", error)
+
+
+def _rows() -> SpokesPartition:
+    return SpokesPartition(current_settings())
+
+
+def _last(rows: SpokesPartition) -> list[float]:
+    row = rows.get(durations_key(VM))
+    try:
+        seconds = [float(each) for each in json.loads(row["seconds"])] if row else []
+    except (KeyError, TypeError, ValueError):
+        return []  # written by hand; the next one is written over it
+    return [each for each in seconds if 0 < each < math.inf]

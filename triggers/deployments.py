@@ -15,7 +15,7 @@ from shared.settings import Settings, at, current_settings
 from shared.spoke.records import RunRow
 from shared.tables.places import former_hub_of_run, gateway_of, hub_of_run
 from shared.tables.records import Records
-from shared.writers.instance_status import UNFINISHED, status_of
+from shared.writers.instances import UNFINISHED, status_of
 from shared.writers.waiting import steps_as_of_now
 from triggers.http.answers import Accepted
 from triggers.http.links import deployment_url, progress_url

@@ -26,7 +26,7 @@ from shared.recovery.record_loss import raise_for_lost_rows
 from shared.settings import Settings, at, current_settings, has_several_hubs, process_settings
 from shared.spoke.addresses import highest_spoke_id
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
-from shared.tables.partition import SpokesPartition
+from shared.tables.client import SpokesPartition
 from shared.tables.places import (
     at_each_gateway,
     at_each_hub,

@@ -26,8 +26,7 @@ from shared.tables.places import hubs
 from shared.tables.records import Records
 from shared.timestamps import parse_timestamp
 from shared.writers.gateway.site_rows import WRITER_KEY
-from shared.writers.instance_status import NOT_THERE, status_of
-from shared.writers.instances import ensure_writer_runs
+from shared.writers.instances import NOT_THERE, ensure_writer_runs, status_of
 from shared.writers.writer_tables import gateway_sites
 from triggers.deployments import start_run
 from triggers.http.answers import Count

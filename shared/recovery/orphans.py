@@ -18,9 +18,8 @@ from shared.settings import Settings, current_settings
 from shared.spoke.inventory import TAGGED
 from shared.spoke.records import SPOKES_TABLE, TERMINAL
 from shared.spoke.resource_ids import name_of, type_of
-from shared.tables.client import ConcurrentUpdate, table
+from shared.tables.client import ConcurrentUpdate, SpokesPartition, table
 from shared.tables.codec import from_json_columns
-from shared.tables.partition import SpokesPartition
 from shared.tables.places import at_each_gateway, hubs
 from shared.tables.reservations import reservations_by_deployment
 from shared.writers.desired_table import DesiredTable

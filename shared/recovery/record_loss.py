@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from shared.errors import ConfigurationException, Failure, so_many
 from shared.settings import current_settings
+from shared.tables.client import SpokesPartition
 from shared.tables.marker import Marker, confirm_marker, ensure_marker
-from shared.tables.partition import SpokesPartition
 from shared.tables.records import Records
 
 log = logging.getLogger(__name__)

@@ -1,11 +1,12 @@
-"""Azure Table Storage: the clients, and what its failures mean.
+"""Azure Table Storage: the clients, rows that belong together (`Partition`), and what its failures mean.
 
 By connection string (Azurite, or a key) or by the app's identity and `TABLES_ENDPOINT`; nothing else differs.
 """
 
 import contextlib
+import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from azure.core import MatchConditions
@@ -14,13 +15,15 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from shared.errors import StorageException
 from shared.process.identity import identity
 from shared.process.once import import_what_requests_import, importing, once
-from shared.settings import current_settings
+from shared.settings import Settings, current_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABLE
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient
 
     from shared.process.transport import Transport
+
+log = logging.getLogger(__name__)
 
 Write = tuple[Any, ...]
 """As `TableClient.submit_transaction` takes it: `("create" | "update" | "upsert" | "delete", entity, {keyword: value})`."""
@@ -140,6 +143,74 @@ def table(name: str) -> Table:
             client.create_table()
         _there.add(name)
     return Table(client)
+
+
+_BY_PREFIX = "PartitionKey eq @partition and RowKey ge @low and RowKey lt @high"
+
+
+class Partition:
+    """One partition of the table `Spokes`."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    @property
+    def _table(self) -> Table:
+        return table(SPOKES_TABLE)
+
+    def get(self, row_key: str) -> Any:
+        return self._table.get(self.key, row_key)
+
+    def range(
+        self, prefix: str, further: str = "", select: Iterable[str] | None = None, **parameters: str
+    ) -> list[Any]:
+        """All rows whose key begins with `prefix` (which ends in `:`, whose successor is `;`)."""
+        query = f"{_BY_PREFIX} and {further}" if further else _BY_PREFIX
+        return self._table.query(query, self._with(prefix) | parameters, select)
+
+    def has_any(self, prefix: str) -> bool:
+        """Whether there is a row whose key begins with `prefix`, which ends in `:`."""
+        return self._table.has_any(_BY_PREFIX, self._with(prefix))
+
+    def _with(self, prefix: str) -> dict[str, str]:
+        return {"partition": self.key, "low": prefix, "high": prefix[:-1] + ";"}
+
+    def submit(self, operations: list[Write], won: Callable[[], bool]) -> bool:
+        """Sends one transaction; whether it is written. `won` looks whether ours is there, when its reply was lost."""
+        try:
+            self._table.write(operations)
+        except StorageException as error:
+            if won():
+                log.warning("The reply to a transaction was lost; it had been written")
+                return True
+            if isinstance(error, ConcurrentUpdate):
+                return False
+            raise
+        return True
+
+    def write(self, operation: Write) -> None:
+        """Writes one row. `ConcurrentUpdate` on a lost race."""
+        self._table.write([operation])
+
+    def forget(self, row_key: str) -> None:
+        """Deletes a row, whatever it holds, if it is there."""
+        with contextlib.suppress(ConcurrentUpdate):  # it isn't there any more
+            self.write(("delete", {"PartitionKey": self.key, "RowKey": row_key}))
+
+    def delete_together(self, rows: list[Any]) -> None:
+        """Deletes rows under their ETags, all or none. `ConcurrentUpdate` when one moved since it was read."""
+        if not rows:
+            return
+        operations = [("delete", row, match(row.metadata["etag"])) for row in rows]
+        if not self.submit(operations, won=lambda: all(self.get(row["RowKey"]) is None for row in rows)):
+            raise ConcurrentUpdate
+
+
+class SpokesPartition(Partition):
+    """The rows of one hub."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.hub_key)
 
 
 def forget_clients() -> None:

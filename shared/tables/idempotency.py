@@ -16,8 +16,7 @@ from shared.clock import timestamp, utc_now
 from shared.errors import DeploymentException, ValidationException
 from shared.settings import current_settings
 from shared.spoke.records import SPOKES_TABLE
-from shared.tables.client import ConcurrentUpdate, table
-from shared.tables.partition import Partition, SpokesPartition
+from shared.tables.client import ConcurrentUpdate, Partition, SpokesPartition, table
 from shared.tables.places import INSTALLATION, hubs, installation, is_alone, note_hubs, noted_hubs
 from shared.timestamps import parse_timestamp
 

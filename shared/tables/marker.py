@@ -10,8 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from shared.spoke.records import SPOKES_TABLE
-from shared.tables.client import ConcurrentUpdate, match, table
-from shared.tables.partition import SpokesPartition
+from shared.tables.client import ConcurrentUpdate, SpokesPartition, match, table
 from shared.timestamps import parse_timestamp
 
 MARKER_KEY = "marker"

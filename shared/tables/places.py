@@ -18,8 +18,7 @@ from shared.saga import instances as protocol
 from shared.settings import Settings, at, current_settings, has_several_hubs, process_settings
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import SPOKES_TABLE, run_key, slot_of, spoke_key
-from shared.tables.client import ConcurrentUpdate, table
-from shared.tables.partition import Partition, SpokesPartition
+from shared.tables.client import ConcurrentUpdate, Partition, SpokesPartition, table
 from shared.writers.writer_tables import capacity_seen
 
 T = TypeVar("T")

@@ -9,9 +9,8 @@ from shared.data import as_data
 from shared.saga.instances import is_looked_after
 from shared.settings import Settings, current_settings
 from shared.spoke.records import SPOKES_TABLE, TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
-from shared.tables.client import ConcurrentUpdate, Table, Write, match, table
+from shared.tables.client import ConcurrentUpdate, SpokesPartition, Table, Write, match, table
 from shared.tables.codec import as_entity, from_entity
-from shared.tables.partition import SpokesPartition
 from shared.tables.places import forget_deployment_id, new_deployment_id
 
 R = TypeVar("R", RunRow, SpokeRow, StepRow)

@@ -31,7 +31,7 @@ from shared.spoke.records import (
     spoke_key,
     vnet_key,
 )
-from shared.tables.client import ConcurrentUpdate, match
+from shared.tables.client import ConcurrentUpdate, Partition, SpokesPartition, match
 from shared.tables.codec import as_entity, from_entity
 from shared.tables.idempotency import (
     KEY_LIFE,
@@ -44,7 +44,6 @@ from shared.tables.idempotency import (
     used_with_another_body,
 )
 from shared.tables.marker import ensure_marker
-from shared.tables.partition import Partition, SpokesPartition
 from shared.tables.places import (
     forget_deployment_id,
     free_slots,

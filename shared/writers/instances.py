@@ -1,14 +1,17 @@
 """The writers of what is shared, one for the gateway and one for the hub's peerings: started when they don't run.
 
 Everything that a writer needs is in the settings and in its table; its orchestration is started without input, and reads
-none: any client with the Durable system key can start it with any.
+none: any client with the Durable system key can start it with any. And what Durable Functions says of an instance, a writer's or
+a run's.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from shared import clock
 from shared.clock import timestamp, utc_now
@@ -21,7 +24,6 @@ from shared.saga.policy import WriterPolicy, writer_wait
 from shared.settings import Settings, at, current_settings, process_settings
 from shared.tables.client import ConcurrentUpdate
 from shared.writers.desired_table import DesiredTable
-from shared.writers.instance_status import NOT_KNOWN, UNFINISHED, status_of
 from shared.writers.lease import LeasedWriter, first_due, next_due
 from shared.writers.waking import finished_steps, wake
 from shared.writers.writer_tables import gateway_sites, hub_peerings
@@ -33,6 +35,47 @@ log = logging.getLogger(__name__)
 
 Data = dict[str, Any]
 WriterCall = Callable[[Data, WriterPolicy], Data]
+
+
+# The two answers of `status_of` that are no status of Durable's.
+NOT_THERE = "NotThere"
+NOT_KNOWN = "NotKnown"
+
+UNFINISHED = frozenset({"Running", "Pending", "ContinuedAsNew", "Suspended"})
+FINISHED = frozenset({"Completed", "Failed", "Terminated", "Canceled"})
+
+_STATUSES = UNFINISHED | FINISHED
+SECONDS_FOR_AN_ANSWER = 30.0
+
+
+async def status_of(client: "DurableOrchestrationClient", instance_id: str) -> str:
+    """The status of an instance (`Running`, …), `NOT_THERE` (404), or `NOT_KNOWN`: any other answer, or none. Never raises.
+
+    The SDK's `get_status` takes 400 and 500 for an answer and gives an object without a status, exactly as for 404; so
+    the HTTP status is read here.
+    """
+    return (await status_and_output_of(client, instance_id))[0]
+
+
+async def status_and_output_of(client: "DurableOrchestrationClient", instance_id: str) -> tuple[str, Any]:
+    """The same with the instance's output, which is the reason of one that is `Terminated`."""
+    url = f"{client._orchestration_bindings.rpc_base_url}instances/{quote(instance_id, safe='')}"
+    try:
+        code, answer = await asyncio.wait_for(client._get_async_request(url), SECONDS_FOR_AN_ANSWER)
+    except Exception as error:  # noqa: BLE001 - no connection, no JSON, no answer in time: it is not known
+        log.warning("The status of %s is not known: %s", instance_id, type(error).__name__)
+        return NOT_KNOWN, None
+    return _read(instance_id, code, answer)
+
+
+def _read(instance_id: str, code: int, answer: Any) -> tuple[str, Any]:
+    if code == 404:
+        return NOT_THERE, None
+    status = answer.get("runtimeStatus") if isinstance(answer, dict) else None
+    if code in (200, 202) and status in _STATUSES:
+        return str(status), answer.get("output")
+    log.warning("The status of %s is not known: the answer is %d", instance_id, code)
+    return NOT_KNOWN, None
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from shared.recovery.orphans import doubt_about_records, orphans, sweep_orphans
 from shared.settings import Settings
 from shared.spoke.plan import SpokePlan, our_tags
 from shared.spoke.records import SPOKES_TABLE, RunRow, client_key
-from shared.tables.client import table
-from shared.tables.partition import SpokesPartition
+from shared.tables.client import SpokesPartition, table
 from shared.tables.records import Records
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, recorded
 from tests.activities.network import Network

@@ -14,9 +14,8 @@ from shared.recovery.orphans import confirm_new_records, doubt_about_records, sw
 from shared.settings import Settings, current_settings
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import SPOKES_TABLE
-from shared.tables.client import table
+from shared.tables.client import SpokesPartition, table
 from shared.tables.marker import MARKER_KEY, ensure_marker
-from shared.tables.partition import SpokesPartition
 from shared.tables.records import Records
 from shared.writers.writer_tables import gateway_sites
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, recorded

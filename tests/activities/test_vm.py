@@ -7,15 +7,14 @@ import pytest
 
 from activities.nic import create_nic
 from activities.nsg import create_nsg
-from activities.vm import create_vm
+from activities.vm import VM, create_vm, note_duration, quickest_of_last
 from activities.vnet import create_subnets, create_vnet
 from local.azure.resources.virtual_machine import VirtualMachine
 from shared.arm.client import arm
 from shared.settings import Settings
 from shared.spoke.plan import our_tags
 from shared.spoke.records import durations_key
-from shared.tables.durations import VM, note_duration, quickest_of_last
-from shared.tables.partition import SpokesPartition
+from shared.tables.client import SpokesPartition
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
 from tests.app import forget_app
 
@@ -57,8 +56,8 @@ def begun_and_ended(azure: LocalAzure, number: int) -> dict[str, Any]:
 def test_a_vm_is_first_asked_after_when_it_can_be_there_by_the_last_ones(settings: Settings, azure: LocalAzure) -> None:
     first = begun_and_ended(azure, 1)
     assert "wait_in_full" not in first, "none is known: as Azure asks"
-    assert quickest_of_last(VM) == VirtualMachine.put_seconds
-    note_duration(VM, 4 * VirtualMachine.put_seconds)
+    assert quickest_of_last() == VirtualMachine.put_seconds
+    note_duration(4 * VirtualMachine.put_seconds)
     second = begun_and_ended(azure, 2)
     assert (second["wait"], second["wait_in_full"]) == (VirtualMachine.put_seconds, True)
 
@@ -67,12 +66,12 @@ def test_a_row_of_durations_that_was_written_by_hand_is_as_good_as_none(settings
     rows = SpokesPartition(settings)
     for seconds in ("soon", "[NaN, -3, 0, Infinity]"):
         rows.write(("upsert", {"PartitionKey": rows.key, "RowKey": durations_key(VM), "seconds": seconds}))
-        assert quickest_of_last(VM) is None
-    note_duration(VM, 30.0)
-    assert quickest_of_last(VM) == 30.0
+        assert quickest_of_last() is None
+    note_duration(30.0)
+    assert quickest_of_last() == 30.0
 
 
 def test_the_last_durations_are_kept_and_no_more(settings: Settings, tables: str) -> None:
     for seconds in (10.0, 20.0, 26.0, 32.0, 40.0, 50.0, 60.0, 80.0, 100.0):
-        note_duration(VM, seconds)
-    assert quickest_of_last(VM) == 20.0
+        note_duration(seconds)
+    assert quickest_of_last() == 20.0

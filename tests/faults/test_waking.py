@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from activities.vm import note_duration
 from local.functions.durable.faults import Fault as EngineFault
 from shared.saga.instances import WAKE
-from shared.tables.durations import VM, note_duration
 from shared.tables.records import Records
 from shared.writers.waking import wake
 from shared.writers.writer_tables import gateway_sites
@@ -101,7 +101,7 @@ def test_late_wake_ups_of_a_run_that_has_ended_leave_the_next_run_of_its_spoke_a
 
 @pytest.mark.parametrize("step", ["update_agw", "create_vm", pytest.param("create_peering", marks=FULL)])
 def test_a_delete_ends_a_wait_at_once(simulation: Simulation, step: str) -> None:
-    note_duration(VM, 100.0)
+    note_duration(100.0)
     run = patiently(simulation, simulation.deploy())
     simulation.until(lambda: sleeps(simulation, run, step))
     began = simulation.clock.now()

@@ -12,7 +12,7 @@ from shared.recovery.runs.dead_runs import LAST_CALLS, Close, HandOver, Mark, St
 from shared.saga.steps import CHILDREN, STEP_NUMBERS
 from shared.spoke.records import RunRow, SpokeRow
 from shared.timestamps import parse_timestamp
-from shared.writers.instance_status import NOT_KNOWN, NOT_THERE
+from shared.writers.instances import NOT_KNOWN, NOT_THERE
 from tests.activities.azure_stand_in import a_plan, a_run
 
 NOW = parse_timestamp("2026-01-01T12:00:00.000Z")

@@ -12,7 +12,7 @@ import pytest
 from azure.durable_functions import DurableOrchestrationClient
 
 from local.processes import free_port
-from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, status_of
+from shared.writers.instances import NOT_KNOWN, NOT_THERE, status_of
 
 
 class Answering(HTTPServer):

@@ -39,7 +39,7 @@ from shared.recovery.runs.liveness import (
 from shared.spoke.records import RunRow, StepRow
 from shared.tables.codec import as_entity, from_entity
 from shared.timestamps import parse_timestamp
-from shared.writers.instance_status import FINISHED, NOT_KNOWN, NOT_THERE, UNFINISHED
+from shared.writers.instances import FINISHED, NOT_KNOWN, NOT_THERE, UNFINISHED
 from tests.activities.azure_stand_in import a_plan, a_run
 
 NOW = parse_timestamp("2026-01-01T12:00:00.000Z")

@@ -23,9 +23,8 @@ from shared.spoke.names import sanitize_name
 from shared.spoke.request.model import check_against_settings, plan_from, spoke_request
 from shared.tables import client as store
 from shared.tables import reservations
-from shared.tables.client import ConcurrentUpdate
+from shared.tables.client import ConcurrentUpdate, SpokesPartition
 from shared.tables.idempotency import IdempotencyKey, forget_expired_keys
-from shared.tables.partition import SpokesPartition
 from shared.tables.places import free_slots
 from shared.tables.records import Records, begin_removal
 from shared.tables.reservations import Reservation, ReservationRequest, forget_spoke, preview, release, reserve

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from shared.saga.policy import LONGEST_WAIT_OF_A_WRITER, writer_wait
 from shared.tables.codec import as_entity, from_entity
 from shared.writers.gateway.site_rows import GatewayWriter
-from shared.writers.instance_status import FINISHED, NOT_KNOWN, NOT_THERE, UNFINISHED
-from shared.writers.instances import Start, Watch, what_to_start
+from shared.writers.instances import FINISHED, NOT_KNOWN, NOT_THERE, UNFINISHED, Start, Watch, what_to_start
 from shared.writers.lease import LATE, Lease, LeasedWriter, first_due
 from shared.writers.peering.peering_rows import HubWriter
 

@@ -47,7 +47,7 @@ from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.records import Records, begin_removal
 from shared.timestamps import parse_timestamp
-from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, UNFINISHED, status_and_output_of
+from shared.writers.instances import NOT_KNOWN, NOT_THERE, UNFINISHED, status_and_output_of
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient

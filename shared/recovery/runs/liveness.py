@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from shared.data import from_data
 from shared.spoke.records import WELL, RunRow, StepRow
 from shared.timestamps import parse_timestamp
-from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, UNFINISHED
+from shared.writers.instances import NOT_KNOWN, NOT_THERE, UNFINISHED
 
 # A run of which nothing was called for so long after a call was due stands still.
 STANDS_STILL_AFTER = timedelta(minutes=10)

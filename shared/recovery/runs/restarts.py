@@ -33,7 +33,7 @@ from shared.saga.instances import ORCHESTRATOR_OF_KIND, step_instance_id
 from shared.saga.steps import CHILDREN
 from shared.spoke.records import RunRow
 from shared.tables.records import Records
-from shared.writers.instance_status import NOT_KNOWN, NOT_THERE, UNFINISHED, status_and_output_of, status_of
+from shared.writers.instances import NOT_KNOWN, NOT_THERE, UNFINISHED, status_and_output_of, status_of
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient

@@ -20,7 +20,7 @@ from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.records import Records
 from shared.timestamps import parse_timestamp
-from shared.writers.instance_status import UNFINISHED
+from shared.writers.instances import UNFINISHED
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient

@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 from shared.clock import timestamp
 from shared.settings import Settings
 from shared.spoke.records import SPOKES_TABLE, ticks_key
-from shared.tables.client import table
-from shared.tables.partition import SpokesPartition
+from shared.tables.client import SpokesPartition, table
 from shared.timestamps import parse_timestamp
 
 # Timers tick every minute; one that comes later than this comes after a gap.
