@@ -19,13 +19,12 @@ from shared.recovery.orphans import sweep_orphans
 from shared.recovery.runs.dead_runs import sweep
 from shared.recovery.runs.retention import forget_ended_runs
 from shared.settings import Settings, at, current_settings, process_settings
-from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, RunRow
+from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, WRITER_KEY, RunRow
 from shared.tables.client import table
 from shared.tables.idempotency import forget_expired_claims, forget_expired_keys
 from shared.tables.places import hubs
 from shared.tables.records import Records
 from shared.timestamps import parse_timestamp
-from shared.writers.gateway.site_rows import WRITER_KEY
 from shared.writers.instances import NOT_THERE, ensure_writer_runs, status_of
 from shared.writers.writer_tables import gateway_sites
 from triggers.deployments import start_run

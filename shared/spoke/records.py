@@ -32,6 +32,10 @@ NEVER_RETRIED = frozenset({"completed", "deleting"})
 MAY_UNDO = frozenset({"rolling_back", "deleting"})
 
 
+# The row of a writer, in the partition of the rows that it writes.
+WRITER_KEY = "writer"
+
+
 def spoke_key(spoke_id: int) -> str:
     return f"spoke:{spoke_id}"
 

@@ -71,6 +71,13 @@ def from_entity(kind: type[R], entity: Any) -> R:
     return kind(**values)
 
 
+def number_in(entity: Any, kind: str, field: str) -> int | None:
+    """One number of a row of another package, None when it has none."""
+    column = STORED_NAMES[f"{kind}.{field}"]
+    value = entity.get(column) if entity else None
+    return None if value == _NONE.get(column) else value
+
+
 def json_columns(name: str, value: Any) -> dict[str, str]:
     """JSON as one or more columns `name`, `name_1`, …, each short enough for the service."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)

@@ -17,9 +17,9 @@ from shared.errors import DeploymentException
 from shared.saga import instances as protocol
 from shared.settings import Settings, at, current_settings, has_several_hubs, process_settings
 from shared.spoke.plan import SpokePlan
-from shared.spoke.records import SPOKES_TABLE, run_key, slot_of, spoke_key
+from shared.spoke.records import GATEWAY_SITES_TABLE, SPOKES_TABLE, WRITER_KEY, run_key, slot_of, spoke_key
 from shared.tables.client import ConcurrentUpdate, Partition, SpokesPartition, table
-from shared.writers.writer_tables import capacity_seen
+from shared.tables.codec import number_in
 
 T = TypeVar("T")
 
@@ -271,9 +271,15 @@ def _hub_key_of_run(deployment_id: str) -> str:
 # --- slots: the sites that a gateway has room for ---
 
 
+def capacity_seen(gateway: Settings) -> int | None:
+    """How many sites the gateway has capacity for, ours included, at its writer's last pass; None before any."""
+    row = table(GATEWAY_SITES_TABLE).get(gateway.gateway_key, WRITER_KEY)
+    return number_in(row, "GatewayWriter", "capacity")
+
+
 def places(settings: Settings) -> int:
     """How many sites the gateway holds, as its writer has last seen it; before that, all but the hub's default one."""
-    seen = capacity_seen()
+    seen = capacity_seen(settings)
     return settings.agw_limit - 1 if seen is None else seen
 
 

@@ -373,8 +373,7 @@ class _Reserving:
         free: list[tuple[Settings, list[int]]] = []
         limits = 0
         for gateway in self.gateways:
-            with at(gateway):
-                limit = places(gateway)
+            limit = places(gateway)
             limits += limit
             free.append((gateway, free_slots(taken.get(gateway.hub_agw_name.lower(), set()), limit)))
         # Racers see the same numbers: among gateways that are alike their names decide, so that they spread.

@@ -4,11 +4,11 @@ from typing import Any
 
 from shared.errors import StorageException
 from shared.settings import Settings, current_settings
-from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABLE
+from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABLE, WRITER_KEY
 from shared.tables.client import table
 from shared.tables.codec import from_json_columns
 from shared.writers.desired_table import DesiredTable
-from shared.writers.gateway.site_rows import WRITER_KEY, GatewayWriter, SiteRow
+from shared.writers.gateway.site_rows import GatewayWriter, SiteRow
 from shared.writers.peering.peering_rows import HubWriter, PeeringRow, peering_key
 
 
@@ -21,12 +21,6 @@ def gateway_sites() -> DesiredTable[SiteRow, GatewayWriter]:
 def hub_peerings() -> DesiredTable[PeeringRow, HubWriter]:
     """The peerings of this app's hub."""
     return DesiredTable(HUB_TURNS_TABLE, current_settings().hub_key, WRITER_KEY, PeeringRow, HubWriter)
-
-
-def capacity_seen() -> int | None:
-    """How many sites the gateway has capacity for, ours included, at the writer's last pass; None before any."""
-    _, writer = gateway_sites().read(WRITER_KEY)
-    return writer.capacity
 
 
 def deployments_on_their_way(rows: list[SiteRow]) -> int:

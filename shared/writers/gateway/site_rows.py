@@ -10,12 +10,11 @@ from typing import Any, ClassVar
 
 from shared.errors import Failure
 from shared.spoke.plan import SiteNames
-from shared.spoke.records import LongText
+from shared.spoke.records import WRITER_KEY, LongText
 from shared.timestamps import parse_timestamp
 from shared.writers.desired_state import DesiredState
 from shared.writers.lease import LeasedWriter
 
-WRITER_KEY = "writer"
 
 # How long a PUT is thought to take before one was seen: in polls.
 USUAL_PUT_POLLS = 6

@@ -6,13 +6,12 @@ from typing import Any, ClassVar
 
 from shared.errors import Failure
 from shared.spoke.plan import SpokePlan
-from shared.spoke.records import LongText
+from shared.spoke.records import WRITER_KEY, LongText
 from shared.timestamps import parse_timestamp
 from shared.writers.desired_state import DesiredState
 from shared.writers.lease import LeasedWriter
 from shared.writers.peering.documents import CONNECTED
 
-WRITER_KEY = "writer"
 
 
 def peering_key(spoke_id: int) -> str:
