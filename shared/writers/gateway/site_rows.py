@@ -15,7 +15,6 @@ from shared.timestamps import parse_timestamp
 from shared.writers.desired_state import DesiredState
 from shared.writers.lease import LeasedWriter
 
-
 # How long a PUT is thought to take before one was seen: in polls.
 USUAL_PUT_POLLS = 6
 # How long, and how many at most, removed sites are known: long enough for a document that another client has kept open. The

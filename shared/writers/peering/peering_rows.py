@@ -13,7 +13,6 @@ from shared.writers.lease import LeasedWriter
 from shared.writers.peering.documents import CONNECTED
 
 
-
 def peering_key(spoke_id: int) -> str:
     return f"turn:{spoke_id}"
 
