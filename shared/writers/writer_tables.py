@@ -24,8 +24,11 @@ def hub_peerings() -> DesiredTable[PeeringRow, HubWriter]:
 
 
 def deployments_on_their_way(rows: list[SiteRow]) -> int:
-    """How many deployments are in progress that have not requested a site in these rows yet, and will soon."""
-    query = "PartitionKey eq @partition and RowKey ge 'run:' and RowKey lt 'run;' and status eq 'in_progress'"
+    """How many deployments have begun, or are about to, that have not requested a site in these rows yet."""
+    query = (
+        "PartitionKey eq @partition and RowKey ge 'run:' and RowKey lt 'run;' "
+        "and (status eq 'in_progress' or status eq 'accepted')"
+    )
     parameters = {"partition": current_settings().hub_key}
     asked = {row.deployment_id for row in rows}
     here = current_settings()

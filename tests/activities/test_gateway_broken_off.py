@@ -46,7 +46,7 @@ def test_a_writer_killed_before_it_mends_its_own_failure_knows_it_for_its_own(ha
     assert site.error.code == "Odd"
 
 
-def test_a_round_that_runs_twice_writes_once(harness: WriterHarness) -> None:
+def test_a_pass_that_runs_twice_writes_once(harness: WriterHarness) -> None:
     harness.want_site(1)
     harness.runs_of_a_call = 2
     harness.write_gateway()
@@ -82,7 +82,7 @@ def test_a_writer_that_slept_after_a_mark_does_not_take_up_another_ones_fence(ha
     assert [each["status"] for each in harness.gateway_puts()] == [200]
 
 
-def test_a_look_that_fails_before_the_put_keeps_nobody_waiting_for_an_answer(harness: WriterHarness) -> None:
+def test_a_read_that_fails_before_the_put_keeps_no_site_waiting_for_an_answer(harness: WriterHarness) -> None:
     harness.want_site(1)
     fails = partial(harness.azure.fault, method="GET", path=GATEWAY, mode="refuse", status=500)
     harness.network.after("POST", A_TRANSACTION, fails, body=FENCE)

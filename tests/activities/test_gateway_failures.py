@@ -32,7 +32,7 @@ def test_one_bad_site_that_is_named_fails_alone(harness: WriterHarness) -> None:
     assert harness.gateway()["properties"]["provisioningState"] == "Succeeded"
 
 
-def test_a_culprit_that_nobody_names_is_found_by_halving(
+def test_an_offender_that_no_answer_names_is_found_by_bisecting(
     harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_puts_that_name("client-3-pool", harness, mode="fail_operation")
@@ -47,7 +47,7 @@ def test_a_culprit_that_nobody_names_is_found_by_halving(
     assert len(harness.gateway_puts()) <= 8
 
 
-def test_an_innocent_site_is_not_blamed_for_one_that_was_cancelled_meanwhile(
+def test_a_failure_is_not_attributed_to_another_site_than_one_that_was_cancelled_meanwhile(
     harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_puts_that_name("client-1-pool", harness, mode="fail_operation")
@@ -64,7 +64,7 @@ def test_an_innocent_site_is_not_blamed_for_one_that_was_cancelled_meanwhile(
     assert harness.reaches(2)
 
 
-def test_a_site_that_is_put_back_and_refused_is_blamed_and_no_innocent_one(
+def test_a_site_that_is_put_back_and_refused_is_the_offender_and_no_other(
     harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = as_sent(harness.gateway())
@@ -179,7 +179,7 @@ def test_trouble_is_over_when_everybody_was_told_that_it_can_not_be(harness: Wri
     assert (writer.blocked_by, writer.limit) == (None, None)
 
 
-def test_a_failure_whose_explanation_is_lost_is_tried_again_before_anybody_is_blamed(harness: WriterHarness) -> None:
+def test_a_failure_whose_explanation_is_lost_is_tried_again_before_it_is_attributed(harness: WriterHarness) -> None:
     harness.azure.fault(method="PUT", path=GATEWAY, mode="drop_reply")
     harness.azure.fault(method="PUT", path=GATEWAY, mode="fail_operation", code="Odd", message="The vault is away.")
     harness.want_site(1)
@@ -213,7 +213,7 @@ def test_a_gateway_that_must_not_be_written_fails_who_waits(
     assert harness.gateway_puts() == []
 
 
-def test_a_gateway_that_arm_misses_for_a_moment_fails_nobody(harness: WriterHarness) -> None:
+def test_a_gateway_that_arm_misses_for_a_moment_fails_no_site(harness: WriterHarness) -> None:
     harness.azure.fault(method="GET", path=GATEWAY, mode="refuse", status=404, code="ResourceNotFound")
     harness.want_site(1)
     harness.write_gateway()

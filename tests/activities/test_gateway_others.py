@@ -61,7 +61,7 @@ def test_another_writers_put_over_ours_is_seen_and_ours_is_sent_again(
     assert site.is_applied
 
 
-def test_a_write_between_our_look_and_our_put_begins_a_new_round(
+def test_a_write_between_our_read_and_our_put_begins_a_new_pass(
     harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.want_site(1)
@@ -115,7 +115,7 @@ def test_a_pool_of_the_same_name_that_comes_right_before_our_put_stays(
     assert "client-1-pool" not in pools
 
 
-def test_what_somebody_removed_is_put_back_by_the_next_start(harness: WriterHarness) -> None:
+def test_what_was_removed_by_hand_is_put_back_by_the_next_start(harness: WriterHarness) -> None:
     before = as_sent(harness.gateway())
     harness.want_site(1)
     harness.write_gateway()
@@ -144,7 +144,7 @@ def test_a_removed_site_that_a_stale_document_brings_back_is_removed_again(harne
     assert "client-1-" not in str(harness.gateway())
 
 
-def test_a_site_whose_host_somebody_took_keeps_nobody_else_from_the_gateway(
+def test_a_site_whose_host_is_taken_keeps_no_other_from_the_gateway(
     harness: WriterHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.want_site(1)
@@ -167,7 +167,7 @@ def test_a_site_whose_host_somebody_took_keeps_nobody_else_from_the_gateway(
     assert "The site of client-1 is gone from the gateway and can't be put back" in caplog.text
 
 
-def test_a_change_of_somebody_else_that_failed_after_ours_is_not_taken_for_ours(harness: WriterHarness) -> None:
+def test_an_unmanaged_change_that_failed_after_ours_is_not_taken_for_ours(harness: WriterHarness) -> None:
     harness.want_site(1)
     once = iter([True])
 
@@ -201,7 +201,7 @@ BY_HAND: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("change", BY_HAND.values(), ids=BY_HAND)
-def test_a_row_that_somebody_wrote_by_hand_is_named_to_its_client_and_stops_nobody_else(
+def test_a_row_that_was_written_by_hand_is_named_to_its_client_and_stops_no_other(
     harness: WriterHarness, change: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.want_site(1)

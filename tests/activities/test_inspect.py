@@ -96,7 +96,7 @@ def test_a_clients_own_nic_is_named(settings: Settings, azure: LocalAzure) -> No
     assert obstacle["message"] == f"The network interface clients-own is in the subnet {PLAN.web_subnet_name}"
 
 
-def test_a_vnet_of_somebody_else_holds_nothing_back(settings: Settings, azure: LocalAzure) -> None:
+def test_an_unmanaged_vnet_holds_nothing_back(settings: Settings, azure: LocalAzure) -> None:
     plant_spoke(azure, tags={})
     plant_nic(azure, "clients-own")
     assert blockers_of_delete(PLAN) == []

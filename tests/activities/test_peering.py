@@ -46,7 +46,7 @@ def test_30_at_once_are_never_refused_and_keep_the_hub_busy(harness: WriterHarne
     assert seconds <= 30 * 5 * 1.2, "the hub stands idle for less than a fifth of the time"
 
 
-def test_deletes_and_creates_share_the_turns(harness: WriterHarness) -> None:
+def test_deletes_and_creates_share_the_writer(harness: WriterHarness) -> None:
     first = ready(harness, 1, 2, 3)
     harness.write_hub()
     for run in first:
@@ -59,7 +59,7 @@ def test_deletes_and_creates_share_the_turns(harness: WriterHarness) -> None:
     assert sorted(row.spoke_id for row in rows) == [4, 5, 6]
 
 
-def test_who_comes_later_has_the_next_turn(harness: WriterHarness) -> None:
+def test_a_later_row_is_written_next(harness: WriterHarness) -> None:
     ready(harness, 1)
     for number in (2, 3):
         a_vnet(harness, number)
@@ -76,7 +76,7 @@ def test_who_comes_later_has_the_next_turn(harness: WriterHarness) -> None:
     assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2, 3))
 
 
-def test_a_turn_that_can_not_be_had_fails_alone(harness: WriterHarness) -> None:
+def test_a_peering_that_can_not_be_written_fails_alone(harness: WriterHarness) -> None:
     runs = ready(harness, 1, 2, 3)
     arm().delete(arm().ids.vnet("spoke-vnet-2"))
     harness.pass_time(10)
@@ -330,7 +330,7 @@ def test_a_spoke_side_left_disconnected_by_an_earlier_life_is_made_anew(harness:
     assert states(harness, 1) == ("Connected", "Connected")
 
 
-def test_a_vnet_that_somebody_made_in_the_place_of_ours_is_not_peered(harness: WriterHarness) -> None:
+def test_an_unmanaged_vnet_in_the_place_of_ours_is_not_peered(harness: WriterHarness) -> None:
     """The delete of ours left the hub's side `Disconnected`, which would be fixed."""
     ready(harness, 1)
     harness.write_hub()
@@ -361,7 +361,7 @@ def test_the_spokes_vnet_may_be_gone_when_its_peering_is_removed(harness: Writer
     assert states(harness, 1) == (None, None)
 
 
-def test_a_turn_that_is_cancelled_while_it_runs_is_undone(harness: WriterHarness) -> None:
+def test_a_peering_that_is_cancelled_while_it_is_written_is_undone(harness: WriterHarness) -> None:
     run, _ = ready(harness, 1, 2)
 
     def cancel(name: str) -> None:
@@ -375,7 +375,7 @@ def test_a_turn_that_is_cancelled_while_it_runs_is_undone(harness: WriterHarness
     assert harness.turn(1) is None
 
 
-def test_a_turn_that_is_refused_for_long_keeps_nobody_else_waiting(harness: WriterHarness) -> None:
+def test_a_peering_that_is_refused_for_long_keeps_no_other_waiting(harness: WriterHarness) -> None:
     ready(harness, 1, 2, 3)
     harness.azure.fault(method="PUT", path="spoke-vnet-1$", mode="slow", seconds=120)
     a_vnet(harness, 1)
@@ -394,7 +394,7 @@ def test_a_turn_that_is_refused_for_long_keeps_nobody_else_waiting(harness: Writ
     assert max(done[2], done[3]) < 45
 
 
-def test_a_turn_that_somebody_wrote_by_hand_stops_nobody_else(harness: WriterHarness) -> None:
+def test_a_peering_row_that_was_written_by_hand_stops_no_other(harness: WriterHarness) -> None:
     (run,) = ready(harness, 1)
     table(HUB_TURNS_TABLE).client.create_entity({"PartitionKey": current_settings().hub_key, "RowKey": "turn:2"})
     harness.write_hub()

@@ -41,7 +41,7 @@ def test_an_operation_that_fails_for_now_is_begun_again(harness: WriterHarness, 
     assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2))
 
 
-def test_a_round_that_breaks_off_does_not_lock_its_own_writer_out(harness: WriterHarness) -> None:
+def test_a_pass_that_breaks_off_does_not_lock_its_own_writer_out(harness: WriterHarness) -> None:
     ready(harness, 1)
     harness.azure.fault(method="GET", path="/virtualNetworks/hub-vnet$", mode="refuse", status=500)
     began = harness.now.moment
@@ -62,7 +62,7 @@ def test_a_second_writer_waits_for_the_first_ones_lease(harness: WriterHarness) 
     assert states(harness, 1) == ("Connected", "Connected")
 
 
-def test_a_look_that_fails_again_and_again_waits_longer_and_longer(harness: WriterHarness) -> None:
+def test_a_pass_that_fails_again_and_again_waits_longer_and_longer(harness: WriterHarness) -> None:
     ready(harness, 1)
     harness.azure.fault(method="GET", path="virtualNetworks/hub-vnet$", mode="refuse", status=500, times=None)
     policy = policy_of(current_settings())
@@ -106,7 +106,7 @@ def test_nothing_is_written_when_the_lease_ran_out_while_it_was_read(
     assert writes(harness) == []
 
 
-def test_a_side_that_somebody_changes_before_its_delete_is_looked_at_again(
+def test_a_side_that_is_changed_before_its_delete_is_read_again(
     harness: WriterHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [run] = ready(harness, 1)

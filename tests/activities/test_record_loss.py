@@ -75,7 +75,7 @@ def test_an_empty_table_deletes_nothing_and_says_what_it_does_not_know(
     assert {request["method"] for request in azure.requests()} == {"GET"}
 
 
-def test_a_table_that_was_emptied_is_not_relied_on_again_because_somebody_posted_meanwhile(azure: LocalAzure) -> None:
+def test_a_table_that_was_emptied_is_not_relied_on_again_because_of_a_post_meanwhile(azure: LocalAzure) -> None:
     recorded(a_run(a_plan(1), status="completed"))
     assert doubt_about_records() is None
     emptied()

@@ -60,7 +60,7 @@ def test_a_spoke_is_undone_in_the_group_that_it_was_made_in(
     assert azure.find(nsg_id) is None
 
 
-def test_an_operation_that_nobody_may_ask_after_is_over_when_the_resource_says_so(
+def test_an_operation_that_can_not_be_polled_is_over_when_the_resource_says_so(
     settings: Settings, azure: LocalAzure
 ) -> None:
     run = rolling_back()
@@ -103,13 +103,15 @@ def test_what_is_there_and_ours_is_left_behind(settings: Settings, azure: LocalA
     assert left == {"step": "delete_nsg", "resource": nsg_id, "reason": "refused"}
 
 
-def test_what_is_somebody_elses_is_not_left_behind(settings: Settings, azure: LocalAzure) -> None:
+def test_what_is_unmanaged_is_not_left_behind(settings: Settings, azure: LocalAzure) -> None:
     run = rolling_back()
     an_nsg(azure, run, deployment_id="deploy-x-1-beef")
     assert left_behind(run, LEFT | {"delete_vnet": "not tried"})["result"]["left_behind"] == []
 
 
-def test_without_a_site_a_turn_or_a_reservation_nothing_of_them_is_left(settings: Settings, azure: LocalAzure) -> None:
+def test_without_a_site_a_peering_or_a_reservation_nothing_of_them_is_left(
+    settings: Settings, azure: LocalAzure
+) -> None:
     run = rolling_back()
     undos = dict.fromkeys(("remove_from_agw", "delete_peering", "release_reservations"), "refused")
     assert left_behind(run, undos)["result"]["left_behind"] == []
@@ -119,7 +121,7 @@ def test_of_an_undo_that_the_inventory_does_not_know_nothing_is_left(settings: S
     assert left_behind(rolling_back(), {"undo_without_parts": "refused"})["result"]["left_behind"] == []
 
 
-def test_what_nobody_can_be_asked_about_is_named_all_the_same(settings: Settings, azure: LocalAzure) -> None:
+def test_what_can_not_be_read_is_named_all_the_same(settings: Settings, azure: LocalAzure) -> None:
     run = rolling_back()
     nsg_id = an_nsg(azure, run)
     azure.fault(method="GET", path="networkSecurityGroups", times=100, mode="refuse", status=503)
@@ -128,7 +130,7 @@ def test_what_nobody_can_be_asked_about_is_named_all_the_same(settings: Settings
     assert left["resource"] == nsg_id
 
 
-def test_of_a_gateway_that_nobody_can_ask_only_the_spokes_own_elements_are_named(
+def test_of_a_gateway_that_can_not_be_read_only_the_spokes_own_elements_are_named(
     settings: Settings, azure: LocalAzure
 ) -> None:
     """Never the gateway itself: who reads `left_behind` takes away what it names."""
@@ -154,9 +156,7 @@ def test_who_is_throttled_for_long_is_not_asked_again(settings: Settings, azure:
     assert left["resource"] == nsg_id
 
 
-def test_of_two_sides_only_the_one_that_nobody_can_be_asked_about_is_doubtful(
-    settings: Settings, azure: LocalAzure
-) -> None:
+def test_of_two_sides_only_the_one_that_can_not_be_read_is_doubtful(settings: Settings, azure: LocalAzure) -> None:
     run = rolling_back()
     ids, plan = arm().ids, run.plan
     vnet_id, hub_side = ids.of(plan).vnet(plan.vnet_name), ids.hub_peering(plan.hub_peering_name)

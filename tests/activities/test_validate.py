@@ -190,7 +190,7 @@ def test_a_dropped_connection_is_tried_again(settings: Settings, azure: LocalAzu
 
 
 @pytest.mark.parametrize(("strict", "outcome"), [("false", "done"), ("true", "failed")])
-def test_a_strangers_overlapping_vnet_is_told(
+def test_an_unmanaged_overlapping_vnet_is_reported(
     settings: Settings, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch, strict: str, outcome: str
 ) -> None:
     monkeypatch.setenv("STRICT_ADDRESSES", strict)
@@ -201,7 +201,7 @@ def test_a_strangers_overlapping_vnet_is_told(
     assert "10.11.0.0/20 of the VNet stranger" in str(told)
 
 
-def test_a_name_of_somebody_else_is_refused_and_an_own_one_is_not(settings: Settings, azure: LocalAzure) -> None:
+def test_an_unmanaged_name_is_refused_and_an_own_one_is_not(settings: Settings, azure: LocalAzure) -> None:
     azure.plant(a_vnet(azure, "spoke-vnet-1", "10.11.1.0/24", tags=our_tags(a_plan(1))))
     assert validated(spoke_id=1)["outcome"] == "done"
     azure.plant(a_vnet(azure, "spoke-vnet-2", "10.11.2.0/24", tags=our_tags(a_plan(2, made_by="deploy-another"))))

@@ -43,7 +43,7 @@ def test_capacity_counts_blocks_peerings_and_the_gateway(http: httpx.Client, bod
     assert capacity["unknown"] == []
 
 
-def test_a_site_that_somebody_wrote_by_hand_costs_nobody_else_an_answer(
+def test_a_site_that_was_written_by_hand_costs_no_other_client_an_answer(
     http: httpx.Client, settings: Settings, body: Body
 ) -> None:
     table("GatewaySites").client.create_entity(

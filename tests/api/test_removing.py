@@ -67,7 +67,7 @@ def test_a_delete_of_a_failed_spoke_forgets_it(http: httpx.Client, moves: Moves,
     assert http.get("/spokes/3/deployments").json()["total"] == 1
 
 
-def test_a_delete_looks_first_and_goes_on_by_force(
+def test_a_delete_names_blockers_and_goes_on_by_force(
     http: httpx.Client, host: Host, moves: Moves, settings: Settings, body: Body
 ) -> None:
     deployment_id = made(http, body | {"spoke_id": 3})["deployment_id"]

@@ -94,7 +94,7 @@ def test_without_durable_urls_the_location_is_our_own(settings: Settings, monkey
     assert not {"id", "statusQueryGetUri"} & set(json.loads(answer.text()))
 
 
-def test_what_nobody_foresaw_is_answered_in_our_shape_and_logged(
+def test_an_unexpected_error_is_answered_in_our_shape_and_logged(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(call: Call) -> Answer:

@@ -13,7 +13,7 @@ def web(azure: Azure) -> str:
     return azure.vnet("v1", "10.11.1.0/24", web="10.11.1.0/26") + "/subnets/web"
 
 
-def test_a_foreign_private_endpoint_keeps_the_subnet(azure: Azure, web: str) -> None:
+def test_an_unmanaged_private_endpoint_keeps_the_subnet(azure: Azure, web: str) -> None:
     endpoint = azure.id("privateEndpoints", "pe")
     azure.plant({"id": endpoint, "location": PLACE, "properties": {"subnet": {"id": web}}})
     shown = azure.send("GET", web).json()["properties"]

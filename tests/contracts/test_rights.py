@@ -84,7 +84,7 @@ def test_an_action_that_no_role_grants_is_refused_and_named(azure: Azure) -> Non
     assert f"'Microsoft.Authorization/locks/read' over scope '{SUB}'" in message
 
 
-def test_who_may_not_look_is_not_told_what_is_missing(azure: Azure) -> None:
+def test_who_may_not_read_permissions_is_not_told_what_is_missing(azure: Azure) -> None:
     code, _ = refused(azure.send("DELETE", f"{VNETS}/no-such-vnet"))
     assert code == "AuthorizationFailed"
     assert azure.send("GET", f"{VNETS}/no-such-vnet").status_code == 404

@@ -92,7 +92,7 @@ OBSTACLES: dict[str, tuple[Callable[[Simulation], Document], set[str]]] = {
 
 
 @pytest.mark.parametrize("kind", OBSTACLES)
-def test_a_delete_looks_first_goes_on_by_force_and_finishes_when_it_is_gone(
+def test_a_delete_names_blockers_goes_on_by_force_and_finishes_when_they_are_gone(
     deployed: tuple[Simulation, str], kind: str
 ) -> None:
     make, kept = OBSTACLES[kind]
@@ -201,7 +201,7 @@ def looks_that_go_wrong() -> pytest.MarkDecorator:
 
 
 @looks_that_go_wrong()
-def test_a_look_that_goes_wrong_begins_nothing_and_is_said(
+def test_a_check_for_blockers_that_fails_begins_nothing_and_says_so(
     deployed: tuple[Simulation, str], call: str, kind: FaultKind
 ) -> None:
     simulation, run = deployed

@@ -47,7 +47,7 @@ def test_a_delete_while_an_operation_runs_is_waited_for_and_undone(simulation: S
 
 
 @pytest.mark.parametrize("minutes", [0, 1])
-def test_a_look_that_took_a_minute_asks_again_before_it_writes(simulation: Simulation, minutes: int) -> None:
+def test_a_read_that_took_a_minute_asks_again_before_the_write(simulation: Simulation, minutes: int) -> None:
     """A DELETE comes while the last look before the VM's PUT is under way; one that was quick is undone."""
 
     def cancelled_meanwhile() -> None:
@@ -143,7 +143,7 @@ def test_time_is_the_worlds(simulation: Simulation) -> None:
     assert utc_now() == _minute(before)
 
 
-def test_a_cancel_does_not_wait_for_somebody_elses_operation_on_the_gateway(simulation: Simulation) -> None:
+def test_a_cancel_does_not_wait_for_an_unmanaged_operation_on_the_gateway(simulation: Simulation) -> None:
     """The site was never there: it is gone at once, and the rest with it, while the gateway is held all the time."""
     run = simulation.deploy()
     simulation.until_pending("create_nic")

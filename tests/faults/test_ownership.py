@@ -67,7 +67,7 @@ def test_what_comes_into_the_way_later_ends_its_step_and_stays(
     assert error["details"]["resource"].lower() == simulation.resource(kind, name).lower()
 
 
-def test_a_vm_that_appears_between_the_look_and_the_write_is_not_changed(simulation: Simulation) -> None:
+def test_a_vm_that_appears_between_the_read_and_the_write_is_not_changed(simulation: Simulation) -> None:
     planted = Fault(
         "create_vm: PUT virtualMachines/{vm}",
         interference=lambda: simulation.meanwhile(foreign(simulation, "virtualMachines", "vm-1")),
@@ -87,7 +87,7 @@ def test_a_vm_that_appears_between_the_look_and_the_write_is_not_changed(simulat
         ("networkInterfaces", "vm-1-nic", "create_nic: PUT networkInterfaces/{nic}"),
     ],
 )
-def test_what_comes_between_the_look_and_the_write_is_not_changed(
+def test_what_comes_between_the_read_and_the_write_is_not_changed(
     simulation: Simulation, kind: str, name: str, call: str
 ) -> None:
     planted = Fault(call, interference=lambda: simulation.meanwhile(foreign(simulation, kind, name)))
@@ -107,7 +107,7 @@ def test_what_comes_between_the_look_and_the_write_is_not_changed(
         ("networkSecurityGroups", "spoke-nsg-1", "delete_nsg: DELETE networkSecurityGroups/{nsg}"),
     ],
 )
-def test_what_comes_between_the_look_and_the_delete_stays(
+def test_what_comes_between_the_read_and_the_delete_stays(
     simulation: Simulation, kind: str, name: str, call: str
 ) -> None:
     """Somebody removes ours, and makes another of the same name, just when our delete is on its way."""
@@ -131,7 +131,7 @@ def test_what_comes_between_the_look_and_the_delete_stays(
 
 
 @pytest.mark.parametrize(("kind", "name"), [("networkInterfaces", "vm-1-nic"), ("disks", "vm-1-osdisk")])
-def test_what_somebody_elses_vm_uses_is_named_at_once(deployed: tuple[Simulation, str], kind: str, name: str) -> None:
+def test_what_an_unmanaged_vm_uses_is_named_at_once(deployed: tuple[Simulation, str], kind: str, name: str) -> None:
     """Waiting would not help: nobody is going to delete that VM."""
     simulation, _ = deployed
     theirs = simulation.azure.find(simulation.resource("virtualMachines", "vm-1"))
@@ -150,7 +150,7 @@ def test_what_somebody_elses_vm_uses_is_named_at_once(deployed: tuple[Simulation
 
 
 @pytest.mark.parametrize(("kind", "name", "step"), WANTED, ids=[kind for kind, _, _ in WANTED])
-def test_a_delete_leaves_alone_what_somebody_else_put_in_its_place(
+def test_a_delete_leaves_alone_what_is_unmanaged_in_its_place(
     deployed: tuple[Simulation, str], kind: str, name: str, step: str
 ) -> None:
     simulation, _ = deployed

@@ -48,7 +48,7 @@ def test_a_failing_undo_stops_only_those_that_need_it(new_harness: NewHarness, u
     assert {shown[name] for name in skipped} <= {"pending"}
 
 
-def test_what_is_left_is_told_even_when_nobody_could_look(new_harness: NewHarness) -> None:
+def test_what_is_left_is_recorded_even_when_azure_could_not_be_read(new_harness: NewHarness) -> None:
     harness = new_harness(script(fails={"delete_nic", "list_left_behind"}))
     harness.delete()
     left = harness.script.recorded["record_outcome"]["left_behind"]

@@ -220,7 +220,7 @@ def test_an_overlap_with_what_is_peered_is_told_once() -> None:
 
 
 @pytest.mark.parametrize(("strict", "severity"), [(False, "warning"), (True, "error")])
-def test_an_overlap_with_a_stranger_is_a_warning_unless_strict(strict: bool, severity: str) -> None:
+def test_an_overlap_with_an_unmanaged_vnet_is_a_warning_unless_strict(strict: bool, severity: str) -> None:
     found = address_findings(PLAN, IDS, hub(), [vnet("/v/other", "10.11.7.128/25")], strict=strict)
     assert [finding.severity for finding in found] == [severity]
 

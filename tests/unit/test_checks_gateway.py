@@ -138,7 +138,7 @@ def test_what_our_own_put_left_failed_is_mended_by_the_next_one() -> None:
         (PLAN.host_name, "another.spokes.example.com", []),
     ],
 )
-def test_a_host_name_is_refused_where_a_strangers_listener_has_it(
+def test_a_host_name_is_refused_where_an_unmanaged_listener_has_it(
     host: str, listener_host: str | None, code: list[str]
 ) -> None:
     document = gateway(httpListeners=[listener("theirs", listener_host)])
@@ -189,7 +189,7 @@ def test_https_on_the_port_of_http_is_a_warning(certificate: str | None, port: i
     assert not any(finding.stops for finding in findings)
 
 
-def test_no_priority_below_a_strangers_rule_is_told_with_the_command() -> None:
+def test_no_priority_below_an_unmanaged_rule_is_reported_with_the_command() -> None:
     rule = element("requestRoutingRules", "theirs", priority=1, httpListener={"id": listener("basic")["id"]})
     (finding,) = found(gateway(httpListeners=[listener("basic")], requestRoutingRules=[rule]))
     assert finding.code == "NoPriorityLeft"

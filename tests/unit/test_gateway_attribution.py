@@ -157,7 +157,7 @@ def test_a_forbidden_put_of_any_code_fails_no_site():
     assert verdict.blocked_by == failure
 
 
-def test_what_names_nobody_halves_the_batch_until_the_culprit_is_alone():
+def test_a_failure_that_names_no_site_bisects_the_batch_until_the_offender_is_alone():
     assert judged("No.").limit == 2
     assert judged("No.", writer=GatewayWriter(batch={"client-1": 1, "client-2": 1})).limit == 1
     alone = judged("No.", writer=GatewayWriter(batch={"client-5": 1}, limit=1))
@@ -166,12 +166,12 @@ def test_what_names_nobody_halves_the_batch_until_the_culprit_is_alone():
     assert nobody.blocked_by is not None
 
 
-def test_a_superseded_put_is_nobodys_fault():
+def test_a_superseded_put_is_attributed_to_no_site():
     verdict = judged("Operation was canceled.", "CanceledAndSupersededDueToAnotherOperation", transient=True)
     assert (verdict.offenders, verdict.limit, verdict.blocked_by, verdict.unexplained) == ([], None, None, 0)
 
 
-def test_what_may_pass_is_tried_again_before_somebody_is_blamed():
+def test_a_transient_failure_is_tried_again_before_it_is_attributed():
     first = judged("Oops.", "InternalServerError", transient=True)
     assert (first.unexplained, first.limit) == (1, None)
     third = judged("Oops.", "InternalServerError", GatewayWriter(batch=ALL.batch, unexplained=2), transient=True)
@@ -188,7 +188,7 @@ def test_an_unanswered_put_holds_the_next_one_back_until_its_time_is_over():
     assert writer.finished().unanswered_for(MIDNIGHT) == 0
 
 
-def test_a_round_waits_for_arrivals_but_not_for_ever():
+def test_a_put_waits_for_arrivals_but_not_for_ever():
     rows = [site_row(0, since="2026-01-01T00:00:00.000Z"), site_row(1, since="2026-01-01T00:00:03.000Z")]
 
     def at(seconds: float) -> datetime:
@@ -218,7 +218,7 @@ def test_who_waits_learns_how_long_the_put_may_last():
     assert running.finished().seconds_until(early, MIDNIGHT, 5) == 60, "the next PUT takes as long"
 
 
-def test_nobody_is_blamed_when_the_culprit_may_have_left_meanwhile():
+def test_a_failure_is_not_attributed_when_the_offender_may_have_left_meanwhile():
     rows = [site_row(1, owned=True, desired_version=2, site=None), site_row(2, owned=True)]
     sent = GatewayWriter(batch={"client-1": 1, "client-2": 1})
     verdict = attribute_failure(refusal("No."), ("x",), gateway(), rows, sent)
@@ -229,7 +229,7 @@ def test_nobody_is_blamed_when_the_culprit_may_have_left_meanwhile():
     assert (alone.offenders, alone.blocked_by) == ([], None)
 
 
-def test_a_named_site_that_nobody_is_adding_lets_all_wait_and_hits_nobody():
+def test_a_named_site_that_is_not_being_added_fails_no_site():
     rows = [site_row(1, owned=True, applied_version=1), site_row(2, owned=True)]
     document = plan_pass(gateway(), rows, GatewayWriter()).document
     message = f"Probe '{GATEWAY_ID}/probes/client-1-probe' is not valid."

@@ -128,7 +128,7 @@ def test_elements_that_differ_are_replaced_in_their_place():
     ]
 
 
-def test_a_foreign_rule_that_uses_a_site_is_named():
+def test_an_unmanaged_rule_that_uses_a_site_is_named():
     decided = plan_pass(gateway(), [site_row(1)], WRITER)
     assert decided.document is not None
     other = rule("theirs", "theirListener", 50)

@@ -111,7 +111,7 @@ def test_policies_of_listeners_and_path_rules_are_policies_of_the_gateway():
     assert firewall_policy_ids(gateway()) == []
 
 
-def test_capacity_counts_wishes_and_what_is_not_ours():
+def test_capacity_counts_requested_sites_and_what_is_unmanaged():
     document = gateway()
     found = frontend_of(document, known(site_row(1).site))
     assert isinstance(found, Frontend)
@@ -196,7 +196,7 @@ def test_what_the_gateway_holds_otherwise_than_sent_fails_and_what_it_lacks_wait
     assert failed.error.details["elements"] == ["probes/client-1-probe"]
 
 
-def test_the_same_wish_is_the_same_version():
+def test_the_same_request_is_the_same_version():
     row = site_row(1)
 
     def again(before: SiteRow | None, **changes):
@@ -281,7 +281,7 @@ def test_a_number_that_is_about_to_be_free_is_waited_for():
     assert numbers_of(known(last.document))["client-9-route"] == 3
 
 
-def test_a_wish_for_names_that_somebody_else_has_does_not_make_them_ours():
+def test_a_request_for_unmanaged_names_does_not_make_them_ours():
     greedy = site_row(1, names=replace(site_row(1).names, rule="defaultRoutingRule", pool="defaultPool"))
     decided = plan_pass(gateway(), [greedy, site_row(2)], WRITER)
     assert [known(row.error).code for row in decided.failed] == ["NameTaken"]
@@ -290,7 +290,7 @@ def test_a_wish_for_names_that_somebody_else_has_does_not_make_them_ours():
     assert full == 99
 
 
-def test_a_site_that_can_not_be_put_back_is_reported_and_stops_nobody():
+def test_a_site_that_can_not_be_put_back_is_reported_and_stops_no_other():
     first = plan_pass(gateway(), [site_row(1)], WRITER)
     row = applied_rows(first, [site_row(1)])[0].applied()
     theirs = gateway(1001, (listener("theirs", "client-1.spokes.example.com"), rule("theirRule", "theirs", 5)))
@@ -301,7 +301,7 @@ def test_a_site_that_can_not_be_put_back_is_reported_and_stops_nobody():
     assert "client-1-pool" not in str(decided.document)
 
 
-def test_a_site_that_is_put_back_waits_like_a_new_one_and_can_be_blamed():
+def test_a_site_that_is_put_back_waits_like_a_new_one_and_can_be_the_offender():
     first = plan_pass(gateway(), [site_row(1)], WRITER)
     row = applied_rows(first, [site_row(1)])[0].applied()
     decided = plan_pass(gateway(), [row, site_row(2)], WRITER)

@@ -48,7 +48,7 @@ def test_a_wildcard_that_catches_our_host_is_the_ceiling_and_others_are_not():
     assert ceiling_for(document, others, "www.example.com", frontend(document, 443)) == Ceiling()
 
 
-def test_numbers_of_foreign_rules_are_passed_over_and_kept_ones_are_not_moved():
+def test_numbers_of_unmanaged_rules_are_passed_over_and_kept_ones_are_not_moved():
     more = (listener("a", "a.example.com"), rule("aRule", "a", 1000))
     rows = [site_row(1), site_row(2, priority=998, owned=True)]
     decided = plan_pass(gateway(1001, more), rows, WRITER)
@@ -61,7 +61,7 @@ def test_numbers_of_foreign_rules_are_passed_over_and_kept_ones_are_not_moved():
     }
 
 
-def test_a_number_that_somebody_else_took_or_that_a_lower_ceiling_covers_is_given_up():
+def test_a_number_that_is_taken_or_that_a_lower_ceiling_covers_is_given_up():
     rows = [site_row(1, priority=1000, owned=True, applied_version=1)]
     taken = (listener("a", "a.example.com"), rule("aRule", "a", 1000))
     decided = plan_pass(gateway(1001, taken), rows, WRITER)

@@ -66,7 +66,7 @@ def test_nothing_is_concluded_from_what_is_not_known(status: str, missing: bool)
 
 @pytest.mark.parametrize("instance", ["Terminated", "Completed", "Canceled"])
 @pytest.mark.parametrize("status", UNFINISHED_RUNS)
-def test_a_run_that_somebody_ended_is_dead(status: str, instance: str) -> None:
+def test_a_run_that_an_operator_ended_is_dead(status: str, instance: str) -> None:
     assert condition_of(the_run(status=status), (), instance, NOW, LONG_AGO) == Dead()
 
 
@@ -75,7 +75,7 @@ def test_a_run_whose_orchestration_failed_is_started_again(status: str) -> None:
     assert condition_of(the_run(status=status), (), "Failed", NOW, LONG_AGO) == Broken(BROKE_OFF)
 
 
-def test_a_run_without_an_instance_is_dead_at_the_second_look_a_minute_later() -> None:
+def test_a_run_without_an_instance_is_dead_at_the_second_reading_a_minute_later() -> None:
     assert condition_of(the_run(), (), NOT_THERE, NOW, LONG_AGO) == FoundMissing()
     seen = the_run(missing_since=timestamp(NOW))
     assert condition_of(seen, (), NOT_THERE, NOW + MISSING_FOR / 2, LONG_AGO) == Fine()

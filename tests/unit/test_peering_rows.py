@@ -107,7 +107,7 @@ def test_ids_are_compared_without_letter_case() -> None:
     assert hub_action(task, side(task, remoteVirtualNetwork={"id": vnet_id(1).upper()})) is None
 
 
-def test_a_peering_of_our_name_that_leads_elsewhere_fails_its_turn_alone() -> None:
+def test_a_peering_of_our_name_that_leads_elsewhere_fails_its_row_alone() -> None:
     task = task_of(row(1), HUB, False)
     decided = pass_over(hub(side(task, remoteVirtualNetwork={"id": vnet_id(9)})), row(1), row(2))
     assert [(each.spoke_id, each.error.code) for each in decided.marks.values()] == [(1, "NameTaken")]

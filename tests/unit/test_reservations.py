@@ -169,7 +169,7 @@ def test_a_block_in_use_is_not_given_with_its_id(settings: Settings) -> None:
     assert reserve(reservation_request("next", settings), settings).spoke_id == 2
 
 
-def test_an_id_whose_vnet_name_somebody_chose_is_not_given_nor_planned(settings: Settings) -> None:
+def test_an_id_whose_vnet_name_a_client_chose_is_not_given_nor_planned(settings: Settings) -> None:
     reserve(reservation_request("elsewhere", settings, spoke_id=9, vnet_name="Spoke-VNet-1"), settings)
     plan, conflicts = preview(reservation_request("next", settings), settings)
     assert (plan.spoke_id, conflicts) == (2, [])

@@ -112,7 +112,7 @@ def test_a_wrong_key_is_refused_behind_the_proxy_too(proxy: dict[str, str], tabl
         ("timeout_after", 500, "OperationTimedOut", True),
     ],
 )
-def test_a_refusal_looks_like_the_service(
+def test_a_refusal_is_like_the_services(
     table: TableClient, behind: TableClient, faults: httpx.Client, mode: str, status: int, code: str, happened: bool
 ) -> None:
     order(faults, {"mode": mode, "method": "POST", "path": table.table_name, "times": 1})
@@ -191,7 +191,7 @@ def test_a_fault_that_makes_no_sense_is_refused(faults: httpx.Client, bad: dict[
     assert faults.get("/_local/faults").json() == []
 
 
-def test_a_target_that_is_gone_looks_gone(tmp_path: Path) -> None:
+def test_a_target_that_is_gone_is_no_answer(tmp_path: Path) -> None:
     with running(tables_proxy_recipe(0, f"http://127.0.0.1:{free_port()}"), tmp_path) as process:
         assert process.announced is not None
         with pytest.raises(httpx.TransportError):
