@@ -33,7 +33,7 @@ def test_a_writer_that_is_killed_anywhere_goes_on(harness: WriterHarness, victim
     assert isinstance(harness.step(run, "update_agw", private_ip="10.11.2.4"), Done)
 
 
-def test_a_writer_killed_before_it_mends_its_own_failure_knows_it_for_its_own(harness: WriterHarness) -> None:
+def test_a_writer_killed_before_it_fixes_its_own_failure_knows_it_for_its_own(harness: WriterHarness) -> None:
     harness.azure.fault(method="PUT", path=GATEWAY, mode="fail_operation", code="Odd", message="client-1-pool: no.")
     harness.want_site(1)
     harness.network.before("PUT", GATEWAY, kill, skip=1)

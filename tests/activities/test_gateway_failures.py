@@ -80,7 +80,7 @@ def test_a_site_that_is_put_back_and_refused_is_the_offender_and_no_other(
     assert failed == [1]
 
 
-def test_foreign_trouble_lets_all_wait_with_its_reason_and_passes(harness: WriterHarness) -> None:
+def test_an_unmanaged_failure_lets_all_wait_with_its_reason_and_passes(harness: WriterHarness) -> None:
     harness.azure.fault(
         method="PUT",
         path=GATEWAY,
@@ -160,7 +160,7 @@ def test_a_code_that_nothing_lists_fails_no_site_when_it_names_none(harness: Wri
     assert len(harness.gateway_puts()) == 3
 
 
-def test_trouble_is_over_when_everybody_was_told_that_it_can_not_be(harness: WriterHarness) -> None:
+def test_a_failure_is_over_when_every_site_has_failed_for_it(harness: WriterHarness) -> None:
     harness.azure.fault(
         method="PUT", path=GATEWAY, mode="refuse", status=403, code="AuthorizationFailed", message="You may not."
     )

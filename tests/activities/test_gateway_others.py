@@ -27,7 +27,7 @@ from tests.activities.writers import (
 from tests.infra.alert_lines import found
 
 
-def test_nobody_puts_onto_a_running_operation(harness: WriterHarness) -> None:
+def test_no_put_is_sent_onto_a_running_operation(harness: WriterHarness) -> None:
     body = as_sent(harness.gateway())
     body["tags"] = {"by": "somebody else"}
     arm().put(harness.gateway_id, body)
@@ -73,7 +73,7 @@ def test_a_write_between_our_read_and_our_put_begins_a_new_pass(
     assert [each["status"] for each in harness.gateway_puts()] == [200, 200]
 
 
-def test_foreign_elements_of_the_same_name_are_left_alone_also_by_the_undo(harness: WriterHarness) -> None:
+def test_unmanaged_elements_of_the_same_name_are_left_alone_also_by_the_undo(harness: WriterHarness) -> None:
     document = harness.gateway()
     document["properties"]["backendAddressPools"].append({"name": "client-1-pool", "properties": {}})
     harness.azure.plant(document)
@@ -227,7 +227,7 @@ def test_a_row_that_was_written_by_hand_is_named_to_its_client_and_stops_no_othe
     ]
 
 
-def test_foreign_configuration_is_the_same_after_200_changes(harness: WriterHarness) -> None:
+def test_unmanaged_configuration_is_the_same_after_200_changes(harness: WriterHarness) -> None:
     """All that a gateway can have beside ours, with properties that no model knows, and in its own order."""
     document = as_sent(harness.gateway())
     properties, own = document["properties"], f"{harness.gateway_id}"

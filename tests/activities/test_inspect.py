@@ -143,7 +143,7 @@ def test_a_delete_goes_on_when_locks_may_not_be_read(settings: Settings, azure: 
     assert blockers_of_delete(PLAN) == []
 
 
-def test_passing_trouble_is_passed_on(settings: Settings, azure: LocalAzure) -> None:
+def test_a_transient_failure_is_passed_on(settings: Settings, azure: LocalAzure) -> None:
     plant_spoke(azure)
     azure.fault(method="GET", path=".*/locks", times=1, mode="refuse", status=503, code="ServerBusy")
     with pytest.raises(ArmError) as caught:

@@ -95,7 +95,7 @@ def test_a_peering_that_can_not_be_written_fails_alone(harness: WriterHarness) -
 
 
 @pytest.mark.parametrize("code", ["ReferencedResourceNotProvisioned", "AnotherOperationInProgress"])
-def test_somebody_elses_write_of_the_hub_is_waited_out(harness: WriterHarness, code: str) -> None:
+def test_an_unmanaged_write_of_the_hub_is_waited_out(harness: WriterHarness, code: str) -> None:
     ready(harness, 1, 2)
     harness.azure.fault(method="PUT", path="hub-to-spoke-1$", mode="refuse", status=400, code=code)
     harness.write_hub()

@@ -105,7 +105,7 @@ def test_all_findings_are_told_together(settings: Settings, azure: LocalAzure) -
 @pytest.mark.parametrize(
     ("status", "code"), [(429, "SubscriptionRequestsThrottled"), (503, "ServerBusy"), (500, "InternalServerError")]
 )
-def test_passing_trouble_is_tried_again(settings: Settings, azure: LocalAzure, status: int, code: str) -> None:
+def test_a_transient_failure_is_tried_again(settings: Settings, azure: LocalAzure, status: int, code: str) -> None:
     azure.fault(method="GET", path=".*/usages", times=1, mode="refuse", status=status, code=code, retry_after=7)
     outcome = validated()
     assert outcome["outcome"] == "failed"

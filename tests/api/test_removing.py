@@ -134,7 +134,7 @@ def test_a_failed_spoke_of_a_name_that_is_reserved_by_now_is_deployed_again(
 
 
 @pytest.mark.parametrize(("begun_as", "kind"), [("deploy", "rollback"), ("delete", "delete")])
-def test_an_unfinished_removal_is_taken_up_again(
+def test_an_unfinished_removal_is_resumed(
     http: httpx.Client, moves: Moves, body: Body, begun_as: str, kind: str
 ) -> None:
     first = made(http, body | {"spoke_id": 3})["deployment_id"]

@@ -125,7 +125,7 @@ def test_what_was_saved_comes_back_as_often_as_wanted(tmp_path: Path) -> None:
         assert everything(azure) == now
 
 
-def test_a_gateway_that_is_being_started_serves_nobody_yet(azure: Azure) -> None:
+def test_a_gateway_that_is_being_started_serves_no_request_yet(azure: Azure) -> None:
     path = azure.id("applicationGateways", "hub-agw")
     azure.send("POST", f"{path}/stop")
     azure.advance(20)

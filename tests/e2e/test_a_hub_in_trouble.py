@@ -102,7 +102,7 @@ LONG = ("VNet gone", "no rights", "tokens refused")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.full if name in LONG else ()) for name in TROUBLES]
 )
-def test_the_other_hub_goes_on_and_the_trouble_is_named(api: Api, name: str) -> None:
+def test_the_other_hub_goes_on_and_the_failing_one_is_named(api: Api, name: str) -> None:
     trouble, client = TROUBLES[name], name.lower().replace(" ", "-")
     with trouble.begins(api), ThreadPoolExecutor(4) as threads:
         there = api.accepted(request_for(None, f"sick-{client}", hub=SICK, gateway="hub-agw"))["spoke_id"]

@@ -79,7 +79,7 @@ def test_one_post_makes_a_spoke_and_one_delete_removes_it(api: Api) -> None:
     assert api.deployed(body)["vm"]["private_ip"] == "10.11.1.4"
 
 
-def test_a_step_that_fails_for_good_takes_everything_back_and_says_why(api: Api) -> None:
+def test_a_step_that_fails_permanently_takes_everything_back_and_says_why(api: Api) -> None:
     fault = {
         "method": "PUT",
         "path": "/virtualMachines/vm-broke$",

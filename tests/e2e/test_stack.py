@@ -133,7 +133,7 @@ def test_everything_listens_on_loopback_only(stack: Stack) -> None:
         assert {each.laddr.ip for each in listening} == addresses, name
 
 
-def test_the_app_learns_of_its_surroundings_by_settings_alone(stack: Stack) -> None:
+def test_the_app_learns_of_the_stack_by_settings_alone(stack: Stack) -> None:
     environment = environment_of_the_app(stack)
     assert environment["ARM_ENDPOINT"] == stack.endpoints["arm"]
     assert environment["REQUESTS_CA_BUNDLE"] == stack.endpoints["ca"]

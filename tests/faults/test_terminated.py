@@ -83,7 +83,7 @@ def test_a_delete_that_someone_ends_is_begun_again(deployed: tuple[Simulation, s
 
 
 @pytest.mark.parametrize("undo", [pytest.param(name, marks=[] if name == "delete_vm" else FULL) for name in UNDO_NAMES])
-def test_a_rollback_that_someone_ends_is_taken_up_again_with_its_cause(simulation: Simulation, undo: str) -> None:
+def test_a_rollback_that_an_operator_ends_is_resumed_with_its_cause(simulation: Simulation, undo: str) -> None:
     run = simulation.deploy(1, vm_fails())
     simulation.watch(run)
     simulation.until_pending(undo)

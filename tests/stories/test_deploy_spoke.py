@@ -118,7 +118,7 @@ def test_a_failure_is_named_before_a_cancellation_beside_it(new_harness: NewHarn
 
 
 @pytest.mark.parametrize("step", MAY_FAIL)
-def test_a_step_that_never_comes_to_rest_is_ended_by_its_deadline(new_harness: NewHarness, step: str) -> None:
+def test_a_step_that_never_finishes_is_ended_by_its_deadline(new_harness: NewHarness, step: str) -> None:
     harness = new_harness(script(hangs={step}))
     begun = harness.stage.clock.now()
     assert harness.deploy().runtime_status == "Failed"
@@ -158,7 +158,7 @@ def test_a_run_is_begun_once_and_durable_says_how_it_is(new_harness: NewHarness,
 
 
 @pytest.mark.parametrize("times", [1, MOST_TRIES])
-def test_a_record_that_someone_terminates_is_written_all_the_same_or_the_story_ends(
+def test_a_record_that_an_operator_terminates_is_written_all_the_same_or_the_orchestration_ends(
     new_harness: NewHarness, times: int
 ) -> None:
     """Without it the undos would find the run in progress, and do nothing; the sweeper takes up a story that ended."""
@@ -193,7 +193,7 @@ def test_a_failing_undo_stops_only_those_that_need_it(new_harness: NewHarness, u
 
 
 @pytest.mark.parametrize("undo", UNDO_NAMES)
-def test_an_undo_that_never_comes_to_rest_is_ended_by_its_deadline(new_harness: NewHarness, undo: str) -> None:
+def test_an_undo_that_never_finishes_is_ended_by_its_deadline(new_harness: NewHarness, undo: str) -> None:
     harness = new_harness(script(fails={"update_agw"}, hangs={undo}))
     assert harness.deploy().runtime_status == "Failed"
     assert harness.script.recorded["record_outcome"]["status"] == "rollback_failed"

@@ -124,7 +124,7 @@ def test_everything_that_is_wrong_with_a_gateway_is_told_at_once() -> None:
     assert codes(found(document)) == ["GatewayTier", "GatewayManagedByIngress", "GatewayStopped", "GatewayFailed"]
 
 
-def test_what_our_own_put_left_failed_is_mended_by_the_next_one() -> None:
+def test_what_our_own_put_left_failed_is_fixed_by_the_next_one() -> None:
     assert found(gateway(provisioningState="Failed"), failed_by_us=True) == []
 
 

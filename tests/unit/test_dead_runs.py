@@ -35,7 +35,7 @@ def marked(run: RunRow) -> RunRow:
     return replace(run, status=move.status, error=move.error)
 
 
-def test_every_child_of_a_story_is_known() -> None:
+def test_every_child_of_an_orchestration_is_known() -> None:
     assert set(STEP_NUMBERS) < set(CHILDREN)
     assert {"begin_run", "begin_rollback", "record_outcome", "list_left_behind"} < set(CHILDREN)
 

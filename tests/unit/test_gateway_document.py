@@ -144,7 +144,7 @@ def test_an_unmanaged_rule_that_uses_a_site_is_named():
     assert [known(row.error).code for row in after.failed] == ["SiteInUse"]
 
 
-def test_foreign_changes_are_named_and_ours_and_back_references_are_none():
+def test_unmanaged_changes_are_named_and_ours_and_back_references_are_none():
     rows = [site_row(1)]
     decided = plan_pass(gateway(), rows, WRITER)
     assert decided.document is not None

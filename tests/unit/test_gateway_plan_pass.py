@@ -340,7 +340,7 @@ def test_removed_sites_are_forgotten_in_time():
     assert list(remembered(many, now)) == [f"c{number}" for number in range(200, 300)]
 
 
-def test_one_rule_without_priority_beside_others_fails_who_waits_with_the_command_that_mends_it():
+def test_one_rule_without_priority_beside_others_fails_all_that_wait_with_the_command_that_fixes_it():
     odd = gateway(1001, (listener("a", "a.example.com"), rule("aRule", "a", None)))
     decided = plan_pass(odd, [site_row(1)], WRITER)
     [failed] = decided.failed

@@ -244,13 +244,13 @@ def test_every_class_has_its_status(error: HubSpokeException, status: int) -> No
 
 
 @pytest.mark.parametrize(("named", "waits"), [(17.0, "17"), (0.2, "1"), (None, str(RETRY_AFTER_SECONDS))])
-def test_trouble_of_azure_that_passes_says_when_to_ask_again(named: float | None, waits: str) -> None:
+def test_a_transient_failure_of_azure_says_when_to_ask_again(named: float | None, waits: str) -> None:
     throttled = Failure(AzureResourceException, "TooManyRequests", "Slow down.", transient=True, retry_after=named)
     answer = failure_answer(throttled)
     assert (answer.status, answer.headers["Retry-After"]) == (502, waits)
 
 
-def test_trouble_with_the_tables_is_503() -> None:
+def test_a_failure_of_the_tables_is_503() -> None:
 
     answer = error_answer(storage_error(ServiceRequestError("refused")))
     assert (answer.status, answer.body.error) == (503, "StorageException")

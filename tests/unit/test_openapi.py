@@ -86,7 +86,7 @@ def test_only_liveness_is_anonymous() -> None:
     assert set(levels.values()) == {"ANONYMOUS", "FUNCTION"}
 
 
-def test_only_what_starts_stories_has_a_durable_client() -> None:
+def test_only_what_starts_orchestrations_has_a_durable_client() -> None:
     with_client = {
         name
         for name, function in registered().items()

@@ -28,7 +28,7 @@ def test_done_and_cancelled_are_rest() -> None:
         assert next_move(a_run(), outcome, NOW) == Finished(outcome)
 
 
-def test_a_failure_for_good_ends_the_step_at_once() -> None:
+def test_a_permanent_failure_ends_the_step_at_once() -> None:
     outcome = Failed(replace(BUSY, transient=False))
     assert next_move(a_run(), outcome, NOW) == Finished(outcome)
 
@@ -82,7 +82,7 @@ def test_a_failed_try_forgets_its_operation() -> None:
 
 
 @pytest.mark.parametrize("outcome", [Failed(BUSY), Pending("still creating")])
-def test_the_deadline_ends_a_step_that_never_comes_to_rest(outcome: Failed | Pending) -> None:
+def test_the_deadline_ends_a_step_that_never_finishes(outcome: Failed | Pending) -> None:
     move = next_move(a_run(), outcome, NOW + timedelta(seconds=1800))
     assert isinstance(move, GiveUp)
     assert move.failure.code == "DeadlineExceeded"

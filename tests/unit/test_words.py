@@ -57,3 +57,23 @@ def said(words: dict[str, str], *places: str) -> list[str]:
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="git: the files are listed by it")
 def test_what_is_not_said_any_more() -> None:
     assert said(EVERYWHERE) + said(IN_THE_APP_AND_DOCS, *APP_AND_DOCS) == []
+
+
+IN_NAMES_OF_TESTS = (
+    EVERYWHERE | IN_THE_APP_AND_DOCS | {r"rounds?(?! trip)": "pass", r"(some|no)body( elses?)?": "unmanaged, no"}
+)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="git: the files are listed by it")
+def test_names_of_tests_say_the_same_words() -> None:
+    found = []
+    for name in subprocess.check_output(["git", "ls-files", "-z", "tests"], cwd=ROOT, text=True).split("\0"):
+        if name.endswith(".py"):
+            for test in re.findall(r"def (test_\w+)", (ROOT / name).read_text(encoding="utf-8")):
+                words = test.replace("_", " ")
+                found += [
+                    f"{name}: {test}: {use}"
+                    for word, use in IN_NAMES_OF_TESTS.items()
+                    if re.search(rf"\b(?:{word})\b", words)
+                ]
+    assert found == []
