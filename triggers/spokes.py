@@ -8,7 +8,7 @@ from shared.checks.preflight import PlanReport
 from shared.process.blocking import TABLES, in_arm_thread, in_tables_thread, side_by_side
 from shared.saga.progress import Progress
 from shared.settings import Settings, at, current_settings
-from shared.spoke.records import TERMINAL, SpokeRow
+from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.places import at_spoke, former_hubs, gateway_of, hub_of_spoke_id, hubs
 from shared.tables.records import Records
 from shared.writers.waking import wake
@@ -124,9 +124,14 @@ def _views_of(hub: Settings, spokes: list[SpokeRow]) -> list[answers.Spoke]:
         records = Records()
         # A spoke whose deployment has ended says all about it by itself.
         wanted = [each.deployment_id for each in spokes if not each.is_of_its_deployment or each.status not in TERMINAL]
-        read = side_by_side(TABLES, [partial(records.run, each) for each in wanted], READERS)
-        runs = {each: run.result() for each, run in zip(wanted, read, strict=True)}
-        seen = peering_statuses()
+        # One query for many: while a hundred are deployed, a hundred reads would keep the app busy with every list.
+        runs: dict[str, RunRow | None] = {}
+        if len(wanted) > READERS:
+            runs = {run.deployment_id: run for run in records.unfinished_runs()}
+        others = [each for each in wanted if each not in runs]
+        read = side_by_side(TABLES, [partial(records.run, each) for each in others], READERS)
+        runs |= {each: run.result() for each, run in zip(others, read, strict=True)}
+        seen = peering_statuses() if any(each.status == "completed" for each in spokes) else {}
         return [
             answers.spoke_answer(spoke, runs.get(spoke.deployment_id, spoke), hub, seen.get(spoke.spoke_id))
             for spoke in spokes

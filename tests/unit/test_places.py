@@ -27,7 +27,7 @@ from tests.app import forget_app
 from triggers import use_cases
 from triggers.deployments import _run
 from triggers.http.queries import continuation_token
-from triggers.spokes import _page, _view
+from triggers.spokes import READERS, _page, _view
 
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJFPNCFoTy+GNqzeT9tbAh6XAz3RiVuhXOD7cqUMmiUI someone@example.com"
 Environment = Callable[..., None]
@@ -492,6 +492,23 @@ def test_the_first_post_of_a_process_asks_as_often_with_eight_hubs_as_with_two(
             store.table(SPOKES_TABLE).write([("delete", row)])
     for process, (few, many) in asked.items():
         assert few == many, process
+
+
+def test_the_list_of_spokes_asks_as_often_while_many_are_deployed(
+    installation: Installation, counted: tuple[str, str]
+) -> None:
+    connection, requests = counted
+    installation.use(TABLES_CONNECTION_STRING=connection)
+    asked = []
+    for more in range(2):
+        for number in range(READERS + 1):
+            deploy(f"client-{more}-{number}")
+        httpx.delete(requests, trust_env=False).raise_for_status()
+        spokes = _page((None, None, None, None), 0, 1000).spokes
+        asked.append(len(httpx.get(requests, trust_env=False).json()))
+        assert [each.deployment.created_at is not None for each in spokes] == [True] * len(spokes)
+    assert len(spokes) == 2 * (READERS + 1)
+    assert asked[0] == asked[1] < READERS
 
 
 def test_names_of_elements_are_unique_on_a_gateway_and_not_beyond(installation: Installation) -> None:
