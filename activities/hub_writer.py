@@ -295,7 +295,7 @@ def _polled(operation: Operation, policy: WriterPolicy) -> SideAnswer:
     except ArmError as error:
         if error.failure.transient:
             _publish(error.failure)
-            return SideAnswer(RUNNING, max(error.failure.retry_after or 0.0, policy.poll_seconds))
+            return SideAnswer(RUNNING, max(error.failure.retry_after or 0.0, policy.poll_seconds), unseen=True)
         return SideAnswer(AGAIN)
     if progress.state == "running":
         return SideAnswer(RUNNING, policy.poll_seconds)

@@ -63,12 +63,11 @@ class Policy:
         """Seconds until a step that waits for a writer looks without having been woken: the wake-up got lost.
 
         60 by default (`retry_max_seconds`), doubling to ten times that. slept: such waits in a row before this one.
-        expected: seconds that the writer needs by what it says itself. It isn't asked before it may take twice as long:
-        a look that comes before the wake-up costs more than a lost wake-up, which is rare, delays.
+        expected: seconds that the writer needs by what it says itself; it isn't asked before.
         """
         longest = MOST_RETRIES_SLEPT * self.retry_max_seconds
         grown = self.retry_max_seconds * float(2 ** min(slept, 8))
-        return min(max(grown, 2 * expected + self.retry_max_seconds), longest)
+        return min(max(grown, expected + self.retry_max_seconds), longest)
 
     def refusal_wait(self, deployment_id: str, step: str, attempt: int, asked: float | None) -> float:
         """Seconds until a refused call is tried again: what ARM asked for in full, else growing and spread."""

@@ -137,6 +137,15 @@ def test_hub_sides_are_written_one_after_the_other_and_spoke_sides_polled_meanwh
     assert driven.names == [RECONCILE_HUB], "no sleep: the spoke sides of what was written can begin"
 
 
+def test_a_hub_side_whose_polls_were_refused_says_nothing_of_how_long_one_takes() -> None:
+    driven = Driven().answer(a_pass(hub=(1,))).answer(hub_answer(begun=side(RUNNING)))
+    driven.answer().answer(hub_answer(side(RUNNING, wait=90.0, unseen=True))).answer()
+    driven.answer(hub_answer(side(DONE)))
+    assert driven.state.last_put_seconds is None
+    driven.answer(a_pass(spoke=(1,))).answer({"side": side(RUNNING)}).answer()
+    assert (driven.slept, driven.names) == (1.0, [POLL_SPOKE_SIDES])
+
+
 def test_a_pass_is_told_what_has_ended_until_one_has_recorded_it() -> None:
     driven = Driven().answer(a_pass(hub=(1, 2, 3)))
     driven.answer(hub_answer(begun=side(FAILED))).answer(hub_answer(begun=side(RECREATE))).answer(

@@ -43,7 +43,8 @@ class SideAnswer:
     state: `running` (with its `operation`), `done`, `failed` (with its `failure`), `again` (ask again after `wait`
     seconds) or `recreate` (its other side has to be deleted and made anew first).  lease_expired: nothing was sent, the
     lease has to be renewed by a pass.  only_this_task: the refusal concerns this peering alone, others can go on.
-    then_again: after the operation the task isn't done, a pass looks at it again.
+    then_again: after the operation the task isn't done, a pass looks at it again.  unseen: a poll was refused, whether it
+    is still running isn't known.
     """
 
     state: str
@@ -53,6 +54,7 @@ class SideAnswer:
     lease_expired: bool = False
     only_this_task: bool = False
     then_again: bool = False
+    unseen: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,14 @@ class SpokeSide:
 
 @dataclass(frozen=True)
 class HubSide:
-    """The hub side that is being written. begun_at: ISO 8601.  polls: how often it was found running."""
+    """The hub side that is being written. begun_at: ISO 8601.  polls: how often it was found running.  unseen: one of them was
+    refused, so that its end says little of how long it took."""
 
     task: PeeringTask
     operation: Operation
     begun_at: str
     polls: int = 0
+    unseen: bool = False
 
 
 @dataclass(frozen=True)
@@ -340,7 +344,8 @@ def _after_hub_side(state: HubSchedule, answer: Data | None, now: datetime) -> H
         ended = from_data(SideAnswer, answer["current"])
         if ended.state == RUNNING:
             usual = next_wait(state.poll_seconds, state.last_put_seconds)
-            current = replace(state.current, polls=state.current.polls + 1)
+            unseen = state.current.unseen or ended.unseen
+            current = replace(state.current, polls=state.current.polls + 1, unseen=unseen)
             return replace(state, current=current, sleep=max(usual, ended.wait - state.poll_seconds))
         state = _current_ended(state, state.current, ended, now)
     if answer.get("begun") is None:
@@ -352,7 +357,7 @@ def _current_ended(state: HubSchedule, current: HubSide, answer: SideAnswer, now
     state = replace(state, current=None, wrote=True)
     if answer.state == FAILED:
         return _with_result(state, current.task, answer)
-    if answer.state == DONE:
+    if answer.state == DONE and not current.unseen:
         seconds = max((now - datetime.fromisoformat(current.begun_at)).total_seconds(), 0.0)
         state = replace(state, last_put_seconds=known_seconds(state.last_put_seconds, seconds, current.polls))
     return state
