@@ -280,12 +280,12 @@ def test_who_waits_learns_how_long_it_may_last() -> None:
     at_work = "2026-01-01T00:00:09.000Z"
     writer = HubWriter("n", at_work, None, (1, 2, 3), looked_at, 5.0)
     now = MIDNIGHT + timedelta(seconds=1)
-    assert [writer.seconds_until(row(n, since=since), now, 5.0, 2) for n in (1, 2, 3)] == [15, 15, 20]
+    assert [writer.seconds_until(row(n, since=since), now, 5.0, 2) for n in (1, 2, 3)] == [30, 30, 40]
     assert writer.seconds_until(row(3, since=since), now + timedelta(seconds=60), 5.0, 2) == 0
     # After the last pass, and so the last one; and one whose hub side is there.
-    assert writer.seconds_until(row(4, since=later), now, 5.0, 2) == 20
+    assert writer.seconds_until(row(4, since=later), now, 5.0, 2) == 40
     assert writer.seconds_until(row(4, since=since), now, 5.0, 2) == 0
-    assert writer.seconds_until(row(4, since=later), now, 5.0, 4) == 25, "behind a whole batch"
+    assert writer.seconds_until(row(4, since=later), now, 5.0, 4) == 50, "behind a whole batch"
     assert replace(writer, not_after="").seconds_until(row(4, since=later), now, 5.0, 2) == 0
     assert HubWriter().seconds_until(row(1), now, 5.0, 2) == 0
 

@@ -146,4 +146,5 @@ class HubWriter(LeasedWriter):
         planned = (parse_timestamp(self.planned_at) - now).total_seconds() if self.planned_at else 0.0
         before = min((place // batch + 1) * batch, max(len(self.queue), place)) + 1
         seconds = self.seconds_per_side or poll_seconds
-        return max(planned + before * seconds, 0.0)
+        # Between two sides comes a call of the writer: on a busy app it takes as long again.
+        return max(planned + 2 * before * seconds, 0.0)
