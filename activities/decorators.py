@@ -148,9 +148,8 @@ class _StepCall:
         if self.begun is None and (cancelled := self._begin(call)):
             return cancelled
         assert self.begun is not None
-        with at(self.begun.place):
-            outcome = self._outcome(call, self.begun)
-            return outcome if isinstance(outcome, Pending) and not records_pending else self._recorded(call, outcome)
+        outcome = self._outcome(call, self.begun)
+        return outcome if isinstance(outcome, Pending) and not records_pending else self._recorded(call, outcome)
 
     def _begin(self, call: Call) -> Cancelled | None:
         """Why nothing is to be done; None when the step's row says by now that it is under way."""
@@ -172,6 +171,7 @@ class _StepCall:
     def _outcome(self, call: Call, begun: _Begun) -> Outcome:
         try:
             with (
+                at(begun.place),
                 share_of_activities(),
                 cancellation_guard(lambda: _why_cancelled_now(call, self._kind), begun.wanted_at),
                 within(ACTIVITY_SECONDS),

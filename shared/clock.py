@@ -6,14 +6,46 @@ Orchestrators never import it: they take their time from the Durable context.
 import asyncio
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Protocol
 
 from shared.timestamps import as_timestamp
 
 
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since 1970."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+_clock: Clock = SystemClock()
+
+
+@contextmanager
+def running_on(clock: Clock) -> Iterator[None]:
+    """Inside, the whole process takes its time from another clock."""
+    global _clock
+    before, _clock = _clock, clock
+    try:
+        yield
+    finally:
+        _clock = before
+
+
 def utc_now() -> datetime:
     """The present moment, aware, in UTC."""
-    return datetime.now(UTC)
+    return datetime.fromtimestamp(_clock.now(), UTC)
 
 
 def timestamp(moment: datetime | None = None) -> str:
@@ -23,7 +55,7 @@ def timestamp(moment: datetime | None = None) -> str:
 
 async def sleep(seconds: float) -> None:
     """A pause of an `async` function; it holds no thread."""
-    await asyncio.sleep(seconds)
+    await _clock.sleep(seconds)
 
 
 def epoch_seconds() -> int:

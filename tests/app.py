@@ -1,6 +1,8 @@
 """The app as it lives in the tests' own process."""
 
-from datetime import UTC, datetime, tzinfo
+import asyncio
+from dataclasses import dataclass
+from typing import ClassVar
 
 from local.functions.durable.clock import VirtualClock
 from shared.arm.client import arm_of
@@ -29,16 +31,26 @@ def forget_app() -> None:
     process_settings.cache_clear()
 
 
-class AppTime(datetime):
-    """`datetime` as `shared.clock` sees it where a test has chosen its clock: now is that clock's now."""
+class AppTime:
+    """The app's clock where a test has chosen one: its pauses are that clock's time, which passes at once."""
+
+    clock: ClassVar[VirtualClock]
+
+    def now(self) -> float:
+        return self.clock.now()
+
+    async def sleep(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+
+@dataclass
+class StandingTime:
+    """A clock of the app that its pauses don't move: they last as long as they say."""
 
     clock: VirtualClock
 
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> "AppTime":
-        return cls.fromtimestamp(cls.clock.now(), tz or UTC)
+    def now(self) -> float:
+        return self.clock.now()
 
-
-async def pause(seconds: float) -> None:
-    """`shared.clock.sleep` where a test has chosen its clock: its time passes."""
-    AppTime.clock.advance(seconds)
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

@@ -92,7 +92,7 @@ def harness(
     monkeypatch.setenv("RETRY_FIRST_SECONDS", "5")
     monkeypatch.setenv("RETRY_MAX_SECONDS", "60")
     forget_app()
-    with writer_harness(azure, tmp_path / "writers.sqlite", monkeypatch) as harness:
+    with writer_harness(azure, tmp_path / "writers.sqlite") as harness:
         yield harness
 
 

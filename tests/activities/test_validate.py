@@ -9,16 +9,16 @@ import pytest
 from activities.nsg import create_nsg
 from activities.validate import validate_config
 from local.functions.durable.clock import VirtualClock
-from shared import clock
 from shared.arm.client import arm
 from shared.checks.findings import CHECKS
 from shared.checks.preflight import plan_report
+from shared.clock import running_on
 from shared.saga.steps import STEPS
 from shared.settings import Settings
 from shared.spoke.plan import our_tags
 from shared.tables.records import Records
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
-from tests.app import AppTime, forget_app
+from tests.app import StandingTime, forget_app
 
 
 def validated(**changes: Any) -> dict[str, Any]:
@@ -71,13 +71,10 @@ def test_rights_that_are_there_are_asked_for_once_for_many(settings: Settings, a
     assert not [request for request in azure.requests() if request["path"].endswith("/permissions")]
 
 
-def test_ninety_nine_at_once_fit_into_one_bucket_of_reads(
-    settings: Settings, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    AppTime.clock = VirtualClock()  # it stands still, however slow the machine is: they come at once
-    monkeypatch.setattr(clock, "datetime", AppTime)
+def test_ninety_nine_at_once_fit_into_one_bucket_of_reads(settings: Settings, azure: LocalAzure) -> None:
+    time = StandingTime(VirtualClock())  # however slow the machine is: they come at once
     runs = [recorded(a_run(a_plan(number))) for number in range(1, 100)]
-    with ThreadPoolExecutor(16) as threads:
+    with running_on(time), ThreadPoolExecutor(16) as threads:
         outcomes = list(threads.map(lambda run: validate_config(call_of(run, "validate_config")), runs))
     assert {outcome["outcome"] for outcome in outcomes} == {"done"}
     # The bucket holds 250, and the stand-in's clock stands still: it is not filled up meanwhile.

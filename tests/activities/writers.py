@@ -31,7 +31,7 @@ from shared.writers.peering.peering_rows import PeeringRow, peering_key
 from shared.writers.writer_tables import gateway_sites, hub_peerings
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
 from tests.activities.network import Network
-from tests.app import AppTime
+from tests.app import StandingTime
 
 GATEWAY = "/applicationGateways/hub-agw$"
 # In the transaction by which the gateway's writer says that its PUT is coming.
@@ -51,15 +51,16 @@ def writers_app() -> df.DFApp:
 
 
 @contextlib.contextmanager
-def writer_harness(azure: LocalAzure, path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["WriterHarness"]:
+def writer_harness(azure: LocalAzure, path: Path) -> Iterator["WriterHarness"]:
     """The writers' orchestrations on the real engine, their activities called through the harness."""
-    time = Clock(azure, monkeypatch)
+    time = Clock(azure)
     harness: WriterHarness
 
     def called(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         return lambda payload: harness.call(name, payload)
 
-    with Stage(writers_app(), path, activities={name: called(name) for name in ACTIVITIES}, clock=time) as stage:
+    activities = {name: called(name) for name in ACTIVITIES}
+    with clock.running_on(StandingTime(time)), Stage(writers_app(), path, activities=activities, clock=time) as stage:
         harness = WriterHarness(azure, stage, time)
         yield harness
 
@@ -77,11 +78,9 @@ class KilledError(BaseException):
 class Clock(VirtualClock):
     """One time for the engine, the app and the stand-in, which stands still until it is moved."""
 
-    def __init__(self, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, azure: LocalAzure) -> None:
         super().__init__()
         self._azure = azure
-        AppTime.clock = self
-        monkeypatch.setattr(clock, "datetime", AppTime)
 
     @property
     def moment(self) -> dt.datetime:

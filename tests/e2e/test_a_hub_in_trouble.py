@@ -1,7 +1,6 @@
 """One of two hubs is in trouble, the first of the list: what is asked for in the other one is done, and answers in time say
 which hub it is. When it is over, what was asked for there goes on."""
 
-import copy
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -38,25 +37,28 @@ def resource_named(api: Api, name: str) -> Document:
 
 
 @contextmanager
-def failed_gateway(api: Api) -> Iterator[None]:
-    before = resource_named(api, "hub-agw")
-    broken = copy.deepcopy(before)
-    broken["properties"]["provisioningState"] = "Failed"
-    api.arm.put("/_local/resources", json=broken).raise_for_status()
+def put_back(api: Api, name: str) -> Iterator[Document]:
+    """The hub's resource of this name, which is as it was afterwards."""
+    before = resource_named(api, name)
     try:
-        yield
+        yield before
     finally:
         api.arm.put("/_local/resources", json=before).raise_for_status()
 
 
 @contextmanager
-def vnet_gone(api: Api) -> Iterator[None]:
-    before = resource_named(api, "hub-vnet")
-    api.arm.delete("/_local/resources", params={"id": before["id"]}).raise_for_status()
-    try:
+def failed_gateway(api: Api) -> Iterator[None]:
+    with put_back(api, "hub-agw") as gateway:
+        broken = {**gateway, "properties": {**gateway["properties"], "provisioningState": "Failed"}}
+        api.arm.put("/_local/resources", json=broken).raise_for_status()
         yield
-    finally:
-        api.arm.put("/_local/resources", json=before).raise_for_status()
+
+
+@contextmanager
+def vnet_gone(api: Api) -> Iterator[None]:
+    with put_back(api, "hub-vnet") as vnet:
+        api.arm.delete("/_local/resources", params={"id": vnet["id"]}).raise_for_status()
+        yield
 
 
 @contextmanager
@@ -126,7 +128,7 @@ def test_the_other_hub_goes_on_and_the_failing_one_is_named(api: Api, name: str)
 
 
 def its_timer_repairs(api: Api, spoke_id: int) -> None:
-    """The peering that somebody takes away is made anew by a timer and a writer."""
+    """A peering that was removed by hand is made anew by a timer and a writer."""
     hub_side = f"{resource_named(api, 'hub-westeurope-vnet')['id']}/virtualNetworkPeerings/hub-to-spoke-{spoke_id}"
     api.arm.delete("/_local/resources", params={"id": hub_side}).raise_for_status()
     endpoints = api.stack.endpoints

@@ -13,15 +13,15 @@ import httpx
 import pytest
 from azure.durable_functions.models.history import HistoryEvent
 
-import shared.clock
 from local.functions.app import Function, load_app
 from local.processes import running
 from local.recipes import ROOT, app_settings, azure_recipe
 from shared.arm.client import Arm
 from shared.checks import snapshot as reading
+from shared.clock import running_on
 from tests.activities.azure_stand_in import LocalAzure
 from tests.activities.conftest import FRESH_TIME_SCALE, _trusting, azurite_process
-from tests.app import AppTime, forget_app, pause
+from tests.app import AppTime, forget_app
 from tests.faults.checkpoints import checkpoints_of
 from tests.faults.layouts import ONE_HUB, TWO_HUBS, Layout
 from tests.faults.simulation import Checkpoint, Simulation, without_run
@@ -79,12 +79,11 @@ def azure_stand_in(azure_process: dict[str, str], azurite_process: str) -> Itera
             azure = LocalAzure(client, azure_process["subscription_id"])
             wire = Wire(azure)
             patch.setattr(Arm, "_send", wire.around(Arm._send))
-            patch.setattr(shared.clock, "datetime", AppTime)
-            patch.setattr(shared.clock, "sleep", pause)
             # Every replay reads the whole past again: a time that was read once is known.
             history = sys.modules[HistoryEvent.__module__]
             patch.setattr(history, "dt_parse", functools.lru_cache(maxsize=None)(history.dt_parse))
-            yield azure, wire
+            with running_on(AppTime()):
+                yield azure, wire
         forget_app()
 
 
