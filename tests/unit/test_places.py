@@ -2,10 +2,9 @@
 Against a real Azurite."""
 
 import json
-import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -13,145 +12,28 @@ from typing import Any
 import httpx
 import pytest
 
-from local.processes import free_port, running
-from local.recipes import azurite_recipe, tables_connection_string, tables_proxy_recipe
+from local.processes import running
+from local.recipes import tables_connection_string, tables_proxy_recipe
 from shared.clock import nonce
-from shared.errors import DeploymentException, HubSpokeException, ValidationException
+from shared.errors import DeploymentException, ValidationException
 from shared.settings import at, current_settings, process_settings
-from shared.spoke.records import SPOKES_TABLE, StepRow
+from shared.spoke.records import SPOKES_TABLE
 from shared.tables import client as store
-from shared.tables.places import INSTALLATION, at_each_hub, at_spoke, former_hubs, gateway_of, hub_of_run, hubs
-from shared.tables.records import Records
-from shared.tables.reservations import release
-from tests.app import forget_app
+from shared.tables.places import INSTALLATION, at_each_hub, at_spoke, former_hubs, hub_of_run, hubs
+from tests.unit.installations import Installation, deploy, end, gateway_of_spoke, refused
 from triggers import use_cases
 from triggers.deployments import _run
 from triggers.http.queries import continuation_token
 from triggers.spokes import READERS, _page, _view
-
-SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJFPNCFoTy+GNqzeT9tbAh6XAz3RiVuhXOD7cqUMmiUI someone@example.com"
-Environment = Callable[..., None]
-
-
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    state, port = tmp_path_factory.mktemp("azurite"), free_port()
-    with running(azurite_recipe(state / "tables", port), state):
-        yield tables_connection_string(f"http://127.0.0.1:{port}")
 
 
 @pytest.fixture(scope="module")
 def counted(azurite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The connection string of a way to the same tables on which requests are counted, and where they are listed."""
     state = tmp_path_factory.mktemp("proxy")
-    endpoint = re.search(r"TableEndpoint=(http://[^/]+)/", azurite)
-    assert endpoint is not None
-    with running(tables_proxy_recipe(0, endpoint[1]), state) as process:
+    with running(tables_proxy_recipe(0, azurite), state) as process:
         announced = process.announced or {}
         yield tables_connection_string(announced["tables"]), announced["faults"].replace("faults", "requests")
-
-
-class Installation:
-    """Hubs of a test's own, and the environment that names them."""
-
-    def __init__(self, azurite: str, environment: pytest.MonkeyPatch) -> None:
-        self.name = nonce(8)
-        self._environment = environment
-        self._general = {
-            "AZURE_SUBSCRIPTION_ID": "00000000-0000-0000-0000-000000000001",
-            "TASK_HUB": "HubSpokeTest",
-            "TABLES_CONNECTION_STRING": azurite,
-        }
-
-    def use(self, hubs: list[dict[str, Any]] | None = None, **more: str) -> None:
-        """The app starts anew, with these hubs or with the one hub of the settings."""
-        one = {
-            "HUB_RESOURCE_GROUP": "hub-rg",
-            "HUB_VNET_NAME": f"first-{self.name}",
-            "HUB_AGW_NAME": "hub-agw",
-            "SPOKE_DOMAIN": "spokes.example.com",
-        }
-        given = self._general | one | ({"HUBS": json.dumps(hubs)} if hubs else {}) | more
-        for name in list(os.environ):
-            if name.startswith(("AZURE_", "HUB", "SPOKE_", "AGW_", "TABLES_")):
-                self._environment.delenv(name)
-        for name, value in given.items():
-            self._environment.setenv(name, value)
-        forget_app()
-
-    def gateways(self, **limits: int) -> list[dict[str, Any]]:
-        """Gateways of these names, each with so many places beside the hub's own site."""
-        return [
-            {"name": name.replace("_", "-"), "domain": f"{name.replace('_', '-')}.example.com", "limit": places + 1}
-            for name, places in limits.items()
-        ]
-
-    @property
-    def first(self) -> dict[str, Any]:
-        return {"name": "first", "vnet": f"first-{self.name}", "gateways": [{"name": "hub-agw"}]}
-
-    @property
-    def second(self) -> dict[str, Any]:
-        gateways = [{"name": "far-agw", "domain": "far.example.com"}]
-        own = {"vnet": f"second-{self.name}", "location": "westeurope", "address_pool": "10.12.0.0/16"}
-        return {"name": "second", "subscription_id": "00000000-0000-0000-0000-000000000002", "gateways": gateways} | own
-
-    @property
-    def second_as_first(self) -> dict[str, Any]:
-        """The second hub with the ids that the first had: new spokes go there."""
-        return self.second | {"first_spoke_id": 1}
-
-    @property
-    def moved(self) -> dict[str, Any]:
-        """The first hub, no longer the first of the list."""
-        return self.first | {"first_spoke_id": 1001}
-
-    def rows(self, partition: str) -> list[Any]:
-        found: list[Any] = store.table(SPOKES_TABLE).query("PartitionKey eq @key", {"key": partition})
-        return found
-
-
-@pytest.fixture
-def installation(azurite: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
-    yield Installation(azurite, monkeypatch)
-    for row in store.table(SPOKES_TABLE).query("PartitionKey eq @key", {"key": INSTALLATION}):
-        store.table(SPOKES_TABLE).write([("delete", row)])
-    forget_app()
-
-
-def body(client: str, **changes: Any) -> dict[str, Any]:
-    own = {"client_name": client, "vm_name": f"vm-{client}", "vm_size": "Standard_B2s", "admin_username": "azureuser"}
-    return {**own, "ssh_public_key": SSH_KEY, **changes}
-
-
-def deploy(client: str, key: str | None = None, **changes: Any) -> use_cases.RunHandle:
-    return use_cases.deploy(body(client, **changes), key)
-
-
-def gateway_of_spoke(spoke_id: int) -> str:
-    with at_spoke(spoke_id):
-        spoke, _ = use_cases.spoke_and_run(spoke_id)
-        return gateway_of(spoke.plan, current_settings()).hub_agw_name
-
-
-def end(handle: use_cases.RunHandle, status: str, *, began: str = "") -> None:
-    """As the orchestration would: its rows freed, run and spoke ended. began: a step that has been tried."""
-    with at_spoke(handle.spoke_id):
-        records = Records()
-        spoke, run = use_cases.spoke_and_run(handle.spoke_id)
-        assert run is not None
-        if began:
-            row = StepRow(run.deployment_id, 2, began, "failed", 1, "", run.created_at, run.created_at)
-            records.write_step(row, over=None)
-        if status == "failed":
-            release(run)
-        records.change_together(run, spoke, run_changes={"status": status}, spoke_changes={"status": status})
-
-
-def refused(work: Callable[..., Any], *given: Any, **named: Any) -> str:
-    with pytest.raises(HubSpokeException) as raised:
-        work(*given, **named)
-    return raised.value.failure.code
 
 
 # --- gateways of one hub ---

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.processes import free_port, running
-from local.recipes import azurite_recipe, tables_connection_string, tables_proxy_recipe
+from local.processes import running
+from local.recipes import tables_connection_string, tables_proxy_recipe
 from shared.clock import nonce, timestamp, utc_now
 from shared.errors import DeploymentException, HubSpokeException, StorageException, ValidationException
 from shared.settings import Settings, current_settings, process_settings
@@ -35,13 +35,6 @@ SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJFPNCFoTy+GNqzeT9tbAh6XAz3RiVuhX
 KINDS_OF_A_SPOKE = Counter(
     dict.fromkeys(("spoke", "run", "client", "vm", "host", "block", "slot", "vnet", "pool", "rule"), 1)
 )
-
-
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    state, port = tmp_path_factory.mktemp("azurite"), free_port()
-    with running(azurite_recipe(state / "tables", port), state):
-        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture

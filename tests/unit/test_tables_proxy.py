@@ -17,17 +17,9 @@ from azure.core.pipeline.policies import RetryMode
 from azure.data.tables import TableClient, TableServiceClient, TableTransactionError, UpdateMode
 
 from local.processes import free_port, running
-from local.recipes import azurite_recipe, tables_connection_string, tables_proxy_recipe
+from local.recipes import tables_connection_string, tables_proxy_recipe
 
 ROW = {"PartitionKey": "hub-rg:hub-vnet", "RowKey": "spoke:1", "note": "it's 100 % “ready” + more/less"}
-
-
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    state = tmp_path_factory.mktemp("azurite")
-    port = free_port()
-    with running(azurite_recipe(state / "tables", port), state):
-        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")
