@@ -13,8 +13,7 @@ PY    := $(VENV)/bin/python
 PACKAGES_READY := $(VENV)/.ready
 AZURITE_READY  := local/node_modules/.ready
 BYTECODE_READY := $(VENV)/.compiled
-SOURCES = $(wildcard function_app.py $(foreach folder,triggers triggers/* orchestrators activities shared shared/* shared/*/* \
-  local local/azure local/azure/* local/functions local/functions/*,$(folder)/*.py))
+SOURCES := $(shell find function_app.py triggers orchestrators activities shared local -name node_modules -prune -o -name '*.py' -print)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # One more than there are cores: a test waits for its servers about as long as it computes.

@@ -10,7 +10,8 @@ gc.disable()  # until the end of this module: what it imports stays, and looking
 import azure.durable_functions as df
 import azure.functions as func
 
-from activities import gateway, gateway_writer, hub_writer, nic, nsg, peering, runs, validate, vm, vnet
+from activities import gateway_writer, hub_writer, runs
+from activities.steps import gateway, nic, nsg, peering, validate, vm, vnet
 from orchestrators.delete_spoke import delete_spoke
 from orchestrators.deploy_spoke import deploy_spoke
 from orchestrators.run_step import run_step

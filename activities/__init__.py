@@ -1,1 +1,1 @@
-"""One file per noun: the act and its undo side by side, each of them safe to repeat."""
+"""What orchestrations call: the steps, the passes of both writers, the records of a run. Each is safe to repeat."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.checks.subjects.gateway_network import GatewayNetwork
+from shared.checks.subjects.gateway.network import GatewayNetwork
 from shared.checks.subjects.rights import NeededRight
 from shared.checks.subjects.sizes import Size
 from shared.errors import Failure

@@ -9,9 +9,9 @@ from shared.checks.findings import ERROR, WARNING, Finding, results_of
 from shared.checks.inputs import AzureSnapshot
 from shared.checks.snapshot import read_snapshot
 from shared.checks.subjects.addresses import address_findings
-from shared.checks.subjects.gateway import gateway_findings
-from shared.checks.subjects.gateway_network import gateway_network_findings
-from shared.checks.subjects.gateway_policies import tls_findings, waf_findings
+from shared.checks.subjects.gateway.configuration import gateway_findings
+from shared.checks.subjects.gateway.network import gateway_network_findings
+from shared.checks.subjects.gateway.policies import tls_findings, waf_findings
 from shared.checks.subjects.hub import (
     hub_gateway_findings,
     hub_vnet_findings,

@@ -17,7 +17,7 @@ from shared.arm.client import Arm
 from shared.arm.failures import ArmError
 from shared.checks.inputs import AzureSnapshot
 from shared.checks.roles import app_rights
-from shared.checks.subjects.gateway_network import GatewayNetwork, subnet_of_gateway, used_by
+from shared.checks.subjects.gateway.network import GatewayNetwork, subnet_of_gateway, used_by
 from shared.checks.subjects.hub import hub_not_found, outbound_is_elsewhere
 from shared.checks.subjects.names import possible_conflicts
 from shared.checks.subjects.rights import NeededRight, missing_rights, named_by_gateway, needed_rights

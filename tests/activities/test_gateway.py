@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from activities import gateway as steps
+from activities.steps import gateway as steps
 from shared.saga.outcomes import Cancelled, Done, Pending, outcome_from_data
 from shared.settings import current_settings
 from shared.tables.client import ConcurrentUpdate

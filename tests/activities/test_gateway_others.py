@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from activities import validate
 from activities.runs import list_left_behind
+from activities.steps import validate
 from shared.arm.client import arm
 from shared.errors import StorageException
 from shared.saga.outcomes import Done, Failed

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from activities.validate import validate_config
+from activities.steps.validate import validate_config
 from local.app_roles import app_roles, scopes
 from local.azure.hub import Hub
 from shared.arm.client import arm

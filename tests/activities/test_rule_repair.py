@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from activities.nsg import create_nsg
-from activities.vnet import create_subnets, create_vnet
+from activities.steps.nsg import create_nsg
+from activities.steps.vnet import create_subnets, create_vnet
 from shared.arm.client import arm
 from shared.recovery.rule_repair import repair_security_rules
 from shared.settings import Settings, current_settings

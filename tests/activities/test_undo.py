@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from activities import runs
-from activities.nsg import delete_nsg
+from activities.steps.nsg import delete_nsg
 from function_app import ACTIVITIES
 from shared.arm.client import arm
 from shared.saga.steps import UNDO_NAMES

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from activities.nsg import create_nsg
-from activities.validate import validate_config
+from activities.steps.nsg import create_nsg
+from activities.steps.validate import validate_config
 from local.functions.durable.clock import VirtualClock
 from shared.arm.client import arm
 from shared.checks.findings import CHECKS

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from activities.nic import create_nic
-from activities.nsg import create_nsg
-from activities.vm import VM, create_vm, note_duration, quickest_of_last
-from activities.vnet import create_subnets, create_vnet
+from activities.steps.nic import create_nic
+from activities.steps.nsg import create_nsg
+from activities.steps.vm import VM, create_vm, note_duration, quickest_of_last
+from activities.steps.vnet import create_subnets, create_vnet
 from local.azure.resources.virtual_machine import VirtualMachine
 from shared.arm.client import arm
 from shared.settings import Settings

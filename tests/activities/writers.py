@@ -11,7 +11,8 @@ from typing import Any
 import azure.durable_functions as df
 import pytest
 
-from activities import gateway, gateway_writer, hub_writer, peering
+from activities import gateway_writer, hub_writer
+from activities.steps import gateway, peering
 from local.azure.evaluation import route
 from local.functions.durable.clock import VirtualClock
 from local.functions.durable.stage import Stage

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from shared.checks.subjects.gateway_network import GatewayNetwork, gateway_network_findings
-from shared.checks.subjects.gateway_policies import tls_findings
+from shared.checks.subjects.gateway.network import GatewayNetwork, gateway_network_findings
+from shared.checks.subjects.gateway.policies import tls_findings
 from shared.writers.gateway.priorities import (
     no_priority_beside_others,
     no_priority_left,

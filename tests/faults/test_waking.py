@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from activities.vm import note_duration
+from activities.steps.vm import note_duration
 from local.functions.durable.faults import Fault as EngineFault
 from shared.saga.instances import WAKE
 from shared.tables.records import Records

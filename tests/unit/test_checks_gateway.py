@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.checks.findings import Finding
-from shared.checks.subjects.gateway import gateway_findings
+from shared.checks.subjects.gateway.configuration import gateway_findings
 from shared.errors import ValidationException
 from shared.settings import Settings, settings_from
 from shared.spoke.plan import SpokePlan

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from shared.checks.findings import Finding
-from shared.checks.subjects.gateway_network import (
+from shared.checks.subjects.gateway.network import (
     GatewayNetwork,
     gateway_network_findings,
     is_isolated,
     subnet_of_gateway,
     used_by,
 )
-from shared.checks.subjects.gateway_policies import tls_findings, waf_findings
+from shared.checks.subjects.gateway.policies import tls_findings, waf_findings
 from shared.errors import AzureResourceException, Failure
 
 GROUP = "/subscriptions/s/resourceGroups/net-rg/providers/Microsoft.Network"

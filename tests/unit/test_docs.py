@@ -68,3 +68,20 @@ def test_the_table_of_rights_is_that_of_the_role_files() -> None:
     differ = {role: sorted(table.get(role, set()) ^ files.get(role, set())) for role in table | files}
     assert not any(differ.values()), f"the table of rights in docs/operations.md and infra/roles differ in {differ}"
     assert set(table) == set(files)
+
+
+PACKAGES = sorted(
+    {
+        file.parent
+        for folder in ("triggers", "orchestrators", "activities", "shared")
+        for file in (ROOT / folder).rglob("*.py")
+    }
+)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: str(package.relative_to(ROOT)))
+def test_a_package_is_on_the_map_and_small_enough_to_learn(package: Path) -> None:
+    modules = [file.stem for file in package.glob("*.py") if file.stem != "__init__"]
+    assert len(modules) <= 7, modules
+    name = package.relative_to(ROOT).as_posix()
+    assert f"| `{name}/` |" in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8") or name == "shared"

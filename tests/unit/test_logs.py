@@ -158,7 +158,7 @@ def test_configure_fits_into_a_handler_that_is_there(settings: Settings) -> None
         for _ in range(3):
             logs.configure(settings)
         with logs.context(spoke_id=5):
-            logging.getLogger("activities.vnet").info("code=%s", "abc", extra={})
+            logging.getLogger("activities.steps.vnet").info("code=%s", "abc", extra={})
     finally:
         root.removeHandler(handler)
     assert len(root.handlers) == before - 1
@@ -215,7 +215,7 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 exported = InMemoryLogRecordExporter()
 get_logger_provider().add_log_record_processor(SimpleLogRecordProcessor(exported))
 with logs.context(deployment_id="deploy-acme-1-abcd", spoke_id=3, step="create_vm"):
-    logging.getLogger("activities.vm").info("from ?code=%s", "x")
+    logging.getLogger("activities.steps.vm").info("from ?code=%s", "x")
 record = exported.get_finished_logs()[0].log_record
 print(json.dumps({**record.attributes, "body": record.body}), flush=True)
 os._exit(0)  # without the exporter's attempts to reach Azure
@@ -265,7 +265,7 @@ from shared.process import logs
 from shared.settings import current_settings
 logs.configure(current_settings())
 from opentelemetry._logs import get_logger_provider
-logging.getLogger("activities.vm").warning("a line")
+logging.getLogger("activities.steps.vm").warning("a line")
 get_logger_provider().force_flush()
 """
     with IdentityEndpoint() as identity:
@@ -310,7 +310,7 @@ from opentelemetry._logs import get_logger_provider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 exported = InMemoryLogRecordExporter()
 get_logger_provider().add_log_record_processor(SimpleLogRecordProcessor(exported))
-log = logging.getLogger("activities.peering")
+log = logging.getLogger("activities.steps.peering")
 
 def make_current(operation):
     parent = trace.SpanContext(operation, 1, True, trace.TraceFlags(1))

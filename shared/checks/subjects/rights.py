@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from shared.checks.findings import ERROR, WARNING, Finding
-from shared.checks.subjects.gateway_network import subnet_of_gateway, used_by
+from shared.checks.subjects.gateway.network import subnet_of_gateway, used_by
 from shared.errors import Failure, how_to_grant
 from shared.spoke.resource_ids import ResourceIds, type_of
 from shared.writers.gateway.capacity import firewall_policy_ids

@@ -1,0 +1,1 @@
+"""The gateway: what it holds, its network, its WAF and TLS policies."""
