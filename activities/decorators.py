@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from activities.waiting_inside import wait_inside
+from activities.waiting_inside import wait_inside, work_in_thread
 from shared.arm.cancellation import RunCancelledError, cancellation_guard
 from shared.clock import timestamp, utc_now
 from shared.data import from_data
@@ -72,17 +72,14 @@ def activity(kind: Kind, *, takes_seconds: bool = False, through_writer: bool = 
 
     def decorate(function: Typed) -> Any:
         # The worker refuses generic annotations on what it calls (azure-functions-durable-python#468): plain dict.
-        def plain(payload: dict) -> dict:  # type: ignore[type-arg]
-            return outcome_as_data(wrapper.perform(from_data(Call, payload)))
+        async def plain(payload: dict) -> dict:  # type: ignore[type-arg]
+            work = wait_inside if takes_seconds else work_in_thread
+            return outcome_as_data(await work(_StepCall(function, kind), from_data(Call, payload)))
 
         async def with_client(payload: dict, client: Any) -> dict:  # type: ignore[type-arg]
             return outcome_as_data(await _perform_and_wake(_StepCall(function, kind), from_data(Call, payload), client))
 
-        async def waiting(payload: dict) -> dict:  # type: ignore[type-arg]
-            step = _StepCall(function, kind)
-            return outcome_as_data(await wait_inside(step.act, step.leave, from_data(Call, payload)))
-
-        wrapper: Any = with_client if through_writer else waiting if takes_seconds else plain
+        wrapper: Any = with_client if through_writer else plain
         # Without `__wrapped__`, by which the worker would find the parameters of the inner function.
         wrapper.__name__ = wrapper.__qualname__ = function.__name__
         wrapper.__doc__, wrapper.__module__ = function.__doc__, function.__module__

@@ -1,11 +1,11 @@
 """Runs blocking work in threads of the app's own, for functions that wait for it.
 
-Two pools, so that an Azure Resource Manager that hangs takes no thread from what only needs the tables; where there are
-several hubs, each has its own pool for Azure, so that one whose subscription hangs takes none from another, and what is
-about no hub in particular has one, too. They are made once in a process, their sizes are settings, and there are no other
-threads: what hangs in a request holds one of these until the request's timeout, and never more of them than there are. The
-caller's context variables go along; the thread's log lines are handed on by who waits for it
-(`shared.process.logs.HeldLines`).
+Three pools, so that an Azure Resource Manager that hangs takes no thread from what only needs the tables, and the steps of
+many deployments none from a caller who waits; where there are several hubs, each has its own pools for Azure, so that one
+whose subscription hangs takes none from another, and what is about no hub in particular has one, too. They are made once in a
+process, and there are no other threads: what hangs in a request holds one of these until the request's timeout, and never
+more of them than there are. The caller's context variables go along; the thread's log lines are handed on by who waits for
+it (`shared.process.logs.HeldLines`).
 
 What runs in a pool doesn't wait for the same pool: `side_by_side` does the work itself where no thread is free.
 """
@@ -24,6 +24,7 @@ from shared.errors import AzureResourceException, ConfigurationException, HubSpo
 from shared.process import logs
 from shared.process.deadline import Deadline, current_deadline, set_deadline
 from shared.process.once import once
+from shared.process.share import ACTIVITIES_AT_ONCE
 from shared.settings import current_settings, has_several_hubs, place_of_call
 
 P = ParamSpec("P")
@@ -31,12 +32,13 @@ T = TypeVar("T")
 
 ARM = "arm"
 TABLES = "tables"
+ACTIVITIES = "activities"
 # Of an app whose settings can't be used: something has to say so.
 _THREADS_WITHOUT_SETTINGS = 4
 
 
 def _pool(name: str) -> ThreadPoolExecutor:
-    place = place_of_call() if name == ARM else None
+    place = place_of_call() if name != TABLES else None
     return _pool_of(name, place.hub_key if place is not None and has_several_hubs() else "")
 
 
@@ -45,7 +47,7 @@ def _pool_of(name: str, hub_key: str) -> ThreadPoolExecutor:
     size = _THREADS_WITHOUT_SETTINGS
     with contextlib.suppress(ConfigurationException):
         settings = current_settings()
-        size = {ARM: settings.arm_threads, TABLES: settings.tables_threads}[name]
+        size = {ARM: settings.arm_threads, TABLES: settings.tables_threads, ACTIVITIES: ACTIVITIES_AT_ONCE}[name]
     return ThreadPoolExecutor(size, thread_name_prefix=name)
 
 
@@ -67,6 +69,11 @@ async def in_arm_thread(seconds: float, function: Callable[P, T], *args: P.args,
     When it passes: an `AzureResourceException` that says what hangs, whether the thread has ended or not.
     """
     return await _run(ARM, Deadline(seconds), partial(function, *args, **kwargs))
+
+
+async def in_activity_thread(seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for an activity of a run: a burst of them takes no thread from callers and writers."""
+    return await _run(ACTIVITIES, Deadline(seconds), partial(function, *args, **kwargs))
 
 
 async def _run(name: str, deadline: Deadline | None, work: Callable[[], T]) -> T:

@@ -1,5 +1,5 @@
 """A hub's share of the activities that run side by side. Azure may not answer for one hub's subscription: its activities
-wait then, each in one of the worker's threads, and the others need some as well."""
+wait then, each in one of the host's places for activities, and the others need some as well."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from shared.errors import AzureResourceException
 from shared.process.once import once
 from shared.settings import current_settings, has_several_hubs, process_settings
 
-# `maxConcurrentActivityFunctions` of host.json, how many of them one hub may have where there are several, and how many are
+# How many activities of all hubs work at a time, how many of them one hub may have where there are several, and how many are
 # left when all hubs but one have theirs.
 ACTIVITIES_AT_ONCE = 24
 MOST_OF_ONE_HUB = 16

@@ -100,6 +100,12 @@ class DesiredTable(Generic[R, W]):
                 row = self._row(entity)
         return row, writer or self._writer_type()
 
+    def arrived_between(self, after: str, before: str) -> int:
+        """How many rows were requested between two moments (timestamps)."""
+        query = "PartitionKey eq @partition and since gt @after and since lt @before"
+        parameters = {"partition": self.partition, "after": after, "before": before}
+        return len(self._table.query(query, parameters, ["RowKey"]))
+
     def request(self, row: R) -> None:
         """Writes one row, new or under the ETag that it was read with. `ConcurrentUpdate` when another call was faster."""
         entity = as_entity(row, self.partition)

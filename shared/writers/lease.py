@@ -6,6 +6,7 @@ same row fences every mark, and the lease in it every write to Azure, so that a 
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
@@ -20,6 +21,9 @@ _POLLS_BETWEEN = 10
 # Beats are written ahead, so that a poll a second doesn't write a row a second; but not so far that a death goes unnoticed.
 _AHEAD = timedelta(seconds=60)
 _TOO_FAR = timedelta(minutes=3)
+
+Arrived = Callable[[str, str], int]
+"""How many rows were requested between two moments (timestamps)."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class LeasedWriter(Row):
         """What a step says that waits for a row."""
 
     @abstractmethod
-    def seconds_until(self, row: Any, now: datetime, poll_seconds: float, batch: int) -> float:
+    def seconds_until(self, row: Any, now: datetime, poll_seconds: float, batch: int, arrived: Arrived) -> float:
         """About how long until a row is applied; 0 when it may be so any time. batch: `HUB_BATCH`."""
 
     @property

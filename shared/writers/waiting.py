@@ -54,7 +54,7 @@ def await_applied(
     if done and row.is_applied:
         return done
     usual = from_data(Policy, run.policy).poll_wait(None)
-    left = writer.seconds_until(row, utc_now(), usual, current_settings().hub_batch)
+    left = writer.seconds_until(row, utc_now(), usual, current_settings().hub_batch, table.arrived_between)
     return Pending(writer.reason_to_wait(row), left, wakes=writer.writes, woken=True)
 
 

@@ -1,11 +1,13 @@
 """The table of contents: everything that the saga names is registered, and importing it stays cheap."""
 
+import inspect
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import function_app
 from shared.saga import instances as protocol
 from shared.saga import steps
 from shared.saga.steps import STEPS, UNDOS
@@ -54,3 +56,13 @@ def test_the_order_of_undo_lets_nothing_go_before_what_needs_it() -> None:
     order = [undo.name for undo in UNDOS]
     for undo in UNDOS:
         assert all(order.index(need) < order.index(undo.name) for need in undo.needs)
+
+
+def test_the_worker_has_its_threads_for_orchestrators_alone() -> None:
+    """What isn't `async` holds one of them: a slow activity would hold up every orchestrator."""
+    blocking = {
+        function.get_function_name()
+        for function in function_app.app.get_functions()
+        if not inspect.iscoroutinefunction(function.get_user_function())
+    }
+    assert blocking == {orchestrator.__name__ for orchestrator in function_app.ORCHESTRATORS}

@@ -280,14 +280,22 @@ def test_who_waits_learns_how_long_it_may_last() -> None:
     at_work = "2026-01-01T00:00:09.000Z"
     writer = HubWriter("n", at_work, None, (1, 2, 3), looked_at, 5.0)
     now = MIDNIGHT + timedelta(seconds=1)
-    assert [writer.seconds_until(row(n, since=since), now, 5.0, 2) for n in (1, 2, 3)] == [30, 30, 40]
-    assert writer.seconds_until(row(3, since=since), now + timedelta(seconds=60), 5.0, 2) == 0
+
+    def expected(writer: HubWriter, of: PeeringRow, *, after: float = 0, batch: int = 2, arrived: int = 0) -> float:
+        def arrived_between(after: str, before: str) -> int:
+            assert (after, before) == (writer.planned_at, of.since)
+            return arrived
+
+        return writer.seconds_until(of, now + timedelta(seconds=after), 5.0, batch, arrived_between)
+
+    assert [expected(writer, row(n, since=since)) for n in (1, 2, 3)] == [30, 30, 40]
+    assert expected(writer, row(3, since=since), after=60) == 0
     # After the last pass, and so the last one; and one whose hub side is there.
-    assert writer.seconds_until(row(4, since=later), now, 5.0, 2) == 40
-    assert writer.seconds_until(row(4, since=since), now, 5.0, 2) == 0
-    assert writer.seconds_until(row(4, since=later), now, 5.0, 4) == 50, "behind a whole batch"
-    assert replace(writer, not_after="").seconds_until(row(4, since=later), now, 5.0, 2) == 0
-    assert HubWriter().seconds_until(row(1), now, 5.0, 2) == 0
+    assert expected(writer, row(4, since=later)) == 40
+    assert expected(writer, row(4, since=since)) == 0
+    assert expected(writer, row(4, since=later), arrived=60) == 10 * 64, "behind all that came since the pass"
+    assert expected(replace(writer, not_after=""), row(4, since=later)) == 0
+    assert expected(HubWriter(), row(1)) == 0
 
 
 def test_the_queue_holds_those_beyond_the_batch_too() -> None:

@@ -15,6 +15,7 @@ from shared.saga.policy import LONGEST_WAIT_OF_A_WRITER
 from shared.writers.peering.schedule import (
     AGAIN,
     CALLS_A_GENERATION,
+    CALLS_A_PROBE,
     DONE,
     FAILED,
     HAND_OVER_HUB,
@@ -308,7 +309,7 @@ def test_whatever_is_answered_hub_sides_never_overlap_and_a_generation_ends(data
 def test_polls_come_close_to_the_end_once_it_is_known() -> None:
     assert first_wait(1, None) == next_wait(1, None) == 1
     assert first_wait(1, 5) == 5
-    assert first_wait(1, 5, calls=10) == 4.5, "now and then a little before: writes may have become quicker"
+    assert first_wait(1, 5, calls=CALLS_A_PROBE) == 4.5, "now and then a little before: writes may have become quicker"
     assert next_wait(1, 5) == 0.25
 
 

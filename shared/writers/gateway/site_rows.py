@@ -13,7 +13,7 @@ from shared.spoke.plan import SiteNames
 from shared.spoke.records import WRITER_KEY, LongText
 from shared.timestamps import parse_timestamp
 from shared.writers.desired_state import DesiredState
-from shared.writers.lease import LeasedWriter
+from shared.writers.lease import Arrived, LeasedWriter
 
 # How long a PUT is thought to take before one was seen: in polls.
 USUAL_PUT_POLLS = 6
@@ -150,9 +150,11 @@ class GatewayWriter(LeasedWriter):
             return f"{reason}, which is blocked: {blocked.message} {blocked.hint or ''}".rstrip()
         return f"{reason}, which waits itself: {self.retry_reason}" if self.retry_reason else reason
 
-    def seconds_until(self, row: SiteRow, now: datetime, poll_seconds: float, batch: int = 0) -> float:
+    def seconds_until(
+        self, row: SiteRow, now: datetime, poll_seconds: float, batch: int = 0, arrived: Arrived = lambda *_: 0
+    ) -> float:
         """About how long until a row is applied: one PUT, or what is left of the one under way, and the next one for a row
-        that came too late for it; 0 when it may be so any time. batch: of the hub's writer; a PUT takes all sites at once.
+        that came too late for it; 0 when it may be so any time. A PUT takes all sites at once, whatever came before.
         """
         took = self.last_put_seconds or USUAL_PUT_POLLS * poll_seconds
         if self.phase == IDLE or not self.began:

@@ -9,7 +9,7 @@ from shared.spoke.plan import SpokePlan
 from shared.spoke.records import WRITER_KEY, LongText
 from shared.timestamps import parse_timestamp
 from shared.writers.desired_state import DesiredState
-from shared.writers.lease import LeasedWriter
+from shared.writers.lease import Arrived, LeasedWriter
 from shared.writers.peering.documents import CONNECTED
 
 
@@ -131,16 +131,16 @@ class HubWriter(LeasedWriter):
             f", which waits itself: {self.retry_reason}" if self.retry_reason else ""
         )
 
-    def seconds_until(self, row: PeeringRow, now: datetime, poll_seconds: float, batch: int) -> float:
+    def seconds_until(self, row: PeeringRow, now: datetime, poll_seconds: float, batch: int, arrived: Arrived) -> float:
         """About how long until a row is applied; 0 when it may be so any time.
 
         Its spoke side follows when the hub sides of its batch are written, and takes about as long as one of those. A row
-        that came after the last pass comes last; as others came with it, behind a whole batch at least.
+        that came after the last pass comes behind those that came before it.
         """
         if row.spoke_id in self.queue:
             place = self.queue.index(row.spoke_id)
         elif row.since > self.planned_at and self.lease.keeps_out("", now):
-            place = max(len(self.queue), batch)
+            place = len(self.queue) + arrived(self.planned_at, row.since)
         else:
             return 0.0
         planned = (parse_timestamp(self.planned_at) - now).total_seconds() if self.planned_at else 0.0

@@ -24,6 +24,8 @@ HAND_OVER_HUB = "hand_over_hub"
 # After so many calls a writer continues as new: its history is replayed from the top at every one of them.
 CALLS_A_GENERATION = 30
 SPOKE_SIDES_A_POLL = 5
+# After each so many calls a write is polled a little before it should be over, to find out whether they have become quicker.
+CALLS_A_PROBE = 15
 # A call is polled after so many polls at the latest, whatever the last ones took.
 MOST_POLLS_SLEPT = 10
 
@@ -195,12 +197,12 @@ def next_calls(state: HubSchedule, now: datetime) -> Calls | None:
 def first_wait(poll_seconds: float, last_put_seconds: float | None, calls: int = 1) -> float:
     """Seconds until a write just begun is polled: when it is over, if it takes as long as the last ones.
 
-    After each fifth call it is polled a little before, to find out whether they have become quicker. One that took far
-    longer than any should, because ARM could not be polled, says nothing about the next.
+    Now and then a little before (`CALLS_A_PROBE`). One that took far longer than any should, because ARM could not be polled,
+    says nothing about the next.
     """
     if last_put_seconds is None:
         return poll_seconds
-    expected = last_put_seconds * (0.9 if calls % 5 == 0 else 1.0)
+    expected = last_put_seconds * (0.9 if calls % CALLS_A_PROBE == 0 else 1.0)
     return max(min(expected, MOST_POLLS_SLEPT * poll_seconds), poll_seconds / 4)
 
 
