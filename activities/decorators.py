@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from activities.waiting_inside import wait_inside, work_in_thread
+from activities.waiting_inside import carry_out, passes_soon
 from shared.arm.cancellation import RunCancelledError, cancellation_guard
 from shared.clock import timestamp, utc_now
 from shared.data import from_data
@@ -65,7 +65,7 @@ class Kind(Enum):
 def activity(kind: Kind, *, takes_seconds: bool = False, through_writer: bool = False) -> Callable[[Typed], Any]:
     """Makes an activity of a typed function; its `perform` takes the `Call`, and answers the outcome without a worker.
 
-    takes_seconds: Azure needs a few seconds for its operation; they are waited for inside the activity (`wait_inside`).
+    takes_seconds: Azure needs a few seconds for its operation; they are waited for inside the activity (`carry_out`).
     through_writer: a writer does the work: the activity takes a durable client, and `Pending(wakes=…)` makes sure that the
     writer runs.
     """
@@ -73,8 +73,8 @@ def activity(kind: Kind, *, takes_seconds: bool = False, through_writer: bool = 
     def decorate(function: Typed) -> Any:
         # The worker refuses generic annotations on what it calls (azure-functions-durable-python#468): plain dict.
         async def plain(payload: dict) -> dict:  # type: ignore[type-arg]
-            work = wait_inside if takes_seconds else work_in_thread
-            return outcome_as_data(await work(_StepCall(function, kind), from_data(Call, payload)))
+            step = _StepCall(function, kind)
+            return outcome_as_data(await carry_out(step, from_data(Call, payload), takes_seconds=takes_seconds))
 
         async def with_client(payload: dict, client: Any) -> dict:  # type: ignore[type-arg]
             return outcome_as_data(await _perform_and_wake(_StepCall(function, kind), from_data(Call, payload), client))
@@ -120,13 +120,13 @@ class _StepCall:
 
     def perform(self, call: Call) -> Outcome:
         """The outcome, which the step's row says when this returns."""
-        return self._bounded(call, lambda: self._acted(call, records_pending=True))
+        return self._bounded(call, lambda: self._acted(call, records_all=True))
 
     def act(self, call: Call) -> Outcome:
-        """The same, but that nothing is recorded of `Pending`: it is asked again, or left by `leave`."""
-        return self._bounded(call, lambda: self._acted(call, records_pending=False))
+        """The same, but that nothing is recorded of what `passes_soon`: it is asked again, or left by `leave`."""
+        return self._bounded(call, lambda: self._acted(call, records_all=False))
 
-    def leave(self, call: Call, outcome: Pending) -> Outcome:
+    def leave(self, call: Call, outcome: Outcome) -> Outcome:
         """Records what is answered in the end, and answers it."""
         return self._bounded(call, lambda: self._recorded(call, outcome))
 
@@ -141,12 +141,12 @@ class _StepCall:
             _log(call, outcome)
             return outcome
 
-    def _acted(self, call: Call, *, records_pending: bool) -> Outcome:
+    def _acted(self, call: Call, *, records_all: bool) -> Outcome:
         if self.begun is None and (cancelled := self._begin(call)):
             return cancelled
         assert self.begun is not None
         outcome = self._outcome(call, self.begun)
-        return outcome if isinstance(outcome, Pending) and not records_pending else self._recorded(call, outcome)
+        return self._recorded(call, outcome) if records_all or not passes_soon(outcome) else outcome
 
     def _begin(self, call: Call) -> Cancelled | None:
         """Why nothing is to be done; None when the step's row says by now that it is under way."""

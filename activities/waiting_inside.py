@@ -1,82 +1,80 @@
 """Where an activity works: in a thread of its hub, so that the worker's own threads are left to the orchestrators.
 
-Operations of a few seconds are waited for inside: an answer and another call of the activity would cost the Durable engine
-more than the wait. A call that waits holds one of the host's places for activities and no thread. So that others find
-places, only so many wait at a time; what comes after them is answered `Pending`, and asked after by `run_step`.
+What is over in a few seconds is waited for inside: an answer and another call of the activity would cost the Durable engine
+more than the wait. Operations of a few seconds are, and short refusals of a busy Azure, which takes so many requests a
+second. A call that waits holds one of the host's places for activities and no thread. So that others find places, only so
+many wait at a time; what comes after them is answered, and called again by `run_step`.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from shared import clock
 from shared.errors import HubSpokeException
 from shared.process.blocking import in_activity_thread, in_tables_thread
 from shared.process.deadline import CALL_SECONDS
 from shared.saga.outcomes import Call, Failed, Outcome, Pending
+from shared.saga.policy import Policy
 from shared.saga.step_run import wait_after
 from shared.settings import at, current_settings, has_several_hubs
 from shared.tables.places import hub_of_run
 
 # The places for activities in host.json (`maxConcurrentActivityFunctions`) are these and the threads for those that work.
 MOST_WAITING = 96
-# So many of the longest polls are waited inside, altogether: 7.5 seconds by default.
-LONGEST_WAIT_POLLS = 1.5
+# So many of the longest polls are waited inside, altogether: 10 seconds by default.
+LONGEST_WAIT_POLLS = 2.0
 
 # Only the worker's one event loop counts here.
 _waiting = 0
 
 
 class StepCall(Protocol):
-    """One call of an activity. perform: answers it.  act: the same, but that nothing is recorded of `Pending`: it is called
-    again, or `leave` is given what is answered as pending, and answers it."""
+    """One call of an activity."""
 
-    def perform(self, call: Call) -> Outcome: ...
+    def act(self, call: Call) -> Outcome:
+        """Does the work. What `passes_soon` of its outcome is recorded by `leave` only."""
 
-    def act(self, call: Call) -> Outcome: ...
-
-    def leave(self, call: Call, outcome: Pending) -> Outcome: ...
-
-
-async def work_in_thread(step: StepCall, call: Call, *, call_seconds: float = CALL_SECONDS) -> Outcome:
-    """What the step answers. call_seconds: the longest that it may take."""
-    return await _at_its_hub(call, lambda: in_activity_thread(call_seconds, step.perform, call))
+    def leave(self, call: Call, outcome: Outcome) -> Outcome:
+        """Records such an outcome, and answers it."""
 
 
-async def wait_inside(step: StepCall, call: Call, *, call_seconds: float = CALL_SECONDS) -> Outcome:
-    """What the step answers in the end, or that it is pending when that takes longer, or too many wait already.
+def passes_soon(outcome: Outcome) -> TypeGuard[Pending | Failed]:
+    """Whether the activity is to be called again: at once, or after as long as Azure says."""
+    throttled = isinstance(outcome, Failed) and outcome.failure.transient and outcome.failure.retry_after is not None
+    return isinstance(outcome, Pending) or throttled
 
-    call_seconds: the longest that one call of it may take.
+
+async def carry_out(step: StepCall, call: Call, *, takes_seconds: bool, call_seconds: float = CALL_SECONDS) -> Outcome:
+    """What the step answers in the end, or what it answers when that takes longer, or too many wait already.
+
+    takes_seconds: its operation does, and is waited for.  call_seconds: the longest that one call of it may take.
     """
-    return await _at_its_hub(call, lambda: _wait_inside(step, call, call_seconds))
-
-
-async def _at_its_hub(call: Call, work: Callable[[], Awaitable[Outcome]]) -> Outcome:
-    """In threads of the hub that the call is about."""
     try:
         hub = await in_tables_thread(hub_of_run, call.deployment_id) if has_several_hubs() else current_settings()
-        with at(hub):
-            return await work()
+        with at(hub):  # in threads of that hub
+            return await _carry_out(step, call, takes_seconds, call_seconds)
     except HubSpokeException as overdue:
         return Failed(overdue.failure)
 
 
-async def _wait_inside(step: StepCall, call: Call, call_seconds: float) -> Outcome:
+async def _carry_out(step: StepCall, call: Call, takes_seconds: bool, call_seconds: float) -> Outcome:
     global _waiting
     policy = current_settings().policy
     left, has_place = LONGEST_WAIT_POLLS * policy.poll_max_seconds, False
     try:
         while True:
             outcome = await in_activity_thread(call_seconds, step.act, call)
-            if not isinstance(outcome, Pending):
+            if not passes_soon(outcome):
                 return outcome
+            following = call
+            if isinstance(outcome, Pending):
+                following = call.after(outcome)
+                outcome = replace(outcome, operation=following.operation)
+                if takes_seconds:
+                    outcome = _polled_when_over(outcome, policy)
             seconds = wait_after(call, outcome, policy)
-            following = call.after(outcome)
-            full = not has_place and _waiting >= MOST_WAITING
-            if full or seconds > left:
-                # Where many wait none is in a hurry: by then it is over.
-                wait = max(outcome.wait or 0.0, policy.poll_max_seconds) if full else outcome.wait
-                outcome = replace(outcome, operation=following.operation, wait=wait)
+            waits = takes_seconds or isinstance(outcome, Failed)
+            if not waits or seconds > left or not (has_place or _waiting < MOST_WAITING):
                 return await in_activity_thread(call_seconds, step.leave, call, outcome)
             if not has_place:
                 _waiting, has_place = _waiting + 1, True
@@ -84,3 +82,9 @@ async def _wait_inside(step: StepCall, call: Call, call_seconds: float) -> Outco
             left, call = left - seconds, following
     finally:
         _waiting -= has_place
+
+
+def _polled_when_over(outcome: Pending, policy: Policy) -> Pending:
+    """Azure asks to be polled after three seconds, when hardly one of these operations is over: each poll is a request of
+    those that it takes."""
+    return outcome if outcome.wait_in_full else replace(outcome, wait=max(outcome.wait or 0.0, policy.poll_max_seconds))

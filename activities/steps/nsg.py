@@ -5,7 +5,7 @@ from typing import Any
 from activities.decorators import Kind, activity
 from shared.arm.client import arm
 from shared.arm.reconcile import ensure, remove
-from shared.checks.snapshot import read_hub_network
+from shared.checks.snapshot import hub_network_for_many
 from shared.errors import AzureResourceException, Failure
 from shared.recovery.blockers import unmanaged_behind
 from shared.saga.outcomes import Call, Failed, Outcome
@@ -20,7 +20,7 @@ def create_nsg(call: Call, run: RunRow) -> Outcome:
     azure, plan = arm(), run.plan
 
     def document() -> dict[str, Any]:
-        return nsg_document(plan, read_hub_network(azure), outbound_rules(azure.settings))
+        return nsg_document(plan, hub_network_for_many(azure), outbound_rules(azure.settings))
 
     return ensure(azure, call, azure.ids.of(plan).nsg(plan.nsg_name), document, owned=made_by(plan.made_by))
 

@@ -49,6 +49,7 @@ SIDE_BY_SIDE = 8
 # changed by hand in between. The sizes of a region change by the week, and their list is megabytes long.
 _COMMON_SECONDS = 0.25
 _SIZES_SECONDS = 60.0
+_HUB_NETWORK_SECONDS = 5.0
 # A call for each scope: long enough for deployments that start together. A right that is missing is asked for again at once.
 _RIGHTS_SECONDS = 5.0
 _PERMISSIONS = "/providers/Microsoft.Authorization/permissions"
@@ -305,6 +306,11 @@ def read_hub_network(azure: Arm) -> HubNetwork:
             hub_not_found(azure.ids.hub_vnet) if hub is None else gateway_not_found(azure.ids.gateway)
         ).as_exception()
     return hub_network(hub, gateway, azure.settings.management_source_prefixes)
+
+
+def hub_network_for_many(azure: Arm) -> HubNetwork:
+    """The same, at most a few seconds old: of many deployments at once one reads it."""
+    return _shared_read(azure, "hub network", _HUB_NETWORK_SECONDS, lambda: read_hub_network(azure))
 
 
 def _present(documents: Iterable[Document | None]) -> tuple[Document, ...]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from activities import waiting_inside
-from activities.waiting_inside import MOST_WAITING, wait_inside, work_in_thread
+from activities.waiting_inside import MOST_WAITING, carry_out
+from shared.errors import AzureResourceException, Failure
 from shared.process.blocking import forget_threads
 from shared.saga.outcomes import Call, Done, Failed, Operation, Outcome, Pending
 from shared.settings import current_settings
@@ -19,7 +20,9 @@ OPERATION = Operation("https://arm.example/operations/1")
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name, value in (ENVIRONMENT | {"POLL_MAX_SECONDS": "0.02", "POLL_DEFAULT_SECONDS": "0.02"}).items():
+    for name, value in (
+        ENVIRONMENT | {"POLL_MAX_SECONDS": "0.02", "POLL_DEFAULT_SECONDS": "0.02", "RETRY_FIRST_SECONDS": "0"}
+    ).items():
         monkeypatch.setenv(name, value)
     forget_app()
     yield
@@ -35,41 +38,39 @@ class Answers:
         self.seen: list[Call] = []
         self.left: list[tuple[Call, Outcome]] = []
 
-    def perform(self, call: Call) -> Outcome:
-        return self.act(call)
-
     def act(self, call: Call) -> Outcome:
         self.seen.append(call)
         return self.outcomes[min(len(self.seen), len(self.outcomes)) - 1]
 
-    def leave(self, call: Call, outcome: Pending) -> Outcome:
+    def leave(self, call: Call, outcome: Outcome) -> Outcome:
         self.left.append((call, outcome))
         return outcome
 
 
 def test_what_is_over_after_a_poll_is_answered_by_the_first_call() -> None:
     step = Answers(Pending("", 0.01, OPERATION), Done("made"))
-    assert asyncio.run(wait_inside(step, CALL)) == Done("made")
+    assert asyncio.run(carry_out(step, CALL, takes_seconds=True)) == Done("made")
     assert [each.operation for each in step.seen] == [None, OPERATION]
 
 
 def test_what_takes_longer_is_answered_as_pending_and_keeps_its_operation() -> None:
     step = Answers(Pending("", 0.01, OPERATION), Pending("still", 0.01))
-    outcome = asyncio.run(wait_inside(step, CALL))
-    assert outcome == Pending("still", 0.01, OPERATION)
-    most = waiting_inside.LONGEST_WAIT_POLLS * current_settings().policy.poll_max_seconds
-    assert 1 < len(step.seen) <= 1 + most / 0.01
+    outcome = asyncio.run(carry_out(step, CALL, takes_seconds=True))
+    assert outcome == Pending("still", 0.02, OPERATION)
+    assert len(step.seen) == 1 + waiting_inside.LONGEST_WAIT_POLLS, (
+        "polled when it can be over, not as often as Azure says"
+    )
 
 
 def test_what_is_answered_as_pending_is_recorded_once() -> None:
     step = Answers(Pending("", 0.01, OPERATION), Pending("still", 0.01))
-    outcome = asyncio.run(wait_inside(step, CALL))
+    outcome = asyncio.run(carry_out(step, CALL, takes_seconds=True))
     assert step.left == [(step.seen[-1], outcome)]
 
 
 def test_a_refusal_is_not_waited_out_inside() -> None:
     step = Answers(Pending("busy", 30.0, wait_in_full=True))
-    asyncio.run(wait_inside(step, CALL))
+    asyncio.run(carry_out(step, CALL, takes_seconds=True))
     assert len(step.seen) == 1
 
 
@@ -77,7 +78,7 @@ def test_of_many_at_once_only_so_many_wait_inside() -> None:
     steps = [Answers(Pending("", 0.015, OPERATION), Done("made")) for _ in range(3 * MOST_WAITING)]
 
     async def all_at_once() -> list[Outcome]:
-        return await asyncio.gather(*(wait_inside(step, CALL) for step in steps))
+        return await asyncio.gather(*(carry_out(step, CALL, takes_seconds=True) for step in steps))
 
     outcomes = asyncio.run(all_at_once())
     inside = [outcome for outcome in outcomes if isinstance(outcome, Done)]
@@ -95,13 +96,31 @@ def test_a_thread_that_hangs_is_a_failure_that_passes() -> None:
                 runner.run(asyncio.sleep(0.3))
             return super().act(call)
 
-    for work in (wait_inside, work_in_thread):
-        outcome = asyncio.run(work(Hanging(Done("late")), CALL, call_seconds=0.05))
-        assert isinstance(outcome, Failed)
-        assert outcome.failure.transient
+    outcome = asyncio.run(carry_out(Hanging(Done("late")), CALL, takes_seconds=True, call_seconds=0.05))
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.transient
 
 
-def test_what_is_asked_once_answers_as_it_is() -> None:
+def test_what_takes_longer_than_seconds_is_not_waited_for() -> None:
     step = Answers(Pending("", 0.01, OPERATION), Done("made"))
-    assert asyncio.run(work_in_thread(step, CALL)) == Pending("", 0.01, OPERATION)
-    assert step.seen == [CALL]
+    assert asyncio.run(carry_out(step, CALL, takes_seconds=False)) == Pending("", 0.01, OPERATION)
+    assert [outcome for _, outcome in step.left] == [Pending("", 0.01, OPERATION)]
+
+
+def refused(retry_after: float | None) -> Failed:
+    return Failed(Failure(AzureResourceException, "TooMany", "No.", transient=True, retry_after=retry_after))
+
+
+@pytest.mark.parametrize("takes_seconds", [False, True])
+def test_a_short_refusal_is_waited_out_inside(takes_seconds: bool) -> None:
+    step = Answers(refused(0.001), refused(0.002), Done("made"))
+    assert asyncio.run(carry_out(step, CALL, takes_seconds=takes_seconds)) == Done("made")
+    assert step.seen == [CALL] * 3, "one attempt: what counts them is the step"
+    assert step.left == []
+
+
+@pytest.mark.parametrize("refusal", [refused(30), refused(None)])
+def test_another_refusal_is_the_steps(refusal: Failed) -> None:
+    step = Answers(refusal, Done("made"))
+    assert asyncio.run(carry_out(step, CALL, takes_seconds=True)) == refusal
+    assert [outcome for _, outcome in step.left] == [refusal] * (refusal.failure.retry_after is not None)
