@@ -21,8 +21,8 @@ from shared.tables.places import hub_of_run
 
 # The places for activities in host.json (`maxConcurrentActivityFunctions`) are these and the threads for those that work.
 MOST_WAITING = 96
-# So many of the longest polls are waited inside, altogether: 10 seconds by default.
-LONGEST_WAIT_POLLS = 2.0
+# So many of the longest polls, or of the first pauses after a refusal, are waited inside altogether: 10 seconds by default.
+LONGEST_WAIT = 2.0
 
 # Only the worker's one event loop counts here.
 _waiting = 0
@@ -60,26 +60,25 @@ async def carry_out(step: StepCall, call: Call, *, takes_seconds: bool, call_sec
 async def _carry_out(step: StepCall, call: Call, takes_seconds: bool, call_seconds: float) -> Outcome:
     global _waiting
     policy = current_settings().policy
-    left, has_place = LONGEST_WAIT_POLLS * policy.poll_max_seconds, False
+    waited, has_place = 0.0, False
     try:
         while True:
             outcome = await in_activity_thread(call_seconds, step.act, call)
             if not passes_soon(outcome):
                 return outcome
-            following = call
+            following, most = call, policy.retry_first_seconds
             if isinstance(outcome, Pending):
-                following = call.after(outcome)
+                following, most = call.after(outcome), policy.poll_max_seconds if takes_seconds else 0.0
                 outcome = replace(outcome, operation=following.operation)
                 if takes_seconds:
                     outcome = _polled_when_over(outcome, policy)
             seconds = wait_after(call, outcome, policy)
-            waits = takes_seconds or isinstance(outcome, Failed)
-            if not waits or seconds > left or not (has_place or _waiting < MOST_WAITING):
+            if not most or waited + seconds > LONGEST_WAIT * most or not (has_place or _waiting < MOST_WAITING):
                 return await in_activity_thread(call_seconds, step.leave, call, outcome)
             if not has_place:
                 _waiting, has_place = _waiting + 1, True
             await clock.sleep(seconds)
-            left, call = left - seconds, following
+            waited, call = waited + seconds, following
     finally:
         _waiting -= has_place
 
