@@ -84,6 +84,10 @@ async def _carry_out(step: StepCall, call: Call, takes_seconds: bool, call_secon
 
 
 def _polled_when_over(outcome: Pending, policy: Policy) -> Pending:
-    """Azure asks to be polled after three seconds, when hardly one of these operations is over: each poll is a request of
-    those that it takes."""
-    return outcome if outcome.wait_in_full else replace(outcome, wait=max(outcome.wait or 0.0, policy.poll_max_seconds))
+    """Not as soon as Azure asks for it, after three seconds, when hardly one of these operations is over: each poll is one of
+    the requests that it takes a second."""
+    return (
+        outcome
+        if outcome.wait_in_full
+        else replace(outcome, wait=max(outcome.wait or 0.0, policy.poll_default_seconds))
+    )

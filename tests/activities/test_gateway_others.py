@@ -1,5 +1,6 @@
 """Others write the gateway too: nothing of theirs is lost, and nothing of ours for long."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -217,11 +218,13 @@ def test_a_row_that_was_written_by_hand_is_named_to_its_client_and_stops_no_othe
     assert code_of(outcome) == "MalformedRow"
     assert isinstance(outcome, Failed)
     assert (outcome.failure.error, outcome.failure.details["row_key"]) == (StorageException, "site:client-2")
-    checked = validate.validate_config(call_of(run, "validate_config"))
+    checked = asyncio.run(validate.validate_config(call_of(run, "validate_config")))
     assert checked["failure"]["code"] == "MalformedRow"
-    assert validate.validate_config(call_of(harness.run(3), "validate_config"))["outcome"] == "done"
+    assert asyncio.run(validate.validate_config(call_of(harness.run(3), "validate_config")))["outcome"] == "done"
     run = harness.set_status(run, "rolling_back")
-    left = list_left_behind(call_of(run, "list_left_behind", undos={"remove_from_agw": "why", "delete_nsg": "why"}))
+    left = asyncio.run(
+        list_left_behind(call_of(run, "list_left_behind", undos={"remove_from_agw": "why", "delete_nsg": "why"}))
+    )
     assert [each["resource"] for each in left["result"]["left_behind"]] == [
         f"{harness.gateway_id}/{kind}/{name}" for kind, name in run.plan.site_names.by_collection().items()
     ]

@@ -3,6 +3,7 @@
 The local Azure enforces the roles of `infra/roles` and lists them at `…/Microsoft.Authorization/permissions`.
 """
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -123,7 +124,7 @@ def test_what_stops_a_deployment_is_an_error_and_the_rest_a_warning(azure: Local
 def test_a_deployment_stops_before_it_builds_anything(azure: LocalAzure, roles: dict[str, Any]) -> None:
     azure.enforce(without(roles, f"{NETWORK}/networkInterfaces/write"))
     run = recorded(a_run(a_plan(resource_group=SPOKES)))
-    outcome: dict[str, Any] = validate_config(call_of(run, "validate_config"))
+    outcome: dict[str, Any] = asyncio.run(validate_config(call_of(run, "validate_config")))
     assert outcome["failure"]["code"] == "PermissionMissing"
     (finding,) = (each for each in outcome["failure"]["details"]["findings"] if each["severity"] == "error")
     lacking = {"action": f"{NETWORK}/networkInterfaces/write", "scope": arm().ids.spoke_group}
@@ -140,7 +141,7 @@ def test_without_the_right_to_ask_it_is_said_and_the_first_refusal_counts(
     assert {finding.severity for finding in found} == {"warning"}
     assert all("can't be told" in finding.message for finding in found)
     run = recorded(a_run(a_plan(resource_group=SPOKES)))
-    assert validate_config(call_of(run, "validate_config"))["outcome"] == "done"
+    assert asyncio.run(validate_config(call_of(run, "validate_config")))["outcome"] == "done"
 
 
 def test_the_gateways_role_on_the_gateway_and_what_it_names_is_enough(azure: LocalAzure, roles: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What a step's row says when the table itself has a bad moment: never less than what is done."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def test_a_step_that_is_done_stays_done_when_the_reply_to_its_transaction_is_los
     run = recorded(a_run(a_plan()))
     # As often as the SDK itself tries.
     faults.post("/_local/faults", json={"mode": mode, "path": "batch", "times": 3}).raise_for_status()
-    first = save_to_storage(call_of(run, "save_to_storage"))
+    first = asyncio.run(save_to_storage(call_of(run, "save_to_storage")))
     assert first["outcome"] == "failed", first
     faults.delete("/_local/faults").raise_for_status()
 
@@ -56,7 +57,7 @@ def test_a_step_that_is_done_stays_done_when_the_reply_to_its_transaction_is_los
     assert progress["status"] == "completed"
     assert progress["deployment_steps"][-1]["status"] == "completed", progress["deployment_steps"][-1]
 
-    assert save_to_storage(call_of(run, "save_to_storage"))["outcome"] == "done"
+    assert asyncio.run(save_to_storage(call_of(run, "save_to_storage")))["outcome"] == "done"
 
 
 def test_an_attempt_says_why_it_is_needed_although_the_one_before_could_not(settings: Settings, tables: str) -> None:
@@ -75,7 +76,7 @@ def test_an_attempt_says_why_it_is_needed_although_the_one_before_could_not(sett
         seen.append(Records().step(run.deployment_id, number))
         return Done("made")
 
-    create_vnet(as_data(move.then.call))
+    asyncio.run(create_vnet(as_data(move.then.call)))
     assert [(row.attempts, row.message) for row in seen if row] == [(2, "Not before noon.")]
 
 
@@ -91,12 +92,12 @@ def test_a_step_that_has_failed_is_not_tried_again_because_its_row_could_not_be_
         raise AzureResourceException("Not here.", code="ScopeLocked")
 
     faults.post("/_local/faults", json={"mode": mode, "body": "Not here", "times": 3}).raise_for_status()
-    answer = create_vnet(call_of(run, "create_vnet") | {"number": number})
+    answer = asyncio.run(create_vnet(call_of(run, "create_vnet") | {"number": number}))
     assert answer["failure"]["code"] == "ScopeLocked"
     faults.delete("/_local/faults").raise_for_status()
 
     told = {"create_vnet": {"status": "failed", "message": "Not here.", "attempts": 1}}
-    begin_rollback(call_of(run, "begin_rollback", error={"message": "Not here."}, noted=[], told=told))
+    asyncio.run(begin_rollback(call_of(run, "begin_rollback", error={"message": "Not here."}, noted=[], told=told)))
     row = Records().step(run.deployment_id, number)
     assert row is not None
     assert (row.status, row.message, row.attempts) == ("failed", "Not here.", 1)

@@ -1,5 +1,6 @@
 """Undos where the surroundings have changed under them, and what is said to be left when they don't work."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -44,7 +45,7 @@ def an_nsg(azure: LocalAzure, run: RunRow, **tags: str) -> str:
 
 
 def left_behind(run: RunRow, undos: dict[str, str], attempt: int = 1) -> dict[str, Any]:
-    return runs.list_left_behind(call_of(run, "list_left_behind", undos=undos) | {"attempt": attempt})
+    return asyncio.run(runs.list_left_behind(call_of(run, "list_left_behind", undos=undos) | {"attempt": attempt}))
 
 
 def test_a_spoke_is_undone_in_the_group_that_it_was_made_in(
@@ -54,7 +55,7 @@ def test_a_spoke_is_undone_in_the_group_that_it_was_made_in(
     nsg_id = an_nsg(azure, run)
     monkeypatch.setenv("SPOKE_RESOURCE_GROUP", "another-rg")
     forget_app()
-    answer = delete_nsg(call_of(run, "delete_nsg"))
+    answer = asyncio.run(delete_nsg(call_of(run, "delete_nsg")))
     assert answer["outcome"] == "pending"
     azure.advance(60)
     assert azure.find(nsg_id) is None
@@ -66,12 +67,12 @@ def test_an_operation_that_can_not_be_polled_is_over_when_the_resource_says_so(
     run = rolling_back()
     nsg_id = an_nsg(azure, run)
     call = call_of(run, "delete_nsg")
-    operation = delete_nsg(call)["operation"]
+    operation = asyncio.run(delete_nsg(call))["operation"]
     azure.fault(method="GET", path="/operations/", times=100, mode="refuse", status=403)
-    answer = delete_nsg(call | {"operation": operation})
+    answer = asyncio.run(delete_nsg(call | {"operation": operation}))
     assert (answer["outcome"], answer.get("forget_operation")) == ("pending", True)
     azure.advance(60)
-    assert delete_nsg(call)["outcome"] == "done"
+    assert asyncio.run(delete_nsg(call))["outcome"] == "done"
     assert azure.find(nsg_id) is None
 
 
@@ -85,7 +86,7 @@ def test_an_answer_that_is_no_resource_is_asked_for_again(
     run = rolling_back()
     an_nsg(azure, run)
     azure.fault(method="GET", path="networkSecurityGroups", mode="refuse", status=status, body=body)
-    answer = delete_nsg(call_of(run, "delete_nsg"))
+    answer = asyncio.run(delete_nsg(call_of(run, "delete_nsg")))
     assert answer["failure"]["code"] == "UnreadableAnswer"
     assert answer["failure"]["transient"] is True
 
@@ -93,7 +94,7 @@ def test_an_answer_that_is_no_resource_is_asked_for_again(
 @pytest.mark.parametrize("undo", UNDOS_OF_RESOURCES)
 def test_what_went_with_its_resource_group_is_gone(settings: Settings, azure: LocalAzure, undo: Activity) -> None:
     run = rolling_back(resource_group="a-group-that-is-gone")
-    assert undo(call_of(run, undo.__name__))["outcome"] == "done"
+    assert asyncio.run(undo(call_of(run, undo.__name__)))["outcome"] == "done"
 
 
 def test_what_is_there_and_ours_is_left_behind(settings: Settings, azure: LocalAzure) -> None:

@@ -23,7 +23,7 @@ from tests.app import StandingTime, forget_app
 
 def validated(**changes: Any) -> dict[str, Any]:
     run = recorded(a_run(a_plan(**changes)))
-    outcome: dict[str, Any] = validate_config(call_of(run, "validate_config"))
+    outcome: dict[str, Any] = asyncio.run(validate_config(call_of(run, "validate_config")))
     return outcome
 
 
@@ -67,7 +67,7 @@ def test_rights_that_are_there_are_asked_for_once_for_many(settings: Settings, a
     validated()
     azure.forget_requests()
     run = recorded(a_run(a_plan(2)))
-    assert validate_config(call_of(run, "validate_config"))["outcome"] == "done"
+    assert asyncio.run(validate_config(call_of(run, "validate_config")))["outcome"] == "done"
     assert not [request for request in azure.requests() if request["path"].endswith("/permissions")]
 
 
@@ -75,7 +75,7 @@ def test_ninety_nine_at_once_fit_into_one_bucket_of_reads(settings: Settings, az
     time = StandingTime(VirtualClock())  # however slow the machine is: they come at once
     runs = [recorded(a_run(a_plan(number))) for number in range(1, 100)]
     with running_on(time), ThreadPoolExecutor(16) as threads:
-        outcomes = list(threads.map(lambda run: validate_config(call_of(run, "validate_config")), runs))
+        outcomes = list(threads.map(lambda run: asyncio.run(validate_config(call_of(run, "validate_config"))), runs))
     assert {outcome["outcome"] for outcome in outcomes} == {"done"}
     # The bucket holds 250, and the stand-in's clock stands still: it is not filled up meanwhile.
     assert len(azure.requests("GET")) < 200

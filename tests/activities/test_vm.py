@@ -27,7 +27,7 @@ def test_the_operating_system_is_that_of_the_image_in_the_settings(
     run = recorded(a_run(a_plan(1)))
     vm_id = arm().ids.of(run.plan).vm(run.plan.vm_name)
     azure.plant({"id": vm_id, "location": "eastus", "tags": our_tags(run.plan), "properties": {}})
-    answer = create_vm(call_of(run, "create_vm"))
+    answer = asyncio.run(create_vm(call_of(run, "create_vm")))
     assert answer["outcome"] == "done"
     assert answer["result"]["vm"]["os"] == "Ubuntu 24.04 LTS"
 
@@ -46,10 +46,10 @@ def begun_and_ended(azure: LocalAzure, number: int) -> dict[str, Any]:
     for name, step in BEFORE_THE_VM:
         while asyncio.run(step(call_of(run, name)))["outcome"] != "done":
             azure.advance(10)
-    begun = create_vm(call_of(run, "create_vm"))
+    begun = asyncio.run(create_vm(call_of(run, "create_vm")))
     assert begun["outcome"] == "pending"
     azure.advance(VirtualMachine.put_seconds)
-    assert create_vm(call_of(run, "create_vm") | {"operation": begun["operation"]})["outcome"] == "done"
+    assert asyncio.run(create_vm(call_of(run, "create_vm") | {"operation": begun["operation"]}))["outcome"] == "done"
     return begun
 
 
