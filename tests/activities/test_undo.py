@@ -1,7 +1,7 @@
 """Undos where the surroundings have changed under them, and what is said to be left when they don't work."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from shared.writers.writer_tables import gateway_sites, hub_peerings
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
 from tests.app import forget_app
 
-Activity = Callable[[dict[str, Any]], dict[str, Any]]
+Activity = Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]
 LEFT = {"delete_nsg": "refused"}
 UNDOS_OF_RESOURCES = [activity for activity in ACTIVITIES if activity.__name__ in UNDO_NAMES - {"release_reservations"}]
 
