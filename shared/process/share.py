@@ -10,8 +10,8 @@ from shared.errors import AzureResourceException
 from shared.process.once import once
 from shared.settings import current_settings, has_several_hubs, process_settings
 
-# How many activities of all hubs work at a time, how many of them one hub may have where there are several, and how many are
-# left when all hubs but one have theirs.
+# The places of host.json in which activities work, and not only wait; how many of them one hub may have where there are
+# several, and how many are left when all hubs but one have theirs. A hub has as many threads for them.
 ACTIVITIES_AT_ONCE = 24
 MOST_OF_ONE_HUB = 16
 LEFT_FOR_THE_LAST_HUB = 6
