@@ -120,11 +120,12 @@ class _StepCall:
 
     def perform(self, call: Call) -> Outcome:
         """The outcome, which the step's row says when this returns."""
-        return self._bounded(call, lambda: self._acted(call, records_all=True))
+        outcome = self.act(call)
+        return self.leave(call, outcome) if passes_soon(outcome) else outcome
 
     def act(self, call: Call) -> Outcome:
         """The same, but that nothing is recorded of what `passes_soon`: it is asked again, or left by `leave`."""
-        return self._bounded(call, lambda: self._acted(call, records_all=False))
+        return self._bounded(call, lambda: self._acted(call))
 
     def leave(self, call: Call, outcome: Outcome) -> Outcome:
         """Records what is answered in the end, and answers it."""
@@ -132,21 +133,18 @@ class _StepCall:
 
     def _bounded(self, call: Call, work: Callable[[], Outcome]) -> Outcome:
         with logs.context(deployment_id=call.deployment_id, spoke_id=call.spoke_id, step=call.name):
-            outcome: Outcome
             try:
                 with within(CALL_SECONDS):
-                    outcome = work()
+                    return work()
             except Exception as error:  # noqa: BLE001 - the boundary: nothing may leave an activity but data
-                outcome = Failed(logs.failure_of(error))
-            _log(call, outcome)
-            return outcome
+                return _logged(call, Failed(logs.failure_of(error)))
 
-    def _acted(self, call: Call, *, records_all: bool) -> Outcome:
+    def _acted(self, call: Call) -> Outcome:
         if self.begun is None and (cancelled := self._begin(call)):
-            return cancelled
+            return _logged(call, cancelled)
         assert self.begun is not None
         outcome = self._outcome(call, self.begun)
-        return self._recorded(call, outcome) if records_all or not passes_soon(outcome) else outcome
+        return _logged(call, outcome if passes_soon(outcome) else self._recorded(call, outcome))
 
     def _begin(self, call: Call) -> Cancelled | None:
         """Why nothing is to be done; None when the step's row says by now that it is under way."""
@@ -308,7 +306,8 @@ def _says_as_much(row: StepRow | None, status: str, call: Call, message: str, du
     return not due or (bool(row.due) and parse_timestamp(due) - parse_timestamp(row.due) < DUE_SLACK)
 
 
-def _log(call: Call, outcome: Outcome) -> None:
+def _logged(call: Call, outcome: Outcome) -> Outcome:
+    """The outcome, of which the log says a line."""
     match outcome:
         case Done(message=message):
             log.info("%s: %s", call.name, message)
@@ -320,3 +319,4 @@ def _log(call: Call, outcome: Outcome) -> None:
             log.error("%s failed: %s (%s)", call.name, failure.message, failure.code)
         case Cancelled(reason=reason):
             log.warning("%s was not done: %s", call.name, reason)
+    return outcome

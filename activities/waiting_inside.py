@@ -14,7 +14,6 @@ from shared.errors import HubSpokeException
 from shared.process.blocking import in_activity_thread, in_tables_thread
 from shared.process.deadline import CALL_SECONDS
 from shared.saga.outcomes import Call, Failed, Outcome, Pending
-from shared.saga.policy import Policy
 from shared.saga.step_run import wait_after
 from shared.settings import at, current_settings, has_several_hubs
 from shared.tables.places import hub_of_run
@@ -66,12 +65,15 @@ async def _carry_out(step: StepCall, call: Call, takes_seconds: bool, call_secon
             outcome = await in_activity_thread(call_seconds, step.act, call)
             if not passes_soon(outcome):
                 return outcome
-            following, most = call, policy.retry_first_seconds
             if isinstance(outcome, Pending):
                 following, most = call.after(outcome), policy.poll_max_seconds if takes_seconds else 0.0
                 outcome = replace(outcome, operation=following.operation)
-                if takes_seconds:
-                    outcome = _polled_when_over(outcome, policy)
+                if takes_seconds and not outcome.wait_in_full:
+                    # Azure asks to be polled after three seconds, when hardly one of these operations is over: each poll is
+                    # one of the requests that it takes a second.
+                    outcome = replace(outcome, wait=max(outcome.wait or 0.0, policy.poll_default_seconds))
+            else:
+                following, most = call, policy.retry_first_seconds
             seconds = wait_after(call, outcome, policy)
             if not most or waited + seconds > LONGEST_WAIT * most or not (has_place or _waiting < MOST_WAITING):
                 return await in_activity_thread(call_seconds, step.leave, call, outcome)
@@ -81,13 +83,3 @@ async def _carry_out(step: StepCall, call: Call, takes_seconds: bool, call_secon
             waited, call = waited + seconds, following
     finally:
         _waiting -= has_place
-
-
-def _polled_when_over(outcome: Pending, policy: Policy) -> Pending:
-    """Not as soon as Azure asks for it, after three seconds, when hardly one of these operations is over: each poll is one of
-    the requests that it takes a second."""
-    return (
-        outcome
-        if outcome.wait_in_full
-        else replace(outcome, wait=max(outcome.wait or 0.0, policy.poll_default_seconds))
-    )
