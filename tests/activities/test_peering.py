@@ -46,6 +46,14 @@ def test_30_at_once_are_never_refused_and_keep_the_hub_busy(harness: WriterHarne
     assert seconds <= 30 * 5 * 1.2, "the hub stands idle for less than a fifth of the time"
 
 
+def test_those_that_came_after_a_pass_and_before_a_row_are_counted(harness: WriterHarness) -> None:
+    for number in (1, 2, 3, 4):  # ten seconds between them
+        ready(harness, number)
+    came = {row.spoke_id: row.since for row in hub_peerings().everything()[1]}
+    assert hub_peerings().arrived_between(came[1], came[4]) == 2
+    assert hub_peerings().arrived_between(came[4], came[4]) == 0
+
+
 def test_deletes_and_creates_share_the_writer(harness: WriterHarness) -> None:
     first = ready(harness, 1, 2, 3)
     harness.write_hub()
