@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from shared.settings import Settings
 
 SETTING = "HUBS"
+"""Several hubs, or several gateways of one: a JSON list, whose form docs/operations.md describes. What a hub or gateway
+leaves out is the value of the setting of the same meaning. Default: empty."""
 # The setting that each field stands for, and what a field is in JSON.
 HUB_FIELDS = {
     "subscription_id": "AZURE_SUBSCRIPTION_ID",

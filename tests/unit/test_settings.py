@@ -1,9 +1,11 @@
 """Settings are read once, checked together, and documented line by line."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,22 @@ def guide() -> dict[str, str]:
             )
             pairs += list(zip(found, said, strict=True))
     return once(pairs)
+
+
+def sentences(path: str) -> dict[str, str]:
+    """What stands below each declaration of a module and its classes: by the setting, the sentence in one line."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    found = {}
+    for body in (tree.body, *(each.body for each in tree.body if isinstance(each, ast.ClassDef))):
+        for declared, said in pairwise(body):
+            if isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant):
+                text = " ".join(str(said.value.value).split())
+                if isinstance(declared, ast.AnnAssign):
+                    name = re.search(r"name='(\w+)'", ast.unparse(declared.annotation))
+                    found[name[1] if name else ast.unparse(declared.target).upper()] = text
+                elif isinstance(declared, ast.Assign):
+                    found[str(ast.literal_eval(declared.value))] = text
+    return found
 
 
 def test_only_what_has_no_default_is_needed() -> None:
@@ -263,13 +281,17 @@ def settings_read() -> set[str]:
     return {name for name in asked.names if not name.startswith("AzureWebJobsStorage")}
 
 
+SENTENCES = sentences("shared/settings.py") | sentences("shared/hubs.py")
+
+
 @pytest.mark.parametrize("name", sorted(settings_read()))
 def test_a_setting_stands_in_all_its_places(name: str) -> None:
     values = example()
     template = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "infra").rglob("*.bicep")))
     places = {
         "local.settings.json.example: its value": name in values,
-        "local.settings.json.example: a sentence for it": f"_{name}" in values,
+        "shared/settings.py: a sentence below its field": name in SENTENCES,
+        "local.settings.json.example: that sentence": values.get(f"_{name}") == SENTENCES.get(name),
         "docs/operations.md: the table of settings": name in guide(),
         "infra/app/settings.bicep: optionalSettings, unless the template makes it": name == "TABLES_CONNECTION_STRING"
         or re.search(rf"\b{name}\b", template),
@@ -290,7 +312,8 @@ ONLY_KEPT = {"dns_zone_id"}
 
 @pytest.mark.parametrize("name", [each.name for each in fields(Settings) if each.name not in ONLY_KEPT])
 def test_something_reads_a_setting(name: str) -> None:
-    assert re.search(rf"\.{name}\b", APP), f"nothing in the app reads Settings.{name}"
+    # The deadlines by their name, which the steps hold.
+    assert re.search(rf"""(\.|"){name}\b""", APP), f"nothing in the app reads Settings.{name}"
 
 
 def test_no_place_has_a_setting_that_is_not_read() -> None:
