@@ -7,6 +7,8 @@ from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, g
 
 T = TypeVar("T")
 
+_PLAIN = frozenset({str, int, float, bool, NoneType})
+
 
 def as_data(value: Any) -> Any:
     """A dataclass as a dict of JSON values, at any depth, a class as its name; anything else as it is.
@@ -16,9 +18,13 @@ def as_data(value: Any) -> Any:
     """
     if value is None or isinstance(value, str | int | float):
         return value
-    if not isinstance(value, type) and (known := _fields_of(value.__class__)):
-        found = ((each, getattr(value, each.name)) for each in known)
-        return {each.name: as_data(part) for each, part in found if not _is_left_out(each, part)}
+    if known := _fields_of(value.__class__):
+        found = {}
+        for name, empty in known:
+            part = getattr(value, name)
+            if not (part == empty and type(part) is type(empty)):
+                found[name] = part if part.__class__ in _PLAIN else as_data(part)
+        return found
     if isinstance(value, dict):
         return {key: as_data(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -64,9 +70,15 @@ def _hints_of(kind: Any) -> dict[str, Any]:
 
 
 @cache
-def _fields_of(kind: Any) -> tuple[Field[Any], ...]:
-    """Those of a dataclass; none of any other type."""
-    return fields(kind) if is_dataclass(kind) else ()
+def _fields_of(kind: Any) -> tuple[tuple[str, Any], ...]:
+    """Each field of a dataclass with what it is left out for: its default where that is empty. None of any other type."""
+    return tuple((each.name, _empty_default(each)) for each in fields(kind)) if is_dataclass(kind) else ()
+
+
+def _empty_default(field: Field[Any]) -> Any:
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    is_empty = default is None or default is False or default in ("", [], {}, ())
+    return default if is_empty else MISSING
 
 
 @cache
@@ -89,7 +101,7 @@ def _shape_of(hint: Any) -> tuple[Any, Any, tuple[Any, ...]]:
 def typed(hint: Any, value: Any, name: str) -> Any:
     """The value as its type has it: lists as tuples, dicts as dataclasses, whole numbers as floats, a name as the class
     below the one of the type, or as that one when a later version wrote it."""
-    if hint is Any or (value is None and without_none(hint) != hint):
+    if hint is Any or value.__class__ is hint or (value is None and without_none(hint) != hint):
         return value
     inner, origin, parts = _shape_of(hint)
     if isinstance(inner, type) and _fields_of(inner):
@@ -105,9 +117,3 @@ def typed(hint: Any, value: Any, name: str) -> Any:
     if isinstance(value, origin) and (origin is bool or not isinstance(value, bool)):
         return value
     raise TypeError(f"{name} is {value!r:.100}")
-
-
-def _is_left_out(field: Field[Any], value: Any) -> bool:
-    default = field.default if field.default_factory is MISSING else field.default_factory()
-    is_empty = value is None or value is False or (not value and isinstance(value, str | dict | list | tuple))
-    return is_empty and default is not MISSING and default == value
