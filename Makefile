@@ -51,12 +51,12 @@ quick: check ## lint, types, layers and the unit tests: under a minute
 	@$(PY) -m pytest -q -n $(WORKERS) tests/unit
 
 test: check ## lint, types, layers and every test but the long ones
-	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile -m "not full" || { \
+	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not full" || { \
 	  echo 'Once more, one after the other, what has failed: only what fails again has failed.'; \
 	  $(PY) -m pytest --last-failed --last-failed-no-failures none -m "not full"; }
 
 test-full: check ## the long tests too
-	$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
+	$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: setup ## ruff, mypy, import-linter, Bicep
 	$(VENV)/bin/ruff check

@@ -75,15 +75,15 @@ def deploy_all(api: Api, ids: list[int]) -> None:
         api.wait_until(spoke_id, "completed", seconds=WAIT)
 
 
-def test_a_dozen_at_once_share_a_few_writes_of_the_gateway(fresh: Api) -> None:
-    ids = list(range(1, 13))
+def test_eight_at_once_share_a_few_writes_of_the_gateway(fresh: Api) -> None:
+    ids = list(range(1, 9))
     deploy_all(fresh, ids)
     assert_sites(fresh, ids)
     assert_each_host_reaches_its_own_vm(fresh, ids)
     assert_nothing_was_superseded(fresh)
-    assert len(gateway_writes(fresh)) <= 8
+    assert len(gateway_writes(fresh)) <= 6
     # half of them go while others come
-    going, coming = ids[::2], list(range(20, 26))
+    going, coming = ids[::2], list(range(20, 24))
     with ThreadPoolExecutor(2) as pool:
         deleted = pool.submit(at_once, fresh.delete, going)
         created = pool.submit(deploy_all, fresh, coming)
