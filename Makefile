@@ -18,6 +18,8 @@ SOURCES := $(shell find function_app.py triggers orchestrators activities shared
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # One more than there are cores: a test waits for its servers about as long as it computes.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)
+# Files in their order: the unit tests, which are short, come last and leave no worker alone for long.
+SIDE_BY_SIDE = $(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 STACK_OPTIONS = --state "$(STATE)" --time-scale "$(TIME_SCALE)" $(if $(PORT),--port "$(PORT)") $(if $(HUBS),--hubs "$(HUBS)")
 
 # The Bicep compiler: the one on the PATH, else one beside the checkout; where there is neither, its checks are skipped.
@@ -51,12 +53,12 @@ quick: check ## lint, types, layers and the unit tests: under a minute
 	@$(PY) -m pytest -q -n $(WORKERS) tests/unit
 
 test: check ## lint, types, layers and every test but the long ones
-	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not full" || { \
+	@$(SIDE_BY_SIDE) -m "not full" || { \
 	  echo 'Once more, one after the other, what has failed: only what fails again has failed.'; \
 	  $(PY) -m pytest --last-failed --last-failed-no-failures none -m "not full"; }
 
 test-full: check ## the long tests too
-	$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(SIDE_BY_SIDE)
 
 check: setup ## ruff, mypy, import-linter, Bicep
 	$(VENV)/bin/ruff check

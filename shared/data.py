@@ -7,7 +7,9 @@ from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, g
 
 T = TypeVar("T")
 
-_PLAIN = frozenset({str, int, float, bool, NoneType})
+# Not `str | int | float` where it is asked: that makes a type anew for each value.
+_PLAIN = (str, int, float, NoneType)
+_LISTS = (list, tuple)
 
 
 def as_data(value: Any) -> Any:
@@ -16,18 +18,18 @@ def as_data(value: Any) -> Any:
     A field whose default is empty (None, "", False, no element) is left out while it is empty. Numbers are always written,
     so that a changed default changes nothing that is stored.
     """
-    if value is None or isinstance(value, str | int | float):
+    if isinstance(value, _PLAIN):
         return value
     if known := _fields_of(value.__class__):
         found = {}
         for name, empty in known:
             part = getattr(value, name)
             if not (part == empty and type(part) is type(empty)):
-                found[name] = part if part.__class__ in _PLAIN else as_data(part)
+                found[name] = as_data(part)
         return found
     if isinstance(value, dict):
         return {key: as_data(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, _LISTS):
         return [as_data(part) for part in value]
     return value.__name__ if isinstance(value, type) else value
 
@@ -106,7 +108,7 @@ def typed(hint: Any, value: Any, name: str) -> Any:
     inner, origin, parts = _shape_of(hint)
     if isinstance(inner, type) and _fields_of(inner):
         return from_data(inner, value)
-    if origin in (tuple, list) and isinstance(value, list | tuple):
+    if origin in (tuple, list) and isinstance(value, _LISTS):
         return origin(typed(parts[0], each, name) for each in value)
     if origin is dict and isinstance(value, dict):
         return {key: typed(parts[1], each, name) for key, each in value.items()}

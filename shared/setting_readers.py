@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from shared.saga.instances import TaskHub, account_of
 from shared.spoke.addresses import collapsed_ipv4, cover_all_ipv4
+from shared.spoke.names import DNS_LABEL, ELEMENT_NAME, VNET_NAME
 
 T = TypeVar("T")
 
@@ -15,42 +16,45 @@ T = TypeVar("T")
 class Form(NamedTuple):
     """What a text must look like, and how that is said."""
 
-    pattern: re.Pattern[str]
+    pattern: str
     rule: str
 
+    def fits(self, text: str) -> bool:
+        return re.fullmatch(self.pattern, text) is not None
 
-def _form(pattern: str, rule: str) -> Form:
-    return Form(re.compile(pattern), rule)
+    @property
+    def problem(self) -> str:
+        """What is said of a text that doesn't fit."""
+        return f"must be {self.rule}"
 
 
-_ELEMENT_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_])?"
-SUBSCRIPTION = _form(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "the id of a subscription, a GUID")
-GROUP = _form(r"[\w().-]{0,89}[\w()-]", "the name of a resource group")
-VNET = _form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}[A-Za-z0-9_]", "the name of a VNet")
-GATEWAY = _form(_ELEMENT_NAME, "the name of an Application Gateway")
-FRONTEND_IP = _form(_ELEMENT_NAME, "the name of a frontend IP")
-CERTIFICATE = _form(_ELEMENT_NAME, "the name of a certificate")
-HUB_NAME = _form(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", "1 to 40 lower-case letters, digits and hyphens")
-URL = _form(r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?", "an https:// URL")
-IMAGE = _form(r"[A-Za-z0-9._-]+(:[A-Za-z0-9._-]+){3}", "publisher:offer:sku:version")
-PATH = _form(r"/[!-~]*", "a path that starts with /, without spaces")
+SUBSCRIPTION = Form(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "the id of a subscription, a GUID")
+GROUP = Form(r"[\w().-]{0,89}[\w()-]", "the name of a resource group")
+VNET = Form(VNET_NAME, "the name of a VNet")
+GATEWAY = Form(ELEMENT_NAME, "the name of an Application Gateway")
+FRONTEND_IP = Form(ELEMENT_NAME, "the name of a frontend IP")
+CERTIFICATE = Form(ELEMENT_NAME, "the name of a certificate")
+HUB_NAME = Form(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", "1 to 40 lower-case letters, digits and hyphens")
+URL = Form(r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[\w./-]*)?", "an https:// URL")
+IMAGE = Form(r"[A-Za-z0-9._-]+(:[A-Za-z0-9._-]+){3}", "publisher:offer:sku:version")
+PATH = Form(r"/[!-~]*", "a path that starts with /, without spaces")
 # As Durable Functions takes it as a name.
-TASK_HUB = _form(r"[A-Za-z][A-Za-z0-9]{2,44}", "3 to 45 letters and digits, a letter first")
+TASK_HUB = Form(r"[A-Za-z][A-Za-z0-9]{2,44}", "3 to 45 letters and digits, a letter first")
 # Read by its SDK from the environment; here only whether it is there, and whether the SDK can use it.
-TELEMETRY = _form(
+TELEMETRY = Form(
     r"(.*;)?\s*(?i:InstrumentationKey)\s*=\s*[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\s*(;.*)?",
     "a connection string with InstrumentationKey=<id>",
 )
-OUTBOUND = _form(
+OUTBOUND = Form(
     r"default|none|(?i:nat:(?=.*/natGateways/)|route:(?=.*/routeTables/))"
     r"(?i:/subscriptions/[^/\s?#\\%{}]+/resourceGroups/[^/\s?#\\%{}]+/providers/Microsoft\.Network/\w+/[^/\s?#\\%{}]+)",
     "default, none, nat:<natGatewayId> or route:<routeTableId>",
 )
-_DNS_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_DNS_NAME = re.compile(rf"(?=.{{1,253}}$)({DNS_LABEL}\.)*{DNS_LABEL}")
+_LABEL = re.compile(DNS_LABEL)
 _REGION = re.compile(r"[a-z0-9]{2,40}")
 # With its storage account.
-_ANY_TASK_HUB = re.compile(r"([a-z0-9]{3,24}/)?[A-Za-z][A-Za-z0-9]{2,44}")
+_ANY_TASK_HUB = re.compile(rf"([a-z0-9]{{3,24}}/)?{TASK_HUB.pattern}")
 # In which Azure makes no VNet.
 _NEVER_IN_A_VNET = [
     ipaddress.IPv4Network(prefix)
@@ -86,8 +90,8 @@ class Reader:
 
     def matching(self, name: str, form: Form, default: str | None = None) -> str:
         value = self.text(name, default)
-        if value and not form.pattern.fullmatch(value):
-            self.problems[name] = f"must be {form.rule}"
+        if value and not form.fits(value):
+            self.problems[name] = form.problem
         return value
 
     def optional(self, name: str, form: Form) -> str | None:
@@ -227,6 +231,4 @@ def _can_connect(connection_string: str) -> bool:
         has_key = False
     else:
         has_key = bool(parts.get("AccountName"))
-    return bool(URL.pattern.fullmatch(url.replace("http://", "https://"))) and (
-        has_key or "SharedAccessSignature" in parts
-    )
+    return URL.fits(url.replace("http://", "https://")) and (has_key or "SharedAccessSignature" in parts)

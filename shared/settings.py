@@ -1,7 +1,7 @@
 """What the app is told by its environment: read once, checked, frozen.
 
-`local.settings.json.example` repeats the sentence of each setting, docs/operations.md says more of it. A missing or bad one is named in
-a `ConfigurationException` at the first call that needs settings, never at import.
+`local.settings.json.example` repeats the sentence of each setting, docs/operations.md says more of it. A missing or bad
+one is named in a `ConfigurationException` at the first call that needs settings, never at import.
 """
 
 import ipaddress
@@ -232,10 +232,10 @@ def _places(places: list[Place], environment: Mapping[str, str], problems: dict[
         own = _read(place.environment(environment), found)
         problems.update({place.where(name, problem): problem for name, problem in found.items()})
         subscription, spokes = own.subscription_id, place.hub.get("spoke_subscription_id", own.subscription_id)
-        if not SUBSCRIPTION.pattern.fullmatch(spokes) and "AZURE_SUBSCRIPTION_ID" not in found:
-            problems[f"{place.hub_at}.spoke_subscription_id"] = f"must be {SUBSCRIPTION.rule}"
-        if not HUB_NAME.pattern.fullmatch(name := place.hub.get("name", "-")) and "name" in place.hub:
-            problems[f"{place.hub_at}.name"] = f"must be {HUB_NAME.rule}"
+        if not SUBSCRIPTION.fits(spokes) and "AZURE_SUBSCRIPTION_ID" not in found:
+            problems[f"{place.hub_at}.spoke_subscription_id"] = SUBSCRIPTION.problem
+        if not HUB_NAME.fits(name := place.hub.get("name", "-")) and "name" in place.hub:
+            problems[f"{place.hub_at}.name"] = HUB_NAME.problem
         if place.first_spoke_id < 1:
             problems[f"{place.hub_at}.first_spoke_id"] = "must be 1 or more"
         home = home or subscription.lower()

@@ -4,6 +4,10 @@ import hashlib
 import re
 
 DNS_LABEL_LENGTH = 63
+# Patterns of whole names, as Azure Resource Manager takes them, and of one label of a DNS name.
+VNET_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}[A-Za-z0-9_]"
+ELEMENT_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_])?"
+DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 _SEPARATORS = re.compile(r"[ _]")
 _OTHERS = re.compile(r"[^a-z0-9-]")

@@ -76,10 +76,10 @@ RESERVED_ADMIN_NAMES = frozenset(
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _KEY_BREAKERS = re.compile(r"[/\\#?]")
 _TAG_BREAKERS = re.compile(r"[<>%&\\?/]")
-_VNET_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}[A-Za-z0-9_]$"
-_ELEMENT_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_])?$"
+_VNET_NAME = f"^{naming.VNET_NAME}$"
+_ELEMENT_NAME = f"^{naming.ELEMENT_NAME}$"
 _VM_NAME = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?$"
-_HOST_NAME = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+_HOST_NAME = rf"^({naming.DNS_LABEL}\.)+{naming.DNS_LABEL}$"
 
 # Sentences for what a pattern refuses; pydantic's own would show the pattern.
 _ELEMENT_RULE = (
