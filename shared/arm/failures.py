@@ -46,6 +46,9 @@ _VAULT = (
 
 # For what has no hint of its own.
 PASSES = "This is transient: a step retries until its deadline; repeat a request in a moment."
+_CREDENTIAL_HINT = (
+    "Assign a managed identity to the function app, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET."
+)
 STAYS = "Look at the resource's activity log in the Portal, where Azure says more, and fix the cause; then retry."
 
 # code (any level of the error body) -> rule. The innermost code that is listed decides.
@@ -388,15 +391,15 @@ def error_of_exception(exception: sdk.AzureError, target: str | None = None) -> 
         return ArmError(failure, exception.status_code or 0, codes)
     if isinstance(exception, sdk.ClientAuthenticationError):
         # Without a response it is azure-identity: no credential of the chain could give a token.
-        passes = "timed out" in str(exception).lower() or "unreachable" in str(exception).lower()
-        failure = Failure(
-            ConfigurationException,
-            "CredentialUnavailable",
-            "The app's identity could not get a token for Azure Resource Manager.",
-            "Assign a managed identity to the function app, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET.",
-            {"reason": str(exception).splitlines()[0][:300]},
-            transient=passes,
-        )
+        reason = {"reason": " ".join(str(exception).split())[:_LONGEST_MESSAGE]}
+        said = str(exception).lower()
+        if "timed out" in said or "unreachable" in said:
+            message = "The identity endpoint gave no token in time."
+            hint = f"{PASSES} If it stays so: {_CREDENTIAL_HINT}"
+            failure = Failure(AzureResourceException, "TokenTimeout", message, hint, reason, transient=True)
+            return ArmError(failure, 0)
+        message = "The app's identity could not get a token for Azure Resource Manager."
+        failure = Failure(ConfigurationException, "CredentialUnavailable", message, _CREDENTIAL_HINT, reason)
         return ArmError(failure, 401)
     if isinstance(exception, TokenTimeoutError):
         failure = Failure(AzureResourceException, "TokenTimeout", str(exception), PASSES, transient=True)

@@ -1,6 +1,7 @@
 """Tokens: one request at a time for all who wait, renewed before they expire, never waited for beyond a deadline."""
 
 import asyncio
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 from azure.core.credentials import AccessTokenInfo
 from azure.core.exceptions import ClientAuthenticationError
+from azure.identity import DefaultAzureCredential
 
 from shared.arm.failures import error_of_exception
+from shared.errors import AzureResourceException
 from shared.process.deadline import within
 from shared.process.identity import Identity, TokenTimeoutError
 
@@ -69,6 +72,23 @@ def test_a_caller_waits_until_its_deadline_and_the_next_one_gets_the_token_of_th
     assert (error.failure.code, error.failure.transient) == ("TokenTimeout", True)
     assert "identity endpoint" in error.failure.message
     identity.close()
+
+
+def test_an_identity_endpoint_that_hangs_is_no_missing_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """azure-identity says of both that no credential of its chain gave a token."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}/token")
+        monkeypatch.setenv("IDENTITY_HEADER", "secret")
+        monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        credential = DefaultAzureCredential(read_timeout=0.1, retry_total=0)
+        with credential, pytest.raises(ClientAuthenticationError) as hung:
+            credential.get_token_info(SCOPE)
+    failure = error_of_exception(hung.value).failure
+    assert (failure.error, failure.code, failure.transient) == (AzureResourceException, "TokenTimeout", True)
+    assert "timed out" in failure.details["reason"]
+    assert "secret" not in str(failure)
+    assert "managed identity" in str(failure.hint)
 
 
 def test_a_token_that_is_about_to_expire_is_used_while_a_new_one_is_asked_for() -> None:
