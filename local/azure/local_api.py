@@ -23,8 +23,8 @@
 - `GET`, `PUT /_local/roles`: `{"roleDefinitions": [...], "roleAssignments": [...]}` in ARM's form, null when everything is
   allowed (`local.azure.rights`); `DELETE` puts those of the start in force again.
 - `POST /_local/reset`: the starting hubs again, nothing else.
-- `POST /_local/save`, `/_local/restore`: `{"name"}`; everything but the journal as it was when it was saved under that
-  name, as often as wanted, while the process lives. 404 when nothing was.
+- `POST /_local/save`, `/_local/restore`: `{"name"}`; everything as it was when it was saved under that name, with an empty
+  journal, as often as wanted, while the process lives. 404 when nothing was.
 """
 
 from __future__ import annotations

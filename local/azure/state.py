@@ -88,12 +88,14 @@ class State:
         self._saved[name] = self.store.everything()
 
     def restore(self, name: str) -> bool:
-        """Everything as it was then, the time included where it stands still; False when there is no such name."""
+        """Everything as it was then, the time included where it stands still, and an empty journal; False when there is no such
+        name."""
         if name not in self._saved:
             return False
         self.store.on_undo(self._load)
         self.store.replace_everything(self._saved[name])
         self._load()
+        self.journal.clear()
         self.throttle.forget()
         return True
 

@@ -28,8 +28,6 @@ class LocalAzure:
     def reset(self) -> None:
         self._ok(self.client.post("/_local/reset"))
         self.quota(location="eastus", quotas={})
-        self.client.delete("/_local/requests")
-        self.client.delete("/_local/faults")
 
     def save(self, name: str) -> None:
         self._ok(self.client.post("/_local/save", json={"name": name}))

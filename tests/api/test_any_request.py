@@ -28,6 +28,8 @@ from tests.api.conftest import Host
 from triggers.http.openapi import openapi_document
 from triggers.http.wiring import ROUTES
 
+pytest_plugins = ["schemathesis.pytest.plugin"]  # it makes the tests below of the document's routes
+
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJFPNCFoTy+GNqzeT9tbAh6XAz3RiVuhXOD7cqUMmiUI someone@example.com"
 CHECKS = [
     not_a_server_error,

@@ -117,6 +117,7 @@ def test_what_was_saved_comes_back_as_often_as_wanted(tmp_path: Path) -> None:
             azure.local("POST", "limits", {"page_size": 1})
             azure.local("POST", "restore", {"name": "half-way"})
             assert everything(azure) == then
+            assert azure.local("GET", "requests") == []
         azure.advance(600)
         assert azure.send("GET", begun.headers["Azure-AsyncOperation"]).json() == {"status": "Succeeded"}
         assert azure.http.post("/_local/restore", json={"name": "unheard of"}).status_code == 404

@@ -116,7 +116,7 @@ class Complete:
     checkpoint: Checkpoint | None = None
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _completes() -> dict[str, Complete]:
     """By layout; filled by the first world of each."""
     return {}
@@ -157,7 +157,7 @@ def new_simulation(
         simulation.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _checkpoints() -> dict[str, dict[str, Checkpoint]]:
     """Filled by whoever needs one first."""
     return {}

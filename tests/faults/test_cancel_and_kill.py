@@ -11,6 +11,7 @@ from shared.saga.steps import STEPS
 from shared.settings import current_settings
 from shared.tables.records import Records
 from tests.faults.catalogue import DELETE, caller_of, calls_of
+from tests.faults.conftest import SimulationAt
 from tests.faults.simulation import Simulation
 from tests.faults.wire import Fault
 
@@ -22,10 +23,10 @@ def statuses(run: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("step", STEP_NAMES)
-def test_a_delete_while_a_deployment_runs_cancels_it_at_the_next_step(simulation: Simulation, step: str) -> None:
-    run = simulation.deploy()
+def test_a_delete_while_a_deployment_runs_cancels_it_at_the_next_step(simulation_at: SimulationAt, step: str) -> None:
+    simulation = simulation_at("deploy", step)
+    run = simulation.take_up()
     simulation.watch(run)
-    simulation.until_pending(step)
     assert simulation.delete() == run
     assert simulation.delete() == run, "a second DELETE joins the first"
     simulation.play_out()
@@ -37,9 +38,9 @@ def test_a_delete_while_a_deployment_runs_cancels_it_at_the_next_step(simulation
 
 
 @pytest.mark.parametrize("step", ["create_vm", "create_peering", "update_agw"])
-def test_a_delete_while_an_operation_runs_is_waited_for_and_undone(simulation: Simulation, step: str) -> None:
-    run = simulation.deploy()
-    simulation.until_pending(step)
+def test_a_delete_while_an_operation_runs_is_waited_for_and_undone(simulation_at: SimulationAt, step: str) -> None:
+    simulation = simulation_at("deploy", step)
+    run = simulation.take_up()
     simulation.until(lambda: statuses(run).get(step) == "in_progress" and step not in _pending(simulation))
     simulation.delete()
     simulation.play_out()
@@ -47,14 +48,15 @@ def test_a_delete_while_an_operation_runs_is_waited_for_and_undone(simulation: S
 
 
 @pytest.mark.parametrize("minutes", [0, 1])
-def test_a_read_that_took_a_minute_asks_again_before_the_write(simulation: Simulation, minutes: int) -> None:
+def test_a_read_that_took_a_minute_asks_again_before_the_write(simulation_at: SimulationAt, minutes: int) -> None:
     """A DELETE comes while the last look before the VM's PUT is under way; one that was quick is undone."""
+    simulation = simulation_at("deploy", "create_vm")
 
     def cancelled_meanwhile() -> None:
         simulation.clock.advance(60 * minutes)
         simulation.delete()
 
-    run = simulation.deploy(1, Fault("create_vm: GET disks/{disk}", interference=cancelled_meanwhile))
+    run = simulation.take_up(Fault("create_vm: GET disks/{disk}", interference=cancelled_meanwhile))
     simulation.play_out()
     simulation.check(run, "failed")
     writes = [call for call in simulation.wire.calls if call.endswith("PUT virtualMachines/{vm}")]
@@ -62,9 +64,9 @@ def test_a_read_that_took_a_minute_asks_again_before_the_write(simulation: Simul
     assert statuses(run)["create_vm"] == "cancelled"
 
 
-def test_a_delete_during_the_rollback_joins_it(simulation: Simulation) -> None:
-    run = simulation.deploy(1, Fault("create_vm: PUT virtualMachines/{vm}", {"mode": "refuse", "status": 403}))
-    simulation.until_pending("delete_nic")
+def test_a_delete_during_the_rollback_joins_it(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("rollback", "delete_nic")
+    run = simulation.take_up()
     assert simulation.delete() == run
     simulation.play_out()
     simulation.check(run, "failed")
@@ -97,8 +99,9 @@ def test_an_undo_that_fails_leaves_exactly_what_is_said_and_a_retry_finishes(
     simulation.check(again, "deleted")
 
 
-def test_a_failed_deployment_can_be_retried(simulation: Simulation) -> None:
-    run = simulation.deploy(1, Fault("create_nic: PUT networkInterfaces/{nic}", {"mode": "refuse", "status": 400}))
+def test_a_failed_deployment_can_be_retried(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("deploy", "create_nic")
+    run = simulation.take_up(Fault("create_nic: PUT networkInterfaces/{nic}", {"mode": "refuse", "status": 400}))
     simulation.play_out()
     simulation.check(run, "failed")
     again = simulation.retry()
@@ -107,10 +110,11 @@ def test_a_failed_deployment_can_be_retried(simulation: Simulation) -> None:
     simulation.check(again, "completed")
 
 
-def test_a_rollback_that_could_not_finish_is_finished_by_a_retry(simulation: Simulation) -> None:
+def test_a_rollback_that_could_not_finish_is_finished_by_a_retry(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("deploy", "create_vm")
     stuck = Fault("delete_nic: DELETE networkInterfaces/{nic}", {"mode": "refuse", "status": 403}, times=None)
     refused = Fault("create_vm: PUT virtualMachines/{vm}", {"mode": "refuse", "status": 403})
-    run = simulation.deploy(1, stuck, refused)
+    run = simulation.take_up(stuck, refused)
     simulation.play_out()
     simulation.check(run, "rollback_failed")
     left = {each["resource"].rpartition("/")[2] for each in simulation.run_row(run).left_behind}
@@ -143,10 +147,10 @@ def test_time_is_the_worlds(simulation: Simulation) -> None:
     assert utc_now() == _minute(before)
 
 
-def test_a_cancel_does_not_wait_for_an_unmanaged_operation_on_the_gateway(simulation: Simulation) -> None:
+def test_a_cancel_does_not_wait_for_an_unmanaged_operation_on_the_gateway(simulation_at: SimulationAt) -> None:
     """The site was never there: it is gone at once, and the rest with it, while the gateway is held all the time."""
-    run = simulation.deploy()
-    simulation.until_pending("create_nic")
+    simulation = simulation_at("deploy", "create_nic")
+    run = simulation.take_up()
     gateway = simulation.azure.find(simulation.resource("applicationGateways", "hub-agw"))
     assert gateway is not None
     gateway["properties"]["provisioningState"] = "Updating"

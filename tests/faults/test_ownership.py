@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from shared.tables.records import Records
-from tests.faults.catalogue import GATEWAY
-from tests.faults.checkpoints import vm_fails
+from tests.faults.catalogue import GATEWAY, caller_of
+from tests.faults.conftest import SimulationAt
 from tests.faults.simulation import Simulation
 from tests.faults.wire import Fault
 
@@ -54,10 +54,10 @@ def test_what_is_in_the_way_is_found_before_anything_is_built(
 
 @pytest.mark.parametrize(("kind", "name", "step"), WANTED, ids=[kind for kind, _, _ in WANTED])
 def test_what_comes_into_the_way_later_ends_its_step_and_stays(
-    simulation: Simulation, kind: str, name: str, step: str
+    simulation_at: SimulationAt, kind: str, name: str, step: str
 ) -> None:
-    run = simulation.deploy()
-    simulation.until_pending(step)
+    simulation = simulation_at("deploy", step)
+    run = simulation.take_up()
     simulation.meanwhile(foreign(simulation, kind, name))
     simulation.play_out()
     simulation.check(run, "failed")
@@ -67,12 +67,13 @@ def test_what_comes_into_the_way_later_ends_its_step_and_stays(
     assert error["details"]["resource"].lower() == simulation.resource(kind, name).lower()
 
 
-def test_a_vm_that_appears_between_the_read_and_the_write_is_not_changed(simulation: Simulation) -> None:
+def test_a_vm_that_appears_between_the_read_and_the_write_is_not_changed(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("deploy", "create_vm")
     planted = Fault(
         "create_vm: PUT virtualMachines/{vm}",
         interference=lambda: simulation.meanwhile(foreign(simulation, "virtualMachines", "vm-1")),
     )
-    run = simulation.deploy(1, planted)
+    run = simulation.take_up(planted)
     simulation.play_out()
     assert planted.struck
     simulation.check(run, "failed")
@@ -88,10 +89,11 @@ def test_a_vm_that_appears_between_the_read_and_the_write_is_not_changed(simulat
     ],
 )
 def test_what_comes_between_the_read_and_the_write_is_not_changed(
-    simulation: Simulation, kind: str, name: str, call: str
+    simulation_at: SimulationAt, kind: str, name: str, call: str
 ) -> None:
+    simulation = simulation_at("deploy", caller_of(call))
     planted = Fault(call, interference=lambda: simulation.meanwhile(foreign(simulation, kind, name)))
-    run = simulation.deploy(1, planted)
+    run = simulation.take_up(planted)
     simulation.play_out()
     assert planted.struck
     simulation.check(run, "failed")
@@ -108,20 +110,17 @@ def test_what_comes_between_the_read_and_the_write_is_not_changed(
     ],
 )
 def test_what_comes_between_the_read_and_the_delete_stays(
-    simulation: Simulation, kind: str, name: str, call: str
+    simulation_at: SimulationAt, kind: str, name: str, call: str
 ) -> None:
     """Somebody removes ours, and makes another of the same name, just when our delete is on its way."""
+    simulation = simulation_at("rollback", caller_of(call))
 
     def replaced() -> None:
         simulation.azure.remove(simulation.resource(kind, name))
         simulation.meanwhile(foreign(simulation, kind, name))
 
     planted = Fault(call, interference=replaced)
-    run = simulation.deploy(
-        1,
-        planted,
-        vm_fails(),
-    )
+    run = simulation.take_up(planted)
     simulation.play_out()
     assert planted.struck
     simulation.check(run, "failed")
@@ -160,22 +159,21 @@ def test_a_delete_leaves_alone_what_is_unmanaged_in_its_place(
     theirs["tags"]["deployment_id"] = "deploy-x-1-beef"
     simulation.azure.plant(theirs)
     before = simulation.snapshot().resources[resource_id.lower()]
-    earlier = len(simulation.azure.requests("DELETE"))  # of simulations before this one
     simulation.delete(1, force=True)
     simulation.play_out()
-    asked = simulation.azure.requests("DELETE")[earlier:]
+    asked = simulation.azure.requests("DELETE")
     assert [e for e in asked if e["path"].lower() == resource_id.lower()] == []
     after = simulation.snapshot().resources[resource_id.lower()]
     assert (after["tags"], after["location"]) == (before["tags"], before["location"])
 
 
-def test_a_pool_of_the_same_name_is_never_touched(simulation: Simulation) -> None:
+def test_a_pool_of_the_same_name_is_never_touched(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("deploy", "create_nic")
     gateway = simulation.azure.find(simulation.resource("applicationGateways", "hub-agw"))
     assert gateway is not None
     pool = {"name": "client-1-pool", "properties": {"backendAddresses": [{"ipAddress": "192.0.2.7"}]}}
     gateway["properties"]["backendAddressPools"].append(pool)
-    run = simulation.deploy()
-    simulation.until_pending("create_nic")
+    run = simulation.take_up()
     simulation.meanwhile(gateway)
     simulation.play_out()
     simulation.check(run, "failed")
@@ -185,10 +183,10 @@ def test_a_pool_of_the_same_name_is_never_touched(simulation: Simulation) -> Non
 
 
 @pytest.mark.parametrize("side", ["hub-to-spoke-1", "spoke-1-to-hub"])
-def test_a_peering_of_the_same_name_is_never_touched(simulation: Simulation, side: str) -> None:
+def test_a_peering_of_the_same_name_is_never_touched(simulation_at: SimulationAt, side: str) -> None:
     """A peering has no tags: it is ours when it leads to our spoke's VNet, or from there to the hub."""
-    run = simulation.deploy()
-    simulation.until_pending("create_peering")
+    simulation = simulation_at("deploy", "create_peering")
+    run = simulation.take_up()
     elsewhere = simulation.resource("virtualNetworks", "elsewhere")
     vnet = simulation.resource("virtualNetworks", "hub-vnet" if side.startswith("hub") else "spoke-vnet-1")
     planted = {

@@ -8,6 +8,7 @@ from shared.saga.saga import MOST_TRIES
 from shared.saga.steps import STEPS, UNDOS
 from shared.tables.records import Records
 from tests.faults.checkpoints import vm_fails
+from tests.faults.conftest import SimulationAt
 from tests.faults.simulation import Simulation
 from tests.faults.wire import Fault
 
@@ -43,11 +44,11 @@ def swept_up(simulation: Simulation) -> None:
 
 
 @pytest.mark.parametrize(("step", "how"), CHECKPOINTS)
-def test_a_deployment_that_someone_ends_is_swept_up(simulation: Simulation, step: str, how: str) -> None:
+def test_a_deployment_that_someone_ends_is_swept_up(simulation_at: SimulationAt, step: str, how: str) -> None:
     """The children don't stop by themselves: the sweeper stops them, and has another run undo what they made."""
-    run = simulation.deploy()
+    simulation = simulation_at("deploy", step)
+    run = simulation.take_up()
     simulation.watch(run)
-    simulation.until_pending(step)
     if how != "terminate":
         simulation.step()
     simulation.stage.terminate(run, "by hand")
@@ -83,10 +84,10 @@ def test_a_delete_that_someone_ends_is_begun_again(deployed: tuple[Simulation, s
 
 
 @pytest.mark.parametrize("undo", [pytest.param(name, marks=[] if name == "delete_vm" else FULL) for name in UNDO_NAMES])
-def test_a_rollback_that_an_operator_ends_is_resumed_with_its_cause(simulation: Simulation, undo: str) -> None:
-    run = simulation.deploy(1, vm_fails())
+def test_a_rollback_that_an_operator_ends_is_resumed_with_its_cause(simulation_at: SimulationAt, undo: str) -> None:
+    simulation = simulation_at("rollback", undo)
+    run = simulation.take_up()
     simulation.watch(run)
-    simulation.until_pending(undo)
     simulation.stage.terminate(run, "by hand")
     simulation.stage.play()
     assert simulation.delete() == run, "a DELETE joins it even so"
@@ -101,10 +102,10 @@ def test_a_rollback_that_an_operator_ends_is_resumed_with_its_cause(simulation: 
 @pytest.mark.full
 @pytest.mark.parametrize(("writer", "activity"), [(writer, each) for writer, some in WRITERS.items() for each in some])
 def test_a_writer_that_someone_ends_is_started_by_those_who_wait(
-    simulation: Simulation, writer: str, activity: str
+    simulation_at: SimulationAt, writer: str, activity: str
 ) -> None:
-    run = simulation.deploy()
-    simulation.until_pending(activity)
+    simulation = simulation_at("deploy", activity)
+    run = simulation.take_up()
     simulation.stage.terminate(writer, "by hand")
     simulation.play_out()
     simulation.check(run, "completed")
@@ -114,10 +115,10 @@ def test_a_writer_that_someone_ends_is_started_by_those_who_wait(
     "step",
     ["create_vm", *(pytest.param(name, marks=FULL) for name in ("validate_config", "create_vnet", "update_agw"))],
 )
-def test_a_step_that_someone_terminates_is_begun_again(simulation: Simulation, step: str) -> None:
-    run = simulation.deploy()
+def test_a_step_that_someone_terminates_is_begun_again(simulation_at: SimulationAt, step: str) -> None:
+    simulation = simulation_at("deploy", step)
+    run = simulation.take_up()
     simulation.watch(run)
-    simulation.until_pending(step)
     simulation.until(lambda: statuses(run).get(step) == "in_progress" or step == "validate_config")
     simulation.stage.terminate(f"{run}:{step}", "by hand")
     simulation.play_out()
@@ -128,12 +129,12 @@ def test_a_step_that_someone_terminates_is_begun_again(simulation: Simulation, s
 @pytest.mark.parametrize("ticks", [0, 1])
 @pytest.mark.parametrize("under_new_id", [False, True])
 def test_a_deployment_that_someone_restarts_after_its_end_is_swept_up(
-    simulation: Simulation, under_new_id: bool, ticks: int
+    simulation_at: SimulationAt, under_new_id: bool, ticks: int
 ) -> None:
     """The children of the first one may still run, so it is not simply begun a second time. Who restarts it in place, before
     a timer has seen its end, wants it: it is started again from its rows."""
-    run = simulation.deploy()
-    simulation.until_pending("create_vm")
+    simulation = simulation_at("deploy", "create_vm")
+    run = simulation.take_up()
     simulation.stage.terminate(run, "by hand")
     simulation.stage.play()
     for _ in range(ticks):
@@ -149,8 +150,9 @@ def test_a_deployment_that_someone_restarts_after_its_end_is_swept_up(
     simulation.assert_nothing_left(simulation.snapshot())
 
 
-def test_a_failed_deployment_that_someone_restarts_stays_failed(simulation: Simulation) -> None:
-    run = simulation.deploy(1, vm_fails())
+def test_a_failed_deployment_that_someone_restarts_stays_failed(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("rollback", "delete_nic")
+    run = simulation.take_up()
     simulation.play_out()
     simulation.stage.engine.restart(run, under_new_id=False)
     simulation.play_out()
@@ -178,10 +180,11 @@ def test_a_record_that_someone_terminates_is_written_all_the_same(simulation: Si
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_last_step_that_someone_terminates_is_done_when_its_record_is_written(
-    simulation: Simulation, when: str
+    simulation_at: SimulationAt, when: str
 ) -> None:
     """Its only call comes through all the same; then the spoke is its caller's, and Durable says so, too."""
-    run = simulation.deploy()
+    simulation = simulation_at("deploy", "save_to_storage")
+    run = simulation.take_up()
     simulation.watch(run)
     call = simulation.until_pending("save_to_storage")
     if when == "after":

@@ -4,21 +4,23 @@ import pytest
 
 from shared.spoke.records import StepRow
 from shared.tables.records import Records
+from tests.faults.catalogue import caller_of
+from tests.faults.conftest import SimulationAt
 from tests.faults.simulation import Simulation
 from tests.faults.wire import Fault
 
 VM_PUT = "create_vm: PUT virtualMachines/{vm}"
 
 
-def deployed(simulation: Simulation, *faults: Fault, expected: str = "completed", **changes: object) -> str:
-    run = simulation.deploy(1, *faults, **changes)
+def deploys(simulation: Simulation, *faults: Fault, expected: str = "completed", **changes: object) -> str:
+    run = simulation.take_up(*faults) if simulation.begins else simulation.deploy(1, *faults, **changes)
     simulation.play_out()
     assert all(fault.struck for fault in faults)
     simulation.check(run, expected)
     return run
 
 
-def deleted(simulation: Simulation, *faults: Fault, expected: str = "deleted") -> str:
+def deletes(simulation: Simulation, *faults: Fault, expected: str = "deleted") -> str:
     run = simulation.delete(1, *faults)
     simulation.play_out()
     assert all(fault.struck for fault in faults)
@@ -30,9 +32,9 @@ def step_of(run: str, name: str) -> StepRow:
     return next(step for step in Records().steps(run) if step.step_name == name)
 
 
-def test_an_nsg_cannot_go_before_its_vnet(simulation: Simulation) -> None:
-    deployed(simulation)
-    deleted(simulation)
+def test_an_nsg_cannot_go_before_its_vnet(deployed: tuple[Simulation, str]) -> None:
+    simulation, _ = deployed
+    deletes(simulation)
     paths = [entry["path"] for entry in simulation.azure.requests("DELETE")]
     vnet = next(n for n, path in enumerate(paths) if path.endswith("/spoke-vnet-1"))
     nsg = next(n for n, path in enumerate(paths) if path.endswith("/spoke-nsg-1"))
@@ -43,7 +45,7 @@ def test_an_nsg_cannot_go_before_its_vnet(simulation: Simulation) -> None:
 
 def test_tags_are_not_lost_by_the_second_put_of_the_vnet(simulation: Simulation) -> None:
     simulation.complete = None  # one without tags of the caller's
-    run = deployed(simulation, tags={"cost-center": "42"})
+    run = deploys(simulation, tags={"cost-center": "42"})
     vnet = simulation.azure.find(simulation.resource("virtualNetworks", "spoke-vnet-1"))
     assert vnet is not None
     assert vnet["tags"] == {
@@ -57,21 +59,23 @@ def test_tags_are_not_lost_by_the_second_put_of_the_vnet(simulation: Simulation)
     assert [e["request"]["tags"] for e in puts] == [vnet["tags"], vnet["tags"]]
 
 
-@pytest.mark.parametrize("code", ["AllocationFailed", "OperationNotAllowed"])
-def test_a_vm_whose_creation_failed_goes_with_its_disk_and_its_nic(simulation: Simulation, code: str) -> None:
-    deployed(simulation, Fault(VM_PUT, {"mode": "fail_operation", "code": code}), expected="failed")
+def test_a_vm_whose_creation_failed_goes_with_its_disk_and_its_nic(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("deploy", "create_vm")
+    deploys(simulation, Fault(VM_PUT, {"mode": "fail_operation", "code": "OperationNotAllowed"}), expected="failed")
 
 
-def test_a_nic_is_waited_for_that_azure_reserves_for_180_seconds_after_a_failed_vm(simulation: Simulation) -> None:
-    run = deployed(simulation, Fault(VM_PUT, {"mode": "fail_operation", "code": "AllocationFailed"}), expected="failed")
+def test_a_nic_is_waited_for_that_azure_reserves_for_180_seconds_after_a_failed_vm(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("deploy", "create_vm")
+    run = deploys(simulation, Fault(VM_PUT, {"mode": "fail_operation", "code": "AllocationFailed"}), expected="failed")
     refused = [e for e in simulation.azure.requests("DELETE") if e["status"] == 400]
     assert {e["response"]["error"]["code"] for e in refused} == {"NicReservedForAnotherVm"}
     assert step_of(run, "delete_nic").attempts > 1
     assert step_of(run, "delete_nic").status == "completed"
 
 
-def test_a_vm_that_failed_for_a_passing_reason_is_made_anew(simulation: Simulation) -> None:
-    run = deployed(simulation, Fault(VM_PUT, {"mode": "fail_operation", "code": "OSProvisioningTimedOut"}))
+def test_a_vm_that_failed_for_a_passing_reason_is_made_anew(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("deploy", "create_vm")
+    run = deploys(simulation, Fault(VM_PUT, {"mode": "fail_operation", "code": "OSProvisioningTimedOut"}))
     assert step_of(run, "create_vm").attempts == 2
 
 
@@ -96,17 +100,19 @@ def test_a_peering_that_was_left_disconnected_on_the_hub_is_healed(simulation: S
     assert states == {"hub-to-spoke-1": "Connected", "spoke-1-to-hub": "Connected"}
 
 
-def test_a_peering_left_on_the_hub_by_a_vnet_deleted_by_hand_goes_with_the_spoke(simulation: Simulation) -> None:
-    deployed(simulation)
+def test_a_peering_left_on_the_hub_by_a_vnet_deleted_by_hand_goes_with_the_spoke(
+    deployed: tuple[Simulation, str],
+) -> None:
+    simulation, _ = deployed
     simulation.azure.remove(simulation.resource("virtualMachines", "vm-1"))
     simulation.azure.remove(simulation.resource("networkInterfaces", "vm-1-nic"))
     simulation.azure.remove(simulation.resource("virtualNetworks", "spoke-vnet-1"))
-    deleted(simulation)
+    deletes(simulation)
 
 
-def test_a_vnet_cannot_go_while_a_nic_is_going(simulation: Simulation) -> None:
-    deployed(simulation)
-    deleted(
+def test_a_vnet_cannot_go_while_a_nic_is_going(deployed: tuple[Simulation, str]) -> None:
+    simulation, _ = deployed
+    deletes(
         simulation,
         Fault("delete_nic: DELETE networkInterfaces/{nic}", {"mode": "slow", "seconds": 200}),
         Fault("delete_nic: poll of DELETE networkInterfaces/{nic}", {"mode": "refuse", "status": 404}),
@@ -126,8 +132,11 @@ def test_a_vnet_cannot_go_while_a_nic_is_going(simulation: Simulation) -> None:
         ("gateway_round: PUT applicationGateways/hub-agw", 409, "AnotherOperationInProgress"),
     ],
 )  # fmt: skip
-def test_another_operation_in_progress_is_waited_for(simulation: Simulation, call: str, status: int, code: str) -> None:
-    deployed(simulation, Fault(call, {"mode": "refuse", "status": status, "code": code}, times=3))
+def test_another_operation_in_progress_is_waited_for(
+    simulation_at: SimulationAt, call: str, status: int, code: str
+) -> None:
+    simulation = simulation_at("deploy", caller_of(call))
+    deploys(simulation, Fault(call, {"mode": "refuse", "status": status, "code": code}, times=3))
 
 
 @pytest.mark.parametrize(
@@ -141,11 +150,11 @@ def test_another_operation_in_progress_is_waited_for(simulation: Simulation, cal
     ],
 )
 def test_a_delete_that_answers_204_is_done(
-    simulation: Simulation, caller: str, kind: str, name: str, call: str
+    deployed: tuple[Simulation, str], caller: str, kind: str, name: str, call: str
 ) -> None:
     """Somebody else's delete was faster."""
-    deployed(simulation)
-    deleted(
+    simulation, _ = deployed
+    deletes(
         simulation,
         Fault(f"{caller}: {call}", interference=lambda: simulation.azure.remove(simulation.resource(kind, name))),
     )
@@ -153,8 +162,9 @@ def test_a_delete_that_answers_204_is_done(
     assert entry["status"] == 204
 
 
-def test_a_delete_of_what_was_never_made_is_done(simulation: Simulation) -> None:
-    run = deployed(
+def test_a_delete_of_what_was_never_made_is_done(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("deploy", "create_nic")
+    run = deploys(
         simulation,
         Fault("create_nic: PUT networkInterfaces/{nic}", {"mode": "refuse", "status": 400}),
         expected="failed",
