@@ -68,10 +68,10 @@ def test_an_identity_endpoint_that_hangs_holds_up_only_who_needs_a_token(
         assert http.get(f"/spokes/{spoke}/progress").status_code == 200
         waiting_for: list[str] = []
         while not any("identity endpoint" in each for each in waiting_for):
-            answer = http.delete(f"/spokes/{spoke}")
+            refusal = http.delete(f"/spokes/{spoke}")
             # On a busy machine the first may not get beyond its imports, and azure-identity gives up before the last.
-            assert answer.status_code in (502, 503), answer.text
-            waiting_for = answer.json()["details"].get("waiting_for", [])
+            assert refusal.status_code in (502, 503), refusal.text
+            waiting_for = refusal.json()["details"].get("waiting_for", [])
         for answer in asked:
             assert answer.result().json()["dependencies"]["credential"]["status"] == "failing"
         held = len(host.arm.get("/_local/held").json())

@@ -203,6 +203,14 @@ def ordinary_goes(matrix: dict[str, tuple[str, ...]], kind: FaultKind, goes: int
     return set(_cover(facts))
 
 
+def goes_shared_out(matrix: dict[str, tuple[str, ...]], kind: FaultKind, goes: int, run: str) -> set[int]:
+    """Of these runs, those of a "delete" or of a "rollback", which call the same: in turns, and each kind begins with the
+    one after the kind before it did twice."""
+    first = KINDS.index(kind) // 2
+    turn = ("delete", "rollback").index(run)
+    return {go for place, go in enumerate(sorted(ordinary_goes(matrix, kind, goes))) if (first + place) % 2 == turn}
+
+
 def fits(call: str, kind: FaultKind) -> bool:
     return way_of(call) == "write" or not kind.writes_only
 

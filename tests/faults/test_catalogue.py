@@ -8,9 +8,11 @@ from tests.faults.catalogue import (
     DELETE,
     DEPLOY,
     KINDS,
+    FaultKind,
     caller_of,
     calls_of,
     goes_of,
+    goes_shared_out,
     layouts_of,
     ordinary_goes,
     pairs_of,
@@ -57,6 +59,14 @@ def test_what_passes_meets_every_step_and_every_way_of_calling(
         for fault in faults
     }
     assert met == possible
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.passes], ids=lambda kind: kind.name)
+def test_deletes_and_rollbacks_share_the_runs_of_what_passes(kind: FaultKind) -> None:
+    halves = [goes_shared_out(DELETE, kind, 4, run) for run in ("delete", "rollback")]
+    assert all(halves), "each meets it"
+    assert set.union(*halves) == ordinary_goes(DELETE, kind, 4)
+    assert not set.intersection(*halves)
 
 
 @pytest.mark.parametrize("matrix", [DEPLOY, DELETE])

@@ -1,11 +1,12 @@
 """The fault matrix of what passes: at every call of a deployment, of a rollback and of a delete, the work goes on, late.
 
-The ordinary run takes so many runs that each kind meets each step and each way of calling.
+The ordinary run takes so many runs that each kind meets each step and each way of calling; deletes and rollbacks, which
+call the same, share theirs.
 """
 
 import pytest
 
-from tests.faults.catalogue import DELETE, DEPLOY, KINDS, FaultKind, goes_of, ordinary_goes
+from tests.faults.catalogue import DELETE, DEPLOY, KINDS, FaultKind, goes_of, goes_shared_out, ordinary_goes
 from tests.faults.checkpoints import BEGINNING
 from tests.faults.conftest import NewSimulation, SimulationAt
 from tests.faults.layouts import LAYOUTS
@@ -15,11 +16,12 @@ from tests.faults.wire import Fault
 PASSING = [kind for kind in KINDS if kind.passes]
 
 
-def cases(matrix: dict[str, tuple[str, ...]], goes: int) -> pytest.MarkDecorator:
+def cases(matrix: dict[str, tuple[str, ...]], goes: int, run: str = "") -> pytest.MarkDecorator:
     found = []
     for layout in LAYOUTS:
         for number, kind in enumerate(PASSING):
-            ordinary = sorted(ordinary_goes(matrix, kind, goes))
+            shared = goes_shared_out(matrix, kind, goes, run) if run else ordinary_goes(matrix, kind, goes)
+            ordinary = sorted(shared)
             for go in range(len(goes_of(matrix, kind, goes))):
                 # The runs of one kind take turns in both layouts.
                 taken = go in ordinary and LAYOUTS[(number + ordinary.index(go)) % 2] is layout
@@ -42,13 +44,13 @@ def test_a_deployment_completes_in_spite_of(new_simulation: NewSimulation, kind:
     ends(simulation, simulation.deploy(1, *faults), faults, "completed")
 
 
-@cases(DELETE, 4)
+@cases(DELETE, 4, "delete")
 def test_a_delete_finishes_in_spite_of(simulation_at: SimulationAt, kind: FaultKind, go: int) -> None:
     simulation, faults = simulation_at("delete", BEGINNING), goes_of(DELETE, kind, 4)[go]
     ends(simulation, simulation.take_up(*faults), faults, "deleted")
 
 
-@cases(DELETE, 4)
+@cases(DELETE, 4, "rollback")
 def test_a_rollback_finishes_in_spite_of(simulation_at: SimulationAt, kind: FaultKind, go: int) -> None:
     simulation, faults = simulation_at("rollback", BEGINNING), goes_of(DELETE, kind, 4)[go]
     ends(simulation, simulation.take_up(*faults), faults, "failed")
