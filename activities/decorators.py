@@ -29,8 +29,8 @@ from shared.saga.steps import BEGIN_RUN
 from shared.settings import Settings, at
 from shared.spoke.records import MAY_ACT, MAY_UNDO, RunRow, StepRow
 from shared.tables.client import ConcurrentUpdate
-from shared.tables.places import check_configured, former_hub_of_run, gateway_of, hub_of_run
-from shared.tables.records import Records
+from shared.tables.places import check_configured, gateway_of
+from shared.tables.records import Records, run_and_hub
 from shared.timestamps import parse_timestamp
 from shared.writers.instances import ensure_writer_runs
 
@@ -148,9 +148,10 @@ class _StepCall:
 
     def _begin(self, call: Call) -> Cancelled | None:
         """Why nothing is to be done; None when the step's row says by now that it is under way."""
-        run, place = _run_and_gateway(call.deployment_id)
+        run, hub = run_and_hub(call.deployment_id)
         if run is None:
             return Cancelled(_GONE)
+        place = gateway_of(run.plan, hub)
         with at(place):
             records = Records()
             if is_superseded(call, run):
@@ -184,18 +185,6 @@ class _StepCall:
         with at(self.begun.place):
             _record(Records(), call, self.begun.row, outcome, from_data(Policy, self.begun.run.policy))
         return outcome
-
-
-def _run_and_gateway(deployment_id: str) -> tuple[RunRow | None, Settings]:
-    """A run with the gateway that serves its spoke; None, and its hub, when there is no such run."""
-    hub = hub_of_run(deployment_id)
-    with at(hub):
-        run = Records().run(deployment_id)
-    if run is None and (former := former_hub_of_run(deployment_id)):
-        hub = former
-        with at(hub):
-            run = Records().run(deployment_id)
-    return run, gateway_of(run.plan, hub) if run else hub
 
 
 def _row_of(records: Records, call: Call) -> StepRow | None:

@@ -11,10 +11,10 @@ from shared.process import logs
 from shared.process.blocking import in_tables_thread
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.saga.progress import Progress, progress_of
-from shared.settings import Settings, at, current_settings
+from shared.settings import at, current_settings
 from shared.spoke.records import RunRow
-from shared.tables.places import former_hub_of_run, gateway_of, hub_of_run
-from shared.tables.records import Records
+from shared.tables.places import gateway_of
+from shared.tables.records import Records, run_and_hub
 from shared.writers.instances import UNFINISHED, status_of
 from shared.writers.waiting import steps_as_of_now
 from triggers.http.answers import Accepted
@@ -39,18 +39,11 @@ async def get_deployment(call: Call) -> Answer:
 
 
 def _run(wanted: str) -> Progress:
-    progress = _progress(hub_of_run(wanted), wanted)
-    if progress is None and (former := former_hub_of_run(wanted)):
-        progress = _progress(former, wanted)
-    if progress is None:
+    run, hub = run_and_hub(wanted)
+    if run is None:
         raise unknown_deployment(wanted)
-    return progress
-
-
-def _progress(hub: Settings, wanted: str) -> Progress | None:
     with at(hub):
-        run = Records().run(wanted)
-        return None if run is None else progress_now(run)
+        return progress_now(run)
 
 
 def progress_now(run: RunRow) -> Progress:

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 from shared.clock import nonce, timestamp
 from shared.data import as_data
 from shared.saga.instances import is_looked_after
-from shared.settings import Settings, current_settings
+from shared.settings import Settings, at, current_settings
 from shared.spoke.records import SPOKES_TABLE, TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
 from shared.tables.client import ConcurrentUpdate, SpokesPartition, Table, Write, match, table
 from shared.tables.codec import as_entity, from_entity
-from shared.tables.places import forget_deployment_id, new_deployment_id
+from shared.tables.places import forget_deployment_id, former_hub_of_run, hub_of_run, new_deployment_id
 
 R = TypeVar("R", RunRow, SpokeRow, StepRow)
 
@@ -144,6 +144,18 @@ class Records:
 def _match(etag: str | None) -> dict[str, Any]:
     """No condition for a row that was never read."""
     return match(etag) if etag else {}
+
+
+def run_and_hub(deployment_id: str) -> tuple[RunRow | None, Settings]:
+    """A run and its hub, also one that the settings no longer have; None, and any hub, when there is no such run."""
+    hub = hub_of_run(deployment_id)
+    with at(hub):
+        run = Records().run(deployment_id)
+    if run is None and (former := former_hub_of_run(deployment_id)):
+        hub = former
+        with at(hub):
+            run = Records().run(deployment_id)
+    return run, hub
 
 
 _STATUS = {"delete": "deleting", "rollback": "rolling_back"}
