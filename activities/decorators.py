@@ -252,25 +252,41 @@ def _write_step(
     if call.number is None:
         return None
     while not _says_as_much(before, status, call, message, due):
-        now = timestamp()
-        row = StepRow(
-            deployment_id=call.deployment_id,
-            number=call.number,
-            step_name=call.name,
-            status=status,
-            attempts=max(call.attempt, before.attempts if before else 0),
-            message=message,
-            timestamp=now,
-            started_at=before.started_at if before else now,
-            due=due,
-            execution=call.execution,
-            outcome=outcome_as_data(outcome) if outcome else None,
-        )
+        row = step_row(call, before, call.name, call.number, status, call.attempt, message, due=due, outcome=outcome)
         try:
             return records.write_step(row, over=before)
         except ConcurrentUpdate:
             before = records.step(call.deployment_id, call.number)
     return before
+
+
+def step_row(
+    call: Call,
+    before: StepRow | None,
+    name: str,
+    number: int,
+    status: str,
+    attempts: int,
+    message: str,
+    *,
+    due: str = "",
+    outcome: Outcome | None = None,
+) -> StepRow:
+    """What follows the row that a step of the call's run had before: the attempts count on, the start stays."""
+    now = timestamp()
+    return StepRow(
+        call.deployment_id,
+        number,
+        name,
+        status,
+        max(attempts, before.attempts if before else 0),
+        message,
+        timestamp=now,
+        started_at=before.started_at if before else now,
+        due=due,
+        execution=call.execution,
+        outcome=outcome_as_data(outcome) if outcome else None,
+    )
 
 
 def _write_end(records: Records, call: Call, before: StepRow | None, outcome: Failed) -> None:

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from activities.decorators import Kind, activity
+from activities.decorators import Kind, activity, step_row
 from shared.arm.client import Arm, arm
 from shared.clock import timestamp
 from shared.data import as_data, from_data
@@ -12,7 +12,7 @@ from shared.process.logs import failure_of
 from shared.recovery.leftovers import leftovers
 from shared.recovery.runs.liveness import STARTING, Restart
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
-from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, outcome_as_data
+from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome
 from shared.saga.saga import NOT_OF_THIS_KIND
 from shared.saga.steps import STEP_NUMBERS, UNDO_NAMES
 from shared.spoke.inventory import named_by
@@ -110,17 +110,9 @@ def save_to_storage(call: Call, run: RunRow) -> Outcome:
     if spoke is None:
         return Cancelled("The spoke's record is gone.")
     now = timestamp()
-    before = records.step(run.deployment_id, STEP_NUMBERS[call.name])
-    row = StepRow(
-        run.deployment_id,
-        STEP_NUMBERS[call.name],
-        call.name,
-        "completed",
-        call.attempt,
-        _RECORDED,
-        now,
-        before.started_at if before else now,
-    )
+    number = STEP_NUMBERS[call.name]
+    before = records.step(run.deployment_id, number)
+    row = step_row(call, before, call.name, number, "completed", call.attempt, _RECORDED)
     done: dict[str, Any] = {"status": "completed", "completed_at": now, "result": call.given}
     records.change_together(run, spoke, run_changes=done, spoke_changes={**done, "error": None}, steps=[row])
     seconds = (parse_timestamp(now) - parse_timestamp(run.created_at)).total_seconds()
@@ -138,12 +130,8 @@ def begin_rollback(call: Call, run: RunRow) -> Outcome:
     if run.status in TERMINAL or run.status == "rolling_back":
         return Done(f"the run is {run.status}", {"completed": run.status == "completed"})
     records = Records()
-    now = timestamp()
-    rows = [
-        StepRow(run.deployment_id, STEP_NUMBERS[name], name, "pending", 0, "", now, now, execution=call.execution)
-        for name in call.given["noted"]
-    ]
-    rows += _rows_told(records, call, now)
+    rows = [step_row(call, None, name, STEP_NUMBERS[name], "pending", 0, "") for name in call.given["noted"]]
+    rows += _rows_told(records, call)
     changes = {"status": "rolling_back", "error": call.given["error"]}
     records.change_together(run, _own_spoke(records, run), run_changes=changes, spoke_changes=changes, steps=rows)
     return Done("rolling back")
@@ -161,11 +149,10 @@ def record_outcome(call: Call, run: RunRow) -> Outcome:
         return Done(f"the run is {run.status}")
     records = Records()
     status, left = call.given["status"], call.given["left_behind"]
-    now = timestamp()
     changes: dict[str, Any] = {
         "status": status,
         "left_behind": [*left, *run.result.get("kept", [])],
-        "completed_at": now,
+        "completed_at": timestamp(),
     }
     if left and run.kind == "delete":
         changes["error"] = _could_not_finish(left).public()
@@ -175,7 +162,7 @@ def record_outcome(call: Call, run: RunRow) -> Outcome:
         run_changes=changes,
         spoke_changes=changes,
         forget_spoke=status == "deleted",
-        steps=_rows_told(records, call, now),
+        steps=_rows_told(records, call),
     )
     _log_end(run, status, changes["left_behind"])
     return Done(status)
@@ -193,28 +180,14 @@ def _log_end(run: RunRow, status: str, left: list[dict[str, Any]]) -> None:
 @activity(Kind.RECORD)
 def give_up_step(call: Call, run: RunRow) -> Outcome:
     """Writes into a step's row that its deadline has passed. `call.given`: `step`, `number`, `attempts`, `failure`."""
-    number = call.given["number"]
+    name, number, attempts = (call.given[each] for each in ("step", "number", "attempts"))
     if number is None:
         return Done("no step of its own")
     records = Records()
-    now = timestamp()
     before = records.step(run.deployment_id, number)
     failure = from_data(Failure, call.given["failure"])
-    records.write_step(
-        StepRow(
-            run.deployment_id,
-            number,
-            call.given["step"],
-            "failed",
-            call.given["attempts"],
-            failure.message,
-            now,
-            before.started_at if before else now,
-            execution=call.execution,
-            outcome=outcome_as_data(Failed(failure)),
-        ),
-        over=before,
-    )
+    row = step_row(call, before, name, number, "failed", attempts, failure.message, outcome=Failed(failure))
+    records.write_step(row, over=before)
     return Done("given up")
 
 
@@ -264,30 +237,16 @@ def release_reservations(call: Call, run: RunRow) -> Outcome:
     return Done("reservations freed")
 
 
-def _rows_told(records: Records, call: Call, now: str) -> list[StepRow]:
+def _rows_told(records: Records, call: Call) -> list[StepRow]:
     """Rows of steps whose own activity did not come to write them: broken off, not tried, or the table didn't answer."""
     rows = []
     for name, told in call.given.get("told", {}).items():
-        before = records.step(call.deployment_id, STEP_NUMBERS[name])
+        number, status, message = STEP_NUMBERS[name], told["status"], told["message"]
+        before = records.step(call.deployment_id, number)
         if before is not None and before.status == "completed":
             continue  # its last call came through all the same
-        if before is not None and (before.status, before.message) == (told["status"], told["message"]):
-            continue
-        attempts = max(told["attempts"], before.attempts if before else 0)
-        started_at = before.started_at if before else now
-        rows.append(
-            StepRow(
-                call.deployment_id,
-                STEP_NUMBERS[name],
-                name,
-                told["status"],
-                attempts,
-                told["message"],
-                now,
-                started_at,
-                execution=call.execution,
-            )
-        )
+        if before is None or (before.status, before.message) != (status, message):
+            rows.append(step_row(call, before, name, number, status, told["attempts"], message))
     return rows
 
 
