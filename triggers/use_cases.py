@@ -3,11 +3,12 @@
 Each answers with the `RunHandle` to start (or to join); the triggers start it. Blocking: run it in a thread of `shared.process.blocking`.
 """
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.checks.preflight import PlanReport, plan_report
 from shared.data import as_data
@@ -30,6 +31,8 @@ from triggers.http.requests import idempotency_key
 
 if TYPE_CHECKING:
     from shared.spoke.request.model import SpokeRequest
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -109,34 +112,41 @@ def parse_request(request: "SpokeRequest", retry_of: SpokeRow | None = None) -> 
 
 def retry(spoke_id: int) -> RunHandle:
     """Deploys a `failed` spoke's request anew, or finishes the rollback or delete that could not finish."""
+    return _decided(spoke_id, _retried)
+
+
+def _decided(spoke_id: int, decide: Callable[[SpokeRow, RunRow | None], T]) -> T:
+    """What is decided for a spoke and its newest run: anew when another call changes them meanwhile.
+
+    409 when the settings no longer have its hub or gateway.
+    """
     with at_spoke(spoke_id):
-        return _retry(spoke_id)
-
-
-def _retry(spoke_id: int) -> RunHandle:
-    settings = current_settings()
-    for _ in range(_TRIES):
-        spoke, run = spoke_and_run(spoke_id)
-        _check_configured(spoke)
-        if spoke.status not in ("failed", "rollback_failed"):
-            raise DeploymentException(
-                f"Spoke {spoke_id} is {spoke.status}: only a failed deployment or an unfinished rollback can be retried.",
-                code="NothingToRetry",
-                hint="GET …/progress shows what is under way. DELETE cancels a deployment, and takes a completed spoke down.",
-                field="spoke_id",
-                value=spoke_id,
-                status=spoke.status,
-                deployment_id=spoke.deployment_id,
-            )
-        kind = "delete" if run is not None and run.kind == "delete" else "rollback"
-        try:
-            if spoke.status == "failed":
-                return _deployment_of(reserve(_again(spoke), settings))
-            force, kept = (run.force, run.result.get("kept", [])) if run else (False, [])
-            return _removal_of(begin_removal(spoke, kind, settings, force=force, kept=kept))
-        except ConcurrentUpdate:
-            continue
+        for _ in range(_TRIES):
+            spoke, run = spoke_and_run(spoke_id)
+            with at(gateway_of(spoke.plan, current_settings())):
+                check_configured(spoke.plan)
+            with contextlib.suppress(ConcurrentUpdate):
+                return decide(spoke, run)
     raise busy(spoke_id)
+
+
+def _retried(spoke: SpokeRow, run: RunRow | None) -> RunHandle:
+    settings = current_settings()
+    if spoke.status == "failed":
+        return _deployment_of(reserve(_again(spoke), settings))
+    if spoke.status != "rollback_failed":
+        raise DeploymentException(
+            f"Spoke {spoke.spoke_id} is {spoke.status}: only a failed deployment or an unfinished rollback can be retried.",
+            code="NothingToRetry",
+            hint="GET …/progress shows what is under way. DELETE cancels a deployment, and takes a completed spoke down.",
+            field="spoke_id",
+            value=spoke.spoke_id,
+            status=spoke.status,
+            deployment_id=spoke.deployment_id,
+        )
+    kind = "delete" if run is not None and run.kind == "delete" else "rollback"
+    force, kept = (run.force, run.result.get("kept", [])) if run else (False, [])
+    return _removal_of(begin_removal(spoke, kind, settings, force=force, kept=kept))
 
 
 def _again(spoke: SpokeRow) -> ReservationRequest:
@@ -154,12 +164,6 @@ def _has_made_something(spoke: SpokeRow) -> bool:
     return any(row.step_name in made and row.attempts for row in Records().steps(spoke.deployment_id))
 
 
-def _check_configured(spoke: SpokeRow) -> None:
-    """409 when the settings no longer have its hub or gateway."""
-    with at(gateway_of(spoke.plan, current_settings())):
-        check_configured(spoke.plan)
-
-
 def remove(
     spoke_id: int, *, force: bool, looked_at: SpokeRow | None = None, kept: Sequence[dict[str, Any]] = ()
 ) -> RunHandle | SpokeRow:
@@ -168,29 +172,18 @@ def remove(
     looked_at, kept: the spoke after `look_first`, and its answer; without them, a spoke that needs that look is answered and
     left as it is.
     """
-    with at_spoke(spoke_id):
-        return _remove(spoke_id, force=force, looked_at=looked_at, kept=kept)
 
+    def removed(spoke: SpokeRow, run: RunRow | None) -> RunHandle | SpokeRow:
+        if run is not None and run.status not in TERMINAL:
+            return _joined(_cancelled(run) if run.kind == "deploy" else run)
+        if spoke.status == "failed":
+            forget_spoke(spoke)
+            return _forgotten(spoke)
+        if looked_at is None or looked_at.deployment_id != spoke.deployment_id:
+            return spoke
+        return _removal_of(begin_removal(spoke, "delete", current_settings(), force=force, kept=kept))
 
-def _remove(
-    spoke_id: int, *, force: bool, looked_at: SpokeRow | None, kept: Sequence[dict[str, Any]]
-) -> RunHandle | SpokeRow:
-    settings = current_settings()
-    for _ in range(_TRIES):
-        spoke, run = spoke_and_run(spoke_id)
-        _check_configured(spoke)
-        try:
-            if run is not None and run.status not in TERMINAL:
-                return _joined(_cancelled(run) if run.kind == "deploy" else run)
-            if spoke.status == "failed":
-                forget_spoke(spoke)
-                return _forgotten(spoke)
-            if looked_at is None or looked_at.deployment_id != spoke.deployment_id:
-                return spoke
-            return _removal_of(begin_removal(spoke, "delete", settings, force=force, kept=kept))
-        except ConcurrentUpdate:
-            continue
-    raise busy(spoke_id)
+    return _decided(spoke_id, removed)
 
 
 def spoke_and_run(spoke_id: int) -> tuple[SpokeRow, RunRow | None]:
