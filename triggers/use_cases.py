@@ -48,7 +48,6 @@ class RunHandle:
 
     deployment_id: str | None
     spoke_id: int
-    client_name: str
     kind: str
     status: str
     message: str
@@ -178,7 +177,8 @@ def remove(
             return _joined(_cancelled(run) if run.kind == "deploy" else run)
         if spoke.status == "failed":
             forget_spoke(spoke)
-            return _forgotten(spoke)
+            message = "Nothing was left of this failed deployment; its record is removed and the id is free"
+            return RunHandle(None, spoke.spoke_id, "delete", "deleted", message, start=False)
         if looked_at is None or looked_at.deployment_id != spoke.deployment_id:
             return spoke
         return _removal_of(begin_removal(spoke, "delete", current_settings(), force=force, kept=kept))
@@ -250,25 +250,19 @@ def look_first(spoke: SpokeRow, force: bool) -> list[dict[str, Any]]:
 
 
 def _deployment_of(made: Reservation) -> RunHandle:
+    """Of a repeated Idempotency-Key, the deployment that it began before, as it is now."""
     status, message = "in_progress", "Spoke deployment initiated"
-    if made.repeated:
-        status, message = _as_it_is_now(*made.repeated)
-    return RunHandle(
-        made.deployment_id, made.spoke_id, made.client_name, "deploy", status, message, start=made.repeated is None
-    )
-
-
-def _as_it_is_now(run: str, spoke: str) -> tuple[str, str]:
-    """Status and message of a deployment that the same Idempotency-Key began before, from the states of run and spoke."""
-    if run in ("accepted", "in_progress"):
-        return "in_progress", "Spoke deployment initiated"
-    message = f"This request was made before: its deployment is {run.replace('_', ' ')}"
-    return run, message if run == spoke else f"{message}, and its spoke is {spoke.replace('_', ' ')} now"
+    run, spoke = made.repeated or ("accepted", "in_progress")
+    if run not in ("accepted", "in_progress"):
+        status, message = run, f"This request was made before: its deployment is {run.replace('_', ' ')}"
+        if spoke != run:
+            message += f", and its spoke is {spoke.replace('_', ' ')} now"
+    return RunHandle(made.deployment_id, made.spoke_id, "deploy", status, message, start=made.repeated is None)
 
 
 def _removal_of(run: RunRow) -> RunHandle:
     message = "Spoke deletion initiated" if run.kind == "delete" else "The rollback is resumed"
-    return RunHandle(run.deployment_id, run.spoke_id, run.client_name, run.kind, "in_progress", message, start=True)
+    return RunHandle(run.deployment_id, run.spoke_id, run.kind, "in_progress", message, start=True)
 
 
 def _joined(run: RunRow) -> RunHandle:
@@ -279,19 +273,7 @@ def _joined(run: RunRow) -> RunHandle:
         "delete": "The spoke is being deleted already",
         "rollback": "The spoke is being rolled back already",
     }[run.kind]
-    return RunHandle(run.deployment_id, run.spoke_id, run.client_name, run.kind, "in_progress", message, start=False)
-
-
-def _forgotten(spoke: SpokeRow) -> RunHandle:
-    return RunHandle(
-        None,
-        spoke.spoke_id,
-        spoke.client_name,
-        "delete",
-        "deleted",
-        "Nothing was left of this failed deployment; its record is removed and the id is free",
-        start=False,
-    )
+    return RunHandle(run.deployment_id, run.spoke_id, run.kind, "in_progress", message, start=False)
 
 
 def busy(spoke_id: int) -> StorageException:

@@ -93,7 +93,6 @@ class Reservation:
 
     deployment_id: str
     spoke_id: int
-    client_name: str
     repeated: tuple[str, str] | None = None
 
 
@@ -248,7 +247,7 @@ class _Reserving:
         with at(gateway):
             plan = self.request.plan_for(spoke_id, deployment_id)
         operations = self._operations(plan, slot, token, replaced)
-        made = Reservation(deployment_id, spoke_id, self.request.client_name)
+        made = Reservation(deployment_id, spoke_id)
         if self.rows.submit(operations, won=lambda: self._is_mine(plan, token)):
             with logs.context(deployment_id=deployment_id, spoke_id=spoke_id):
                 log.info("Spoke %d is reserved for %s", spoke_id, self.request.client_name)
@@ -423,14 +422,14 @@ class _Reserving:
             return None
         if row["fingerprint"] != self.request.key.fingerprint:
             raise used_with_another_body(deployment_id=row["deployment_id"])
-        return self._as_it_is_now(row["deployment_id"], row["spoke_id"], row["client_name"])
+        return self._as_it_is_now(row["deployment_id"], row["spoke_id"])
 
-    def _as_it_is_now(self, deployment_id: str, spoke_id: int, client_name: str) -> Reservation:
+    def _as_it_is_now(self, deployment_id: str, spoke_id: int) -> Reservation:
         """The run that a key began; 409 when its spoke is gone, also when another has the id now."""
         run, spoke = self.key_rows.get(run_key(deployment_id)), self.key_rows.get(spoke_key(spoke_id))
         if run is None or spoke is None or from_entity(SpokeRow, spoke).first_run != deployment_id:
             raise key_is_spent(deployment_id)
-        return Reservation(deployment_id, spoke_id, client_name, repeated=(run["status"], spoke["status"]))
+        return Reservation(deployment_id, spoke_id, repeated=(run["status"], spoke["status"]))
 
     def _raise_for_conflict(self, plan: SpokePlan) -> None:
         """Raises when no other try could work; returns when an id or a place was lost and others may be free."""

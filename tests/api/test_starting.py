@@ -24,7 +24,7 @@ from triggers.http.wiring import ROUTES, Call, answered, timer_function
 from triggers.timers import repair_gateway
 from triggers.use_cases import RunHandle
 
-STORY = RunHandle("deploy-acme-1-abcd", 1, "acme", "deploy", "in_progress", "Spoke deployment initiated", start=True)
+STORY = RunHandle("deploy-acme-1-abcd", 1, "deploy", "in_progress", "Spoke deployment initiated", start=True)
 
 
 def call(url: str = "https://x.example.com/api/spokes?code=secret") -> Call:
