@@ -18,7 +18,6 @@ from shared.tables.records import Records, run_and_hub
 from shared.writers.instances import UNFINISHED, status_of
 from shared.writers.waiting import steps_as_of_now
 from triggers.http.answers import Accepted
-from triggers.http.links import deployment_url, progress_url
 from triggers.http.queries import deployment_id, unknown_deployment
 from triggers.http.responses import RETRY_AFTER_SECONDS, Answer
 from triggers.http.wiring import Call, http_function
@@ -73,14 +72,13 @@ async def start_run(client: "DurableOrchestrationClient", *, deployment_id: str,
 
 async def accepted(call: Call, handle: RunHandle) -> Answer:
     """202, after the orchestration has been started. It is kept in the records, so a failing start changes nothing."""
-    settings = current_settings()
-    if handle.start and handle.deployment_id:
-        await start_run(call.durable, deployment_id=handle.deployment_id, spoke_id=handle.spoke_id, kind=handle.kind)
     begun = taken_from(handle, Accepted)
     if handle.deployment_id is None:
         return Answer(202, begun)
-    ours = deployment_url(call.base, handle.deployment_id)
-    durable = durable_urls(call, handle.deployment_id, settings.durable_urls)
+    if handle.start:
+        await start_run(call.durable, deployment_id=handle.deployment_id, spoke_id=handle.spoke_id, kind=handle.kind)
+    ours = f"{call.base}/deployments/{handle.deployment_id}"
+    durable = durable_urls(call, handle.deployment_id, current_settings().durable_urls)
     headers = {
         "Location": durable.get("statusQueryGetUri", ours),
         "Operation-Location": ours,
@@ -88,7 +86,7 @@ async def accepted(call: Call, handle: RunHandle) -> Answer:
     }
     described = {each.name for each in fields(Accepted)}
     urls: dict[str, Any] = {name: url for name, url in durable.items() if name in described}
-    return Answer(202, replace(begun, progress_url=progress_url(call.base, handle.spoke_id), **urls), headers)
+    return Answer(202, replace(begun, progress_url=f"{call.base}/spokes/{handle.spoke_id}/progress", **urls), headers)
 
 
 def durable_urls(call: Call, deployment_id: str, how_much: str) -> dict[str, str]:

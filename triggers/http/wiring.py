@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import azure.functions as func
 
@@ -19,7 +20,6 @@ from shared.errors import HubSpokeException
 from shared.process import logs
 from shared.process.deadline import CODE as NO_ANSWER_IN_TIME
 from shared.process.deadline import HTTP_SECONDS, TIMER_SECONDS
-from triggers.http.links import api_base
 from triggers.http.queries import Parameter, subject
 from triggers.http.responses import JSON, Answer, error_answer
 
@@ -64,8 +64,16 @@ class Call:
 
     @property
     def base(self) -> str:
-        """The URL of the API as the caller reached it: origin and the host's route prefix."""
-        return api_base(self.request.url, self.route.path)
+        """The URL of the API as the caller reached it, `https://host/api`; without an origin when its URL has none.
+
+        What stands before the route's path is the host's prefix.
+        """
+        try:
+            parts = urlsplit(self.request.url)
+        except ValueError:
+            return "/api"
+        origin = f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else ""
+        return origin + "/".join(parts.path.rstrip("/").split("/")[: -len(self.route.path.split("/"))])
 
     @property
     def durable(self) -> "DurableOrchestrationClient":
