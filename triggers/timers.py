@@ -38,22 +38,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 blueprint = df.Blueprint()
 
-# Seconds, minutes, hours, days, months, days of the week.
-EVERY_MINUTE = "0 * * * * *"
-EVERY_MINUTE_TOO = "20 * * * * *"  # apart from the one before
-EVERY_FIVE_MINUTES = "30 */5 * * * *"
-EVERY_FIVE_MINUTES_TOO = "10 */5 * * * *"  # apart from the writers'
-EVERY_FIVE_MINUTES_OF_ORPHANS = "50 */5 * * * *"
-EVERY_FIVE_MINUTES_OF_HEALTH = "40 */5 * * * *"
-EVERY_HOUR = "15 7 * * * *"
-EVERY_HOUR_TOO = "45 7 * * * *"  # apart from the one before
-SIX_TIMES_A_NIGHT = "40 */10 3 * * *"
-
 # A POST that is still at work starts its own run within this time.
 STARTED_BY_THEN = timedelta(seconds=60)
 
+# Schedules: seconds, minutes, hours, days, months, days of the week. By their seconds not all begin at the same moment.
 
-@timer_function(blueprint, EVERY_MINUTE)
+
+@timer_function(blueprint, "0 * * * * *")
 async def start_accepted_runs(client: "DurableOrchestrationClient") -> None:
     """Starts the runs that a POST or DELETE recorded and whose orchestration never began.
 
@@ -81,7 +72,7 @@ def _forgotten_runs() -> list[RunRow]:
     ]
 
 
-@timer_function(blueprint, EVERY_FIVE_MINUTES)
+@timer_function(blueprint, "30 */5 * * * *")
 async def repair_gateway(client: "DurableOrchestrationClient") -> None:
     """Lets the gateway's writer compare the gateway with all rows: a stale PUT may have undone what was applied.
 
@@ -96,7 +87,7 @@ async def repair_gateway(client: "DurableOrchestrationClient") -> None:
     await _for_each(process_settings().places, repair)
 
 
-@timer_function(blueprint, EVERY_FIVE_MINUTES)
+@timer_function(blueprint, "30 */5 * * * *")
 async def repair_hub(client: "DurableOrchestrationClient") -> None:
     """Lets the hub's writer compare all peerings with the hub: it repairs those that are gone, `Disconnected`, out of sync
     with a VNet that has grown, or without the gateway flags that the hub's gateway asks for."""
@@ -108,7 +99,7 @@ async def repair_hub(client: "DurableOrchestrationClient") -> None:
     await _for_each(hubs(), repair)
 
 
-@timer_function(blueprint, EVERY_FIVE_MINUTES_TOO)
+@timer_function(blueprint, "10 */5 * * * *")
 async def repair_security_rules(client: "DurableOrchestrationClient") -> None:
     """Brings the security groups of finished spokes to the rules of this version, these settings and the hub as it is."""
     await _for_each(
@@ -127,14 +118,14 @@ def _has_rows(name: str, partition: str, kind: str) -> bool:
     return table(name).has_any(query, {"partition": partition})
 
 
-@timer_function(blueprint, EVERY_HOUR)
+@timer_function(blueprint, "15 7 * * * *")
 async def forget_old_keys(client: "DurableOrchestrationClient") -> None:
     """Removes the rows of Idempotency-Keys that are older than 24 hours."""
     await _for_each(hubs(), partial(in_tables_thread, forget_expired_keys))
     await in_tables_thread(forget_expired_claims)
 
 
-@timer_function(blueprint, EVERY_HOUR_TOO)
+@timer_function(blueprint, "45 7 * * * *")
 async def report_capacity(client: "DurableOrchestrationClient") -> None:
     """Logs what is used of everything that a spoke takes: the alert on capacity stands on these lines."""
     await _for_each(process_settings().places, _log_capacity)
@@ -148,25 +139,25 @@ async def _log_capacity() -> None:
             log.info("event=capacity what=%s used=%d limit=%d", what + where, count.used, count.limit)
 
 
-@timer_function(blueprint, EVERY_FIVE_MINUTES_OF_HEALTH)
+@timer_function(blueprint, "40 */5 * * * *")
 async def watch_health(client: "DurableOrchestrationClient") -> None:
     """Asks what /health asks, whether or not anybody calls it: the alert `unhealthy` stands on the line that this logs."""
     await health_now()
 
 
-@timer_function(blueprint, SIX_TIMES_A_NIGHT)
+@timer_function(blueprint, "40 */10 3 * * *")
 async def forget_old_runs(client: "DurableOrchestrationClient") -> None:
     """Deletes runs that ended more than `KEEP_RUNS_DAYS` days ago, with their Durable history, and idle secrets."""
     await _for_each(hubs(), partial(forget_ended_runs, client))
 
 
-@timer_function(blueprint, EVERY_MINUTE_TOO)
+@timer_function(blueprint, "20 * * * * *")
 async def sweep_terminated_runs(client: "DurableOrchestrationClient") -> None:
     """Stops the children of dead orchestrations and has another run undo what they left."""
     await _for_each(hubs(), partial(sweep, client))
 
 
-@timer_function(blueprint, EVERY_FIVE_MINUTES_OF_ORPHANS)
+@timer_function(blueprint, "50 */5 * * * *")
 async def report_orphans(client: "DurableOrchestrationClient") -> None:
     """Reports resources of ours that no record knows; removes them when `SWEEP_DELETE_ORPHANS` says so."""
     await _for_each(hubs(), partial(in_arm_thread, ACTIVITY_SECONDS, sweep_orphans))
