@@ -58,7 +58,7 @@ def json_body(body: bytes, content_type: str | None, content_encoding: str | Non
         raise _malformed("The body holds a number that is too long.") from error
     if not isinstance(document, dict):
         raise _malformed("The body must be a JSON object.")
-    if _depth_exceeds(document, MAX_DEPTH):
+    if _is_deeper_than(document, MAX_DEPTH):
         raise _too_deep()
     try:
         json.dumps(document, ensure_ascii=False).encode()
@@ -126,18 +126,11 @@ def _finite(text: str) -> float:
     return number
 
 
-def _depth_exceeds(document: Any, most: int) -> bool:
-    level = [document]
-    for _ in range(most):
-        level = [
-            inner
-            for value in level
-            if isinstance(value, dict | list)
-            for inner in (value.values() if isinstance(value, dict) else value)
-        ]
-        if not level:
-            return False
-    return any(isinstance(value, dict | list) for value in level)
+def _is_deeper_than(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    parts = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper_than(part, levels - 1) for part in parts)
 
 
 def _too_deep() -> ValidationException:
