@@ -5,6 +5,7 @@ from functools import partial
 import azure.durable_functions as df
 
 from shared.checks.preflight import PlanReport
+from shared.data import taken_from
 from shared.process.blocking import TABLES, in_arm_thread, in_tables_thread, side_by_side
 from shared.saga.progress import Progress
 from shared.settings import Settings, at, current_settings
@@ -28,31 +29,26 @@ READERS = 8
 LOOKS = 3
 
 
-_CREATE = {200: PlanReport, 202: answers.Accepted}
-_CREATE_ERRORS = (400, 409, 411, 413, 415, 422, 500, 502, 503)
-_CREATE_PARAMETERS = (queries.MODE, queries.IDEMPOTENCY_KEY)
+_creates = partial(
+    http_function,
+    blueprint,
+    "POST",
+    answers={200: PlanReport, 202: answers.Accepted},
+    errors=(400, 409, 411, 413, 415, 422, 500, 502, 503),
+    parameters=(queries.MODE, queries.IDEMPOTENCY_KEY),
+    durable=True,
+)
 _FILTERS = (queries.STATUS, queries.CLIENT_NAME, queries.HUB, queries.GATEWAY, queries.LIMIT, queries.CONTINUATION)
 _READ_ERRORS = (404, 500, 503)
 
 
-@http_function(
-    blueprint, "POST", "spokes", _CREATE, _CREATE_ERRORS, _CREATE_PARAMETERS, body="SpokeRequest", durable=True
-)
+@_creates("spokes", body="SpokeRequest")
 async def create_spoke(call: Call) -> Answer:
     """Deploy a spoke, or with mode=plan say what would happen."""
     return await _create(call, v1=False)
 
 
-@http_function(
-    blueprint,
-    "POST",
-    "v1/create-spoke",
-    _CREATE,
-    _CREATE_ERRORS,
-    _CREATE_PARAMETERS,
-    body="V1SpokeRequest",
-    durable=True,
-)
+@_creates("v1/create-spoke", body="V1SpokeRequest")
 async def create_spoke_v1(call: Call) -> Answer:
     """Deploy a spoke, in the older form: the VM nested, the address block explicit."""
     return await _create(call, v1=True)
@@ -74,46 +70,31 @@ async def _create(call: Call, *, v1: bool) -> Answer:
 async def list_spokes(call: Call) -> Answer:
     """List the spokes."""
     params = call.params
-    filters = (
-        queries.one_of(params, queries.STATUS),
-        params.get(queries.CLIENT_NAME.name),
-        *queries.hub_filters(params),
-    )
+    filters = queries.filters(params)
     after, most = queries.continuation_after(params, filters), queries.limit(params)
     return Answer(200, await in_tables_thread(_page, filters, after, most))
 
 
-def _page(filters: tuple[str | None, ...], after: int, most: int) -> answers.SpokeList:
-    wanted_hub = filters[2] if len(filters) > 2 else None
-    places = [hub for hub in [*hubs(), *former_hubs()] if wanted_hub in (None, hub.hub_name)]
+def _page(filters: queries.Filters, after: int, most: int) -> answers.SpokeList:
+    places = [hub for hub in [*hubs(), *former_hubs()] if filters.hub in (None, hub.hub_name)]
     read = side_by_side(TABLES, [partial(_spokes_of, hub, filters) for hub in places], READERS)
-    # One hub's spokes after the other's, which is by id where the hubs' ranges are in order.
-    found = sorted(
-        ((spoke, hub) for spokes, hub in zip(read, places, strict=True) for spoke in spokes.result()), key=_id
-    )
-    rest = [each for each in found if each[0].spoke_id > after]
+    found = [(spoke, hub) for spokes, hub in zip(read, places, strict=True) for spoke in spokes.result()]
+    rest = sorted(((spoke, hub) for spoke, hub in found if spoke.spoke_id > after), key=lambda each: each[0].spoke_id)
     page = rest[:most]
     looks = [partial(_views_of, hub, [spoke for spoke, its in page if its is hub]) for hub in places]
-    seen = side_by_side(TABLES, looks, READERS)
-    views = sorted((view for found_in in seen for view in found_in.result()), key=lambda spoke: spoke.spoke_id)
+    views = [view for seen in side_by_side(TABLES, looks, READERS) for view in seen.result()]
     more = queries.continuation_token(page[-1][0].spoke_id, filters) if len(rest) > len(page) else None
-    return answers.SpokeList(views, len(found), more)
+    return answers.SpokeList(sorted(views, key=lambda spoke: spoke.spoke_id), len(found), more)
 
 
-def _id(found: tuple[SpokeRow, Settings]) -> int:
-    return found[0].spoke_id
-
-
-def _spokes_of(hub: Settings, filters: tuple[str | None, ...]) -> list[SpokeRow]:
-    status, client_name, *where = filters
-    gateway = where[1] if where else None
+def _spokes_of(hub: Settings, filters: queries.Filters) -> list[SpokeRow]:
     with at(hub):
         return [
             spoke
             for spoke in Records().spokes()
-            if status in (None, spoke.status)
-            and client_name in (None, spoke.client_name)
-            and (gateway is None or gateway == gateway_of(spoke.plan, hub).hub_agw_name)
+            if filters.status in (None, spoke.status)
+            and filters.client_name in (None, spoke.client_name)
+            and (filters.gateway is None or filters.gateway == gateway_of(spoke.plan, hub).hub_agw_name)
         ]
 
 
@@ -217,4 +198,4 @@ def _runs(number: int) -> list[answers.Run]:
         runs = Records().runs_of(number)
     if not runs:
         raise queries.unknown_spoke(number)
-    return [answers.run_answer(run) for run in runs]
+    return [taken_from(run, answers.Run, duration_seconds=answers.duration_seconds(run)) for run in runs]

@@ -17,6 +17,7 @@ from tests.faults.layouts import FAR, NEAR
 from tests.faults.progress import progress_now
 from tests.faults.simulation import Simulation
 from triggers.deployments import _run
+from triggers.http.queries import Filters
 from triggers.spokes import _page, _view
 
 Document = dict[str, Any]
@@ -35,7 +36,7 @@ def seen_of_a_life(simulation: Simulation) -> Document:
     simulation.play_out()
     simulation.check(run, "completed")
     rows = simulation.snapshot().rows
-    answers = [as_data(each) for each in (_view(1), _page((None, None), 0, 10), _run(run))]
+    answers = [as_data(each) for each in (_view(1), _page(Filters(), 0, 10), _run(run))]
     removal = simulation.delete()
     simulation.play_out()
     simulation.check(removal, "deleted")

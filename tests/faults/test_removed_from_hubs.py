@@ -12,6 +12,7 @@ from tests.faults.layouts import FAR, NEAR, TWO_HUBS
 from tests.faults.simulation import Simulation, _parts_of
 from triggers import status, timers, use_cases
 from triggers.deployments import _run
+from triggers.http.queries import Filters
 from triggers.http.wiring import ROUTES, Call
 from triggers.spokes import _page, _runs, _view
 
@@ -110,8 +111,8 @@ def assert_shown_as_it_is(simulation: Simulation, far: str, removed: str) -> Non
         "tables" if removed == "hub" else "tables far"
     ]
     assert f"{removed} {NAMES[removed]}" in str(found)
-    assert [each.spoke_id for each in _page((None, None), 0, 10).spokes] == [1, 1001]
-    assert [each.spoke_id for each in _page((None, None, "far", None), 0, 10).spokes] == [1001]
+    assert [each.spoke_id for each in _page(Filters(), 0, 10).spokes] == [1, 1001]
+    assert [each.spoke_id for each in _page(Filters(hub="far"), 0, 10).spokes] == [1001]
     assert _view(1001).status == _run(far).status == "completed"
     assert [each.deployment_id for each in _runs(1001)] == [far]
     route = next(each for each in ROUTES if each.path == "capacity")

@@ -24,6 +24,7 @@ from triggers.http.queries import (
     MAX_LIMIT,
     MODE,
     STATUS,
+    Filters,
     continuation_after,
     continuation_token,
     deployment_id,
@@ -184,33 +185,33 @@ def test_parameters_have_defaults() -> None:
 
 @given(st.integers(1, 10**6), st.text() | st.none())
 def test_a_continuation_comes_back(after: int, client_name: str | None) -> None:
-    filters = ("failed", client_name)
+    filters = Filters("failed", client_name)
     assert continuation_after({"continuation": continuation_token(after, filters)}, filters) == after
     with pytest.raises(ValidationException):
-        continuation_after({"continuation": continuation_token(after, filters)}, ("completed", client_name))
+        continuation_after({"continuation": continuation_token(after, filters)}, Filters("completed", client_name))
 
 
 @given(st.text() | st.sampled_from(["0-", "-1-", "1_0-", "٣-", "1e400-", " 1-", "1", "9" * 5000]))
 def test_any_other_continuation_is_refused(text: str) -> None:
     with pytest.raises(ValidationException):
-        continuation_after({"continuation": text}, (None, None))
+        continuation_after({"continuation": text}, Filters())
 
 
 @pytest.mark.parametrize(("written", "number"), [("0", 0), ("-1", -1), ("1_0", 10), ("٣", 3), (" 7", 7), ("07", 7)])
 def test_a_continuation_is_taken_in_one_form_only(written: str, number: int) -> None:
-    checksum = continuation_token(number, (None, None)).rpartition("-")[2]
+    checksum = continuation_token(number, Filters()).rpartition("-")[2]
     with pytest.raises(ValidationException):
-        continuation_after({"continuation": f"{written}-{checksum}"}, (None, None))
+        continuation_after({"continuation": f"{written}-{checksum}"}, Filters())
 
 
 @given(st.integers(1, 255), st.integers(0, 200), st.sampled_from("AZaz09-_=%"))
 def test_a_continuation_that_was_tampered_with_is_refused(after: int, place: int, character: str) -> None:
-    token = continuation_token(after, (None, None))
+    token = continuation_token(after, Filters())
     place %= len(token)
     changed = token[:place] + character + token[place + 1 :]
     if changed != token:
         with pytest.raises(ValidationException):
-            continuation_after({"continuation": changed}, (None, None))
+            continuation_after({"continuation": changed}, Filters())
 
 
 def test_a_call_is_about_the_ids_in_its_path() -> None:

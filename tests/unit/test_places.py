@@ -23,7 +23,7 @@ from shared.tables.places import INSTALLATION, at_each_hub, at_spoke, former_hub
 from tests.unit.installations import Installation, deploy, end, gateway_of_spoke, refused
 from triggers import use_cases
 from triggers.deployments import _run
-from triggers.http.queries import continuation_token
+from triggers.http.queries import Filters, continuation_token
 from triggers.spokes import READERS, _page, _view
 
 
@@ -164,17 +164,17 @@ def test_lists_are_of_all_hubs_or_of_one(installation: Installation) -> None:
     installation.use([installation.first, installation.second])
     for name, hub in (("b", "second"), ("a", "first"), ("c", "first")):
         deploy(name, hub=hub)
-    whole = _page((None, None), 0, 100)
+    whole = _page(Filters(), 0, 100)
     assert [(each.spoke_id, each.hub) for each in whole.spokes] == [
         (1, "first"),
         (2, "first"),
         (1001, "second"),
     ]
-    assert [each.spoke_id for each in _page((None, None, "second", None), 0, 100).spokes] == [1001]
-    assert _page((None, None, None, "far-agw"), 0, 100).total == 1
-    page = _page((None, None), 0, 2)
-    assert page.continuation == continuation_token(2, (None, None))
-    assert [each.spoke_id for each in _page((None, None), 2, 2).spokes] == [1001]
+    assert [each.spoke_id for each in _page(Filters(hub="second"), 0, 100).spokes] == [1001]
+    assert _page(Filters(gateway="far-agw"), 0, 100).total == 1
+    page = _page(Filters(), 0, 2)
+    assert page.continuation == continuation_token(2, Filters())
+    assert [each.spoke_id for each in _page(Filters(), 2, 2).spokes] == [1001]
 
 
 def test_an_idempotency_key_is_one_key_in_all_hubs(installation: Installation) -> None:
@@ -235,7 +235,7 @@ def test_spokes_of_one_hub_live_on_under_hubs_and_back(installation: Installatio
 
     installation.use()
     assert former_hubs()[0].hub_name == "second"
-    assert [each.client_name for each in _page((None, None), 0, 100).spokes] == [
+    assert [each.client_name for each in _page(Filters(), 0, 100).spokes] == [
         "old",
         "failed",
         "new",
@@ -322,7 +322,7 @@ def test_a_hub_from_before_hubs_is_known_when_it_leaves_the_list(installation: I
     deploy("far", hub="second")
     installation.use([installation.second])
     assert [hub.hub_name for hub in former_hubs()] == ["first"]
-    assert [each.client_name for each in _page((None, None), 0, 100).spokes] == ["old", "far"]
+    assert [each.client_name for each in _page(Filters(), 0, 100).spokes] == ["old", "far"]
 
 
 def test_a_key_of_the_time_after_hubs_was_taken_back_is_known_when_it_is_set_again(installation: Installation) -> None:
@@ -386,7 +386,7 @@ def test_the_list_of_spokes_asks_as_often_while_many_are_deployed(
         for number in range(READERS + 1):
             deploy(f"client-{more}-{number}")
         httpx.delete(requests, trust_env=False).raise_for_status()
-        spokes = _page((None, None, None, None), 0, 1000).spokes
+        spokes = _page(Filters(), 0, 1000).spokes
         asked.append(len(httpx.get(requests, trust_env=False).json()))
         assert [each.deployment.created_at is not None for each in spokes] == [True] * len(spokes)
     assert len(spokes) == 2 * (READERS + 1)

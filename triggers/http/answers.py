@@ -301,11 +301,6 @@ def _newest_run(deployment_id: str, run: RunRow | SpokeRow | None, plan: SpokePl
     )
 
 
-def run_answer(run: RunRow) -> Run:
-    """One run in a list of runs."""
-    return taken_from(run, Run, duration_seconds=duration_seconds(run))
-
-
 def duration_seconds(run: RunRow | SpokeRow) -> float | None:
     """How long a run took, None while it is under way."""
     if run.completed_at is None:

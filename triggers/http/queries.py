@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from shared.errors import ValidationException
 from shared.spoke.records import SpokeStatus
@@ -25,6 +25,15 @@ class Parameter:
     description: str
     schema: dict[str, Any]
     where: str = "query"
+
+
+class Filters(NamedTuple):
+    """Which spokes a list has: of this state, client, hub and gateway, of any where it is None."""
+
+    status: str | None = None
+    client_name: str | None = None
+    hub: str | None = None
+    gateway: str | None = None
 
 
 MODE = Parameter("mode", "plan: say what would happen, touch nothing.", {"enum": ["plan", "deploy"]})
@@ -75,10 +84,11 @@ def one_of(params: Mapping[str, str], parameter: Parameter) -> str | None:
     return text
 
 
-def hub_filters(params: Mapping[str, str]) -> tuple[str | None, ...]:
-    """`?hub=&gateway=`; nothing when neither is there, so that the tokens of pages stay what they were."""
-    names = (params.get(HUB.name), params.get(GATEWAY.name))
-    return names if any(names) else ()
+def filters(params: Mapping[str, str]) -> Filters:
+    """`?status=&client_name=&hub=&gateway=`; an empty hub or gateway alone is none."""
+    hub, gateway = params.get(HUB.name), params.get(GATEWAY.name)
+    where = (hub, gateway) if hub or gateway else ()
+    return Filters(one_of(params, STATUS), params.get(CLIENT_NAME.name), *where)
 
 
 def limit(params: Mapping[str, str]) -> int:
@@ -136,7 +146,7 @@ def unknown_deployment(value: str) -> ValidationException:
     )
 
 
-def continuation_after(params: Mapping[str, str], filters: tuple[str | None, ...]) -> int:
+def continuation_after(params: Mapping[str, str], filters: Filters) -> int:
     """The id after which the page begins: 0 for the first page. A token belongs to the filters it was made with."""
     text = params.get(CONTINUATION.name)
     if text is None:
@@ -151,9 +161,10 @@ def continuation_after(params: Mapping[str, str], filters: tuple[str | None, ...
     return after
 
 
-def continuation_token(after: int, filters: tuple[str | None, ...]) -> str:
+def continuation_token(after: int, filters: Filters) -> str:
     """The token of the page that begins after this id."""
-    content = json.dumps([after, *filters])
+    # Without hub and gateway it is what it was before there were these filters.
+    content = json.dumps([after, *(filters if filters.hub or filters.gateway else filters[:2])])
     return f"{after}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
