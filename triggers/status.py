@@ -17,10 +17,10 @@ from shared.checks.snapshot import gateway_limits, read_rights
 from shared.checks.subjects.hub import PEERINGS_PER_VNET, flaw_of_hub, hub_not_found
 from shared.checks.subjects.rights import rights_findings
 from shared.data import taken_from
-from shared.errors import AzureResourceException, ConfigurationException, how_to_grant
+from shared.errors import AzureResourceException, ConfigurationException, Failure, how_to_grant
 from shared.process.blocking import in_arm_thread, in_tables_thread
 from shared.process.logs import failure_of
-from shared.process.once import importing, once
+from shared.process.once import importing
 from shared.recovery.orphans import doubt_about_records
 from shared.recovery.record_loss import raise_for_lost_rows
 from shared.settings import Settings, at, current_settings, has_several_hubs, process_settings
@@ -76,28 +76,19 @@ async def get_health(call: Call) -> Answer:
 
 async def health_now() -> Answer:
     """What /health answers. The line `event=unhealthy`, on which an alert stands, is written when it is 503."""
-    return await _shared().get(_asked)
+    return await _SHARED.get(_asked)
 
 
 async def _asked() -> Answer:
     checks = _all_checks()
-    names = list(checks)
-    looking = asyncio.ensure_future(_stalled_runs())
-    findings = await asyncio.gather(*(_checked(checks[name]) for name in names))
-    stalled = await looking
-    found = {finding.status for finding in findings}
-    well = "failing" not in found
-    if not well:
-        failing = [
-            f"{name}: {each.message}" for name, each in zip(names, findings, strict=True) if each.status == "failing"
-        ]
+    asked = asyncio.gather(*map(_checked, checks.values()))
+    stalled, found = await asyncio.gather(_stalled_runs(), asked)
+    dependencies = dict(zip(checks, found, strict=True))
+    if failing := [f"{name}: {each.message}" for name, each in dependencies.items() if each.status == "failing"]:
         log.warning("event=unhealthy %s", " ".join(failing))
-    health = answers.Health(
-        "unhealthy" if not well else "degraded" if stalled or "degraded" in found else "ok",
-        dict(zip(names, findings, strict=True)),
-        stalled,
-    )
-    return Answer(200 if well else 503, health, {} if well else {"Retry-After": "5"})
+        return Answer(503, answers.Health("unhealthy", dependencies, stalled), {"Retry-After": "5"})
+    is_degraded = stalled or any(each.status == "degraded" for each in found)
+    return Answer(200, answers.Health("degraded" if is_degraded else "ok", dependencies, stalled))
 
 
 class DegradedError(Exception):
@@ -120,9 +111,7 @@ class SharedAnswer:
         return await asyncio.shield(shared)  # one probe's end is not the others'
 
 
-@once
-def _shared() -> SharedAnswer:
-    return SharedAnswer()
+_SHARED = SharedAnswer()
 
 
 def fresh_seconds() -> float:
@@ -211,24 +200,28 @@ def _credential() -> str:
     return "The app's identity gets tokens."
 
 
+def _read(resource_id: str, not_found: Callable[[str], Failure]) -> dict[str, Any]:
+    """A resource that has to be there."""
+    found = arm().get(resource_id)
+    if found is None:
+        raise not_found(resource_id).as_exception()
+    return found
+
+
 def _arm() -> str:
-    group = arm().ids.hub_group
-    if arm().get(group) is None:
-        raise hub_not_found(group).as_exception()
+    _read(arm().ids.hub_group, hub_not_found)
     return "Azure Resource Manager answers."
 
 
 def _hub() -> str:
-    hub = arm().get(arm().ids.hub_vnet)
+    hub = _read(arm().ids.hub_vnet, hub_not_found)
     if flaw := flaw_of_hub(arm().ids, hub):
         raise flaw.as_exception()
-    return f"The hub's VNet is {provisioning_state(hub or {})}."
+    return f"The hub's VNet is {provisioning_state(hub)}."
 
 
 def _gateway() -> str:
-    gateway = arm().get(arm().ids.gateway)
-    if gateway is None:
-        raise gateway_not_found(arm().ids.gateway).as_exception()
+    gateway = _read(arm().ids.gateway, gateway_not_found)
     if flaw := unsuitable(gateway):
         raise flaw.as_exception()
     return f"The Application Gateway is {provisioning_state(gateway)}."
@@ -251,28 +244,25 @@ def _settings() -> str:
     return "All settings are there."
 
 
-def _of_tables(check: Callable[[], str]) -> Callable[[], Awaitable[str]]:
-    async def within_time() -> str:
-        async with asyncio.timeout(SECONDS_FOR_EACH):
-            return await in_tables_thread(check)
-
-    return within_time
+async def _of_tables(check: Callable[[], str]) -> str:
+    async with asyncio.timeout(SECONDS_FOR_EACH):
+        return await in_tables_thread(check)
 
 
-def _of_arm(check: Callable[[], str]) -> Callable[[], Awaitable[str]]:
-    return partial(in_arm_thread, SECONDS_FOR_EACH, check)
+async def _of_arm(check: Callable[[], str]) -> str:
+    return await in_arm_thread(SECONDS_FOR_EACH, check)
 
 
 CHECKS: dict[str, Callable[[], Awaitable[str]]] = {
-    "settings": _of_tables(_settings),
-    "tables": _of_tables(_tables),
-    "records": _of_arm(_records),
-    "writers": _of_tables(_writers),
-    "credential": _of_arm(_credential),
-    "arm": _of_arm(_arm),
-    "hub": _of_arm(_hub),
-    "gateway": _of_arm(_gateway),
-    "permissions": _of_arm(_permissions),
+    "settings": partial(_of_tables, _settings),
+    "tables": partial(_of_tables, _tables),
+    "records": partial(_of_arm, _records),
+    "writers": partial(_of_tables, _writers),
+    "credential": partial(_of_arm, _credential),
+    "arm": partial(_of_arm, _arm),
+    "hub": partial(_of_arm, _hub),
+    "gateway": partial(_of_arm, _gateway),
+    "permissions": partial(_of_arm, _permissions),
 }
 
 
@@ -359,9 +349,7 @@ def _capacity_by_records() -> dict[str, answers.Count]:
 
 
 def _peering_capacity() -> dict[str, answers.Count]:
-    hub = arm().get(arm().ids.hub_vnet)
-    if hub is None:
-        raise hub_not_found(arm().ids.hub_vnet).as_exception()
+    hub = _read(arm().ids.hub_vnet, hub_not_found)
     peerings = hub.get("properties", {}).get("virtualNetworkPeerings", [])
     return {"peerings": _count(len(peerings), PEERINGS_PER_VNET)}
 
@@ -369,22 +357,19 @@ def _peering_capacity() -> dict[str, answers.Count]:
 def _gateway_capacity() -> dict[str, answers.Count]:
     """Counted on the live document; priorities are those below the ceiling of a host name of ours."""
     settings = current_settings()
-    gateway = arm().get(arm().ids.gateway)
-    if gateway is None:
-        raise gateway_not_found(arm().ids.gateway).as_exception()
-    host_name = f"any-client.{settings.spoke_domain}"
+    gateway = _read(arm().ids.gateway, gateway_not_found)
+    # Of the site only the frontend matters.
     site = Site(
-        host_name=host_name,
-        private_ip="0.0.0.0",  # noqa: S104 - nothing listens there: only the site's frontend matters here
-        frontend_ip=settings.agw_frontend_ip,
-        frontend_port=settings.agw_frontend_port,
-        ssl_certificate=settings.agw_ssl_certificate,
-        probe_path=settings.probe_path,
+        f"any-client.{settings.spoke_domain}",
+        "",
+        settings.agw_frontend_ip,
+        settings.agw_frontend_port,
+        settings.agw_ssl_certificate,
     )
     frontend = frontend_of(gateway, site)
     rows = gateway_sites().present().rows
     known = frontend if isinstance(frontend, Frontend) else None
-    counted = capacity_of(gateway, rows, known, host_name, limits=gateway_limits(arm(), gateway))
+    counted = capacity_of(gateway, rows, known, site.host_name, limits=gateway_limits(arm(), gateway))
     return {kind: answers.Count(**count) for kind, count in counted.items()}
 
 
