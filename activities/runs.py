@@ -198,28 +198,20 @@ def list_left_behind(call: Call, run: RunRow) -> Outcome:
     What can't be read even after some tries is named: it may be there. While the settings don't have the hub or gateway,
     Azure isn't asked.
     """
-    azure = arm()
+    azure, plan = arm(), run.plan
+    ids = azure.ids.of(plan)
     left: list[dict[str, Any]] = []
     for name, reason in call.given["undos"].items():
         try:
-            found = _named_or_there(azure, run.plan, name)
+            found = leftovers(azure, plan, name) if azure.settings.is_configured else named_by(name, plan, ids)
         except Exception as error:  # noqa: BLE001 - whatever did not answer: the record must say what may be there
             failure = failure_of(error)
-            if (
-                failure.transient
-                and call.attempt < MOST_LOOKS
-                and (failure.retry_after or 0.0) <= LONGEST_PAUSE_SECONDS
-            ):
+            pause = failure.retry_after or 0.0
+            if failure.transient and call.attempt < MOST_LOOKS and pause <= LONGEST_PAUSE_SECONDS:
                 return Failed(failure)
-            found = _perhaps_left(azure, run.plan, name)
+            found = _perhaps_left(azure, plan, name)
         left += [as_data(LeftBehind(name, resource, reason)) for resource in found]
     return Done(f"{len(left)} left behind", {"left_behind": left})
-
-
-def _named_or_there(azure: Arm, plan: SpokePlan, undo: str) -> list[str]:
-    if not azure.settings.is_configured:
-        return named_by(undo, plan, azure.ids.of(plan))
-    return leftovers(azure, plan, undo)
 
 
 def _perhaps_left(azure: Arm, plan: SpokePlan, undo: str) -> list[str]:

@@ -6,7 +6,6 @@ from shared.clock import timestamp
 from shared.recovery.lost_rows import lost_site
 from shared.saga.outcomes import Call, Done, Outcome
 from shared.settings import current_settings
-from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.writers.gateway.site_rows import SiteRow, request_removal, request_site, site_key
 from shared.writers.gateway.sites import site_of
@@ -35,7 +34,13 @@ def update_agw(call: Call, run: RunRow) -> Outcome:
         site=site_of(plan, private_ip, current_settings()),
         now=timestamp(),
     )
-    done = Done(f"The gateway sends {plan.host_name} to {private_ip}.", {"agw": _as_result(plan)})
+    agw = {
+        "backend_pool_name": plan.backend_pool_name,
+        "routing_rule_name": plan.routing_rule_name,
+        "host_name": plan.host_name,
+        "configured": True,
+    }
+    done = Done(f"The gateway sends {plan.host_name} to {private_ip}.", {"agw": agw})
     return await_applied(sites, row, before=before, writer=writer, run=run, done=done)
 
 
@@ -65,15 +70,3 @@ def _lost(run: RunRow) -> SiteRow | None:
         return None
     gateway = arm().get(arm().ids.gateway)
     return lost_site(run.plan, run.result, gateway, current_settings(), run.deployment_id) if gateway else None
-
-
-def _as_result(plan: SpokePlan) -> dict[str, object]:
-    return {
-        "backend_pool_name": plan.backend_pool_name,
-        "routing_rule_name": plan.routing_rule_name,
-        "host_name": plan.host_name,
-        "configured": True,
-    }
-
-
-ACTIVITIES = (update_agw, remove_from_agw)

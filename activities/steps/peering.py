@@ -42,6 +42,3 @@ def delete_peering(call: Call, run: RunRow) -> Outcome:
         return Done("The hub has no peering of this spoke.")
     row = before.request_peering(False, deployment_id=call.deployment_id, now=timestamp())
     return await_applied(peerings, row, before=before, writer=writer, run=run)
-
-
-ACTIVITIES = (create_peering, delete_peering)
