@@ -1,10 +1,11 @@
 """The passes of the gateway's writer: read, mark, write once; and the poll of what was written.
 
 Each can be repeated, and be broken off anywhere: what is known is in the rows and in the gateway itself. They answer with
-data whatever happens: `{"state", "wait"}`, or `{"end": True}` when no row is pending.
+data whatever happens: `{"state", "wait"}`, what changes of the state, or `{"end": True}` when no row is pending.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +39,7 @@ from shared.writers.gateway.site_rows import (
 )
 from shared.writers.instances import call_of_writer
 from shared.writers.lease import Lease
+from shared.writers.waiting import publish_reason
 from shared.writers.writer_tables import deployments_on_their_way, gateway_sites
 
 log = logging.getLogger(__name__)
@@ -58,15 +60,15 @@ def gateway_round(payload: Data, policy: WriterPolicy) -> Data:
     try:
         return _Pass(payload, policy).answer()
     except ConcurrentUpdate:
-        return _again(payload, policy.poll_seconds)
+        return {"state": {}, "wait": policy.poll_seconds}
     except Exception as error:  # noqa: BLE001 - the boundary: the writer must never fail, its waiters depend on it
         failure = failure_of(error)
         retries = payload.get("retries") or 0
         log.warning("The gateway's writer waits: %s (%s)", failure.message, failure.code)
         if failure.error != StorageException:
-            _publish(failure.message)
+            publish_reason(gateway_sites(), failure.message)
         wait = policy.retry_wait(retries) if failure.retry_after is None else failure.retry_after
-        return {"state": {**_kept(payload), "retries": retries + 1}, "wait": wait}
+        return {"state": {"retries": retries + 1}, "wait": wait}
 
 
 def poll_gateway(payload: Data, policy: WriterPolicy) -> Data:
@@ -76,7 +78,7 @@ def poll_gateway(payload: Data, policy: WriterPolicy) -> Data:
         progress = arm().poll(operation)
     except ArmError as error:
         if error.failure.transient:
-            _publish(error.failure.message)
+            publish_reason(gateway_sites(), error.failure.message)
             return {"state": {}, "wait": max(error.failure.retry_after or 0.0, policy.poll_seconds)}
         log.warning("The gateway's operation can't be polled: %s", error.failure.message)
         return {"state": {"operation": None, "ended": {"state": "lost"}}, "wait": 0.0}
@@ -86,25 +88,6 @@ def poll_gateway(payload: Data, policy: WriterPolicy) -> Data:
     if progress.failure:
         ended |= {"failure": as_data(progress.failure), "codes": list(progress.codes)}
     return {"state": {"operation": None, "ended": ended}, "wait": 0.0}
-
-
-def _publish(reason: str) -> None:
-    """Lets the waiting steps show what the writer waits for. What the tables don't take now is published the next time."""
-    try:
-        sites = gateway_sites()
-        writer, _ = sites.everything()
-        if writer.retry_reason != reason:
-            sites.mark(replace(writer, retry_reason=reason))
-    except Exception as error:  # noqa: BLE001 - the boundary: nothing depends on it
-        log.debug("The reason of a wait could not be published: %s", failure_of(error).message)
-
-
-def _kept(state: Data) -> Data:
-    return {"nonce": state.get("nonce"), "ended": state.get("ended"), "operation": None}
-
-
-def _again(state: Data, wait: float) -> Data:
-    return {"state": _kept(state), "wait": wait}
 
 
 def _log_what_was_found(decided: ReconcilePlan) -> None:
@@ -138,8 +121,8 @@ class _Pass:
                 return self._next(_FRESH, wait)
         gateway = self._gateway()
         if gateway is not None and is_busy(gateway):
-            _publish(f"{describe(gateway['id'])} is being written")
-            return _again(self.state, 2 * self.policy.poll_seconds)
+            publish_reason(gateway_sites(), f"{describe(gateway['id'])} is being written")
+            return {"state": {}, "wait": 2 * self.policy.poll_seconds}
         if just_ended:
             self._after_put(gateway, ended or {})
         elif writer.phase == SENDING:
@@ -280,15 +263,13 @@ class _Pass:
         except ArmError as error:
             return self._refused(gateway, error)
         log.info("Writing the gateway: %d sites change", len(decided.batch))
-        operation = as_data(accepted.operation) if accepted.operation else None
-        sent = {"operation": operation, "nonce": self.writer.nonce, "ended": None}
-        if operation is None:
-            sent["ended"] = {"state": "succeeded"}
+        operation = as_data(accepted.operation)
+        ended = None if operation else {"state": "succeeded"}
         try:
             self._mark(replace(self.writer, phase=RUNNING, operation=operation, retry_reason=""))
         except Exception as failure:  # noqa: BLE001 - the PUT is under way: what it is called travels in the state
             log.warning("The operation of the gateway's PUT could not be recorded: %s", failure_of(failure).message)
-        return self._next(sent, self._first_poll())
+        return self._next({"operation": operation, "nonce": self.writer.nonce, "ended": ended}, self._first_poll())
 
     def _first_poll(self) -> float:
         """Seconds until a PUT can be over by the last one, and a little less: only so a quicker one is noticed."""
@@ -319,7 +300,7 @@ class _Pass:
         failure = error.failure
         if error.status in _UNKNOWN:
             log.warning("The gateway's PUT had no usable answer (%s); reading whether it was applied", failure.code)
-            _publish(failure.message)
+            publish_reason(gateway_sites(), failure.message)
             return self._next(_FRESH, self.policy.poll_seconds)
         if error.status == 412:
             self._not_sent()
@@ -355,11 +336,9 @@ class _Pass:
         """ARM can miss a resource for a moment, and all pending rows would fail for it: so it is asked twice."""
         return self.arm.get(self.arm.ids.gateway) or self.arm.get(self.arm.ids.gateway)
 
-    def _mark(
-        self, writer: GatewayWriter, rows: list[SiteRow] | None = None, gone: list[SiteRow] | None = None
-    ) -> None:
+    def _mark(self, writer: GatewayWriter, rows: Sequence[SiteRow] = (), gone: Sequence[SiteRow] = ()) -> None:
         """Writes rows through the fence, and takes them as the current ones. `ConcurrentUpdate` when another writer came between."""
-        self.writer = self.sites.mark(writer, rows or (), gone or ())
+        self.writer = self.sites.mark(writer, rows, gone)
         if rows or gone:
             present, self.rows = self.sites.everything()
             if present.etag != self.writer.etag:

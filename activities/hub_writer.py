@@ -47,6 +47,7 @@ from shared.writers.peering.tasks import (
     spoke_side_document,
     unmanaged_peering,
 )
+from shared.writers.waiting import publish_reason
 from shared.writers.writer_tables import hub_peerings
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def hub_round(payload: Data, policy: WriterPolicy) -> Data:
         failure = failure_of(error)
         log.warning("The hub's writer waits: %s (%s)", failure.message, failure.code)
         if failure.error != StorageException:
-            _publish(failure)
+            publish_reason(hub_peerings(), failure.message)
         grown = policy.retry_wait(payload["failed_passes"])
         wait = grown if failure.retry_after is None else failure.retry_after
         return {"wait": wait, "poll_seconds": policy.poll_seconds, "failed": True}
@@ -285,7 +286,7 @@ def hand_over_hub(payload: Data, policy: WriterPolicy) -> Data:
 
 
 def _put(side_id: str, document: dict[str, Any]) -> Accepted:
-    return arm().put(side_id, document, params=SYNC, timeout=_timeout())
+    return arm().put(side_id, document, params=SYNC, timeout=current_settings().arm_timeout_seconds)
 
 
 def _polled(operation: Operation, policy: WriterPolicy) -> SideAnswer:
@@ -294,7 +295,7 @@ def _polled(operation: Operation, policy: WriterPolicy) -> SideAnswer:
         progress = arm().poll(operation)
     except ArmError as error:
         if error.failure.transient:
-            _publish(error.failure)
+            publish_reason(hub_peerings(), error.failure.message)
             return SideAnswer(RUNNING, max(error.failure.retry_after or 0.0, policy.poll_seconds), unseen=True)
         return SideAnswer(AGAIN)
     if progress.state == "running":
@@ -321,25 +322,11 @@ def _guarded(
         return SideAnswer(RECREATE)
     if failure.transient:
         log.warning("A peering was refused for now: %s (%s)", failure.message, failure.code)
-        _publish(failure, task)
+        publish_reason(hub_peerings(), failure.message, row_key=task.key, version=task.version)
         polls = POLLS_FOR_THE_GATEWAY if failure.code == "RemoteVnetHasNoGateways" else 1
         wait = polls * policy.poll_seconds if failure.retry_after is None else failure.retry_after
         return SideAnswer(AGAIN, wait, only_this_task=failure.details.get("status") not in _NOT_ABOUT_ONE)
     return _failed(failure)
-
-
-def _publish(failure: Failure, task: PeeringTask | None = None) -> None:
-    """Lets the waiting steps show the reason: of one peering whose last try failed, or else of all. What the tables
-    don't take now is published the next time."""
-    try:
-        peerings = hub_peerings()
-        row, writer = peerings.read(task.key if task else "")
-        if task is None and writer.etag and writer.retry_reason != failure.message:
-            peerings.mark(replace(writer, retry_reason=failure.message))
-        elif task and row and row.desired_version == task.version and row.retry_reason != failure.message:
-            peerings.mark(writer, [replace(row, retry_reason=failure.message)])
-    except Exception as error:  # noqa: BLE001 - the boundary: nothing depends on it
-        log.debug("The reason of a wait could not be published: %s", failure_of(error).message)
 
 
 class _LeaseExpiredError(Exception):
@@ -367,12 +354,8 @@ def _failed(failure: Failure) -> SideAnswer:
 _NO_WAIT = SideAnswer(DONE)
 
 
-def _timeout() -> float:
-    return current_settings().arm_timeout_seconds
-
-
 def _call_seconds() -> float:
-    return longest_request(_timeout())
+    return longest_request(current_settings().arm_timeout_seconds)
 
 
 ACTIVITIES = (

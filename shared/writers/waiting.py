@@ -1,4 +1,4 @@
-"""How a step waits for a writer: it requests a row, and sleeps until the writer has applied it."""
+"""How a step waits for a writer: it requests a row, and sleeps until the writer has applied it or says what it waits for."""
 
 import logging
 from dataclasses import replace
@@ -8,6 +8,7 @@ from shared.arm.failures import STAYS
 from shared.clock import utc_now
 from shared.data import from_data
 from shared.errors import AzureResourceException, DeploymentException, Failure, StorageException
+from shared.process.logs import failure_of
 from shared.saga.outcomes import Done, Failed, Outcome, Pending
 from shared.saga.policy import Policy
 from shared.settings import current_settings
@@ -56,6 +57,21 @@ def await_applied(
     usual = from_data(Policy, run.policy).poll_wait(None)
     left = writer.seconds_until(row, utc_now(), usual, current_settings().hub_batch, table.arrived_between)
     return Pending(writer.reason_to_wait(row), left, wakes=writer.writes, woken=True)
+
+
+def publish_reason(table: DesiredTable[Any, Any], reason: str, *, row_key: str = "", version: int = 0) -> None:
+    """Lets the waiting steps show why a writer waits: with one row of this version, or with all of them.
+
+    What the table doesn't take now is published the next time.
+    """
+    try:
+        row, writer = table.read(row_key)
+        if not row_key and writer.etag and writer.retry_reason != reason:
+            table.mark(replace(writer, retry_reason=reason))
+        elif row and row.desired_version == version and row.retry_reason != reason:
+            table.mark(writer, [replace(row, retry_reason=reason)])
+    except Exception as error:  # noqa: BLE001 - the boundary: nothing depends on it
+        log.debug("The reason of a wait could not be published: %s", failure_of(error).message)
 
 
 def steps_as_of_now(run: RunRow, steps: list[StepRow]) -> list[StepRow]:
