@@ -17,6 +17,7 @@ from activities.waiting_inside import carry_out, passes_soon
 from shared.arm.cancellation import RunCancelledError, cancellation_guard
 from shared.clock import timestamp, utc_now
 from shared.data import from_data
+from shared.errors import Failure
 from shared.process import logs
 from shared.process.blocking import in_tables_thread
 from shared.process.deadline import ACTIVITY_SECONDS, CALL_SECONDS, Deadline, within
@@ -208,18 +209,13 @@ def _record(records: Records, call: Call, before: StepRow | None, outcome: Outco
     match outcome:
         case Done(message=message):
             _write_step(records, call, before, "completed", message, outcome=outcome)
-        case Pending(reason=reason):
-            _write_step(records, call, before, "in_progress", reason, due=_due_after(call, outcome, policy))
-        case Failed(failure=failure) if failure.transient:
-            _write_step(records, call, before, "in_progress", failure.message, due=_due_after(call, outcome, policy))
+        case Pending(reason=reason) | Failed(failure=Failure(message=reason, transient=True)):
+            due = timestamp(utc_now() + timedelta(seconds=wait_after(call, outcome, policy)))
+            _write_step(records, call, before, "in_progress", reason, due=due)
         case Failed():
             _write_end(records, call, before, outcome)
         case Cancelled(reason=reason) if reason != _SUPERSEDED:
             _write_step(records, call, before, "cancelled", reason)
-
-
-def _due_after(call: Call, outcome: Pending | Failed, policy: Policy) -> str:
-    return timestamp(utc_now() + timedelta(seconds=wait_after(call, outcome, policy)))
 
 
 def is_superseded(call: Call, run: RunRow) -> bool:
