@@ -11,7 +11,7 @@ from shared.arm.client import Arm, arm
 from shared.arm.failures import ArmError
 from shared.arm.reconcile import conflict_with, ensure, follow, remove
 from shared.data import from_data
-from shared.errors import StorageException
+from shared.errors import Failure, StorageException
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
 from shared.saga.policy import Policy
 from shared.settings import current_settings
@@ -42,16 +42,13 @@ def create_vm(call: Call, run: RunRow) -> Outcome:
     if (pending := follow(azure, call.operation, what, note_seconds=note_duration)) is not None:
         return _quota_in_words(pending, run)
     call = replace(call, operation=None)
-    existing = azure.get(vm_id)
-    if existing is not None:
+    if (existing := azure.get(vm_id)) is not None:
         if owned(existing) and provisioning_state(existing) == "Failed":
             return _clearing(_remove_vm(azure, call, plan), f"The failed VM {plan.vm_name}")
-    else:
-        disk = azure.get(disk_id)
-        if disk is not None:
-            if not owned(disk):
-                return Failed(conflict_with(disk_id))
-            return _clearing(remove(azure, call, disk_id, owned=owned), f"The disk that a failed try left, {disk_id},")
+    elif (disk := azure.get(disk_id)) is not None:
+        if not owned(disk):
+            return Failed(conflict_with(disk_id))
+        return _clearing(remove(azure, call, disk_id, owned=owned), f"The disk that a failed try left, {disk_id},")
     image = azure.settings.vm_image
     document = vm_document(plan, ids, image, call.given.get("security_type", "Standard"))
     try:
@@ -107,12 +104,10 @@ def _first_asked_when_over(outcome: Outcome, run: RunRow) -> Outcome:
 
 def _quota_in_words(outcome: Outcome, run: RunRow) -> Outcome:
     """Names the size that did not fit: Azure speaks of families only."""
-    if isinstance(outcome, Failed) and outcome.failure.code == "QuotaExceeded":
-        details = outcome.failure.details
-        if {"used", "limit"} <= details.keys():
-            plan = run.plan
-            message = f"Quota exceeded for {plan.vm_size} in {plan.location}: {details['used']} of {details['limit']} vCPUs used"
-            return Failed(replace(outcome.failure, message=message))
+    match outcome:
+        case Failed(Failure(code="QuotaExceeded", details={"used": used, "limit": limit}) as failure):
+            where = f"{run.plan.vm_size} in {run.plan.location}"
+            return Failed(replace(failure, message=f"Quota exceeded for {where}: {used} of {limit} vCPUs used"))
     return outcome
 
 
@@ -122,7 +117,7 @@ def _quota_in_words(outcome: Outcome, run: RunRow) -> Outcome:
 def quickest_of_last() -> float | None:
     """Seconds that the quickest of the last VMs took; None when none is known, or the table doesn't answer now."""
     try:
-        return min(_last(_rows()), default=None)
+        return min(_last(SpokesPartition(current_settings())), default=None)
     except StorageException as error:
         log.debug("The last durations are not known just now: %s", error)
         return None
@@ -131,16 +126,12 @@ def quickest_of_last() -> float | None:
 def note_duration(seconds: float) -> None:
     """Keeps how long one took. Of two at once one may get lost, as all do while the table doesn't answer: they are hints."""
     try:
-        rows = _rows()
+        rows = SpokesPartition(current_settings())
         last = [*_last(rows), round(seconds, 3)][-_KEPT:]
         row = {"PartitionKey": rows.key, "RowKey": durations_key(VM), "seconds": json.dumps(last)}
         rows.write(("upsert", row))
     except StorageException as error:
         log.debug("A duration could not be kept just now: %s", error)
-
-
-def _rows() -> SpokesPartition:
-    return SpokesPartition(current_settings())
 
 
 def _last(rows: SpokesPartition) -> list[float]:

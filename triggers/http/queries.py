@@ -62,13 +62,11 @@ IN_PATHS = {
 
 def flag(params: Mapping[str, str], parameter: Parameter) -> bool:
     """`?force=true`; absent is false."""
-    words = {"true": True, "1": True, "false": False, "0": False}
-    text = params.get(parameter.name)
-    if text is None:
-        return False
-    if text.lower() not in words:
+    text = params.get(parameter.name, "false")
+    value = {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
+    if value is None:
         raise _bad(parameter.name, text, f"{parameter.name} must be true or false.")
-    return words[text.lower()]
+    return value
 
 
 def one_of(params: Mapping[str, str], parameter: Parameter) -> str | None:
@@ -76,11 +74,8 @@ def one_of(params: Mapping[str, str], parameter: Parameter) -> str | None:
     name, allowed = parameter.name, parameter.schema["enum"]
     text = params.get(name)
     if text is not None and text not in allowed:
-        raise _bad(
-            name,
-            text,
-            f"{name} must be {' or '.join(allowed) if len(allowed) < 3 else 'one of ' + ', '.join(allowed)}.",
-        )
+        words = " or ".join(allowed) if len(allowed) < 3 else "one of " + ", ".join(allowed)
+        raise _bad(name, text, f"{name} must be {words}.")
     return text
 
 
@@ -93,9 +88,7 @@ def filters(params: Mapping[str, str]) -> Filters:
 
 def limit(params: Mapping[str, str]) -> int:
     """How many to a page."""
-    text = params.get(LIMIT.name)
-    if text is None:
-        return DEFAULT_LIMIT
+    text = params.get(LIMIT.name, str(DEFAULT_LIMIT))
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= MAX_LIMIT):
         raise _bad(LIMIT.name, text, f"limit must be a whole number from 1 to {MAX_LIMIT}.")
     return int(text)
