@@ -33,37 +33,32 @@ def body_of(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
 def json_body(body: bytes, content_type: str | None, content_encoding: str | None = None) -> dict[str, Any]:
     """The JSON object of a request: 413 when it is too long, 415 when it doesn't say JSON, 400 when it isn't."""
     if len(body) > MAX_BODY_BYTES:
-        raise ValidationException(
-            f"The body is {len(body)} bytes long; {MAX_BODY_BYTES} (40 KiB) is the most.",
-            code="BodyTooLarge",
-            field="body",
-            value=None,
-        )
+        raise _refused(f"The body is {len(body)} bytes long; {MAX_BODY_BYTES} (40 KiB) is the most.", "BodyTooLarge")
     _check_content_type(content_type)
     if (content_encoding or "identity").strip().lower() != "identity":
         raise _not_json("Content-Encoding", content_encoding, "Send the body as it is, not compressed.")
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _malformed(f"The body is not UTF-8: byte {error.start} can't be read.") from error
+        raise _refused(f"The body is not UTF-8: byte {error.start} can't be read.") from error
     try:
         document = json.loads(
             text, object_pairs_hook=_without_duplicates, parse_constant=_no_constants, parse_float=_finite
         )
     except json.JSONDecodeError as error:
-        raise _malformed(f"The body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}.") from error
+        raise _refused(f"The body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}.") from error
     except RecursionError as error:
         raise _too_deep() from error
     except ValueError as error:  # a number of thousands of digits, which Python refuses to read
-        raise _malformed("The body holds a number that is too long.") from error
+        raise _refused("The body holds a number that is too long.") from error
     if not isinstance(document, dict):
-        raise _malformed("The body must be a JSON object.")
+        raise _refused("The body must be a JSON object.")
     if _is_deeper_than(document, MAX_DEPTH):
         raise _too_deep()
     try:
         json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise _malformed("The body holds half a surrogate pair (such as \\ud800), which is no character.") from error
+        raise _refused("The body holds half a surrogate pair (such as \\ud800), which is no character.") from error
     return document
 
 
@@ -108,21 +103,19 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for name, value in pairs:
         if name in document:
-            raise ValidationException(
-                f"The body holds {name[:80]!a} twice.", code="MalformedJson", field=name[:80], value=None
-            )
+            raise _refused(f"The body holds {name[:80]!a} twice.", field=name[:80])
         document[name] = value
     return document
 
 
 def _no_constants(name: str) -> Any:
-    raise _malformed(f"{name} is no JSON number.")
+    raise _refused(f"{name} is no JSON number.")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise _malformed("The body holds a number that is too big.")
+        raise _refused("The body holds a number that is too big.")
     return number
 
 
@@ -134,8 +127,8 @@ def _is_deeper_than(value: Any, levels: int) -> bool:
 
 
 def _too_deep() -> ValidationException:
-    return _malformed(f"The body is nested more than {MAX_DEPTH} levels deep.")
+    return _refused(f"The body is nested more than {MAX_DEPTH} levels deep.")
 
 
-def _malformed(sentence: str) -> ValidationException:
-    return ValidationException(sentence, code="MalformedJson", field="body", value=None)
+def _refused(sentence: str, code: str = "MalformedJson", field: str = "body") -> ValidationException:
+    return ValidationException(sentence, code=code, field=field, value=None)

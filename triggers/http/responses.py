@@ -64,14 +64,9 @@ class ErrorAnswer(ErrorCause):
     timestamp: str
 
 
-def status_of(failure: Failure) -> int:
-    """The HTTP status of a failure."""
-    return _STATUS_OF_CODE.get(failure.code) or _STATUS_OF_ERROR.get(failure.error, 500)
-
-
 def failure_answer(failure: Failure) -> Answer:
     """An `ErrorAnswer` with its status; `Retry-After` with a transient failure."""
-    status = status_of(failure)
+    status = _STATUS_OF_CODE.get(failure.code) or _STATUS_OF_ERROR.get(failure.error, 500)
     headers = {}
     if status == 503 or (status == 502 and failure.transient):
         headers["Retry-After"] = str(math.ceil(failure.retry_after or RETRY_AFTER_SECONDS))
