@@ -3,13 +3,14 @@
 from typing import Any
 
 from activities.decorators import Kind, activity
-from shared.arm.client import arm, describe
+from shared.arm.client import Arm, arm, describe
 from shared.arm.reconcile import ensure, remove
 from shared.errors import AzureResourceException, Failure, ValidationException
 from shared.recovery.blockers import users_of
 from shared.saga.outcomes import Call, Failed, Outcome
 from shared.spoke.documents.resources import has_subnets, vnet_document, vnet_with_subnets
 from shared.spoke.inventory import made_by
+from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import same_id
 
@@ -20,10 +21,7 @@ _MOST_NAMED = 3
 def create_vnet(call: Call, run: RunRow) -> Outcome:
     """The VNet with its address space and tags. Repeatable: an own VNet that is there is done."""
     azure, plan = arm(), run.plan
-    vnet_id = azure.ids.of(plan).vnet(plan.vnet_name)
-    if same_id(vnet_id, azure.ids.hub_vnet):
-        raise _hub_is_no_spoke(plan.vnet_name)
-    return ensure(azure, call, vnet_id, vnet_document(plan), owned=made_by(plan.made_by))
+    return ensure(azure, call, _vnet_id(azure, plan), vnet_document(plan), owned=made_by(plan.made_by))
 
 
 @activity(Kind.ACT, takes_seconds=True)
@@ -53,13 +51,10 @@ def delete_vnet(call: Call, run: RunRow) -> Outcome:
     An unmanaged interface in a subnet ends it at once, with its name; our own NIC's delete is waited for.
     """
     azure, plan = arm(), run.plan
-    ids = azure.ids.of(plan)
-    vnet_id = ids.vnet(plan.vnet_name)
-    if same_id(vnet_id, azure.ids.hub_vnet):
-        raise _hub_is_no_spoke(plan.vnet_name)
+    vnet_id = _vnet_id(azure, plan)
     if call.operation is None:
         existing = azure.get(vnet_id) or {}
-        unmanaged = _unmanaged_in(existing, ids.nic(plan.nic_name))
+        unmanaged = _unmanaged_in(existing, azure.ids.of(plan).nic(plan.nic_name))
         if unmanaged and made_by(plan.made_by)(existing):
             return Failed(_in_use(vnet_id, unmanaged))
     return remove(azure, call, vnet_id, owned=made_by(plan.made_by))
@@ -84,10 +79,14 @@ def _in_use(vnet_id: str, users: list[str]) -> Failure:
     )
 
 
-def _hub_is_no_spoke(name: str) -> Exception:
-    return ValidationException(
-        f"{name} is the hub's VNet and can't be a spoke's.",
-        hint="Choose another vnet_name.",
-        field="vnet_name",
-        value=name,
-    )
+def _vnet_id(azure: Arm, plan: SpokePlan) -> str:
+    """The id of the spoke's VNet. Raises when it is the hub's."""
+    vnet_id = azure.ids.of(plan).vnet(plan.vnet_name)
+    if same_id(vnet_id, azure.ids.hub_vnet):
+        raise ValidationException(
+            f"{plan.vnet_name} is the hub's VNet and can't be a spoke's.",
+            hint="Choose another vnet_name.",
+            field="vnet_name",
+            value=plan.vnet_name,
+        )
+    return vnet_id
