@@ -175,13 +175,10 @@ class _Pass:
         self._mark(replace(writer, batch={}), marks)
 
     def _report_unmanaged_changes(self, gateway: Document) -> None:
-        if not self.writer.unmanaged:
-            return
-        after = unmanaged_digests(gateway, names_of_ours(self.rows))
-        if changes := unmanaged_changes(self.writer.unmanaged, after):
+        before, after = self.writer.unmanaged, unmanaged_digests(gateway, names_of_ours(self.rows))
+        if before and (changes := "; ".join(unmanaged_changes(before, after))):
             log.warning(
-                "event=unmanaged_change The gateway was changed by something else during our change: %s",
-                "; ".join(changes),
+                "event=unmanaged_change The gateway was changed by something else during our change: %s", changes
             )
 
     # --- what the pass decides ---

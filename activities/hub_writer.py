@@ -189,7 +189,7 @@ def write_hub_side(payload: Data, policy: WriterPolicy) -> Data:
     return {
         "current": as_data(current),
         "begun": as_data(begun),
-        "wait": max(side.wait for side in (current, begun, _NO_WAIT) if side),
+        "wait": max((side.wait for side in (current, begun) if side), default=0.0),
     }
 
 
@@ -349,9 +349,6 @@ def _written(payload: Data, policy: WriterPolicy, send: Callable[[], Accepted]) 
 
 def _failed(failure: Failure) -> SideAnswer:
     return SideAnswer(FAILED, failure=failure.permanent())
-
-
-_NO_WAIT = SideAnswer(DONE)
 
 
 def _call_seconds() -> float:
