@@ -154,23 +154,28 @@ class _StepCall:
             return Cancelled(_GONE)
         place = gateway_of(run.plan, hub)
         with at(place):
-            records = Records()
-            if is_superseded(call, run):
-                return Cancelled(_SUPERSEDED)
-            if cancelled := self._kind.refusal(run):
-                if row := _row_of(records, call):
-                    _write_step(records, call, row, "cancelled", cancelled)
-                return Cancelled(cancelled)
+            if refusal := self._refusal(call, run):
+                if refusal != _SUPERSEDED and (row := _row_of(call)):
+                    _write_step(call, row, "cancelled", refusal)
+                return Cancelled(refusal)
             wanted_at = utc_now()
-            self.begun = _Begun(run, place, _begun_row(records, call), wanted_at)
+            self.begun = _Begun(run, place, _begun_row(call), wanted_at)
         return None
+
+    def _refusal(self, call: Call, run: RunRow | None) -> str | None:
+        """Why the run doesn't want this call any more, None when it does."""
+        if run is None:
+            return _GONE
+        # What begins a run learns by that how often it has been started.
+        is_superseded = call.execution != run.execution and call.name != BEGIN_RUN
+        return _SUPERSEDED if is_superseded else self._kind.refusal(run)
 
     def _outcome(self, call: Call, begun: _Begun) -> Outcome:
         try:
             with (
                 at(begun.place),
                 share_of_activities(),
-                cancellation_guard(lambda: _why_cancelled_now(call, self._kind), begun.wanted_at),
+                cancellation_guard(lambda: self._refusal(call, Records().run(call.deployment_id)), begun.wanted_at),
                 within(ACTIVITY_SECONDS),
             ):
                 if self._kind is not Kind.RECORD:
@@ -182,63 +187,41 @@ class _StepCall:
             return Failed(logs.failure_of(error))
 
     def _recorded(self, call: Call, outcome: Outcome) -> Outcome:
+        """The outcome, which the step's row says by now."""
         assert self.begun is not None
+        before, policy = self.begun.row, from_data(Policy, self.begun.run.policy)
         with at(self.begun.place):
-            _record(Records(), call, self.begun.row, outcome, from_data(Policy, self.begun.run.policy))
+            match outcome:
+                case Done(message=message):
+                    _write_step(call, before, "completed", message, outcome=outcome)
+                case Pending(reason=reason) | Failed(failure=Failure(message=reason, transient=True)):
+                    due = timestamp(utc_now() + timedelta(seconds=wait_after(call, outcome, policy)))
+                    _write_step(call, before, "in_progress", reason, due=due)
+                case Failed():
+                    _write_end(call, before, outcome)
+                case Cancelled(reason=reason) if reason != _SUPERSEDED:
+                    _write_step(call, before, "cancelled", reason)
         return outcome
 
 
-def _row_of(records: Records, call: Call) -> StepRow | None:
-    return records.step(call.deployment_id, call.number) if call.number is not None else None
+def _row_of(call: Call) -> StepRow | None:
+    return Records().step(call.deployment_id, call.number) if call.number is not None else None
 
 
-def _begun_row(records: Records, call: Call) -> StepRow | None:
+def _begun_row(call: Call) -> StepRow | None:
     """The step's row, which says that this attempt is under way; None for what is no step of its own.
 
     The first call of a step has no row yet, as a rule: it is not read, but inserted.
     """
-    before = _row_of(records, call) if call.is_repeated else None
+    before = _row_of(call) if call.is_repeated else None
     if before is not None and before.attempts >= call.attempt:
         return before
     why = call.again or (before.message if before else "")
-    return _write_step(records, call, before, "in_progress", why, due=timestamp()) or before
-
-
-def _record(records: Records, call: Call, before: StepRow | None, outcome: Outcome, policy: Policy) -> None:
-    """Writes what an activity answered into its step's row."""
-    match outcome:
-        case Done(message=message):
-            _write_step(records, call, before, "completed", message, outcome=outcome)
-        case Pending(reason=reason) | Failed(failure=Failure(message=reason, transient=True)):
-            due = timestamp(utc_now() + timedelta(seconds=wait_after(call, outcome, policy)))
-            _write_step(records, call, before, "in_progress", reason, due=due)
-        case Failed():
-            _write_end(records, call, before, outcome)
-        case Cancelled(reason=reason) if reason != _SUPERSEDED:
-            _write_step(records, call, before, "cancelled", reason)
-
-
-def is_superseded(call: Call, run: RunRow) -> bool:
-    """Whether the run has been started again since. What begins a run learns the number of its execution by that."""
-    return call.execution != run.execution and call.name != BEGIN_RUN
-
-
-def _why_cancelled_now(call: Call, kind: Kind) -> str | None:
-    run = Records().run(call.deployment_id)
-    if run is None:
-        return _GONE
-    return _SUPERSEDED if is_superseded(call, run) else kind.refusal(run)
+    return _write_step(call, before, "in_progress", why, due=timestamp()) or before
 
 
 def _write_step(
-    records: Records,
-    call: Call,
-    before: StepRow | None,
-    status: str,
-    message: str,
-    *,
-    due: str = "",
-    outcome: Outcome | None = None,
+    call: Call, before: StepRow | None, status: str, message: str, *, due: str = "", outcome: Outcome | None = None
 ) -> StepRow | None:
     """Writes the step's row when it says something new.
 
@@ -250,9 +233,9 @@ def _write_step(
     while not _says_as_much(before, status, call, message, due):
         row = step_row(call, before, call.name, call.number, status, call.attempt, message, due=due, outcome=outcome)
         try:
-            return records.write_step(row, over=before)
+            return Records().write_step(row, over=before)
         except ConcurrentUpdate:
-            before = records.step(call.deployment_id, call.number)
+            before = _row_of(call)
     return before
 
 
@@ -285,11 +268,11 @@ def step_row(
     )
 
 
-def _write_end(records: Records, call: Call, before: StepRow | None, outcome: Failed) -> None:
+def _write_end(call: Call, before: StepRow | None, outcome: Failed) -> None:
     """Writes that the step has failed permanently. When the table doesn't answer the saga's next record does it: the row may
     say so already, and another attempt would take it back."""
     try:
-        _write_step(records, call, before, "failed", outcome.failure.message, outcome=outcome)
+        _write_step(call, before, "failed", outcome.failure.message, outcome=outcome)
     except Exception as error:  # noqa: BLE001 - the failure is the step's answer, whatever becomes of its row
         log.warning("That %s has failed could not be written just now: %s", call.name, logs.failure_of(error).message)
 
