@@ -71,17 +71,17 @@ def hub_round(payload: Data, policy: WriterPolicy) -> Data:
     what the generation before has `handed` over, if it did.
     """
     try:
-        return {**_pass(payload, policy), "poll_seconds": policy.poll_seconds}
+        answer = _pass(payload, policy)
     except ConcurrentUpdate:
-        return {"wait": policy.poll_seconds, "poll_seconds": policy.poll_seconds}
+        answer = {"wait": policy.poll_seconds}
     except Exception as error:  # noqa: BLE001 - the boundary: the writer must never fail, its waiters depend on it
         failure = failure_of(error)
         log.warning("The hub's writer waits: %s (%s)", failure.message, failure.code)
         if failure.error != StorageException:
             publish_reason(hub_peerings(), failure.message)
         grown = policy.retry_wait(payload["failed_passes"])
-        wait = grown if failure.retry_after is None else failure.retry_after
-        return {"wait": wait, "poll_seconds": policy.poll_seconds, "failed": True}
+        answer = {"wait": grown if failure.retry_after is None else failure.retry_after, "failed": True}
+    return {**answer, "poll_seconds": policy.poll_seconds}
 
 
 def _pass(payload: Data, policy: WriterPolicy) -> Data:
@@ -92,12 +92,13 @@ def _pass(payload: Data, policy: WriterPolicy) -> Data:
     # Renewed long before its end, so that no other writer waits long for one that broke off.
     lease = Lease.granted(nonce, now, 2 * _call_seconds() + 10)
     seconds = payload["last_put_seconds"] or writer.seconds_per_side
-    mine = replace(writer.leased(lease), queue=(), planned_at="", seconds_per_side=seconds, handed={})
-    if payload["first"] and writer.handed:
-        peerings.mark(mine)
-        return {"handed": writer.handed, "not_after": lease.not_after, "wait": 0.0}
+    handed = writer.handed
+    writer = replace(writer.leased(lease), queue=(), planned_at="", seconds_per_side=seconds, handed={})
+    if payload["first"] and handed:
+        peerings.mark(writer)
+        return {"handed": handed, "not_after": lease.not_after, "wait": 0.0}
     marks, gone = _marks(rows, [from_data(Result, each) for each in payload["results"]])
-    writer = peerings.mark(mine, marks, gone)
+    writer = peerings.mark(writer, marks, gone)
     if marks or gone:
         marked, (writer, rows) = writer.etag, peerings.everything()
         if writer.etag != marked:
@@ -107,9 +108,9 @@ def _pass(payload: Data, policy: WriterPolicy) -> Data:
         raise replace(hub_not_found(arm().ids.hub_vnet), transient=True).as_exception()
     # Another client's write: a call now would only be refused.
     busy = is_being_written(hub)
-    mine = replace(mine, retry_reason=f"{describe(hub['id'])} is being written" if busy else "")
-    if mine.retry_reason != writer.retry_reason:
-        writer = peerings.mark(replace(mine, etag=writer.etag))
+    reason = f"{describe(hub['id'])} is being written" if busy else ""
+    if reason != writer.retry_reason:
+        writer = peerings.mark(replace(writer, retry_reason=reason))
     plan = plan_pass(
         hub,
         rows,
@@ -121,15 +122,15 @@ def _pass(payload: Data, policy: WriterPolicy) -> Data:
     )
     writer = _record_plan(peerings, writer, plan)
     if not plan.left:
-        peerings.mark(replace(mine.leased(Lease()), etag=writer.etag, due="", retry_reason=""))
+        peerings.mark(replace(writer.leased(Lease()), due="", retry_reason=""))
         return {"end": True}
     if len(plan.queue) > 1:
-        peerings.mark(replace(mine, etag=writer.etag, queue=tuple(plan.queue), planned_at=timestamp(now)))
+        peerings.mark(replace(writer, queue=tuple(plan.queue), planned_at=timestamp(now)))
     if busy:
         return {"wait": policy.poll_seconds, "not_after": lease.not_after}
     return {
         "not_after": lease.not_after,
-        "last_put_seconds": mine.seconds_per_side or None,
+        "last_put_seconds": writer.seconds_per_side or None,
         "hub_sides": as_data(plan.hub_sides),
         "spoke_sides": as_data(plan.spoke_sides),
         "wait": POLLS_FOR_THE_GATEWAY * policy.poll_seconds if plan.held == plan.left else 0.0,
