@@ -112,7 +112,7 @@ def http_function(
     """Declares a route and registers its handler under its own name: see `Route`. durable: it gets a Durable client."""
 
     def register(handler: Handler) -> Handler:
-        name: str = getattr(handler, "__name__", path)
+        name = handler.__name__
         route = Route(method, path, name, handler.__doc__ or "", answers, errors, parameters, body, anonymous)
         ROUTES.append(route)
 
@@ -123,7 +123,7 @@ def http_function(
         async def without_client(req: func.HttpRequest) -> func.HttpResponse:
             return _response(await answered(handler, Call(req, route)))
 
-        function: Any = _named_like(with_client if durable else without_client, handler, name)
+        function: Any = _named_like(with_client if durable else without_client, handler)
         if durable:
             function = blueprint.durable_client_input(client_name="client")(function)
         level = func.AuthLevel.ANONYMOUS if anonymous else func.AuthLevel.FUNCTION
@@ -133,10 +133,9 @@ def http_function(
     return register
 
 
-def _named_like(function: Any, handler: Any, name: str) -> Any:
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = handler.__doc__
-    function.__module__ = handler.__module__
+def _named_like(function: Any, handler: Any) -> Any:
+    function.__name__ = function.__qualname__ = handler.__name__
+    function.__doc__, function.__module__ = handler.__doc__, handler.__module__
     return function
 
 
@@ -183,7 +182,7 @@ def timer_function(blueprint: "Blueprint", schedule: str) -> Callable[[TimerHand
     """Registers a handler that runs on a schedule (NCRONTAB with seconds, in UTC). It may fail: the next time comes."""
 
     def register(handler: TimerHandler) -> TimerHandler:
-        name = getattr(handler, "__name__", schedule)
+        name = handler.__name__
 
         async def function(timer: func.TimerRequest, client: Any) -> None:
             with logs.context(step=name):
@@ -192,7 +191,7 @@ def timer_function(blueprint: "Blueprint", schedule: str) -> Callable[[TimerHand
                 except Exception as error:  # noqa: BLE001 - the boundary: told in the log, tried again at the next time
                     log.error("%s: %s", name, error_answer(error).body.message)
 
-        with_client = blueprint.durable_client_input(client_name="client")(_named_like(function, handler, name))
+        with_client = blueprint.durable_client_input(client_name="client")(_named_like(function, handler))
         timed = blueprint.timer_trigger(schedule=schedule, arg_name="timer", run_on_startup=False)(with_client)
         blueprint.function_name(name)(timed)
         return handler
