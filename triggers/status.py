@@ -281,18 +281,18 @@ def _all_checks() -> dict[str, Callable[[], Awaitable[str]]]:
         return CHECKS
     checks = {name: check for name, check in CHECKS.items() if name not in _OF_HUB + _OF_GATEWAY}
     for name in _OF_HUB:
-        checks |= {f"{name} {hub.hub_name}": _at(hub, CHECKS[name]) for hub in hubs()}
+        checks |= {f"{name} {hub.hub_name}": partial(ask_at, hub, CHECKS[name]) for hub in hubs()}
     for name in _OF_GATEWAY:
-        checks |= {f"{name} {each.hub_name}/{each.hub_agw_name}": _at(each, CHECKS[name]) for each in places}
+        checks |= {
+            f"{name} {each.hub_name}/{each.hub_agw_name}": partial(ask_at, each, CHECKS[name]) for each in places
+        }
     return checks
 
 
-def _at(place: Settings, ask: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
-    async def there() -> T:
-        with at(place):
-            return await ask()
-
-    return there
+async def ask_at(place: Settings, ask: Callable[[], Awaitable[T]]) -> T:
+    """What is answered at this hub or gateway."""
+    with at(place):
+        return await ask()
 
 
 @http_function(blueprint, "GET", "capacity", {200: answers.Capacity}, (500, 503))
@@ -307,7 +307,7 @@ async def get_capacity(call: Call) -> Answer:
 async def _hub_capacity(hub: Settings) -> answers.HubCapacity:
     """What there is of a hub, and of each of its gateways."""
     gateways = gateways_of(hub)
-    found = await asyncio.gather(*(_at(gateway, capacity_now)() for gateway in gateways))
+    found = await asyncio.gather(*(ask_at(gateway, capacity_now) for gateway in gateways))
     return answers.HubCapacity(
         name=hub.hub_name,
         location=hub.hub_location,

@@ -18,7 +18,7 @@ from shared.recovery.lost_rows import remake_lost_rows
 from shared.recovery.orphans import sweep_orphans
 from shared.recovery.runs.dead_runs import sweep
 from shared.recovery.runs.retention import forget_ended_runs
-from shared.settings import Settings, at, current_settings, process_settings
+from shared.settings import Settings, current_settings, process_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, WRITER_KEY, RunRow
 from shared.tables.client import table
 from shared.tables.idempotency import forget_expired_claims, forget_expired_keys
@@ -30,7 +30,7 @@ from shared.writers.writer_tables import gateway_sites
 from triggers.deployments import start_run
 from triggers.http.answers import Count
 from triggers.http.wiring import timer_function
-from triggers.status import capacity_now, health_now
+from triggers.status import ask_at, capacity_now, health_now
 
 if TYPE_CHECKING:
     from azure.durable_functions import DurableOrchestrationClient
@@ -166,11 +166,6 @@ async def report_orphans(client: "DurableOrchestrationClient") -> None:
 async def _for_each(places: Iterable[Settings], work: Callable[[], Awaitable[Any]]) -> None:
     """Does the work for each hub or gateway, side by side: one that is slow or fails keeps no other from it. The first
     failure is raised when all have ended."""
-
-    async def one(place: Settings) -> None:
-        with at(place):
-            await work()
-
-    ended = await asyncio.gather(*map(one, places), return_exceptions=True)
+    ended = await asyncio.gather(*(ask_at(place, work) for place in places), return_exceptions=True)
     if failed := [error for error in ended if isinstance(error, BaseException)]:
         raise failed[0]
