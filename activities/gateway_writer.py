@@ -67,8 +67,7 @@ def gateway_round(payload: Data, policy: WriterPolicy) -> Data:
         log.warning("The gateway's writer waits: %s (%s)", failure.message, failure.code)
         if failure.error != StorageException:
             publish_reason(gateway_sites(), failure.message)
-        wait = policy.retry_wait(retries) if failure.retry_after is None else failure.retry_after
-        return {"state": {"retries": retries + 1}, "wait": wait}
+        return {"state": {"retries": retries + 1}, "wait": policy.retry_wait(retries, failure.retry_after)}
 
 
 def poll_gateway(payload: Data, policy: WriterPolicy) -> Data:
@@ -216,8 +215,8 @@ class _Pass:
         on_their_way, gateways = deployments_on_their_way(self.rows), len(gateways_of(current_settings()))
         return gather_wait(self.rows, on_their_way, utc_now(), self.policy.gather_seconds, gateways)
 
-    def _after_failure(self) -> Data:
-        wait = self.policy.retry_wait(self.retries)
+    def _after_failure(self, asked: float | None = None) -> Data:
+        wait = self.policy.retry_wait(self.retries, asked)
         self.retries += 1
         return self._next(_FRESH, wait)
 
@@ -305,8 +304,7 @@ class _Pass:
         if failure.transient:
             log.warning("The gateway's PUT was refused for now: %s (%s)", failure.message, failure.code)
             self._not_sent(failure.message)
-            answer = self._after_failure()
-            return answer if failure.retry_after is None else {**answer, "wait": failure.retry_after}
+            return self._after_failure(failure.retry_after)
         marks = {row.client: row for row in self._disclaimed()}
         self.rows = [marks.get(row.client, row) for row in self.rows]
         verdict = attribute_failure(failure, error.codes, gateway, self.rows, self.writer)

@@ -79,8 +79,7 @@ def hub_round(payload: Data, policy: WriterPolicy) -> Data:
         log.warning("The hub's writer waits: %s (%s)", failure.message, failure.code)
         if failure.error != StorageException:
             publish_reason(hub_peerings(), failure.message)
-        grown = policy.retry_wait(payload["failed_passes"])
-        answer = {"wait": grown if failure.retry_after is None else failure.retry_after, "failed": True}
+        answer = {"wait": policy.retry_wait(payload["failed_passes"], failure.retry_after), "failed": True}
     return {**answer, "poll_seconds": policy.poll_seconds}
 
 

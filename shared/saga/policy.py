@@ -89,8 +89,11 @@ class WriterPolicy:
     gather_seconds: float = 2.0
     hub_batch: int = 25
 
-    def retry_wait(self, failures: int) -> float:
-        """Seconds until the next pass after so many transient failures in a row before this one: growing, to a maximum."""
+    def retry_wait(self, failures: int, asked: float | None = None) -> float:
+        """Seconds until the next pass after so many transient failures in a row before this one: what ARM asked for, else
+        growing, to a maximum."""
+        if asked is not None:
+            return asked
         grown = self.retry_first_seconds * float(2 ** min(max(failures, 0), 16))
         return max(min(grown, self.retry_max_seconds), self.poll_seconds)
 
