@@ -34,11 +34,16 @@ from triggers.http.queries import (
     spoke_id,
     subject,
 )
-from triggers.http.requests import MAX_BODY_BYTES, _without_duplicates, body_of, idempotency_key, json_body
+from triggers.http.requests import MAX_BODY_BYTES, _without_duplicates, body_of, idempotency_key
 from triggers.http.responses import RETRY_AFTER_SECONDS, error_answer, failure_answer
 from triggers.http.wiring import Call, Route
 
 JSON = "application/json"
+
+
+def json_body(body: bytes, content_type: str | None = JSON, **headers: str) -> dict[str, Any]:
+    said = {"Content-Length": str(len(body)), **headers}
+    return body_of(body, said if content_type is None else {**said, "Content-Type": content_type})
 
 
 def refusal_of(body: bytes, content_type: str | None = JSON) -> Failure:
@@ -69,9 +74,9 @@ def test_what_does_not_say_json_is_415(content_type: str | None) -> None:
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "GZIP, identity"])
 def test_a_compressed_body_is_415(coding: str) -> None:
     with pytest.raises(ValidationException) as refused:
-        json_body(b"{}", JSON, coding)
+        json_body(b"{}", **{"Content-Encoding": coding})
     assert failure_answer(refused.value.failure).status == 415
-    assert json_body(b"{}", JSON, "identity") == {}
+    assert json_body(b"{}", **{"Content-Encoding": "identity"}) == {}
 
 
 @pytest.mark.parametrize(

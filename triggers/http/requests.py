@@ -17,7 +17,10 @@ _KEY = re.compile(r"[\x20-\x7e]+")
 
 
 def body_of(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
-    """The JSON object of a request to a route that needs one. 411 when the host has lost it: see below."""
+    """The JSON object of a request to a route that needs one.
+
+    411 when the host has lost it, 413 when it is too long, 415 when it doesn't say JSON, 400 when it isn't.
+    """
     # A body that is chunked reaches a function empty on Azure Functions (azure-functions-host#4926, #7930).
     if not body and (headers.get("Transfer-Encoding") or not headers.get("Content-Length")):
         raise ValidationException(
@@ -27,16 +30,9 @@ def body_of(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
             field="Content-Length",
             value=None,
         )
-    return json_body(body, headers.get("Content-Type"), headers.get("Content-Encoding"))
-
-
-def json_body(body: bytes, content_type: str | None, content_encoding: str | None = None) -> dict[str, Any]:
-    """The JSON object of a request: 413 when it is too long, 415 when it doesn't say JSON, 400 when it isn't."""
     if len(body) > MAX_BODY_BYTES:
         raise _refused(f"The body is {len(body)} bytes long; {MAX_BODY_BYTES} (40 KiB) is the most.", "BodyTooLarge")
-    _check_content_type(content_type)
-    if (content_encoding or "identity").strip().lower() != "identity":
-        raise _not_json("Content-Encoding", content_encoding, "Send the body as it is, not compressed.")
+    _check_says_json(headers)
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -81,11 +77,14 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _check_content_type(content_type: str | None) -> None:
+def _check_says_json(headers: Mapping[str, str]) -> None:
+    content_type, coding = headers.get("Content-Type"), headers.get("Content-Encoding")
     kind, _, parameters = (content_type or "").lower().partition(";")
     charset = re.search(r"charset\s*=\s*\"?([^\";\s]+)", parameters)
     if kind.strip() != "application/json" or (charset and charset.group(1) not in ("utf-8", "utf8")):
         raise _not_json("Content-Type", content_type, "curl: -H 'Content-Type: application/json'")
+    if (coding or "identity").strip().lower() != "identity":
+        raise _not_json("Content-Encoding", coding, "Send the body as it is, not compressed.")
 
 
 def _not_json(header: str, value: str | None, hint: str) -> ValidationException:
