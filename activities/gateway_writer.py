@@ -114,10 +114,8 @@ class _Pass:
         just_ended = bool(ended) and writer.nonce == self.state.get("nonce") and writer.phase != IDLE
         if writer.phase == RUNNING and writer.operation and not just_ended:
             return self._next({"operation": writer.operation, "nonce": writer.nonce, "ended": None}, 0.0)
-        if writer.phase == IDLE:
-            wait = self._gather_wait()
-            if wait > 0:
-                return self._next(_FRESH, wait)
+        if writer.phase == IDLE and (wait := self._gather_wait()) > 0:
+            return self._next(_FRESH, wait)
         gateway = self._gateway()
         if gateway is not None and is_busy(gateway):
             publish_reason(gateway_sites(), f"{describe(gateway['id'])} is being written")
@@ -196,8 +194,7 @@ class _Pass:
         if stuck and self.state.get("ended"):
             # The same document would fail again at once: an operator gets time to fix this.
             return self._after_failure()
-        wait = self._gather_wait() if decided.batch else 0.0
-        if wait > 0:
+        if decided.batch and (wait := self._gather_wait()) > 0:
             return self._next(_FRESH, wait)
         return self._send(gateway, decided)
 

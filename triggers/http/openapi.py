@@ -76,13 +76,13 @@ def _schemas() -> Schema:
 
 def _operation(route: Route) -> Schema:
     summary, _, more = route.summary.partition("\n\n")
-    responses = {str(status): _response(_text(answer), answer) for status, answer in route.answers.items()}
+    responses = {str(status): _response(answer) for status, answer in route.answers.items()}
     if "202" in responses:
         responses["202"]["headers"] = {
             name: {"schema": {"type": "string"}} for name in ("Location", "Operation-Location", "Retry-After")
         }
     for status in route.errors:
-        responses[str(status)] = _response(ERRORS[status], ErrorAnswer)
+        responses[str(status)] = _response(ErrorAnswer, ERRORS[status])
     if not route.anonymous:
         responses["401"] = {"description": ERRORS[401]}
     in_path = [parameter for name, parameter in IN_PATHS.items() if f"{{{name}}}" in route.path]
@@ -112,11 +112,8 @@ def _parameter(parameter: Parameter) -> Schema:
     }
 
 
-def _text(answer: type | None) -> str:
-    return inspect.cleandoc(answer.__doc__ or "") if answer else "A JSON object."
-
-
-def _response(text: str, answer: type | None) -> Schema:
+def _response(answer: type | None, text: str = "") -> Schema:
+    text = text or (inspect.cleandoc(answer.__doc__ or "") if answer else "A JSON object.")
     return {"description": text, "content": _json(answer.__name__ if answer else None)}
 
 
