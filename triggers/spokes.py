@@ -28,7 +28,6 @@ READERS = 8
 # A spoke that was deployed anew under the look before its delete is looked at again.
 LOOKS = 3
 
-
 _creates = partial(
     http_function,
     blueprint,

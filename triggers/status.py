@@ -265,7 +265,6 @@ CHECKS: dict[str, Callable[[], Awaitable[str]]] = {
     "permissions": partial(_of_arm, _permissions),
 }
 
-
 # Asked for each hub, and for each gateway, where there are several; the others once.
 _OF_HUB = ("tables", "records", "arm", "hub")
 _OF_GATEWAY = ("writers", "gateway", "permissions")

@@ -130,9 +130,8 @@ def _decided(spoke_id: int, decide: Callable[[SpokeRow, RunRow | None], T]) -> T
 
 
 def _retried(spoke: SpokeRow, run: RunRow | None) -> RunHandle:
-    settings = current_settings()
     if spoke.status == "failed":
-        return _deployment_of(reserve(_again(spoke), settings))
+        return _deployment_of(reserve(_again(spoke), current_settings()))
     if spoke.status != "rollback_failed":
         raise DeploymentException(
             f"Spoke {spoke.spoke_id} is {spoke.status}: only a failed deployment or an unfinished rollback can be retried.",
@@ -145,7 +144,7 @@ def _retried(spoke: SpokeRow, run: RunRow | None) -> RunHandle:
         )
     kind = "delete" if run is not None and run.kind == "delete" else "rollback"
     force, kept = (run.force, run.result.get("kept", [])) if run else (False, [])
-    return _removal_of(begin_removal(spoke, kind, settings, force=force, kept=kept))
+    return _removal_of(begin_removal(spoke, kind, current_settings(), force=force, kept=kept))
 
 
 def _again(spoke: SpokeRow) -> ReservationRequest:
