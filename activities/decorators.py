@@ -231,7 +231,8 @@ def _write_step(
     if call.number is None:
         return None
     while not _says_as_much(before, status, call, message, due):
-        row = step_row(call, before, call.name, call.number, status, call.attempt, message, due=due, outcome=outcome)
+        step, attempts = (call.name, call.number), call.attempt
+        row = step_row(call, before, step, status=status, attempts=attempts, message=message, due=due, outcome=outcome)
         try:
             return Records().write_step(row, over=before)
         except ConcurrentUpdate:
@@ -242,16 +243,19 @@ def _write_step(
 def step_row(
     call: Call,
     before: StepRow | None,
-    name: str,
-    number: int,
+    step: tuple[str, int],
+    *,
     status: str,
     attempts: int,
     message: str,
-    *,
     due: str = "",
     outcome: Outcome | None = None,
 ) -> StepRow:
-    """What follows the row that a step of the call's run had before: the attempts count on, the start stays."""
+    """What follows the row that a step of the call's run had before: the attempts count on, the start stays.
+
+    step: its name and number.
+    """
+    name, number = step
     now = timestamp()
     return StepRow(
         call.deployment_id,

@@ -172,8 +172,9 @@ class _Pass:
         self._mark(replace(writer, batch={}), marks)
 
     def _report_unmanaged_changes(self, gateway: Document) -> None:
-        before, after = self.writer.unmanaged, unmanaged_digests(gateway, names_of_ours(self.rows))
-        if before and (changes := "; ".join(unmanaged_changes(before, after))):
+        if not (before := self.writer.unmanaged):
+            return
+        if changes := "; ".join(unmanaged_changes(before, unmanaged_digests(gateway, names_of_ours(self.rows)))):
             log.warning(
                 "event=unmanaged_change The gateway was changed by something else during our change: %s", changes
             )

@@ -109,13 +109,12 @@ def save_to_storage(call: Call, run: RunRow) -> Outcome:
     spoke = _own_spoke(records, run)
     if spoke is None:
         return Cancelled("The spoke's record is gone.")
-    now = timestamp()
-    number = STEP_NUMBERS[call.name]
-    before = records.step(run.deployment_id, number)
-    row = step_row(call, before, call.name, number, "completed", call.attempt, _RECORDED)
-    done: dict[str, Any] = {"status": "completed", "completed_at": now, "result": call.given}
+    step = call.name, STEP_NUMBERS[call.name]
+    before = records.step(run.deployment_id, step[1])
+    row = step_row(call, before, step, status="completed", attempts=call.attempt, message=_RECORDED)
+    done: dict[str, Any] = {"status": "completed", "completed_at": row.timestamp, "result": call.given}
     records.change_together(run, spoke, run_changes=done, spoke_changes={**done, "error": None}, steps=[row])
-    seconds = (parse_timestamp(now) - parse_timestamp(run.created_at)).total_seconds()
+    seconds = (parse_timestamp(row.timestamp) - parse_timestamp(run.created_at)).total_seconds()
     log.info("event=deployment_completed seconds=%d", seconds)
     return Done(_RECORDED)
 
@@ -130,7 +129,10 @@ def begin_rollback(call: Call, run: RunRow) -> Outcome:
     if run.status in TERMINAL or run.status == "rolling_back":
         return Done(f"the run is {run.status}", {"completed": run.status == "completed"})
     records = Records()
-    rows = [step_row(call, None, name, STEP_NUMBERS[name], "pending", 0, "") for name in call.given["noted"]]
+    rows = [
+        step_row(call, None, (name, STEP_NUMBERS[name]), status="pending", attempts=0, message="")
+        for name in call.given["noted"]
+    ]
     rows += _rows_told(records, call)
     changes = {"status": "rolling_back", "error": call.given["error"]}
     records.change_together(run, _own_spoke(records, run), run_changes=changes, spoke_changes=changes, steps=rows)
@@ -149,6 +151,7 @@ def record_outcome(call: Call, run: RunRow) -> Outcome:
         return Done(f"the run is {run.status}")
     records = Records()
     status, left = call.given["status"], call.given["left_behind"]
+    told = _rows_told(records, call)  # before the run's end: no step may end after it
     changes: dict[str, Any] = {
         "status": status,
         "left_behind": [*left, *run.result.get("kept", [])],
@@ -162,7 +165,7 @@ def record_outcome(call: Call, run: RunRow) -> Outcome:
         run_changes=changes,
         spoke_changes=changes,
         forget_spoke=status == "deleted",
-        steps=_rows_told(records, call),
+        steps=told,
     )
     _log_end(run, status, changes["left_behind"])
     return Done(status)
@@ -186,7 +189,8 @@ def give_up_step(call: Call, run: RunRow) -> Outcome:
     records = Records()
     before = records.step(run.deployment_id, number)
     failure = from_data(Failure, call.given["failure"])
-    row = step_row(call, before, name, number, "failed", attempts, failure.message, outcome=Failed(failure))
+    said: dict[str, Any] = {"status": "failed", "attempts": attempts, "message": failure.message}
+    row = step_row(call, before, (name, number), **said, outcome=Failed(failure))
     records.write_step(row, over=before)
     return Done("given up")
 
@@ -238,7 +242,8 @@ def _rows_told(records: Records, call: Call) -> list[StepRow]:
         if before is not None and before.status == "completed":
             continue  # its last call came through all the same
         if before is None or (before.status, before.message) != (status, message):
-            rows.append(step_row(call, before, name, number, status, told["attempts"], message))
+            attempts = told["attempts"]
+            rows.append(step_row(call, before, (name, number), status=status, attempts=attempts, message=message))
     return rows
 
 

@@ -81,8 +81,9 @@ async def health_now() -> Answer:
 
 async def _asked() -> Answer:
     checks = _all_checks()
-    asked = asyncio.gather(*map(_checked, checks.values()))
-    stalled, found = await asyncio.gather(_stalled_runs(), asked)
+    looking = asyncio.ensure_future(_stalled_runs())
+    found = await asyncio.gather(*map(_checked, checks.values()))
+    stalled = await looking
     dependencies = dict(zip(checks, found, strict=True))
     if failing := [f"{name}: {each.message}" for name, each in dependencies.items() if each.status == "failing"]:
         log.warning("event=unhealthy %s", " ".join(failing))
