@@ -38,16 +38,14 @@ def step_instance_id(run_id: str, step: str, number: int = 1) -> str:
     return _instance_id("", run_id, f":{step}" + (f":{number}" if number > 1 else ""))
 
 
-def gateway_writer_id(hub_agw_name: str, generation: int = 1) -> str:
-    """The instance that writes a gateway. hub_agw_name: where there are several, with the hub's name and a hyphen before.
-    generation: counts the writers that stood still and were replaced."""
-    return _writer_id("gateway-", hub_agw_name, generation)
+def writer_id(which: str, name: str, generation: int = 1) -> str:
+    """The instance that writes a `gateway`, or the peerings of a `hub`.
 
-
-def hub_writer_id(hub_vnet_name: str, generation: int = 1) -> str:
-    """The instance that writes a hub's peerings. hub_vnet_name: the hub's name, where there are several.
-    generation: as for a gateway."""
-    return _writer_id("hub-", hub_vnet_name, generation)
+    name: of the gateway, where there are several with the hub's name and a hyphen before; of the hub's VNet, where there are
+    several the hub's.  generation: counts the writers that stood still and were replaced.
+    """
+    stem = _instance_id(f"{which}-", name.lower(), "", LONGEST_INSTANCE_ID - _DIGEST)
+    return stem + (f":{generation}" if generation > 1 else "")
 
 
 def without_generation(writer_id: str) -> str:
@@ -71,11 +69,6 @@ def is_step_of(run_id: str, step: str, instance_id: str) -> bool:
     if instance_id == step_instance_id(run_id, step):
         return True
     return number.isascii() and number.isdecimal() and instance_id == step_instance_id(run_id, step, int(number))
-
-
-def _writer_id(prefix: str, name: str, generation: int) -> str:
-    room = LONGEST_INSTANCE_ID - _DIGEST
-    return _instance_id(prefix, name.lower(), "", room) + (f":{generation}" if generation > 1 else "")
 
 
 def _instance_id(prefix: str, name: str, suffix: str, longest: int = LONGEST_INSTANCE_ID) -> str:

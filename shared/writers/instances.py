@@ -19,7 +19,7 @@ from shared.hubs import gateway_stem
 from shared.process import logs
 from shared.process.blocking import in_arm_thread, in_tables_thread
 from shared.process.deadline import ACTIVITY_SECONDS, CALL_SECONDS, within
-from shared.saga.instances import WRITE_GATEWAY, WRITE_HUB, gateway_writer_id, hub_writer_id, without_generation
+from shared.saga.instances import WRITE_GATEWAY, WRITE_HUB, without_generation, writer_id
 from shared.saga.policy import WriterPolicy, writer_wait
 from shared.settings import Settings, at, current_settings, process_settings
 from shared.tables.client import ConcurrentUpdate
@@ -80,15 +80,15 @@ def _read(instance_id: str, code: int, answer: Any) -> tuple[str, Any]:
 
 @dataclass(frozen=True)
 class Writer:
-    """One of the writers. rows: its table."""
+    """One of the writers. which: `gateway` or `hub`.  rows: its table."""
 
     orchestrator: str
+    which: str
     name: str
-    make_id: Callable[[str, int], str]
     rows: DesiredTable[Any, Any]
 
     def instance_id(self, generation: int) -> str:
-        return self.make_id(self.name, generation)
+        return writer_id(self.which, self.name, generation)
 
 
 def writer_of(which: str) -> Writer:
@@ -96,9 +96,9 @@ def writer_of(which: str) -> Writer:
     settings = current_settings()
     if which == "gateway":
         name = gateway_stem(settings) if settings.several else settings.hub_agw_name
-        return Writer(WRITE_GATEWAY, name, gateway_writer_id, gateway_sites())
+        return Writer(WRITE_GATEWAY, which, name, gateway_sites())
     name = settings.hub_name if settings.several else settings.hub_vnet_name
-    return Writer(WRITE_HUB, name, hub_writer_id, hub_peerings())
+    return Writer(WRITE_HUB, which, name, hub_peerings())
 
 
 def policy_of(settings: Settings) -> WriterPolicy:

@@ -9,7 +9,7 @@ import pytest
 
 from shared.arm.client import arm
 from shared.clock import timestamp
-from shared.saga.instances import gateway_writer_id
+from shared.saga.instances import writer_id
 from shared.settings import Settings
 from shared.tables.client import table
 from shared.tables.records import Records
@@ -275,7 +275,7 @@ def test_runs_that_were_never_started_are_started_by_the_timer(
 
 
 def test_the_gateway_is_looked_at_while_it_has_sites(http: httpx.Client, host: Host, settings: Settings) -> None:
-    writer = gateway_writer_id(settings.hub_agw_name)
+    writer = writer_id("gateway", settings.hub_agw_name)
     assert instance_of(host, writer).status_code == 404
     table("GatewaySites").client.create_entity({"PartitionKey": settings.gateway_key, "RowKey": "site:acme"})
     fire(host, "repair_gateway")
