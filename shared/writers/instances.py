@@ -44,7 +44,6 @@ NOT_KNOWN = "NotKnown"
 UNFINISHED = frozenset({"Running", "Pending", "ContinuedAsNew", "Suspended"})
 FINISHED = frozenset({"Completed", "Failed", "Terminated", "Canceled"})
 
-_STATUSES = UNFINISHED | FINISHED
 SECONDS_FOR_AN_ANSWER = 30.0
 
 
@@ -65,14 +64,10 @@ async def status_and_output_of(client: "DurableOrchestrationClient", instance_id
     except Exception as error:  # noqa: BLE001 - no connection, no JSON, no answer in time: it is not known
         log.warning("The status of %s is not known: %s", instance_id, type(error).__name__)
         return NOT_KNOWN, None
-    return _read(instance_id, code, answer)
-
-
-def _read(instance_id: str, code: int, answer: Any) -> tuple[str, Any]:
     if code == 404:
         return NOT_THERE, None
     status = answer.get("runtimeStatus") if isinstance(answer, dict) else None
-    if code in (200, 202) and status in _STATUSES:
+    if code in (200, 202) and status in UNFINISHED | FINISHED:
         return str(status), answer.get("output")
     log.warning("The status of %s is not known: the answer is %d", instance_id, code)
     return NOT_KNOWN, None
@@ -241,7 +236,8 @@ def call_of_writer(which: str, *, passes: bool = False) -> Callable[[WriterCall]
 
     def decorate(activity: WriterCall) -> Any:
         def perform(payload: Data) -> Data:
-            with logs.context(step=activity.__name__), within(CALL_SECONDS):
+            here = at(place_of_writer(which, str(payload.get("instance_id"))))
+            with logs.context(step=activity.__name__), within(CALL_SECONDS), here:
                 return _called(which, activity, payload, passes)
 
         async def call(payload: dict, client: Any) -> dict:  # type: ignore[type-arg] # the worker refuses generic annotations
@@ -262,11 +258,6 @@ def call_of_writer(which: str, *, passes: bool = False) -> Callable[[WriterCall]
 
 
 def _called(which: str, activity: WriterCall, payload: Data, passes: bool) -> Data:
-    with at(place_of_writer(which, str(payload.get("instance_id")))):
-        return _called_here(which, activity, payload, passes)
-
-
-def _called_here(which: str, activity: WriterCall, payload: Data, passes: bool) -> Data:
     writer, policy = writer_of(which), policy_of(current_settings())
     if passes and not _is_present(writer, payload):
         log.warning("%s is not the present writer of the %s, and ends", payload.get("instance_id"), which)
@@ -286,11 +277,16 @@ def _called_here(which: str, activity: WriterCall, payload: Data, passes: bool) 
 
 def _is_present(writer: Writer, payload: Data) -> bool:
     try:
-        row = writer.rows.find_writer()
+        return _own_row(writer, payload) is not None
     except Exception as error:  # noqa: BLE001 - the tables don't answer: nothing else that the call does will work
         log.debug("Who the writer is could not be read just now: %s", error)
         return True
-    return row is not None and payload.get("instance_id") == writer.instance_id(row.generation)
+
+
+def _own_row(writer: Writer, payload: Data) -> Any:
+    """The writer's row; None when the instance that calls isn't the present writer."""
+    row = writer.rows.find_writer()
+    return row if row and payload.get("instance_id") == writer.instance_id(row.generation) else None
 
 
 def _beat(writer: Writer, policy: WriterPolicy, payload: Data, answer: Data) -> Data:
@@ -300,10 +296,10 @@ def _beat(writer: Writer, policy: WriterPolicy, payload: Data, answer: Data) -> 
     # What the orchestration knows of the row spares most calls a read of it.
     if not answer.get("end") and next_due(known, now, wait, policy.poll_seconds) == known:
         return {}
-    row = writer.rows.find_writer()
-    if row is None or payload.get("instance_id") != writer.instance_id(row.generation):
+    row = _own_row(writer, payload)
+    if row is None:
         return {}
-    fresh = row.resting() if answer.get("end") else row.beating(now, wait, policy.poll_seconds)
-    if fresh is not row:
-        fresh = writer.rows.mark(fresh)
-    return {"due": fresh.due}
+    due = "" if answer.get("end") else next_due(row.due, now, wait, policy.poll_seconds)
+    if due != row.due:
+        writer.rows.mark(replace(row, due=due))
+    return {"due": due}

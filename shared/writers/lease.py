@@ -85,15 +85,6 @@ class LeasedWriter(Row):
         """Whether the writer stands still."""
         return bool(self.due) and now > parse_timestamp(self.due) + LATE
 
-    def beating(self, now: datetime, wait: float, poll_seconds: float) -> Self:
-        """The row, which says when the call after the next wait is due: itself while it says so well enough."""
-        due = next_due(self.due, now, wait, poll_seconds)
-        return self if due == self.due else replace(self, due=due)
-
-    def resting(self) -> Self:
-        """The row when nothing is left to do."""
-        return replace(self, due="") if self.due else self
-
 
 def next_due(known: str, now: datetime, wait: float, poll_seconds: float) -> str:
     """When the call after the next wait is due: what is known while that says so well enough."""
