@@ -1,11 +1,12 @@
 """Tables of desired state with one writer: desired rows, and a `writer` row whose ETag fences all that the writer marks."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from shared.errors import StorageException
+from shared.spoke.records import WRITER_KEY, Row
 from shared.tables.client import Table, Write, match, table
 from shared.tables.codec import as_entity, from_entity
 from shared.timestamps import parse_timestamp
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 ROWS_A_TRANSACTION = 99
 
 
+T = TypeVar("T", bound=Row)
 R = TypeVar("R", bound=DesiredState)
 W = TypeVar("W", bound=LeasedWriter)
 
@@ -35,10 +37,9 @@ class Present(Generic[R, W]):
 class DesiredTable(Generic[R, W]):
     """One partition of such a table. Raises `StorageException` when it doesn't answer, `ConcurrentUpdate` on a lost race."""
 
-    def __init__(self, name: str, partition: str, writer_key: str, row_type: type[R], writer_type: type[W]) -> None:
+    def __init__(self, name: str, partition: str, row_type: type[R], writer_type: type[W]) -> None:
         self._name = name
         self.partition = partition
-        self._writer_key = writer_key
         self._row_type = row_type
         self._writer_type = writer_type
         # Rows that were waiting when this object read them: who waits for them is woken when they are marked as finished.
@@ -58,13 +59,12 @@ class DesiredTable(Generic[R, W]):
         writer: W | None = None
         rows: list[R] = []
         unreadable: dict[str, StorageException] = {}
-        query = "PartitionKey eq @partition"
-        for entity in self._table.query(query, {"partition": self.partition}):
-            if entity["RowKey"] == self._writer_key:
-                writer = self._writer(entity)
+        for entity in self._query():
+            if entity["RowKey"] == WRITER_KEY:
+                writer = self._parsed(self._writer_type, entity)
                 continue
             try:
-                rows.append(self._row(entity))
+                rows.append(self._parsed(self._row_type, entity))
             except StorageException as malformed:
                 log.error("%s", malformed)
                 unreadable[entity["RowKey"]] = malformed
@@ -73,9 +73,7 @@ class DesiredTable(Generic[R, W]):
 
     def keys(self) -> set[str]:
         """The keys of all rows, readable or not, and of the writer's."""
-        query = "PartitionKey eq @partition"
-        found = self._table.query(query, {"partition": self.partition}, ["RowKey"])
-        return {entity["RowKey"] for entity in found}
+        return {entity["RowKey"] for entity in self._query(select=["RowKey"])}
 
     def writer(self) -> W:
         """The writer's row; made when it isn't there yet."""
@@ -83,38 +81,31 @@ class DesiredTable(Generic[R, W]):
 
     def find_writer(self) -> W | None:
         """The writer's row, None before there ever was one."""
-        query = "PartitionKey eq @partition and RowKey eq @writer"
-        parameters = {"partition": self.partition, "writer": self._writer_key}
-        found = next(iter(self._table.query(query, parameters)), None)
-        return None if found is None else self._writer(found)
+        found = self._query(" and RowKey eq @writer", writer=WRITER_KEY)
+        return self._parsed(self._writer_type, found[0]) if found else None
 
     def read(self, row_key: str) -> tuple[R | None, W]:
         """One row and the writer's, in one request. A `StorageException` when the row was written by hand, and wrong."""
-        query = "PartitionKey eq @partition and RowKey eq @row or PartitionKey eq @partition and RowKey eq @writer"
-        parameters = {"partition": self.partition, "row": row_key, "writer": self._writer_key}
+        either = " and RowKey eq @row or PartitionKey eq @partition and RowKey eq @writer"
         row, writer = None, None
-        for entity in self._table.query(query, parameters):
-            if entity["RowKey"] == self._writer_key:
-                writer = self._writer(entity)
+        for entity in self._query(either, row=row_key, writer=WRITER_KEY):
+            if entity["RowKey"] == WRITER_KEY:
+                writer = self._parsed(self._writer_type, entity)
             else:
-                row = self._row(entity)
+                row = self._parsed(self._row_type, entity)
         return row, writer or self._writer_type()
 
     def arrived_between(self, after: str, before: str) -> int:
         """How many rows were requested between two moments (timestamps)."""
-        query = "PartitionKey eq @partition and since gt @after and since lt @before"
-        parameters = {"partition": self.partition, "after": after, "before": before}
-        return len(self._table.query(query, parameters, ["RowKey"]))
+        return len(self._query(" and since gt @after and since lt @before", ["RowKey"], after=after, before=before))
 
     def request(self, row: R) -> None:
         """Writes one row, new or under the ETag that it was read with. `ConcurrentUpdate` when another call was faster."""
-        entity = as_entity(row, self.partition)
-        write: Write = ("update", entity, {"mode": "replace", **match(row.etag)}) if row.etag else ("create", entity)
-        self._table.write([write])
+        self._table.write([self._update(row) if row.etag else self._create(row)])
 
     def forget(self, row: R) -> None:
         """Removes one row under the ETag that it was read with. `ConcurrentUpdate` when another call was faster."""
-        self._table.write([("delete", as_entity(row, self.partition), match(row.etag))])
+        self._table.write([self._delete(row)])
 
     def mark(self, writer: W, rows: Iterable[R] = (), gone: Iterable[R] = ()) -> W:
         """Writes the writer's row and others, each under its ETag: all of them go through the fence.
@@ -122,63 +113,50 @@ class DesiredTable(Generic[R, W]):
         At most 99 rows a transaction. A crash between two transactions leaves rows for the next pass to mark.
         """
         rows, gone = list(rows), list(gone)
-        operations: list[Write] = [
-            ("update", as_entity(row, self.partition), {"mode": "replace", **match(row.etag)}) for row in rows
-        ]
-        operations += [("delete", as_entity(row, self.partition), match(row.etag)) for row in gone]
-        entity, etag = as_entity(writer, self.partition), writer.etag
-        for part in _parts(operations):
-            first = ("update", entity, {"mode": "replace", **match(etag)})
-            etag = self._table.write([first, *part])[0]
+        operations = [*map(self._update, rows), *map(self._delete, gone)]
+        for start in range(0, max(len(operations), 1), ROWS_A_TRANSACTION):
+            part = operations[start : start + ROWS_A_TRANSACTION]
+            writer = replace(writer, etag=self._table.write([self._update(writer), *part])[0])
         finished = [*gone, *(row for row in rows if not row.is_waiting)]
         note_finished(row for row in finished if row.row_key in self._waiting)
-        return replace(writer, etag=etag)
+        return writer
 
     # --- inside ---
 
-    def _writer(self, entity: Any) -> W:
-        try:
-            return from_entity(self._writer_type, entity)
-        except _MALFORMED as reason:
-            raise self._malformed(entity, reason) from reason
+    def _query(self, more: str = "", select: list[str] | None = None, **parameters: str) -> list[Any]:
+        query = f"PartitionKey eq @partition{more}"
+        return self._table.query(query, {"partition": self.partition, **parameters}, select)
 
-    def _row(self, entity: Any) -> R:
-        try:
-            row = from_entity(self._row_type, entity)
-            _check(row, entity["RowKey"])
-        except _MALFORMED as reason:
-            raise self._malformed(entity, reason) from reason
-        return row
-
-    def _malformed(self, entity: Any, reason: Exception) -> StorageException:
+    def _parsed(self, kind: type[T], entity: Any) -> T:
+        """The row that an entity holds; a `StorageException` when it was written by hand, and wrong."""
         key = entity["RowKey"]
-        return StorageException(
-            f"The row {key} of the table {self._name} is not as the app writes it ({reason!r}).",
-            code="MalformedRow",
-            hint="Correct the row; or delete it, and by hand what it stands for in Azure. Then retry.",
-            table=self._name,
-            partition_key=self.partition,
-            row_key=key,
-        )
+        try:
+            row = from_entity(kind, entity)
+            # What `from_entity` doesn't check, and would break the row's use later.
+            if row.row_key != key:
+                raise ValueError(f"its content is that of {row.row_key}")
+            if isinstance(row, DesiredState) and parse_timestamp(row.since).tzinfo is None:
+                raise ValueError(f"{row.since} has no time zone")
+        except (KeyError, TypeError, ValueError, AttributeError) as reason:
+            raise StorageException(
+                f"The row {key} of the table {self._name} is not as the app writes it ({reason!r}).",
+                code="MalformedRow",
+                hint="Correct the row; or delete it, and by hand what it stands for in Azure. Then retry.",
+                table=self._name,
+                partition_key=self.partition,
+                row_key=key,
+            ) from reason
+        return row
 
     def _first_writer(self) -> W:
         writer = self._writer_type()
-        etag = self._table.write([("create", as_entity(writer, self.partition))])[0]
-        return replace(writer, etag=etag)
+        return replace(writer, etag=self._table.write([self._create(writer)])[0])
 
+    def _create(self, row: Row) -> Write:
+        return "create", as_entity(row, self.partition)
 
-def _parts(operations: list[Write]) -> Iterator[list[Write]]:
-    for start in range(0, max(len(operations), 1), ROWS_A_TRANSACTION):
-        yield operations[start : start + ROWS_A_TRANSACTION]
+    def _update(self, row: Row) -> Write:
+        return "update", as_entity(row, self.partition), {"mode": "replace", **match(row.etag)}
 
-
-# What reading a row that was written by hand can raise.
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
-
-
-def _check(row: DesiredState, row_key: str) -> None:
-    """What reading a row doesn't check, and would break its use later."""
-    if row.row_key != row_key:
-        raise ValueError(f"its content is that of {row.row_key}")
-    if parse_timestamp(row.since).tzinfo is None:
-        raise ValueError(f"{row.since} has no time zone")
+    def _delete(self, row: Row) -> Write:
+        return "delete", as_entity(row, self.partition), match(row.etag)

@@ -4,7 +4,7 @@ from typing import Any
 
 from shared.errors import StorageException
 from shared.settings import Settings, current_settings
-from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABLE, WRITER_KEY
+from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABLE
 from shared.tables.client import table
 from shared.tables.codec import from_json_columns
 from shared.writers.desired_table import DesiredTable
@@ -15,12 +15,12 @@ from shared.writers.peering.peering_rows import HubWriter, PeeringRow, peering_k
 def gateway_sites() -> DesiredTable[SiteRow, GatewayWriter]:
     """The sites of this app's gateway."""
     partition = current_settings().gateway_key
-    return DesiredTable(GATEWAY_SITES_TABLE, partition, WRITER_KEY, SiteRow, GatewayWriter)
+    return DesiredTable(GATEWAY_SITES_TABLE, partition, SiteRow, GatewayWriter)
 
 
 def hub_peerings() -> DesiredTable[PeeringRow, HubWriter]:
     """The peerings of this app's hub."""
-    return DesiredTable(HUB_TURNS_TABLE, current_settings().hub_key, WRITER_KEY, PeeringRow, HubWriter)
+    return DesiredTable(HUB_TURNS_TABLE, current_settings().hub_key, PeeringRow, HubWriter)
 
 
 def deployments_on_their_way(rows: list[SiteRow]) -> int:
