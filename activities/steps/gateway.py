@@ -7,7 +7,7 @@ from shared.recovery.lost_rows import lost_site
 from shared.saga.outcomes import Call, Done, Outcome
 from shared.settings import current_settings
 from shared.spoke.records import RunRow
-from shared.writers.gateway.site_rows import SiteRow, request_removal, request_site, site_key
+from shared.writers.gateway.site_rows import SiteRow, request_site, site_key
 from shared.writers.gateway.sites import site_of
 from shared.writers.waiting import await_applied, taken_by_another_run
 from shared.writers.writer_tables import gateway_sites
@@ -60,7 +60,7 @@ def remove_from_agw(call: Call, run: RunRow) -> Outcome:
     if not before.owned and not before.applied_version:
         sites.forget(before)
         return Done(_NOTHING)
-    row = request_removal(before, deployment_id=call.deployment_id, now=timestamp())
+    row = before.request_removal(deployment_id=call.deployment_id, now=timestamp())
     return await_applied(sites, row, before=before, writer=writer, run=run)
 
 

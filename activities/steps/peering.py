@@ -40,5 +40,5 @@ def delete_peering(call: Call, run: RunRow) -> Outcome:
         before = lost_peering(plan, call.deployment_id)  # there is no row at all: the table was lost
     if before is None or before.made_by != plan.made_by:
         return Done("The hub has no peering of this spoke.")
-    row = before.request_peering(False, deployment_id=call.deployment_id, now=timestamp())
+    row = before.request_removal(deployment_id=call.deployment_id, now=timestamp())
     return await_applied(peerings, row, before=before, writer=writer, run=run)

@@ -4,8 +4,7 @@ their rows. Reported, and removed only when told to.
 
 import logging
 import re
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
 from shared.arm.client import Arm, arm, describe
@@ -23,7 +22,6 @@ from shared.tables.codec import from_json_columns
 from shared.tables.places import at_each_gateway, hubs
 from shared.tables.reservations import reservations_by_deployment
 from shared.writers.desired_table import DesiredTable
-from shared.writers.gateway.site_rows import request_removal
 from shared.writers.writer_tables import gateway_sites, hub_peerings
 
 log = logging.getLogger(__name__)
@@ -159,17 +157,16 @@ def _sweep_rows(delete: bool, still_there: set[str | None]) -> None:
     """Sites and peerings that no run asks for any more, which their writers take away; and names and addresses that are
     kept for no run, which are freed when nothing of their spoke is there any more."""
     peerings = hub_peerings()
-    unknown: list[tuple[DesiredTable[Any, Any], Any, Callable[..., Any]]] = at_each_gateway(_sites_with_their_removal)
-    unknown += [(peerings, peering, partial(peering.request_peering, False)) for peering in peerings.everything()[1]]
+    unknown = [*at_each_gateway(_sites), *((peerings, peering) for peering in peerings.everything()[1])]
     held = reservations_by_deployment()
     known = _made_by()
     since = f"report_orphans {timestamp()}"  # a removal that failed at an earlier tick is asked for anew
-    for rows, row, gone in unknown:
+    for rows, row in unknown:
         if row.made_by not in known:
             _report_row(row.row_key, row.made_by, delete)
             still_there.add(row.made_by)
             if delete:
-                _request_removal(rows, row, gone(deployment_id=since, now=timestamp()))
+                _request_removal(rows, row, row.request_removal(deployment_id=since, now=timestamp()))
     for deployment_id, reserved in held.items():
         if deployment_id not in known:
             _report_row(", ".join(row["RowKey"] for row in reserved), deployment_id, delete)
@@ -177,9 +174,9 @@ def _sweep_rows(delete: bool, still_there: set[str | None]) -> None:
                 _free(reserved)
 
 
-def _sites_with_their_removal() -> list[tuple[DesiredTable[Any, Any], Any, Callable[..., Any]]]:
+def _sites() -> list[tuple[DesiredTable[Any, Any], Any]]:
     sites = gateway_sites()
-    return [(sites, site, partial(request_removal, site)) for site in sites.everything()[1]]
+    return [(sites, site) for site in sites.everything()[1]]
 
 
 def _report_row(what: str, deployment_id: str, delete: bool) -> None:

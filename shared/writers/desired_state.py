@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from shared.errors import Failure
 from shared.spoke.records import Row
@@ -24,6 +24,18 @@ class DesiredState(Row):
     @property
     @abstractmethod
     def asks_for_removal(self) -> bool: ...
+
+    @abstractmethod
+    def request_removal(self, *, deployment_id: str, now: str) -> Self:
+        """The row that asks for a removal, by `request`."""
+
+    def request(self, *, deployment_id: str, now: str, **desired: Any) -> Self:
+        """The row that asks for what is desired: itself when it does already, unless that failed in an earlier run."""
+        row = replace(self, **desired)
+        if row == self and not (self.has_failed and self.deployment_id != deployment_id):
+            return self
+        version = self.desired_version + 1
+        return replace(row, deployment_id=deployment_id, desired_version=version, since=now, error=None)
 
     @property
     def step(self) -> str:

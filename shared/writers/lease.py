@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
-from shared.spoke.records import Row
+from shared.spoke.records import WRITER_KEY, Row
 from shared.timestamps import as_timestamp, parse_timestamp
 
 # So long after its next call was due a writer counts as standing still.
@@ -65,6 +65,10 @@ class LeasedWriter(Row):
     generation: int
     due: str
     replaced: str
+
+    @property
+    def row_key(self) -> str:
+        return WRITER_KEY
 
     @abstractmethod
     def reason_to_wait(self, row: Any) -> str:

@@ -25,7 +25,7 @@ from shared.settings import current_settings
 from shared.spoke.records import SPOKES_TABLE, RunRow
 from shared.tables.client import table
 from shared.tables.records import Records
-from shared.writers.gateway.site_rows import SiteRow, request_removal, request_site, site_key
+from shared.writers.gateway.site_rows import SiteRow, request_site, site_key
 from shared.writers.gateway.sites import site_of
 from shared.writers.instances import writer_of
 from shared.writers.peering.peering_rows import PeeringRow, peering_key
@@ -143,7 +143,7 @@ class WriterHarness:
         for number in numbers:
             row = self.site(number)
             assert row is not None
-            gateway_sites().request(request_removal(row, deployment_id="delete", now=clock.timestamp()))
+            gateway_sites().request(row.request_removal(deployment_id="delete", now=clock.timestamp()))
 
     # --- the writers ---
 

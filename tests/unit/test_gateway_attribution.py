@@ -7,7 +7,7 @@ import pytest
 from shared.errors import AzureResourceException, Failure
 from shared.writers.gateway.attribution import attribute_failure
 from shared.writers.gateway.plan_pass import gather_wait, plan_pass
-from shared.writers.gateway.site_rows import RUNNING, SENDING, GatewayWriter, request_removal
+from shared.writers.gateway.site_rows import RUNNING, SENDING, GatewayWriter
 from tests.unit.gateways import GATEWAY_ID, gateway, site_row
 
 ROWS = [site_row(number) for number in (1, 2, 3, 4, 5)]
@@ -201,7 +201,7 @@ def test_a_put_waits_for_arrivals_but_not_for_ever():
     assert gather_wait(rows, 7, at(40 + 7 * 5 - 1), 2) == 1, "each on its way needs the hub for five seconds first"
     assert gather_wait(rows, 7, at(40 + 7 * 5), 2) == 0
     assert gather_wait(rows, 7, at(40 + 7 * 5), 2, gateways=3) == 5, "the hub is shared with other gateways' spokes"
-    leaving = request_removal(rows[0], deployment_id="delete-a", now=rows[0].since)
+    leaving = rows[0].request_removal(deployment_id="delete-a", now=rows[0].since)
     assert gather_wait([leaving, rows[1]], 7, at(40), 2) == 0, "who leaves isn't kept waiting"
     assert gather_wait([], 7, at(0), 2) == 0
     assert gather_wait([rows[0].applied()], 7, at(0), 2) == 0

@@ -15,7 +15,6 @@ from shared.writers.gateway.site_rows import (
     Tombstone,
     names_of_ours,
     remembered,
-    request_removal,
     request_site,
 )
 from shared.writers.gateway.sites import Frontend, frontend_of
@@ -40,7 +39,7 @@ def test_an_element_of_the_same_name_that_is_not_ours_fails_that_row_alone():
     decided = plan_pass(document, [site_row(1), site_row(2)], WRITER)
     assert [(row.client, known(row.error).code) for row in decided.failed] == [("client-1", "NameTaken")]
     assert decided.batch == {"client-2": 1}
-    rolled_back = request_removal(replace(decided.failed[0]), deployment_id="x", now=NOW)
+    rolled_back = replace(decided.failed[0]).request_removal(deployment_id="x", now=NOW)
     after = plan_pass(document, [rolled_back], WRITER)
     assert after.gone == [rolled_back]
     assert after.document is None
@@ -177,7 +176,7 @@ def test_a_lost_answer_is_known_to_have_landed_when_all_of_its_batch_is_there():
     assert put_was_applied(served(decided.document), rows, sent)
     assert not put_was_applied(gateway(), rows, sent)
     assert not put_was_applied(
-        served(decided.document), [request_removal(rows[0], deployment_id="x", now=NOW), rows[1]], sent
+        served(decided.document), [rows[0].request_removal(deployment_id="x", now=NOW), rows[1]], sent
     )
     assert not put_was_applied(served(decided.document), rows, GatewayWriter(phase=SENDING))
 
@@ -218,12 +217,12 @@ def test_the_same_request_is_the_same_version():
     assert again(first) is first
     other = again(first, site=replace(known(row.site), private_ip="10.11.1.5"))
     assert other.desired_version == 2
-    gone = request_removal(other, deployment_id="later", now=NOW)
+    gone = other.request_removal(deployment_id="later", now=NOW)
     assert (gone.desired_version, gone.site) == (3, None)
-    assert request_removal(gone, deployment_id="later", now=NOW) is gone
+    assert gone.request_removal(deployment_id="later", now=NOW) is gone
     failed = gone.failed(known(unsuitable(None)))
-    assert request_removal(failed, deployment_id="later", now=NOW) is failed
-    assert request_removal(failed, deployment_id="a retry", now=NOW).desired_version == 4
+    assert failed.request_removal(deployment_id="later", now=NOW) is failed
+    assert failed.request_removal(deployment_id="a retry", now=NOW).desired_version == 4
 
 
 def test_rows_survive_the_table():
@@ -256,7 +255,7 @@ def test_who_goes_makes_room_for_who_comes_in_the_same_document():
     rows = [site_row(number, since=f"2026-01-01T00:{number:04d}") for number in range(1, 100)]
     first = plan_pass(gateway(), rows, WRITER)
     rows = [row.applied() for row in applied_rows(first, rows)]
-    leaving = [request_removal(row, deployment_id="x", now="2026-01-01T01:00") for row in rows[:49]]
+    leaving = [row.request_removal(deployment_id="x", now="2026-01-01T01:00") for row in rows[:49]]
     coming = [site_row(number, since="2026-01-01T00:30") for number in range(101, 150)]
     decided = plan_pass(served(known(first.document)), [*leaving, *rows[49:], *coming], WRITER)
     assert not decided.failed
@@ -271,7 +270,7 @@ def test_a_number_that_is_about_to_be_free_is_waited_for():
     rows = [site_row(number, since=f"2026-01-01T00:{number:04d}") for number in (1, 2, 3)]
     first = plan_pass(gateway(4), rows, WRITER)
     rows = [row.applied() for row in applied_rows(first, rows)]
-    leaving = request_removal(rows[0], deployment_id="x", now=NOW)
+    leaving = rows[0].request_removal(deployment_id="x", now=NOW)
     decided = plan_pass(served(known(first.document)), [leaving, *rows[1:], site_row(9)], WRITER)
     assert (decided.failed, decided.left) == ([], 2)
     live = served(known(decided.document))
@@ -353,7 +352,7 @@ def test_a_cancelled_site_that_never_came_to_be_leaves_a_failed_gateway_whatever
     """Else the offender of a failed change would stay in every document, and the failure be attributed to other sites."""
     first = plan_pass(gateway(), [site_row(1), site_row(2), site_row(3)], WRITER)
     rows = applied_rows(first, [site_row(1), site_row(2), site_row(3)])
-    gone = [request_removal(row, deployment_id="x", now=NOW) for row in rows]
+    gone = [row.request_removal(deployment_id="x", now=NOW) for row in rows]
     kept = replace(gone[0], applied_version=1)
     broken = served(known(first.document), "Failed")
     decided = plan_pass(broken, [kept, *gone[1:]], GatewayWriter(limit=1, our_failure=True))

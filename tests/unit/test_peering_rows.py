@@ -259,12 +259,12 @@ def test_the_status_of_a_peering_is_azures_word() -> None:
 
 def test_the_same_request_is_the_same_version() -> None:
     first = row(1)
-    assert first.request_peering(True, deployment_id="x", now="t") is first
-    gone = first.request_peering(False, deployment_id="x", now="t")
+    assert first.request(deployment_id="x", now="t", present=True) is first
+    gone = first.request_removal(deployment_id="x", now="t")
     assert (gone.desired_version, gone.present) == (2, False)
     failed = gone.failed(Failure(AzureResourceException, "Odd", "No."))
-    assert failed.request_peering(False, deployment_id="x", now="t") is failed
-    assert failed.request_peering(False, deployment_id="a retry", now="t").desired_version == 3
+    assert failed.request_removal(deployment_id="x", now="t") is failed
+    assert failed.request_removal(deployment_id="a retry", now="t").desired_version == 3
 
 
 def test_rows_survive_the_table() -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from shared.errors import Failure
 from shared.spoke.plan import SiteNames
-from shared.spoke.records import WRITER_KEY, LongText
+from shared.spoke.records import LongText
 from shared.timestamps import parse_timestamp
 from shared.writers.desired_state import DesiredState
 from shared.writers.lease import Arrived, LeasedWriter
@@ -72,6 +72,9 @@ class SiteRow(DesiredState):
     def asks_for_removal(self) -> bool:
         return self.site is None
 
+    def request_removal(self, *, deployment_id: str, now: str) -> "SiteRow":
+        return self.request(deployment_id=deployment_id, now=now, site=None)
+
     @property
     def takes_capacity(self) -> bool:
         """Whether the gateway has to have room for it."""
@@ -131,10 +134,6 @@ class GatewayWriter(LeasedWriter):
     replaced: str = ""
     etag: str | None = None
 
-    @property
-    def row_key(self) -> str:
-        return WRITER_KEY
-
     def finished(self) -> "GatewayWriter":
         """With nothing under way any more."""
         return replace(self, phase=IDLE, not_after="", operation=None)
@@ -180,30 +179,7 @@ def request_site(
     """The row that asks for a site: the one that is there when it asks for just that, else one of the next version."""
     if before is None:
         return SiteRow(client, made_by, deployment_id, names, site, desired_version=1, since=now)
-    if before.site == site and not (before.has_failed and before.deployment_id != deployment_id):
-        return before
-    return replace(
-        before,
-        deployment_id=deployment_id,
-        site=site,
-        desired_version=before.desired_version + 1,
-        since=now,
-        error=None,
-    )
-
-
-def request_removal(before: SiteRow, *, deployment_id: str, now: str) -> SiteRow:
-    """The row that asks for a site to be gone; a removal that failed in an earlier run is requested anew."""
-    if before.site is None and not (before.has_failed and before.deployment_id != deployment_id):
-        return before
-    return replace(
-        before,
-        deployment_id=deployment_id,
-        site=None,
-        desired_version=before.desired_version + 1,
-        since=now,
-        error=None,
-    )
+    return before.request(deployment_id=deployment_id, now=now, site=site)
 
 
 def remembered(removed: dict[str, Tombstone], now: datetime) -> dict[str, Tombstone]:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from shared.errors import Failure
 from shared.spoke.plan import SpokePlan
-from shared.spoke.records import WRITER_KEY, LongText
+from shared.spoke.records import LongText
 from shared.timestamps import parse_timestamp
 from shared.writers.desired_state import DesiredState
 from shared.writers.lease import Arrived, LeasedWriter
@@ -67,13 +67,12 @@ class PeeringRow(DesiredState):
     def asks_for_removal(self) -> bool:
         return not self.present
 
-    def request_peering(self, present: bool, *, deployment_id: str, now: str) -> "PeeringRow":
-        """The row that asks for this: itself when it does already, unless that failed in an earlier run."""
-        if self.present == present and not (self.has_failed and self.deployment_id != deployment_id):
-            return self
-        version = self.desired_version + 1
-        new = replace(self, present=present, deployment_id=deployment_id, desired_version=version, since=now)
-        return replace(new, error=None, retry_reason="")
+    def request(self, *, deployment_id: str, now: str, **desired: Any) -> "PeeringRow":
+        row = super().request(deployment_id=deployment_id, now=now, **desired)
+        return row if row is self else replace(row, retry_reason="")
+
+    def request_removal(self, *, deployment_id: str, now: str) -> "PeeringRow":
+        return self.request(deployment_id=deployment_id, now=now, present=False)
 
 
 def request_peering(
@@ -81,7 +80,7 @@ def request_peering(
 ) -> PeeringRow:
     """The row that asks for a peering: the one that is there when it asks for just that, else one of the next version."""
     if before is not None:
-        return before.request_peering(True, deployment_id=deployment_id, now=now)
+        return before.request(deployment_id=deployment_id, now=now, present=True)
     return PeeringRow(
         plan.spoke_id,
         plan.made_by,
@@ -118,10 +117,6 @@ class HubWriter(LeasedWriter):
     generation: int = 1
     due: str = ""
     replaced: str = ""
-
-    @property
-    def row_key(self) -> str:
-        return WRITER_KEY
 
     def reason_to_wait(self, row: PeeringRow) -> str:
         """What a step says that waits for a row."""
