@@ -123,7 +123,7 @@ class _Pass:
         if just_ended:
             self._after_put(gateway, ended or {})
         elif writer.phase == SENDING:
-            left = writer.unanswered_for(utc_now())
+            left = writer.lease.seconds_left(utc_now())
             arrived = gateway is not None and put_was_applied(gateway, self.rows, writer)
             if left > 0 and not arrived:
                 return self._next(_FRESH, min(left, 5 * self.policy.poll_seconds))

@@ -183,9 +183,9 @@ MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 
 def test_an_unanswered_put_holds_the_next_one_back_until_its_time_is_over():
     writer = GatewayWriter(phase=SENDING, not_after="2026-01-01T00:00:30.000Z")
-    assert writer.unanswered_for(MIDNIGHT) == 30
-    assert writer.unanswered_for(MIDNIGHT + timedelta(seconds=31)) == 0
-    assert writer.finished().unanswered_for(MIDNIGHT) == 0
+    assert writer.lease.seconds_left(MIDNIGHT) == 30
+    assert writer.lease.seconds_left(MIDNIGHT + timedelta(seconds=31)) == 0
+    assert writer.finished().lease.seconds_left(MIDNIGHT) == 0
 
 
 def test_a_put_waits_for_arrivals_but_not_for_ever():

@@ -138,10 +138,6 @@ class GatewayWriter(LeasedWriter):
         """With nothing under way any more."""
         return replace(self, phase=IDLE, not_after="", operation=None)
 
-    def unanswered_for(self, now: datetime) -> float:
-        """Seconds for which a PUT whose answer isn't known can still be sent; 0 when none can."""
-        return self.lease.seconds_left(now) if self.phase == SENDING else 0.0
-
     def reason_to_wait(self, row: SiteRow) -> str:
         """What a step says that waits for a row."""
         reason = "waiting for the gateway's writer"
