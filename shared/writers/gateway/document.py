@@ -63,20 +63,12 @@ def element_id(gateway: Document, collection: str, name: str) -> str:
     return f"{gateway['id']}/{collection}/{name}"
 
 
-def holds(element: Element | None, wanted: Element) -> bool:
+def holds(live: Any, wanted: Any) -> bool:
     """Whether an element has all that we want of it; what ARM adds doesn't matter, nor does letter case."""
-    return element is not None and _covers(element, wanted)
-
-
-def _covers(live: Any, wanted: Any) -> bool:
     if isinstance(wanted, dict):
-        return isinstance(live, dict) and all(_covers(live.get(key), value) for key, value in wanted.items())
+        return isinstance(live, dict) and all(holds(live.get(key), value) for key, value in wanted.items())
     if isinstance(wanted, list):
-        return (
-            isinstance(live, list)
-            and len(live) == len(wanted)
-            and all(_covers(one, other) for one, other in zip(live, wanted, strict=True))
-        )
+        return isinstance(live, list) and len(live) == len(wanted) and all(map(holds, live, wanted))
     if isinstance(wanted, str) and isinstance(live, str):
         return live.lower() == wanted.lower()
     return bool(live == wanted) and isinstance(live, bool) == isinstance(wanted, bool)
@@ -112,30 +104,24 @@ def edited(gateway: Document, add: Iterable[dict[str, Element]], remove: Iterabl
     """
     document = copy.deepcopy(gateway)
     properties = document.setdefault("properties", {})
-    gone = {(collection, name.lower()) for names in remove for collection, name in names.by_collection().items()}
-    if gone:
-        for collection in {collection for collection, _ in gone}:
-            if collection in properties:
-                properties[collection] = [
-                    each for each in properties[collection] or [] if (collection, str(each["name"]).lower()) not in gone
-                ]
-        _drop_back_references(properties, {f"{collection}/{name}".lower() for collection, name in gone})
-    places = {
-        collection: {str(each["name"]).lower(): place for place, each in enumerate(elements_of(document, collection))}
-        for collection in SiteNames("", "", "", "", "").by_collection()
-    }
+    gone = _keys(remove)
+    _drop_back_references(properties, {f"{collection}/{name}".lower() for collection, name in gone})
+    wanted: dict[str, dict[str, Element]] = {collection: {} for collection, _ in sorted(gone)}
     for site in add:
-        for collection, wanted in site.items():
-            elements = properties.get(collection)
-            if elements is None:
-                elements = properties[collection] = []
-            place = places[collection].get(wanted["name"].lower())
-            if place is None:
-                places[collection][wanted["name"].lower()] = len(elements)
-                elements.append(wanted)
-            elif not holds(elements[place], wanted):
-                elements[place] = wanted
+        for collection, element in site.items():
+            wanted.setdefault(collection, {})[element["name"].lower()] = element
+    for collection, new in wanted.items():
+        named = {str(each["name"]).lower(): each for each in elements_of(document, collection)}
+        elements = {name: each for name, each in named.items() if (collection, name) not in gone}
+        elements |= {name: element for name, element in new.items() if not holds(elements.get(name), element)}
+        if elements or collection in properties:
+            properties[collection] = list(elements.values())
     return document
+
+
+def _keys(sites: Iterable[SiteNames]) -> set[tuple[str, str]]:
+    """`(collection, name)` of the elements of these sites, names in lower case."""
+    return {(collection, name.lower()) for names in sites for collection, name in names.by_collection().items()}
 
 
 def _drop_back_references(properties: dict[str, Any], gone: set[str]) -> None:
@@ -164,7 +150,7 @@ def _tail(element_id: str) -> str:
 
 def unmanaged_elements(gateway: Document, ours: Iterable[SiteNames]) -> Iterator[tuple[str, str, Element]]:
     """`(collection, name, element)` of each named part of the gateway that no row of ours names."""
-    own = {(collection, name.lower()) for names in ours for collection, name in names.by_collection().items()}
+    own = _keys(ours)
     for collection, elements in (gateway.get("properties") or {}).items():
         for element in elements if isinstance(elements, list) else []:
             if isinstance(element, dict) and "name" in element:
