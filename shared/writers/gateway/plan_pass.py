@@ -12,7 +12,6 @@ from shared.writers.gateway.document import (
     Element,
     differences,
     edited,
-    element_named,
     elements_digest,
     is_whole,
     present,
@@ -28,7 +27,7 @@ from shared.writers.gateway.priorities import (
     with_all_numbered,
 )
 from shared.writers.gateway.site_rows import GatewayWriter, SiteRow, in_order_of_arrival, names_of_ours
-from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, site_elements
+from shared.writers.gateway.sites import frontend_of, host_conflict, site_elements
 
 # While sites keep arriving a PUT waits for them, but never longer than this many gather windows: about one PUT.
 GATHER_WINDOWS = 20
@@ -47,9 +46,9 @@ class ReconcilePlan:
     document: what the gateway should have, None when it has it.  batch: the waiting rows that it changes.
     applied, failed: rows that are decided now.  gone: rows whose removal is done.  prepared: rows that have to be
     written before the PUT, with their priority and `owned`.  newly_owned: those of them, by client, that were not `owned`
-    before.  repaired: sites that were there and have to be put back, which wait from now on as new ones do.  lost: those
-    that can't be put back now, with the reason.  removed: the elements that the document takes away, by client.  left: how many
-    rows wait after this.
+    before.  repaired: sites that were there and have to be put back, which wait from now on as new ones do.
+    unrepairable: those that can't be put back now, with the reason.  removed: the elements that the document takes away,
+    by client.  left: how many rows wait after this.
     """
 
     capacity: int
@@ -152,7 +151,7 @@ class _Decision:
     def _verify_applied(self, row: SiteRow) -> None:
         """An applied site has to be there; a client that wrote an older document may have removed it."""
         self.sites += 1
-        planned = self._conflict(row) or self._planned(row)
+        planned = self._planned(row)
         if isinstance(planned, Failure):
             # Its frontend is gone, or its host name is taken: what is there is left alone.
             if not is_whole(self.live, row.names):
@@ -166,9 +165,9 @@ class _Decision:
 
     def _remove_resurrected(self) -> None:
         """A removed site that another client's stale document has put there again."""
-        rows = {row.client: row for row in self.rows}
+        requested = {row.client for row in self.rows}
         for client, names in self.resurrected:
-            if client not in rows:
+            if client not in requested:
                 self.result.repaired.append(client)
                 self._remove(client, names)
 
@@ -209,8 +208,7 @@ class _Decision:
     def _plan_addition(self, row: SiteRow) -> None:
         if not row.owned and (row.client, row.names) in self.resurrected:
             row = replace(row, owned=True)
-        failure = self._conflict(row)
-        planned = failure or self._planned(row)
+        planned = self._planned(row)
         if isinstance(planned, Failure):
             if planned.code in _CAPACITY_CODES and self.removal_planned:
                 return
@@ -243,31 +241,25 @@ class _Decision:
         if not unmanaged_users(self.live, names, self.names):
             self.result.removed[client] = names
 
-    def _conflict(self, row: SiteRow) -> Failure | None:
-        """What forbids a site, apart from numbers: names that are taken, its host name, no capacity."""
-        if not row.owned and (taken := present(self.live, row.names)):
-            return _names_taken(self.live, taken)
-        if not row.owned and self.sites >= self.result.capacity:
-            return no_capacity_left(self.live, self.result.capacity, self.sites, self.limits)
-        assert row.site is not None
-        frontend = frontend_of(self.live, row.site)
-        if isinstance(frontend, Frontend):
-            return self._unnumbered() or host_conflict(
-                self.live, row.names, row.site.host_name, frontend, wildcards=False
-            )
-        return frontend
-
     def _unnumbered(self) -> Failure | None:
         """ARM refuses every document in which some rules have a priority and others have none."""
         return no_priority_beside_others(self.live, self.unmanaged)
 
     def _planned(self, row: SiteRow) -> tuple[SiteRow, dict[str, Element]] | Failure:
-        """The row with its number, and its elements."""
+        """The row with its number, and its elements; or what forbids the site."""
+        if not row.owned and (taken := present(self.live, row.names)):
+            return _names_taken(self.live, taken)
+        if not row.owned and self.sites >= self.result.capacity:
+            return no_capacity_left(self.live, self.result.capacity, self.sites, self.limits)
         site = row.site
         assert site is not None
         frontend = frontend_of(self.live, site)
         if isinstance(frontend, Failure):
             return frontend
+        if failure := self._unnumbered() or host_conflict(
+            self.live, row.names, site.host_name, frontend, wildcards=False
+        ):
+            return failure
         ceiling = ceiling_for(self.numbered, self.unmanaged, site.host_name, frontend)
         number = row.priority
         if number is None or number >= ceiling.number or number in self.unmanaged_numbers:
@@ -298,22 +290,23 @@ def put_was_applied(gateway: Document, rows: list[SiteRow], writer: GatewayWrite
 
     Not known, and so False, for a batch of nothing and for rows that were changed since.
     """
-    batch = [row for row in rows if row.client in writer.batch]
-    if not batch or len(batch) < len(writer.batch):
-        return False
-    for row in batch:
-        if row.desired_version != writer.batch[row.client]:
-            return False
-        if row.site is None:
-            if present(gateway, row.names):
-                return False
-            continue
-        frontend = frontend_of(gateway, row.site)
-        if isinstance(frontend, Failure) or row.priority is None:
-            return False
-        if differences(gateway, site_elements(gateway, row.names, row.site, frontend, row.priority)):
-            return False
-    return True
+    batch = [row for row in rows if writer.batch.get(row.client) == row.desired_version]
+    return bool(batch) and len(batch) == len(writer.batch) and all(_is_as_sent(gateway, row) for row in batch)
+
+
+def _is_as_sent(gateway: Document, row: SiteRow) -> bool:
+    if row.site is None:
+        return not present(gateway, row.names)
+    desired = _desired_elements(gateway, row)
+    return bool(desired) and not differences(gateway, desired)
+
+
+def _desired_elements(gateway: Document, row: SiteRow) -> dict[str, Element]:
+    """The elements of a row's site by the number that it was given; none when it has none, or no frontend any more."""
+    if row.site is None or row.priority is None:
+        return {}
+    frontend = frontend_of(gateway, row.site)
+    return {} if isinstance(frontend, Failure) else site_elements(gateway, row.names, row.site, frontend, row.priority)
 
 
 def drifted(gateway: Document, rows: list[SiteRow], batch: dict[str, int]) -> list[SiteRow]:
@@ -323,15 +316,10 @@ def drifted(gateway: Document, rows: list[SiteRow], batch: dict[str, int]) -> li
     """
     found = []
     for row in rows:
-        if batch.get(row.client) != row.desired_version or row.site is None or row.priority is None:
+        if batch.get(row.client) != row.desired_version:
             continue
-        frontend = frontend_of(gateway, row.site)
-        if isinstance(frontend, Failure):
-            continue
-        desired = site_elements(gateway, row.names, row.site, frontend, row.priority)
-        differing = differences(gateway, desired)
-        complete = all(element_named(gateway, kind, each["name"]) for kind, each in desired.items())
-        if differing and complete:
+        differing = differences(gateway, _desired_elements(gateway, row))
+        if differing and is_whole(gateway, row.names):
             failure = Failure(
                 AzureResourceException,
                 "GatewayChangedSite",
