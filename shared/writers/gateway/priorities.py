@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shared.errors import ConfigurationException, Failure
 from shared.spoke.plan import SiteNames
 from shared.writers.gateway.document import Document, Element, elements_of, inner, reference
-from shared.writers.gateway.sites import Frontend, catches, gateway_in_command, hosts_of, listens_on
+from shared.writers.gateway.sites import Frontend, catches, frontend_key, gateway_in_command, hosts_of
 
 NO_CEILING = 20001
 HIGHEST = 20000
@@ -84,8 +84,8 @@ def _catching(gateway: Document, unmanaged: Iterable[Element], host_name: str, f
     listeners = _listeners_by_id(gateway)
     found = []
     for rule in unmanaged:
-        number, listener = priority_of(rule), listeners.get(reference(rule, "httpListener"))
-        if number is not None and listener and listens_on(listener, frontend) and catches(listener, host_name):
+        number, listener = priority_of(rule), _listener(rule, listeners)
+        if number is not None and listener and frontend_key(listener) == frontend.key and catches(listener, host_name):
             found.append(Ceiling(number, str(rule["name"])))
     return sorted(found, key=lambda ceiling: ceiling.number)
 
@@ -116,60 +116,41 @@ def _command(gateway: Document, rule: str) -> str:
 
 def no_priority_beside_others(gateway: Document, unmanaged: Iterable[Element]) -> Failure | None:
     """The rules without a number beside others that have one: Azure accepts no document with both."""
-    rules = elements_of(gateway, "requestRoutingRules")
     lacking = [each for each in unmanaged if priority_of(each) is None]
     if not lacking:
         return None
+    rules, listeners = elements_of(gateway, "requestRoutingRules"), _listeners_by_id(gateway)
     taken = {number for rule in rules if (number := priority_of(rule)) is not None}
-    numbers = []
-    lacking.sort(key=lambda rule: bool(_hosts_of_rule(gateway, rule)))  # what catches all gets the last numbers
+    lacking.sort(key=lambda rule: bool(hosts_of(_listener(rule, listeners))))  # what catches all gets the last numbers
+    numbers = {}
     for rule in lacking:
-        number = _free_number_for(gateway, rule, taken)
+        number = _free_number_for(rule, rules, listeners, taken)
         taken.add(number)
-        numbers.append(number)
+        numbers[str(rule.get("name"))] = number
+    names = ", ".join(numbers)
     if len(lacking) == 1:
-        command = f"{_command(gateway, str(lacking[0].get('name')))} --priority {numbers[0]}"
+        lack = f"rule {names} of the Application Gateway {gateway.get('name')} has"
+        hint = f"Give it one: `{_command(gateway, names)} --priority {number}`."
     else:
-        places = {str(rule.get("name")): place for place, rule in enumerate(rules)}
-        changes = [
-            f"requestRoutingRules[{places[str(rule.get('name'))]}].priority={number}"
-            for rule, number in zip(lacking, numbers, strict=True)
-        ]
+        lack = f"rules {names} of the Application Gateway {gateway.get('name')} have"
+        places = [str(rule.get("name")) for rule in rules]
+        changes = [f"requestRoutingRules[{places.index(name)}].priority={number}" for name, number in numbers.items()]
         command = f"az network application-gateway update --ids {gateway.get('id')} --set {' '.join(changes)}"
-    names = ", ".join(str(rule.get("name")) for rule in lacking)
-    which = f"rule {names}" if len(lacking) == 1 else f"rules {names}"
-    return Failure(
-        ConfigurationException,
-        "RuleWithoutPriority",
-        f"The {which} of the Application Gateway {gateway.get('name')} has no priority, others have one."
-        if len(lacking) == 1
-        else f"The {which} of the Application Gateway {gateway.get('name')} have no priority, others have one.",
-        f"Give it one: `{command}`." if len(lacking) == 1 else f"Give them one in one change: `{command}`.",
-        {"rule": lacking[0].get("name")},
-    )
+        hint = f"Give them one in one change: `{command}`."
+    message, details = f"The {lack} no priority, others have one.", {"rule": lacking[0].get("name")}
+    return Failure(ConfigurationException, "RuleWithoutPriority", message, hint, details)
 
 
-def _hosts_of_rule(gateway: Document, rule: Element) -> list[str]:
-    listener = _listeners_by_id(gateway).get(reference(rule, "httpListener"))
-    return hosts_of(listener) if listener else []
-
-
-def _free_number_for(gateway: Document, rule: Element, taken: set[int]) -> int:
+def _free_number_for(rule: Element, rules: list[Element], listeners: dict[str, Element], taken: set[int]) -> int:
     """The largest free number for a rule before those that would catch its hosts; the largest of all when there is none."""
-    listeners = _listeners_by_id(gateway)
-    own, hosts = listeners.get(reference(rule, "httpListener")), _hosts_of_rule(gateway, rule)
-    below = NO_CEILING
-    for other in elements_of(gateway, "requestRoutingRules"):
-        number, listener = priority_of(other), listeners.get(reference(other, "httpListener"))
-        if number is None or listener is None or number >= below or not own or not _same_frontend(listener, own):
+    own, below = _listener(rule, listeners), NO_CEILING
+    for other in rules:
+        number, listener = priority_of(other), _listener(other, listeners)
+        if number is None or listener is None or own is None or frontend_key(listener) != frontend_key(own):
             continue
-        if any(catches(listener, host) for host in hosts):
-            below = number
+        if any(catches(listener, host) for host in hosts_of(own)):
+            below = min(below, number)
     return next_priority(Ceiling(below), taken) or next_priority(Ceiling(), taken) or HIGHEST
-
-
-def _same_frontend(one: Element, other: Element) -> bool:
-    return all(reference(one, name) == reference(other, name) for name in ("frontendIPConfiguration", "frontendPort"))
 
 
 def with_all_numbered(gateway: Document) -> Document:
@@ -185,13 +166,16 @@ def with_all_numbered(gateway: Document) -> Document:
     multi_site: list[Element] = []
     basic: list[Element] = []
     for rule in elements_of(document, "requestRoutingRules"):
-        listener = listeners.get(reference(rule, "httpListener"))
-        (multi_site if listener and hosts_of(listener) else basic).append(rule)
+        (multi_site if hosts_of(_listener(rule, listeners)) else basic).append(rule)
     for first, group in ((FIRST_MULTI_SITE, multi_site), (FIRST_BASIC, basic)):
         for number, rule in enumerate(group, start=first):
             rule.setdefault("properties", {})["priority"] = number
     (multi_site + basic)[-1]["properties"]["priority"] = HIGHEST
     return document
+
+
+def _listener(rule: Element, listeners: dict[str, Element]) -> Element | None:
+    return listeners.get(reference(rule, "httpListener"))
 
 
 def _listeners_by_id(gateway: Document) -> dict[str, Element]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from shared.errors import AzureResourceException, ConfigurationException, Failure
 from shared.spoke.plan import SiteNames, SpokePlan
-from shared.writers.gateway.document import Document, Element, element_id, element_named, elements_of, inner, reference
+from shared.writers.gateway.document import Document, Element, element_id, elements_of, inner, reference
 from shared.writers.gateway.site_rows import Site
 
 if TYPE_CHECKING:
@@ -45,58 +45,48 @@ def frontend_of(gateway: Document, site: Site) -> Frontend | Failure:
     """The parts of the gateway that a site listens on; a `ConfigurationException` when one isn't there."""
     if missing := missing_parts(gateway, site):
         return missing[0]
+    port = next(name for name, number in _ports(gateway).items() if number == str(site.frontend_port))
     return Frontend(
         element_id(gateway, "frontendIPConfigurations", site.frontend_ip),
-        element_id(gateway, "frontendPorts", str(_port(gateway, site.frontend_port)["name"])),
+        element_id(gateway, "frontendPorts", port),
         element_id(gateway, "sslCertificates", site.ssl_certificate) if site.ssl_certificate else None,
     )
 
 
-def _port(gateway: Document, number: int) -> Element:
-    return next((each for each in elements_of(gateway, "frontendPorts") if inner(each).get("port") == number), {})
-
-
 def missing_parts(gateway: Document, site: Site) -> list[Failure]:
     """Each part that a site listens on and that the gateway doesn't have, with what it has instead, and the command."""
-    found = []
-    if element_named(gateway, "frontendIPConfigurations", site.frontend_ip) is None:
-        names = [str(each.get("name")) for each in elements_of(gateway, "frontendIPConfigurations")]
-        found.append(
-            _missing(
-                gateway,
-                "frontend IP configuration",
-                site.frontend_ip,
-                "AGW_FRONTEND_IP",
-                names,
-                "Set {setting} to one of them",
-            )
-        )
-    if not _port(gateway, site.frontend_port):
-        ports = [str(inner(each).get("port")) for each in elements_of(gateway, "frontendPorts")]
-        taken = {str(each.get("name")).lower() for each in elements_of(gateway, "frontendPorts")}
-        name = next(each for each in _numbered(f"port_{site.frontend_port}") if each not in taken)
-        command = f"frontend-port create {gateway_in_command(gateway)} --name {name} --port {site.frontend_port}"
-        advice = f"Add it: `az network application-gateway {command}`. Or change {{setting}}"
-        found.append(_missing(gateway, "frontend port", str(site.frontend_port), "AGW_FRONTEND_PORT", ports, advice))
-    if site.ssl_certificate and element_named(gateway, "sslCertificates", site.ssl_certificate) is None:
-        names = [str(each.get("name")) for each in elements_of(gateway, "sslCertificates")]
-        command = (
-            f"ssl-cert create {gateway_in_command(gateway)} --name {site.ssl_certificate} --key-vault-secret-id <id>"
-        )
-        advice = f"Add it: `az network application-gateway {command}`. Or change {{setting}}"
-        found.append(_missing(gateway, "SSL certificate", site.ssl_certificate, "AGW_SSL_CERTIFICATE", names, advice))
-    return found
-
-
-def _missing(gateway: Document, what: str, name: str, setting: str, there: list[str], advice: str) -> Failure:
-    has = f"it has {', '.join(there)}" if there else "it has none"
-    return Failure(
-        ConfigurationException,
-        "GatewayPartMissing",
-        f"The Application Gateway {gateway.get('name')} has no {what} {name}; {has}.",
-        f"{advice.format(setting=setting)}.",
-        {"setting": setting, "value": name, "there": there},
+    ips, ports = _names(gateway, "frontendIPConfigurations"), _ports(gateway)
+    port_name = next(name for name in _numbered(f"port_{site.frontend_port}") if name not in map(str.lower, ports))
+    add_port = f"frontend-port create {gateway_in_command(gateway)} --name {port_name} --port {site.frontend_port}"
+    certificate = site.ssl_certificate or ""
+    add_certificate = f"ssl-cert create {gateway_in_command(gateway)} --name {certificate} --key-vault-secret-id <id>"
+    parts = (
+        ("frontend IP configuration", "AGW_FRONTEND_IP", site.frontend_ip, ips, ""),
+        ("frontend port", "AGW_FRONTEND_PORT", str(site.frontend_port), list(ports.values()), add_port),
+        ("SSL certificate", "AGW_SSL_CERTIFICATE", certificate, _names(gateway, "sslCertificates"), add_certificate),
     )
+    return [
+        Failure(
+            ConfigurationException,
+            "GatewayPartMissing",
+            f"The Application Gateway {gateway.get('name')} has no {what} {name}; it has {', '.join(there) or 'none'}.",
+            f"Add it: `az network application-gateway {command}`. Or change {setting}."
+            if command
+            else f"Set {setting} to one of them.",
+            {"setting": setting, "value": name, "there": there},
+        )
+        for what, setting, name, there, command in parts
+        if name and name.lower() not in map(str.lower, there)
+    ]
+
+
+def _names(gateway: Document, collection: str) -> list[str]:
+    return [str(each.get("name")) for each in elements_of(gateway, collection)]
+
+
+def _ports(gateway: Document) -> dict[str, str]:
+    """The number of each frontend port, by its name."""
+    return {str(each.get("name")): str(inner(each).get("port")) for each in elements_of(gateway, "frontendPorts")}
 
 
 def _numbered(first: str) -> Iterator[str]:
@@ -172,7 +162,7 @@ def site_elements(
     }
 
 
-def hosts_of(listener: Element) -> list[str]:
+def hosts_of(listener: Element | None) -> list[str]:
     """The host names of a listener, in either spelling, in lower case; none for a basic one."""
     own = inner(listener)
     names = ([own["hostName"]] if own.get("hostName") else []) + list(own.get("hostNames") or [])
@@ -190,8 +180,9 @@ def _pattern_for(listener: Element, host_name: str) -> str | None:
     return next(matching, None)
 
 
-def listens_on(listener: Element, frontend: Frontend) -> bool:
-    return (reference(listener, "frontendIPConfiguration"), reference(listener, "frontendPort")) == frontend.key
+def frontend_key(listener: Element) -> tuple[str, str]:
+    """`Frontend.key` of where a listener listens."""
+    return reference(listener, "frontendIPConfiguration"), reference(listener, "frontendPort")
 
 
 def host_conflict(
@@ -203,7 +194,7 @@ def host_conflict(
     of ours goes before. A site that is there keeps its host name, so that the gateway's writer asks without them.
     """
     for listener in elements_of(gateway, "httpListeners"):
-        if str(listener.get("name", "")).lower() == names.listener.lower() or not listens_on(listener, frontend):
+        if str(listener.get("name", "")).lower() == names.listener.lower() or frontend_key(listener) != frontend.key:
             continue
         exact, pattern = host_name in hosts_of(listener), _pattern_for(listener, host_name)
         if not exact and not (wildcards and pattern):
