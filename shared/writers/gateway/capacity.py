@@ -1,12 +1,13 @@
 """How much room the gateway has, counted on the live document, and whether it can be written at all. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from shared.errors import ConfigurationException, DeploymentException, Failure, so_many
 from shared.spoke.plan import SiteNames
 from shared.spoke.resource_ids import name_of
-from shared.writers.gateway.document import Document, elements_of, inner, reference
+from shared.writers.gateway.document import Document, elements_of, inner, reference, unmanaged_elements
 from shared.writers.gateway.priorities import ceiling_for, free_priorities, priority_of, unmanaged_rules
 from shared.writers.gateway.site_rows import SiteRow, names_of_ours
 from shared.writers.gateway.sites import Frontend
@@ -74,16 +75,14 @@ def limits_of(gateway: Document, most: int = LIMIT, policies: Iterable[Document]
 
 def used_of(gateway: Document, without: Iterable[SiteNames] = ()) -> dict[str, int]:
     """How many of each kind there are, elements of these names left out."""
-    own = list(without)
-
-    def others(collection: str, names: set[str]) -> list[Any]:
-        return [each for each in elements_of(gateway, collection) if str(each["name"]).lower() not in names]
-
-    rules = others("requestRoutingRules", {names.rule.lower() for names in own})
+    others: dict[str, list[Any]] = defaultdict(list)
+    for collection, _, element in unmanaged_elements(gateway, without):
+        others[collection].append(element)
+    rules = others["requestRoutingRules"]
     return {
-        "pools": len(others("backendAddressPools", {names.pool.lower() for names in own})),
-        "settings": len(others("backendHttpSettingsCollection", {names.settings.lower() for names in own})),
-        "listeners": len(others("httpListeners", {names.listener.lower() for names in own})),
+        "pools": len(others["backendAddressPools"]),
+        "settings": len(others["backendHttpSettingsCollection"]),
+        "listeners": len(others["httpListeners"]),
         "active_listeners": len({reference(rule, "httpListener") for rule in rules}),
         "rules": len(rules),
     }
@@ -157,56 +156,40 @@ def flaws_of(gateway: Document | None, *, failed_by_us: bool = False) -> list[Fa
     """
     if gateway is None:
         return [gateway_not_found()]
-    flaws: list[Failure] = []
     name, properties = gateway.get("name"), gateway.get("properties") or {}
     tier = str((properties.get("sku") or {}).get("tier", ""))
-    if tier.lower() not in TIERS:
-        flaws.append(
-            _unsuitable(
-                "GatewayTier",
-                f"The Application Gateway {name} is of tier {tier or 'unknown'}; Standard_v2 or WAF_v2 is needed.",
-                "Point HUB_AGW_NAME to a v2 gateway.",
-            )
-        )
-    if any(key.lower() == INGRESS_TAG for key in gateway.get("tags") or {}):
-        flaws.append(
-            _unsuitable(
-                "GatewayManagedByIngress",
-                f"The Application Gateway {name} belongs to a Kubernetes ingress controller, which would wipe our sites.",
-                "Point HUB_AGW_NAME to a gateway that no ingress controller manages.",
-            )
-        )
     operational = str(properties.get("operationalState", "Running"))
-    if operational.lower() in ("stopped", "stopping"):
-        flaws.append(
-            _unsuitable(
-                "GatewayStopped",
-                f"The Application Gateway {name} is {operational}; a change would start it.",
-                f"Start it when that is wanted: az network application-gateway start --ids {gateway.get('id')}",
-            )
-        )
-    if provisioning_state(gateway).lower() == "failed" and not failed_by_us:
-        flaws.append(
-            _unsuitable(
-                "GatewayFailed",
-                f"The last change of the Application Gateway {name} failed, and it was not one of this app.",
-                "See in the gateway's activity log what failed, and fix it; Azure may refuse changes until then.",
-            )
-        )
-    return flaws
+    flaws = (
+        (
+            tier.lower() not in TIERS,
+            "GatewayTier",
+            f"The Application Gateway {name} is of tier {tier or 'unknown'}; Standard_v2 or WAF_v2 is needed.",
+            "Point HUB_AGW_NAME to a v2 gateway.",
+        ),
+        (
+            INGRESS_TAG in map(str.lower, gateway.get("tags") or {}),
+            "GatewayManagedByIngress",
+            f"The Application Gateway {name} belongs to a Kubernetes ingress controller, which would wipe our sites.",
+            "Point HUB_AGW_NAME to a gateway that no ingress controller manages.",
+        ),
+        (
+            operational.lower() in ("stopped", "stopping"),
+            "GatewayStopped",
+            f"The Application Gateway {name} is {operational}; a change would start it.",
+            f"Start it when that is wanted: az network application-gateway start --ids {gateway.get('id')}",
+        ),
+        (
+            provisioning_state(gateway).lower() == "failed" and not failed_by_us,
+            "GatewayFailed",
+            f"The last change of the Application Gateway {name} failed, and it was not one of this app.",
+            "See in the gateway's activity log what failed, and fix it; Azure may refuse changes until then.",
+        ),
+    )
+    return [Failure(ConfigurationException, code, message, hint) for applies, code, message, hint in flaws if applies]
 
 
 def gateway_not_found(gateway_id: str = "") -> Failure:
     name, details = (f" {name_of(gateway_id)}", {"resource": gateway_id}) if gateway_id else ("", {})
     message = f"The Application Gateway{name} isn't there."
-    return Failure(
-        ConfigurationException,
-        "GatewayNotFound",
-        message,
-        "Check HUB_RESOURCE_GROUP and HUB_AGW_NAME, or its entry in HUBS.",
-        details,
-    )
-
-
-def _unsuitable(code: str, message: str, hint: str) -> Failure:
-    return Failure(ConfigurationException, code, message, hint)
+    hint = "Check HUB_RESOURCE_GROUP and HUB_AGW_NAME, or its entry in HUBS."
+    return Failure(ConfigurationException, "GatewayNotFound", message, hint, details)
