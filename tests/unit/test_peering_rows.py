@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.errors import AzureResourceException, Failure
 from shared.tables.codec import as_entity, from_entity
-from shared.writers.peering.documents import HubGateway, gateway_ids, has_gateway, hub_gateway, peering_status
+from shared.writers.peering.documents import HubGateway, gateway_ids, hub_gateway, peering_status
 from shared.writers.peering.peering_rows import HubWriter, PeeringRow
 from shared.writers.peering.tasks import (
     DELETE,
@@ -135,8 +135,8 @@ def test_what_is_under_way_is_left_alone_and_a_disconnected_spoke_side_goes_firs
 
 
 def test_the_hubs_gateway_is_lent_and_borrowed_only_when_there_is_one() -> None:
-    assert not has_gateway(hub())
-    assert has_gateway(hub(gateway=True))
+    assert hub_gateway(hub()).state == "none"
+    assert hub_gateway(hub(gateway=True)).state == "ready"
     [with_one] = pass_over(hub(gateway=True), row(1, forwarded=True)).hub_sides
     [without] = pass_over(hub(), row(1)).hub_sides
     assert hub_side_document(with_one)["properties"]["allowGatewayTransit"] is True

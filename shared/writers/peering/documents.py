@@ -1,5 +1,6 @@
 """One side of a peering, and the hub's virtual network gateway, as Azure's documents tell of them. Pure."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ CONNECTED = "Connected"
 MISSING = "Missing"
 # A side that doesn't know the other VNet's present address space; only a write of this side helps.
 _LOCAL_NOT_IN_SYNC = frozenset({"localnotinsync", "localandremotenotinsync"})
-_GATEWAYS = "/providers/microsoft.network/virtualnetworkgateways/"
+_GATEWAY_ID = re.compile(r".*?/providers/microsoft\.network/virtualnetworkgateways/[^/]*", re.I)
 
 
 @dataclass(frozen=True)
@@ -36,25 +37,14 @@ class HubGateway:
 
 def gateway_ids(hub_vnet: Document | None) -> tuple[str, ...]:
     """The ids of the virtual network gateways that the hub's `GatewaySubnet` names."""
-    found: dict[str, None] = {}
-    for configuration in _gateway_configurations(hub_vnet):
-        text = str(configuration.get("id", ""))
-        at = text.lower().find(_GATEWAYS)
-        if at >= 0:
-            name = text[at + len(_GATEWAYS) :].split("/")[0]
-            found[text[: at + len(_GATEWAYS)] + name] = None
-    return tuple(found)
-
-
-def has_gateway(hub_vnet: Document | None) -> bool:
-    """Whether anything at all is in the hub's `GatewaySubnet`."""
-    return bool(_gateway_configurations(hub_vnet))
+    found = (_GATEWAY_ID.match(str(each.get("id", ""))) for each in _gateway_configurations(hub_vnet))
+    return tuple(dict.fromkeys(each[0] for each in found if each))
 
 
 def hub_gateway(hub_vnet: Document, gateways: Iterable[Document] | None = None) -> HubGateway:
     """The hub's gateway. gateways: the documents of `gateway_ids`, None when they could not be read: what is in the
     subnet then counts as ready. One that is ready is enough: Azure asks for any (lz-vending#396)."""
-    if not has_gateway(hub_vnet):
+    if not _gateway_configurations(hub_vnet):
         return HubGateway()
     if gateways is None:
         return HubGateway("ready")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.data import as_data, from_data
+from shared.data import as_data, from_data, taken_from
 from shared.errors import Failure
 from shared.saga.outcomes import Operation
 from shared.saga.policy import BROKEN_CALL_SECONDS, writer_wait
@@ -171,9 +171,6 @@ class HubSchedule:
             return _after_polls(state, calls.activities[0].payload["in_flight"], answers)
         return replace(state, handed_over=activity == HAND_OVER_HUB)
 
-    def handed(self) -> HandedOver:
-        return HandedOver(**{each.name: getattr(self, each.name) for each in fields(HandedOver)})
-
 
 def next_calls(state: HubSchedule, now: datetime) -> Calls | None:
     """What the writer does next; None when the generation is over, for ever when `state.is_finished`."""
@@ -185,7 +182,7 @@ def next_calls(state: HubSchedule, now: datetime) -> Calls | None:
         sides = [_call(state, WRITE_SPOKE_SIDE, task=task, not_after=state.not_after) for task in state.ready]
         return Calls(tuple(sides))
     if state.calls >= CALLS_A_GENERATION:
-        return Calls((_call(state, HAND_OVER_HUB, nonce=state.nonce, handed=state.handed()),))
+        return Calls((_call(state, HAND_OVER_HUB, nonce=state.nonce, handed=taken_from(state, HandedOver)),))
     if state.queue or state.current:
         return Calls((_hub_side_call(state),))
     if _only_spoke_sides_are_left(state):

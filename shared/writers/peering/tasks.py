@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from shared.data import taken_from
 from shared.errors import AzureResourceException, Failure
 from shared.timestamps import parse_timestamp
 from shared.writers.peering.documents import (
@@ -119,7 +120,8 @@ def plan_pass(
             continue
         if row.present and side is not None and not leads_to(side, row.vnet_id):
             failure = unmanaged_peering(row.hub_peering, hub_vnet["id"])
-            plan.marks[row.row_key] = _without(row, failure, now)
+            failed = row.repair_failed(failure, now.isoformat()) if row.is_applied else row.failed(failure)
+            plan.marks[row.row_key] = failed
             plan.left -= 1
         elif row.present and gateway.state == "not_ready" and not row.is_applied:
             plan.hold(row, gateway.sentence)
@@ -140,7 +142,7 @@ def _observed(
     if side is not None and is_being_written(side) and leads_to(side, row.vnet_id):
         return row
     status = peering_status(side, row.vnet_id)
-    wrong = status != CONNECTED or (side is not None and not _fits_the_gateway(task, side))
+    wrong = status != CONNECTED or task.hub_has_gateway not in (None, _flag(side, "allowGatewayTransit"))
     due = not row.repaired_at or (now - parse_timestamp(row.repaired_at)).total_seconds() >= REPAIR_AGAIN_SECONDS
     seen = replace(row, peering_status=status, repairing=row.repairing or (wrong and due))
     if seen.repairing and not row.repairing:
@@ -150,26 +152,14 @@ def _observed(
     return seen
 
 
-def _fits_the_gateway(task: PeeringTask, side: Document) -> bool:
-    return task.hub_has_gateway in (None, _flag(side, "allowGatewayTransit"))
-
-
-def _without(row: PeeringRow, failure: Failure, now: datetime) -> PeeringRow:
-    return row.repair_failed(failure, now.isoformat()) if row.is_applied else row.failed(failure)
-
-
 def task_of(row: PeeringRow, hub_vnet_id: str, hub_has_gateway: bool | None) -> PeeringTask:
-    return PeeringTask(
-        row.row_key,
-        row.desired_version,
-        row.present,
-        hub_vnet_id,
-        row.vnet_id,
-        row.hub_peering,
-        row.spoke_peering,
-        row.forwarded,
-        hub_has_gateway,
-        row.made_by,
+    return taken_from(
+        row,
+        PeeringTask,
+        key=row.row_key,
+        version=row.desired_version,
+        hub_vnet_id=hub_vnet_id,
+        hub_has_gateway=hub_has_gateway,
     )
 
 
