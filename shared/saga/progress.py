@@ -62,12 +62,10 @@ def percentage(kind: str, status: str, steps: list[ProgressStep], undos: list[Pr
 def step_lists(kind: str, rows: Mapping[str, ProgressStep]) -> tuple[list[ProgressStep], list[ProgressStep]]:
     """`(deployment_steps, rollback_steps)` of a run: all steps of a deployment from the start, `pending` first; of a
     rollback only what was begun or noted; of a delete all undos, and no deployment steps."""
-    steps = [rows.get(step.name) or _pending(step.name) for step in STEPS] if kind == "deploy" else []
-    if kind == "deploy":
-        undos = [rows[undo.name] for undo in UNDOS if undo.name in rows]
-    else:
-        undos = [rows.get(undo.name) or _pending(undo.name) for undo in UNDOS]
-    return steps, undos
+    if kind != "deploy":
+        return [], [rows.get(undo.name) or _pending(undo.name) for undo in UNDOS]
+    steps = [rows.get(step.name) or _pending(step.name) for step in STEPS]
+    return steps, [rows[undo.name] for undo in UNDOS if undo.name in rows]
 
 
 def progress_of(run: RunRow, rows: list[StepRow]) -> Progress:

@@ -70,7 +70,7 @@ class Saga:
         self.spoke_id: int | None = None
         self.kind = ""
         self.policy = BEFORE_THE_ROW
-        self.status = ""
+        self.status = "not_started"
         self._execution = 1
         # Of a run that is started again from its rows: its steps that had ended, and why it was being rolled back.
         self._ended: dict[str, dict[str, Any]] = {}
@@ -80,6 +80,7 @@ class Saga:
         # What steps may not have come to write into their own rows: the next record of the run does it for them.
         self._untold: dict[str, ProgressStep] = {}
         self._broken: set[str] = set()
+        self._children = Children(context)
 
     # --- the forward way ---
 
@@ -91,7 +92,6 @@ class Saga:
         Durable Functions has a new one of the same id, and the children of the old one may still run.
         """
         if not is_run_id(self.deployment_id):
-            self.status = "not_started"
             return False
         begun = yield from self._record(BEGIN_RUN, begun_by=self._context.new_uuid(), orchestrator=self._orchestrator)
         if begun.get("begun"):
@@ -104,10 +104,12 @@ class Saga:
             self._noted.update(begun.get("noted", ()))
             self._show()
             return True
-        if begun.get("status") in {*WELL, NOT_OF_THIS_KIND}:
-            self.status = begun["status"] if begun["status"] in WELL else "not_started"
-            return False
-        raise DeploymentFailed(f"This run is not begun again: it is {begun.get('status', 'gone')}.")
+        status = begun.get("status", "gone")
+        if status in WELL:
+            self.status = status
+        elif status != NOT_OF_THIS_KIND:
+            raise DeploymentFailed(f"This run is not begun again: it is {status}.")
+        return False
 
     def resume_rollback(self) -> None:
         """Raises why the run was being rolled back, when it was started again from its rows in the middle of that."""
@@ -125,7 +127,6 @@ class Saga:
         Settled one by one, because `task_all` fails on the first failing child while its siblings still build. Steps that
         had ended before the run was started again are not begun again.
         """
-        children = self._children()
         outcomes: dict[str, Outcome] = {}
         for step in steps:
             self._noted.update(step.undos)
@@ -133,11 +134,10 @@ class Saga:
                 outcomes[step.name] = self._settle(step.name, self._ended[step.name])
                 continue
             self._move(step.name, "in_progress", "")
-            seconds = None if step.keeps_trying else getattr(self.policy, step.deadline)
-            children.start(step.name, self._step_run(step.name, seconds, step.data))
+            self._start(step.name, None if step.keeps_trying else getattr(self.policy, step.deadline), step.data)
         self._show()
-        while children.count:
-            name, answer = yield from children.next_settled()
+        while self._children.count:
+            name, answer = yield from self._children.next_settled()
             outcomes[name] = self._settle(name, answer)
             self._show()
         if any(step.name in self._broken for step in steps):
@@ -163,7 +163,9 @@ class Saga:
         written, and a completed spoke is its caller's.
         """
         error = {**cause.failure.public(), "step": cause.step}
-        begun = yield from self._record(BEGIN_ROLLBACK, error=error, noted=self._noted_undos(), **self._told())
+        begun = yield from self._record(
+            BEGIN_ROLLBACK, error=error, noted=[each.name for each in self._noted_undos()], **self._told()
+        )
         if begun.get("completed"):
             self._move(cause.step, "completed", "", self._rows[cause.step].attempts)
             return None
@@ -183,20 +185,19 @@ class Saga:
         self._show()
         return left
 
-    def _noted_undos(self) -> list[str]:
-        return [undo.name for undo in UNDOS if undo.name in self._noted]
+    def _noted_undos(self) -> list[Undo]:
+        return [undo for undo in UNDOS if undo.name in self._noted]
 
     def _undo_noted(self) -> Generator[Any, Any, list[dict[str, Any]]]:
         """The noted undos, each as soon as those that it needs have ended. A failing one stops only those that need it."""
-        undos = [undo for undo in UNDOS if undo.name in self._noted]
+        undos = self._noted_undos()
         ended: dict[str, str | None] = {}  # by name, why it failed
-        children = self._children()
         while True:
-            undos = [undo for undo in undos if not self._begin_undo(undo, ended, children)]
+            undos = [undo for undo in undos if not self._begin_undo(undo, ended)]
             self._show()
-            if not children.count:
+            if not self._children.count:
                 break
-            name, answer = yield from children.next_settled()
+            name, answer = yield from self._children.next_settled()
             ended[name] = _reason_of(self._settle(name, answer))
         failed = {undo.name: ended[undo.name] for undo in UNDOS if ended.get(undo.name) is not None}
         if not failed:
@@ -206,7 +207,7 @@ class Saga:
         left: list[dict[str, Any]] = found.get("left_behind", unseen)
         return left
 
-    def _begin_undo(self, undo: Undo, ended: dict[str, str | None], children: "Children") -> bool:
+    def _begin_undo(self, undo: Undo, ended: dict[str, str | None]) -> bool:
         """Begins an undo if it may begin, or enters into `ended` that it needn't or can't; False when it has to wait."""
         needs = [need for need in undo.needs if need in self._noted]
         if undo.name in self._ended:
@@ -218,26 +219,18 @@ class Saga:
             self._untold[undo.name] = self._rows[undo.name]
         elif all(need in ended for need in needs):
             self._move(undo.name, "in_progress", "")
-            children.start(undo.name, self._step_run(undo.name, getattr(self.policy, undo.deadline), {}))
+            self._start(undo.name, getattr(self.policy, undo.deadline), {})
         else:
             return False
         return True
 
     # --- inside ---
 
-    def _children(self) -> "Children":
-        return Children(self._context, self.deployment_id, self.policy)
-
-    def _step_run(self, name: str, seconds: float | None, given: Result) -> StepRun:
-        call = Call(
-            self.deployment_id,
-            self.spoke_id,
-            name,
-            number=STEP_NUMBERS.get(name),
-            given=given,
-            execution=self._execution,
-        )
-        return StepRun(call, self.policy, deadline_seconds=seconds)
+    def _start(self, name: str, seconds: float | None, given: Result) -> None:
+        """Starts the `run_step` of one step or undo. seconds: its deadline, None for what keeps trying."""
+        number, execution = STEP_NUMBERS.get(name), self._execution
+        call = Call(self.deployment_id, self.spoke_id, name, number=number, given=given, execution=execution)
+        self._children.start(StepRun(call, self.policy, deadline_seconds=seconds))
 
     def _record(self, name: str, *, seconds: float | None = None, **given: Any) -> Generator[Any, Any, dict[str, Any]]:
         """An activity that is no step; `{}` when it did not work in spite of all trying.
@@ -245,9 +238,8 @@ class Saga:
         Without it the run would not be where the orchestration is: when it is broken off again and again, the orchestration ends, and a
         timer starts the run again from its rows.
         """
-        children = self._children()
-        children.start(name, self._step_run(name, seconds, given))
-        _, answer = yield from children.next_settled()
+        self._start(name, seconds, given)
+        _, answer = yield from self._children.next_settled()
         if not is_answer(answer):
             raise DeploymentFailed(f"{name} was broken off again and again: {str(answer)[:300]}")
         outcome = _outcome_of(answer)
@@ -272,14 +264,11 @@ class Saga:
     def _told(self) -> dict[str, Any]:
         """What is to be written into the rows of steps that could not, if there are any; once."""
         untold, self._untold = self._untold, {}
-        if not untold:
-            return {}
-        return {
-            "told": {
-                name: {"status": row.status, "message": row.message, "attempts": row.attempts}
-                for name, row in untold.items()
-            }
+        told = {
+            name: {"status": row.status, "message": row.message, "attempts": row.attempts}
+            for name, row in untold.items()
         }
+        return {"told": told} if told else {}
 
     def _move(self, name: str, status: StepStatus, message: str, attempts: int = 1) -> None:
         at = as_timestamp(self._context.current_utc_datetime)
@@ -299,30 +288,20 @@ class Saga:
 
 def _results_of(outcomes: dict[str, Outcome]) -> dict[str, Result]:
     """What the steps of a stage answered; `StepsFailed` with its first failure, or else its first cancellation."""
-    results: dict[str, Result] = {}
-    failures: list[StepsFailed] = []
-    cancellations: list[StepsFailed] = []
     for name, outcome in outcomes.items():
-        match outcome:
-            case Done(result=result):
-                results[name] = result
-            case Failed(failure=failure):
-                failures.append(StepsFailed(failure, name))
-            case Cancelled(reason=reason):
-                cancellations.append(StepsFailed(Failure(DeploymentException, "Cancelled", reason), name))
-    if failures or cancellations:
-        raise (failures + cancellations)[0]
-    return results
+        if isinstance(outcome, Failed):
+            raise StepsFailed(outcome.failure, name)
+    for name, outcome in outcomes.items():
+        if isinstance(outcome, Cancelled):
+            raise StepsFailed(Failure(DeploymentException, "Cancelled", outcome.reason), name)
+    return {name: outcome.result for name, outcome in outcomes.items() if isinstance(outcome, Done)}
 
 
 def _reason_of(outcome: Outcome) -> str | None:
     """Why an undo did not work; None when it did."""
-    match outcome:
-        case Failed(failure=failure):
-            return failure.message
-        case Cancelled(reason=reason):
-            return reason
-    return None
+    if isinstance(outcome, Failed):
+        return outcome.failure.message
+    return outcome.reason if isinstance(outcome, Cancelled) else None
 
 
 def _failure_in(error: dict[str, Any]) -> Failure:
@@ -360,19 +339,20 @@ MOST_TRIES = 8
 class _Child:
     """pauses: its last try broke off, and the next one is waited for."""
 
-    name: str
     run: StepRun
     number: int = 1
     pauses: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.run.call.name
 
 
 class Children:
     """`start` as many as may run side by side, then take `next_settled` until `count` is 0."""
 
-    def __init__(self, context: "DurableOrchestrationContext", deployment_id: str, policy: Policy) -> None:
+    def __init__(self, context: "DurableOrchestrationContext") -> None:
         self._context = context
-        self._deployment_id = deployment_id
-        self._policy = policy
         self._waiting: dict[Any, _Child] = {}
         self._unsent: list[Any] = []
 
@@ -380,9 +360,9 @@ class Children:
     def count(self) -> int:
         return len(self._waiting)
 
-    def start(self, name: str, run: StepRun) -> None:
+    def start(self, run: StepRun) -> None:
         """Begins a step at the next `next_settled`. All its tries share one deadline."""
-        self._call(_Child(name, run.begun(self._context.current_utc_datetime)))
+        self._call(_Child(run.begun(self._context.current_utc_datetime)))
 
     def next_settled(self) -> Generator[Any, Any, tuple[str, Any]]:
         """The name of the next child that has ended, and its answer; of one that broke too often, what Durable says."""
@@ -395,11 +375,12 @@ class Children:
             elif is_answer(task.result) or child.number >= MOST_TRIES:
                 return child.name, task.result
             else:
-                seconds = self._policy.refusal_wait(self._deployment_id, child.name, child.number, None)
+                run_id, policy = self._context.instance_id, child.run.policy
+                seconds = policy.refusal_wait(run_id, child.name, child.number, None)
                 self._await(self._timer(seconds), replace(child, pauses=True))
 
     def _call(self, child: _Child) -> None:
-        instance_id = step_instance_id(self._deployment_id, child.name, child.number)
+        instance_id = step_instance_id(self._context.instance_id, child.name, child.number)
         self._await(self._context.call_sub_orchestrator(RUN_STEP, as_data(child.run), instance_id=instance_id), child)
 
     def _await(self, task: Any, child: _Child) -> None:
