@@ -10,7 +10,6 @@ from shared.saga.instances import WAKE
 from shared.saga.outcomes import Call, Cancelled, Failed, Outcome, outcome_as_data, outcome_from_data
 from shared.saga.step_run import (
     WAITS_A_GENERATION,
-    Finished,
     GiveUp,
     StepRun,
     Wait,
@@ -64,8 +63,6 @@ def _generation(context: "DurableOrchestrationContext", run: StepRun) -> Generat
         now = context.current_utc_datetime
         move = next_move(run, outcome, now, spent=(now - asked_at).total_seconds())
         match move:
-            case Finished():
-                return _finished(context, move.outcome, run)
             case GiveUp():
                 return (yield from _give_up(context, move, run))
             case Wait(can_be_woken=True):
@@ -73,6 +70,8 @@ def _generation(context: "DurableOrchestrationContext", run: StepRun) -> Generat
             case Wait():
                 run = move.then
                 yield context.create_timer(context.current_utc_datetime + timedelta(seconds=move.seconds))
+            case _:
+                return _finished(context, move, run)
         waits += 1
     return run
 
@@ -103,17 +102,9 @@ def _sleep(context: "DurableOrchestrationContext", run: StepRun, seconds: float)
 
 def _give_up(context: "DurableOrchestrationContext", move: GiveUp, run: StepRun) -> Generator[Any, Any, dict[str, Any]]:
     """Has the failure written into the step's row: the activity itself last said that it was waiting."""
-    call = Call(
-        run.call.deployment_id,
-        run.call.spoke_id,
-        GIVE_UP_STEP,
-        given={
-            "step": run.call.name,
-            "number": run.call.number,
-            "attempts": run.call.attempt,
-            "failure": as_data(move.failure),
-        },
-    )
+    step, failure = run.call, as_data(move.failure)
+    given = {"step": step.name, "number": step.number, "attempts": step.attempt, "failure": failure}
+    call = Call(step.deployment_id, step.spoke_id, GIVE_UP_STEP, given=given)
     for attempt in range(1, WAITS_A_GENERATION):
         outcome = yield from _call(context, GIVE_UP_STEP, call)
         if not (isinstance(outcome, Failed) and outcome.failure.transient):

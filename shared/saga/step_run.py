@@ -49,13 +49,6 @@ class StepRun:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """The step has finished."""
-
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
 class Wait:
     """Call again after `seconds`, in the state `then`. can_be_woken: or as soon as the event `wake` comes."""
 
@@ -71,17 +64,18 @@ class GiveUp:
     failure: Failure
 
 
-def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0) -> Finished | Wait | GiveUp:
-    """What follows from an activity's answer. A wait never reaches beyond the deadline.
+def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0) -> Outcome | Wait | GiveUp:
+    """What follows from an activity's answer: the step's outcome when it has finished. A wait never reaches beyond the
+    deadline.
 
     spent: the seconds that the activity took, which the pace of polls counts in; that of an operation begins with its
     first answer.
     """
     match outcome:
         case Done() | Cancelled():
-            return Finished(outcome)
+            return outcome
         case Failed(failure) if not failure.transient and not run.keeps_trying:
-            return Finished(outcome)
+            return outcome
         case Failed(failure):
             if run.is_overdue(now):
                 return GiveUp(_overdue(run, failure.message, failure))
