@@ -29,16 +29,13 @@ def deployments_on_their_way(rows: list[SiteRow]) -> int:
         "PartitionKey eq @partition and RowKey ge 'run:' and RowKey lt 'run;' "
         "and (status eq 'in_progress' or status eq 'accepted')"
     )
-    parameters = {"partition": current_settings().hub_key}
-    asked = {row.deployment_id for row in rows}
-    here = current_settings()
+    here, asked = current_settings(), {row.deployment_id for row in rows}
     # Where there are several gateways, the plan tells which of them a run is for.
     select = ["deployment_id", "kind", *(["plan"] if here.several else [])]
-    found = table(SPOKES_TABLE).query(query, parameters, select)
+    found = table(SPOKES_TABLE).query(query, {"partition": here.hub_key}, select)
     return sum(
-        1
+        run["kind"] == "deploy" and run["deployment_id"] not in asked and (not here.several or _is_for(here, run))
         for run in found
-        if run["kind"] == "deploy" and run["deployment_id"] not in asked and (not here.several or _is_for(here, run))
     )
 
 

@@ -76,20 +76,6 @@ class PeeringPlan:
     queue: list[int] = field(default_factory=list)
     held: int = 0
 
-    def add(self, task: PeeringTask, spoke_id: int, batch: int, *, hub_side: bool) -> None:
-        """Plans the write of one side, as far as the batch goes."""
-        if hub_side:
-            self.queue.append(spoke_id)
-        sides = self.hub_sides if hub_side else self.spoke_sides
-        if len(sides) < batch:
-            sides.append(task)
-
-    def hold(self, row: PeeringRow, reason: str) -> None:
-        """Leaves a row waiting for the hub's gateway, and has that written once."""
-        self.held += 1
-        if row.retry_reason != reason:
-            self.marks[row.row_key] = replace(row, retry_reason=reason)
-
 
 def plan_pass(
     hub_vnet: Document,
@@ -124,10 +110,15 @@ def plan_pass(
             plan.marks[row.row_key] = failed
             plan.left -= 1
         elif row.present and gateway.state == "not_ready" and not row.is_applied:
-            plan.hold(row, gateway.sentence)
+            plan.held += 1
+            if row.retry_reason != gateway.sentence:
+                plan.marks[row.row_key] = replace(row, retry_reason=gateway.sentence)
+        elif row.row_key in recreate or hub_action(task, side) is None:
+            plan.spoke_sides.append(task)
         else:
-            spoke_first = row.row_key in recreate or hub_action(task, side) is None
-            plan.add(task, row.spoke_id, batch, hub_side=not spoke_first)
+            plan.hub_sides.append(task)
+            plan.queue.append(row.spoke_id)
+    del plan.hub_sides[batch:], plan.spoke_sides[batch:]
     return plan
 
 
