@@ -47,7 +47,7 @@ def test_an_element_of_the_same_name_that_is_not_ours_fails_that_row_alone():
 
 def test_there_is_room_for_99_beside_the_hubs_own_and_the_100th_is_refused_with_the_numbers():
     rows = [site_row(number, since=f"2026-01-01T00:{number:04d}") for number in range(1, 101)]
-    assert site_capacity(gateway(), names_of_ours(rows)) == 99
+    assert site_capacity(gateway(), names_of_ours(rows), limits_of(gateway())) == 99
     decided = plan_pass(gateway(), rows, WRITER)
     assert len(decided.batch) == 99
     [failed] = decided.failed
@@ -63,7 +63,7 @@ def test_an_old_core_rule_set_leaves_room_for_39():
         document = gateway(webApplicationFirewallConfiguration=waf)
         assert limits_of(document)["settings"] == most, version
         assert limits_of(document)["pools"] == 100, version
-        assert site_capacity(document, []) == most - 1
+        assert site_capacity(document, [], limits_of(document)) == most - 1
 
 
 OLD, NEW = {"ruleSetType": "OWASP", "ruleSetVersion": "3.0"}, {"ruleSetType": "OWASP", "ruleSetVersion": "3.2"}
@@ -80,7 +80,7 @@ def test_a_waf_policy_decides_and_not_the_block_that_it_replaced():
     )
     assert site_capacity(stale, [], limits_of(stale, 100, [waf_policy(NEW)])) == 99
     assert site_capacity(stale, [], limits_of(stale, 100, [waf_policy(OLD)])) == 39
-    assert site_capacity(stale, []) == 99  # a policy that can't be read is taken for a new one
+    assert site_capacity(stale, [], limits_of(stale)) == 99  # a policy that can't be read is taken for a new one
 
 
 def test_only_core_rules_that_are_at_work_make_it_forty():
@@ -114,7 +114,9 @@ def test_capacity_counts_requested_sites_and_what_is_unmanaged():
     document = gateway()
     found = frontend_of(document, known(site_row(1).site))
     assert isinstance(found, Frontend)
-    counted = capacity_of(document, [site_row(1), site_row(2, site=None)], found, "x.spokes.example.com")
+    counted = capacity_of(
+        document, [site_row(1), site_row(2, site=None)], found, "x.spokes.example.com", limits_of(document)
+    )
     assert counted["pools"] == {"used": 2, "limit": 100, "free": 98}
     assert counted["listeners"] == {"used": 2, "limit": 200, "free": 198}
     assert counted["active_listeners"] == {"used": 2, "limit": 100, "free": 98}
@@ -285,7 +287,7 @@ def test_a_request_for_unmanaged_names_does_not_make_them_ours():
     decided = plan_pass(gateway(), [greedy, site_row(2)], WRITER)
     assert [known(row.error).code for row in decided.failed] == ["NameTaken"]
     assert numbers_of(known(decided.document)) == {"defaultRoutingRule": 1001, "client-2-route": 1000}
-    full = site_capacity(gateway(), names_of_ours([greedy]))
+    full = site_capacity(gateway(), names_of_ours([greedy]), limits_of(gateway()))
     assert full == 99
 
 

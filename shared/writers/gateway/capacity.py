@@ -88,18 +88,14 @@ def used_of(gateway: Document, without: Iterable[SiteNames] = ()) -> dict[str, i
     }
 
 
-def site_capacity(gateway: Document, ours: Iterable[SiteNames], limits: Limits | None = None) -> int:
+def site_capacity(gateway: Document, ours: Iterable[SiteNames], limits: Limits) -> int:
     """How many sites the gateway has room for beside what isn't ours, those that are there included."""
-    limits, used = limits or limits_of(gateway), used_of(gateway, ours)
+    used = used_of(gateway, ours)
     return max(min(limits[kind] - used[kind] for kind in limits), 0)
 
 
 def capacity_of(
-    gateway: Document,
-    rows: Iterable[SiteRow],
-    frontend: Frontend | None = None,
-    host_name: str = "",
-    limits: Limits | None = None,
+    gateway: Document, rows: Iterable[SiteRow], frontend: Frontend | None, host_name: str, limits: Limits
 ) -> dict[str, dict[str, int]]:
     """`{"pools": {"used", "limit", "free"}, …}` of the live gateway, requested sites that it doesn't hold yet counted as used.
 
@@ -107,7 +103,7 @@ def capacity_of(
     """
     own = list(rows)
     ours = names_of_ours(own)
-    limits, used = limits or limits_of(gateway), used_of(gateway, ours)
+    used = used_of(gateway, ours)
     sites = sum(row.takes_capacity for row in own)
     counted = {
         kind: {"used": used[kind] + sites, "limit": limit, "free": max(limit - used[kind] - sites, 0)}
@@ -124,14 +120,13 @@ def capacity_of(
     return counted
 
 
-def no_capacity_left(gateway: Document, places: int, sites: int, limits: Limits | None = None) -> Failure:
-    limits, used = limits or limits_of(gateway), used_of(gateway)
+def no_capacity_left(gateway: Document, places: int, sites: int, limits: Limits) -> Failure:
     return Failure(
         DeploymentException,
         "GatewayFull",
         f"The Application Gateway {gateway.get('name')} has room for {so_many(places, 'site')}, and {sites} are there or on their way.",
         "Delete spokes that are not needed, or remove other sites from the gateway.",
-        {"places": places, "sites": sites, "used": used, "limits": limits},
+        {"places": places, "sites": sites, "used": used_of(gateway), "limits": limits},
     )
 
 

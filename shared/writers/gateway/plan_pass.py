@@ -6,7 +6,7 @@ from datetime import datetime
 from shared.errors import AzureResourceException, Failure
 from shared.spoke.plan import SiteNames
 from shared.timestamps import parse_timestamp
-from shared.writers.gateway.capacity import Limits, no_capacity_left, provisioning_state, site_capacity
+from shared.writers.gateway.capacity import Limits, limits_of, no_capacity_left, provisioning_state, site_capacity
 from shared.writers.gateway.document import (
     Document,
     Element,
@@ -103,7 +103,7 @@ def gather_wait(
 class _Decision:
     def __init__(self, gateway: Document, rows: list[SiteRow], writer: GatewayWriter, limits: Limits | None) -> None:
         self.live = gateway
-        self.limits = limits
+        self.limits = limits or limits_of(gateway)
         self.numbered = with_all_numbered(gateway)
         self.rows = in_order_of_arrival(rows)
         self.resurrected = resurrected(gateway, writer)
@@ -114,7 +114,7 @@ class _Decision:
         self.unmanaged = unmanaged_rules(self.numbered, self.names)
         self.unmanaged_numbers = {number for rule in self.unmanaged if (number := priority_of(rule)) is not None}
         self.taken = self.unmanaged_numbers | {row.priority for row in rows if row.priority is not None}
-        self.result = ReconcilePlan(capacity=site_capacity(gateway, self.names, limits))
+        self.result = ReconcilePlan(capacity=site_capacity(gateway, self.names, self.limits))
         self.sites = 0
         self.removal_planned = False
         self.add: list[dict[str, Element]] = []
