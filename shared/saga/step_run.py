@@ -29,8 +29,6 @@ class StepRun:
     policy: Policy
     deadline_seconds: float | None
     deadline: str | None = None
-    waits: int = 0
-    reason: str = ""
     unexpected: int = 0
     sleep: float | None = None
 
@@ -83,21 +81,23 @@ def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0)
             if unexpected >= UNEXPECTED_ATTEMPTS and not run.keeps_trying:
                 return GiveUp(failure.permanent())
             seconds = wait_after(run.call, outcome, run.policy)
-            again = run.call.another_try(failure.message)
-            then = replace(run, call=again, waits=run.waits + 1, reason=failure.message, unexpected=unexpected)
+            then = replace(run, call=run.call.another_try(failure.message), unexpected=unexpected)
             return _wait(run, now, seconds, then)
         case Pending():
             if run.is_overdue(now):
                 return GiveUp(_overdue(run, outcome.reason, None))
             seconds = wait_after(run.call, outcome, run.policy, spent)
-            then = replace(run, call=run.call.after(outcome), waits=run.waits + 1, reason=outcome.reason)
-            return _wait(run, now, seconds, then)
+            return _wait(run, now, seconds, replace(run, call=run.call.after(outcome)))
 
 
 def _wait(run: StepRun, now: datetime, seconds: float, then: StepRun) -> Wait:
     """Each longer wait can be ended: by the writer that the step waits for, or by a DELETE that has cancelled its run."""
     can_be_woken = then.call.slept > 0 or seconds > run.policy.poll_max_seconds
-    return Wait(_until(run, now, seconds), then, can_be_woken)
+    seconds = min(seconds, LONGEST_WAIT_OF_A_STEP) if seconds > 0 else 0.0
+    if run.deadline is not None:
+        left = (datetime.fromisoformat(run.deadline) - now).total_seconds()
+        seconds = max(min(seconds, left), 0.0)
+    return Wait(seconds, then, can_be_woken)
 
 
 def is_a_step_of(run_id: str, instance_id: str, call: Call) -> bool:
@@ -127,14 +127,6 @@ def broken_call(error: Exception) -> Failed:
             transient=True,
         )
     )
-
-
-def _until(run: StepRun, now: datetime, seconds: float) -> float:
-    seconds = min(seconds, LONGEST_WAIT_OF_A_STEP) if seconds > 0 else 0.0
-    if run.deadline is None:
-        return seconds
-    left = (datetime.fromisoformat(run.deadline) - now).total_seconds()
-    return max(min(seconds, left), 0.0)
 
 
 def _overdue(run: StepRun, last: str, failure: Failure | None) -> Failure:

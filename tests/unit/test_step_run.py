@@ -108,7 +108,7 @@ def test_a_writers_waits_after_failures_grow_to_the_longest() -> None:
 
 def test_the_whole_state_survives_continue_as_new() -> None:
     run = a_run(
-        call=replace(CALL, attempt=3, operation=Operation("https://x/op", "location"), given={"a": 1}), waits=10
+        call=replace(CALL, attempt=3, operation=Operation("https://x/op", "location"), given={"a": 1}), unexpected=2
     )
     assert from_data(StepRun, as_data(run)) == run
 

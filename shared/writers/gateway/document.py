@@ -194,10 +194,9 @@ def elements_digest(gateway: Document, names: SiteNames) -> str:
 
 def unmanaged_digests(gateway: Document, ours: Iterable[SiteNames]) -> dict[str, str]:
     """A short digest of every part that isn't ours, by `collection/name` or property: what a read-back compares."""
-    own = list(ours)
     digests = {
         f"{collection}/{name}": _digest(_without_read_only(element))
-        for collection, name, element in unmanaged_elements(gateway, own)
+        for collection, name, element in unmanaged_elements(gateway, ours)
     }
     for key, value in (gateway.get("properties") or {}).items():
         named = isinstance(value, list) and all(isinstance(each, dict) and "name" in each for each in value)
