@@ -134,7 +134,7 @@ class Saga:
                 outcomes[step.name] = self._settle(step.name, self._ended[step.name])
                 continue
             self._move(step.name, "in_progress", "")
-            self._start(step.name, None if step.keeps_trying else getattr(self.policy, step.deadline), step.data)
+            self._start(step.name, getattr(self.policy, step.deadline) if step.deadline else None, step.data)
         self._show()
         while self._children.count:
             name, answer = yield from self._children.next_settled()

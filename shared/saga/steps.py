@@ -11,15 +11,14 @@ Result = dict[str, Any]
 class Step:
     """One step of a deployment.
 
-    undos: the activities that take it back, noted before the act.  deadline: the field of `Policy` that ends it.
-    keeps_trying: no failure is final and no deadline ends it (the finished record must be written).
+    undos: the activities that take it back, noted before the act.  deadline: the field of `Policy` that ends it; None
+    when nothing does, and no failure is final (the finished record must be written).
     data: results of earlier steps that its activity reads, as `Call.given`.
     """
 
     name: str
     undos: tuple[str, ...] = ()
-    deadline: str = "step_deadline_seconds"
-    keeps_trying: bool = False
+    deadline: str | None = "step_deadline_seconds"
     data: Result = field(default_factory=dict, compare=False)
 
     def given(self, data: Result) -> "Step":
@@ -45,7 +44,7 @@ CREATE_NIC = Step("create_nic", undos=("delete_nic",))
 CREATE_PEERING = Step("create_peering", undos=("delete_peering",), deadline="shared_deadline_seconds")
 CREATE_VM = Step("create_vm", undos=("delete_vm", "delete_os_disk"), deadline="vm_deadline_seconds")
 UPDATE_AGW = Step("update_agw", undos=("remove_from_agw",), deadline="shared_deadline_seconds")
-SAVE_TO_STORAGE = Step("save_to_storage", keeps_trying=True)
+SAVE_TO_STORAGE = Step("save_to_storage", deadline=None)
 
 STEPS: tuple[Step, ...] = (
     VALIDATE_CONFIG,

@@ -33,7 +33,7 @@ _DRAWN = re.search(
 assert _DRAWN is not None
 STAGES = tuple(tuple(re.findall(r"\w+", stage)) for stage in _DRAWN.group().split(" → "))
 STEP_NAMES = tuple(step.name for step in STEPS)
-MAY_FAIL = tuple(step.name for step in STEPS if not step.keeps_trying)
+MAY_FAIL = tuple(step.name for step in STEPS if step.deadline)
 UNDO_NAMES = tuple(undo.name for undo in UNDOS)
 
 
