@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
-from shared.spoke.records import WRITER_KEY, Row
+from shared.spoke.records import WRITER_KEY, LongText, Row
 from shared.timestamps import as_timestamp, parse_timestamp
 
 # So long after its next call was due a writer counts as standing still.
@@ -50,21 +50,24 @@ class Lease:
         return 0.0 if nonce == self.nonce else self.seconds_left(now)
 
 
+@dataclass(frozen=True)
 class LeasedWriter(Row):
-    """What the rows of both writers have in common. Mixed into frozen dataclasses with these fields.
+    """What the rows of both writers have in common.
 
     nonce, not_after: the lease.  generation: counts the writers that stood still and were replaced, from 1; it is part of
     the instance id.  due: when the writer's next call is due; empty when no writer has anything to do.  replaced: what
-    `/health` says of the last one that stood still.
+    `/health` says of the last one that stood still.  retry_reason: why the writer itself waits.
     """
 
     writes: ClassVar[str]
     """What it writes: `gateway` or `hub`."""
-    nonce: str
-    not_after: str
-    generation: int
-    due: str
-    replaced: str
+    nonce: str = ""
+    not_after: str = ""
+    generation: int = 1
+    due: str = ""
+    replaced: str = ""
+    retry_reason: LongText = ""
+    etag: str | None = None
 
     @property
     def row_key(self) -> str:

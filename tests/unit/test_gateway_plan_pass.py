@@ -231,22 +231,22 @@ def test_rows_survive_the_table():
     row = site_row(1, priority=7, owned=True).failed(known(unsuitable(None)))
     assert from_entity(SiteRow, as_entity(row, "p")) == row
     writer = GatewayWriter(
-        "running",
-        "n",
-        NOW,
-        {"url": "u"},
-        {"a": 1},
-        ("a",),
-        3,
-        1,
-        True,
-        unsuitable(None),
-        "Not now.",
-        99,
-        NOW,
-        40.5,
-        {"x": "y"},
-        {"client-1": Tombstone(row.names, "d", NOW)},
+        phase="running",
+        nonce="n",
+        not_after=NOW,
+        operation={"url": "u"},
+        batch={"a": 1},
+        newly_owned=("a",),
+        limit=3,
+        unexplained=1,
+        our_failure=True,
+        blocked_by=unsuitable(None),
+        retry_reason="Not now.",
+        capacity=99,
+        began=NOW,
+        last_put_seconds=40.5,
+        unmanaged={"x": "y"},
+        removed={"client-1": Tombstone(row.names, "d", NOW)},
     )
     assert from_entity(GatewayWriter, as_entity(writer, "p")) == writer
     assert from_entity(GatewayWriter, as_entity(GatewayWriter(), "p")) == GatewayWriter()

@@ -271,14 +271,14 @@ def test_rows_survive_the_table() -> None:
     failed = row(1).failed(Failure(AzureResourceException, "Odd", "No."))
     assert from_entity(PeeringRow, as_entity(failed, "p")) == failed
     assert from_entity(HubWriter, as_entity(HubWriter("n", "t"), "p")) == HubWriter("n", "t")
-    queued = HubWriter("n", "t", None, (3, 1), "2026-01-01T00:00:00.000Z", 5.5)
+    queued = HubWriter("n", "t", queue=(3, 1), planned_at="2026-01-01T00:00:00.000Z", seconds_per_side=5.5)
     assert from_entity(HubWriter, as_entity(queued, "p")) == queued
 
 
 def test_who_waits_learns_how_long_it_may_last() -> None:
     since, looked_at, later = "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.000Z", "2026-01-01T00:00:02.000Z"
     at_work = "2026-01-01T00:00:09.000Z"
-    writer = HubWriter("n", at_work, None, (1, 2, 3), looked_at, 5.0)
+    writer = HubWriter("n", at_work, queue=(1, 2, 3), planned_at=looked_at, seconds_per_side=5.0)
     now = MIDNIGHT + timedelta(seconds=1)
 
     def expected(writer: HubWriter, of: PeeringRow, *, after: float = 0, batch: int = 2, arrived: int = 0) -> float:

@@ -163,10 +163,9 @@ def with_all_numbered(gateway: Document) -> Document:
         return gateway
     document = copy.deepcopy(gateway)
     listeners = _listeners_by_id(document)
-    multi_site: list[Element] = []
-    basic: list[Element] = []
-    for rule in elements_of(document, "requestRoutingRules"):
-        (multi_site if hosts_of(_listener(rule, listeners)) else basic).append(rule)
+    rules = elements_of(document, "requestRoutingRules")
+    multi_site = [rule for rule in rules if hosts_of(_listener(rule, listeners))]
+    basic = [rule for rule in rules if not hosts_of(_listener(rule, listeners))]
     for first, group in ((FIRST_MULTI_SITE, multi_site), (FIRST_BASIC, basic)):
         for number, rule in enumerate(group, start=first):
             rule.setdefault("properties", {})["priority"] = number

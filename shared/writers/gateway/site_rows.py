@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from shared.errors import Failure
 from shared.spoke.plan import SiteNames
-from shared.spoke.records import LongText
 from shared.timestamps import parse_timestamp
 from shared.writers.desired_state import DesiredState
 from shared.writers.lease import Arrived, LeasedWriter
@@ -105,7 +104,7 @@ class GatewayWriter(LeasedWriter):
     the PUT changes, with their versions.  newly_owned: those of which nothing was ours before it.  limit: how many may go
     into one PUT while the offender is searched by bisection.  unexplained: transient failures in a row that named no site.
     our_failure: that a PUT of ours left the gateway `Failed`.  blocked_by: the failure of the gateway itself, for which all
-    rows wait.  retry_reason: why the writer waits for something transient.  capacity: of the gateway in sites, at the last pass.
+    rows wait.  capacity: of the gateway in sites, at the last pass.
     began, last_put_seconds: when the last PUT was sent, and how many seconds the last one took that succeeded.
     unmanaged: a digest of each element that isn't ours, as the last PUT sent it.  removed: the last sites that were taken
     off, by client.
@@ -114,8 +113,6 @@ class GatewayWriter(LeasedWriter):
     writes: ClassVar[str] = "gateway"
 
     phase: str = IDLE
-    nonce: str = ""
-    not_after: str = ""
     operation: dict[str, Any] | None = None
     batch: dict[str, int] = field(default_factory=dict)
     newly_owned: tuple[str, ...] = ()
@@ -123,16 +120,11 @@ class GatewayWriter(LeasedWriter):
     unexplained: int = 0
     our_failure: bool = False
     blocked_by: Failure | None = None
-    retry_reason: LongText = ""
     capacity: int | None = None
     began: str = ""
     last_put_seconds: float | None = None
     unmanaged: dict[str, str] = field(default_factory=dict)
     removed: dict[str, Tombstone] = field(default_factory=dict)
-    generation: int = 1
-    due: str = ""
-    replaced: str = ""
-    etag: str | None = None
 
     def finished(self) -> "GatewayWriter":
         """With nothing under way any more."""

@@ -100,23 +100,16 @@ class HubWriter(LeasedWriter):
     """Who writes the hub's peerings, and until when no other writer may: the fence of all marks.
 
     queue: the spokes whose hub side was still to be written at the last pass, in order.  planned_at: when that was.
-    seconds_per_side: that a hub side takes.  The three only tell waiting steps how long it can last.  retry_reason: why
-    the writer itself waits.  handed: what one generation of the writer's orchestration leaves to the next, see `schedule`.
+    seconds_per_side: that a hub side takes.  The three only tell waiting steps how long it can last.  handed: what one
+    generation of the writer's orchestration leaves to the next, see `schedule`.
     """
 
     writes: ClassVar[str] = "hub"
 
-    nonce: str = ""
-    not_after: str = ""
-    etag: str | None = None
     queue: tuple[int, ...] = ()
     planned_at: str = ""
     seconds_per_side: float = 0.0
-    retry_reason: LongText = ""
     handed: dict[str, Any] = field(default_factory=dict)
-    generation: int = 1
-    due: str = ""
-    replaced: str = ""
 
     def reason_to_wait(self, row: PeeringRow) -> str:
         """What a step says that waits for a row."""
