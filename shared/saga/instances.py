@@ -48,9 +48,9 @@ def writer_id(which: str, name: str, generation: int = 1) -> str:
     return stem + (f":{generation}" if generation > 1 else "")
 
 
-def without_generation(writer_id: str) -> str:
-    """The id of the first generation."""
-    return writer_id.partition(":")[0]
+def without_generation(instance_id: str) -> str:
+    """The id of a writer's first generation."""
+    return instance_id.partition(":")[0]
 
 
 def is_run_id(instance_id: str) -> bool:

@@ -163,9 +163,8 @@ class Saga:
         written, and a completed spoke is its caller's.
         """
         error = {**cause.failure.public(), "step": cause.step}
-        begun = yield from self._record(
-            BEGIN_ROLLBACK, error=error, noted=[each.name for each in self._noted_undos()], **self._told()
-        )
+        noted = [undo.name for undo in self._noted_undos()]
+        begun = yield from self._record(BEGIN_ROLLBACK, error=error, noted=noted, **self._told())
         if begun.get("completed"):
             self._move(cause.step, "completed", "", self._rows[cause.step].attempts)
             return None
