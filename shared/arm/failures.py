@@ -7,7 +7,6 @@ The codes and their sources are those of Azure's documentation and of the public
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from azure.core import exceptions as sdk
@@ -15,19 +14,8 @@ from azure.core import exceptions as sdk
 from shared.errors import AzureResourceException, ConfigurationException, Failure, how_to_grant
 from shared.process.identity import TokenTimeoutError
 
-
-@dataclass(frozen=True)
-class Rule:
-    """What a code means: whether it is transient, and the next step for a person when it isn't."""
-
-    transient: bool
-    hint: str | None = None
-
-
-_BUSY = Rule(transient=True)
-_NETWORK_QUOTA = Rule(
-    False,
-    "Ask for more quota (`az network list-usages --location <location>`), or delete what isn't needed; then retry.",
+_NETWORK_QUOTA = (
+    "Ask for more quota (`az network list-usages --location <location>`), or delete what isn't needed; then retry."
 )
 _GRANT = "Grant the app's identity the rights listed in docs/operations.md."
 _PLAN = "POST /api/spokes?mode=plan shows the rule and the az command."
@@ -51,176 +39,174 @@ _CREDENTIAL_HINT = (
 )
 STAYS = "Look at the resource's activity log in the Portal, where Azure says more, and fix the cause; then retry."
 
-# code (any level of the error body) -> rule. The innermost code that is listed decides.
-RULES: dict[str, Rule] = {
-    # --- transient: another write is under way (azapi#503, azuresandbox#329, terraform-azurerm#7986) ---
-    "AnotherOperationInProgress": _BUSY,
-    "ReferencedResourceNotProvisioned": _BUSY,
-    "RetryableError": _BUSY,
-    "RetryableErrorDueToAnotherOperation": _BUSY,
-    "CanceledAndSupersededDueToAnotherOperation": _BUSY,
-    "Canceled": _BUSY,
-    "OperationPreempted": _BUSY,
-    "PreconditionFailed": _BUSY,
-    "PreconditionFailedEtagMismatch": _BUSY,
-    "NicReservedForAnotherVm": _BUSY,  # 180 s after a failed VM: AzureTRE#4511, rancher/machine#359
-    "NicInUse": _BUSY,  # only until the VM's delete operation has ended; `remove` looks who holds it
-    "InUseSubnetCannotBeDeleted": _BUSY,
-    "InUseNetworkSecurityGroupCannotBeDeleted": _BUSY,
-    "ResourceReadFailed": _BUSY,
-    "ResourceNotProvisioned": _BUSY,
-    # --- transient: throttled or out of order (Azure Resource Manager throttling) ---
-    "TooManyRequests": _BUSY,
-    "SubscriptionRequestsThrottled": _BUSY,
-    "ResourceRequestsThrottled": _BUSY,
-    "ServerBusy": _BUSY,
-    "ServerTimeout": _BUSY,
-    "GatewayTimeout": _BUSY,
-    "ServiceUnavailable": _BUSY,
-    "InternalServerError": _BUSY,
-    "InternalExecutionError": _BUSY,
-    "InternalOperationError": _BUSY,
-    "NetworkingInternalOperationError": _BUSY,
-    "OperationTimedOut": _BUSY,
-    "OperationTimeout": _BUSY,
-    "OSProvisioningTimedOut": _BUSY,
-    "VMStartTimedOut": _BUSY,
-    "ExpiredAuthenticationToken": _BUSY,  # it ran out on its way; the next request gets a new one
-    # --- permanent: what was asked for can't be had ---
-    "QuotaExceeded": Rule(
-        False, "Ask for more quota (`az vm list-usage`), delete unused VMs, or choose another vm_size."
-    ),
-    "OperationNotAllowed": Rule(False),
+# Codes, at any level of an error's body; of several the innermost that is listed here or in `HINTS` decides.
+TRANSIENT = frozenset(
+    {
+        # another write is under way (azapi#503, azuresandbox#329, terraform-azurerm#7986)
+        "AnotherOperationInProgress",
+        "ReferencedResourceNotProvisioned",
+        "RetryableError",
+        "RetryableErrorDueToAnotherOperation",
+        "CanceledAndSupersededDueToAnotherOperation",
+        "Canceled",
+        "OperationPreempted",
+        "PreconditionFailed",
+        "PreconditionFailedEtagMismatch",
+        "NicReservedForAnotherVm",  # 180 s after a failed VM: AzureTRE#4511, rancher/machine#359
+        "NicInUse",  # only until the VM's delete operation has ended; `remove` looks who holds it
+        "InUseSubnetCannotBeDeleted",
+        "InUseNetworkSecurityGroupCannotBeDeleted",
+        "ResourceReadFailed",
+        "ResourceNotProvisioned",
+        # throttled or out of order (Azure Resource Manager throttling)
+        "TooManyRequests",
+        "SubscriptionRequestsThrottled",
+        "ResourceRequestsThrottled",
+        "ServerBusy",
+        "ServerTimeout",
+        "GatewayTimeout",
+        "ServiceUnavailable",
+        "InternalServerError",
+        "InternalExecutionError",
+        "InternalOperationError",
+        "NetworkingInternalOperationError",
+        "OperationTimedOut",
+        "OperationTimeout",
+        "OSProvisioningTimedOut",
+        "VMStartTimedOut",
+        "ExpiredAuthenticationToken",  # it ran out on its way; the next request gets a new one
+        "RemoteVnetHasNoGateways",  # asked for only while the hub's subnet names a gateway: it is being made, or just gone
+    }
+)
+
+# What a person should do, None where there is nothing special to say. But for those above, these codes are permanent.
+HINTS: dict[str, str | None] = {
+    # --- what was asked for can't be had ---
+    "QuotaExceeded": "Ask for more quota (`az vm list-usage`), delete unused VMs, or choose another vm_size.",
+    "OperationNotAllowed": None,
     "VnetCountLimitReached": _NETWORK_QUOTA,
     "NetworkInterfaceCountLimitReached": _NETWORK_QUOTA,
     "NetworkSecurityGroupCountLimitReached": _NETWORK_QUOTA,
-    "SkuNotAvailable": Rule(
-        False, "Choose another vm_size: `az vm list-skus --location <location> --size <size>` shows what is restricted."
+    "SkuNotAvailable": (
+        "Choose another vm_size: `az vm list-skus --location <location> --size <size>` shows what is restricted."
     ),
-    "AllocationFailed": Rule(
-        False, "Azure has no capacity for this size just now: try again later, or choose another vm_size."
+    "AllocationFailed": "Azure has no capacity for this size just now: try again later, or choose another vm_size.",
+    "ZonalAllocationFailed": (
+        "Azure has no capacity for this size just now: try again later, or choose another vm_size."
     ),
-    "ZonalAllocationFailed": Rule(
-        False, "Azure has no capacity for this size just now: try again later, or choose another vm_size."
+    "OverconstrainedAllocationRequest": "Choose another vm_size.",
+    "PlatformImageNotFound": "Check the setting VM_IMAGE (`az vm image list`).",
+    "ConflictingUserInput": "A disk of that name exists: choose another vm_name, or delete the disk.",
+    "PropertyChangeNotAllowed": None,
+    "InvalidParameter": None,
+    "InvalidRequestFormat": None,
+    "InvalidRequestContent": None,
+    "InvalidResourceName": None,
+    "InvalidResourceReference": None,
+    "InvalidAddressPrefixFormat": None,
+    "NetcfgSubnetRangeOutsideVnet": None,
+    "NetcfgInvalidSubnet": None,
+    "NetcfgSubnetRangesOverlap": None,
+    "PrivateIPAddressNotInAnySubnet": None,
+    "SecurityRuleParameterContainsUnsupportedValue": None,
+    "OverlappingSubnetsNotPermittedInSecurityRule": None,
+    "ResourceCannotContainAddressPrefixesFromDifferentAddressFamilies": None,
+    "SecurityRuleConflict": None,
+    # --- peerings ---
+    "VnetAddressSpacesOverlap": "Use another spoke_id or address_prefix: this block overlaps with the hub's.",
+    "VnetAddressSpaceOverlapsWithAlreadyPeeredVnet": (
+        "Use another spoke_id or address_prefix: a VNet that is peered with the hub uses this block."
     ),
-    "OverconstrainedAllocationRequest": Rule(False, "Choose another vm_size."),
-    "PlatformImageNotFound": Rule(False, "Check the setting VM_IMAGE (`az vm image list`)."),
-    "ConflictingUserInput": Rule(False, "A disk of that name exists: choose another vm_name, or delete the disk."),
-    "PropertyChangeNotAllowed": Rule(False),
-    "InvalidParameter": Rule(False),
-    "InvalidRequestFormat": Rule(False),
-    "InvalidRequestContent": Rule(False),
-    "InvalidResourceName": Rule(False),
-    "InvalidResourceReference": Rule(False),
-    "InvalidAddressPrefixFormat": Rule(False),
-    "NetcfgSubnetRangeOutsideVnet": Rule(False),
-    "NetcfgInvalidSubnet": Rule(False),
-    "NetcfgSubnetRangesOverlap": Rule(False),
-    "PrivateIPAddressNotInAnySubnet": Rule(False),
-    "SecurityRuleParameterContainsUnsupportedValue": Rule(False),
-    "OverlappingSubnetsNotPermittedInSecurityRule": Rule(False),
-    "ResourceCannotContainAddressPrefixesFromDifferentAddressFamilies": Rule(False),
-    "SecurityRuleConflict": Rule(False),
-    # --- permanent: peerings ---
-    "VnetAddressSpacesOverlap": Rule(
-        False, "Use another spoke_id or address_prefix: this block overlaps with the hub's."
+    "RemoteVnetHasNoGateways": "The hub's virtual network gateway is not ready; the peering waits for it.",
+    "RemotePeeringIsDisconnected": "Delete both sides of the peering, then retry.",
+    "AnotherPeeringAlreadyReferencesRemoteVnet": (
+        "Delete the peering that references the spoke's VNet under another name."
     ),
-    "VnetAddressSpaceOverlapsWithAlreadyPeeredVnet": Rule(
-        False, "Use another spoke_id or address_prefix: a VNet that is peered with the hub uses this block."
+    "ChangingRemoteVirtualNetworkNotAllowed": (
+        "A peering of that name leads elsewhere: remove it, or choose another spoke_id."
     ),
-    # The hub's gateway is asked for only while its subnet names one: it is still being made, or just gone.
-    "RemoteVnetHasNoGateways": Rule(True, "The hub's virtual network gateway is not ready; the peering waits for it."),
-    "RemotePeeringIsDisconnected": Rule(False, "Delete both sides of the peering, then retry."),
-    "AnotherPeeringAlreadyReferencesRemoteVnet": Rule(
-        False, "Delete the peering that references the spoke's VNet under another name."
+    # --- the gateway's document ---
+    "ApplicationGatewayRequestRoutingRulesUsingSameHttpListener": None,
+    "ApplicationGatewayRequestRoutingRulePriorityCannotBeEmpty": None,
+    "ApplicationGatewayRequestRoutingRulePartialPriorityDefined": None,
+    "ApplicationGatewayRequestRoutingRulePriorityMustBeUnique": None,
+    "ApplicationGatewayHttpListenersUsingSameFrontendPortHostNameAndFrontendIpConfig": (
+        "Choose another host_name: a listener of the gateway has it."
     ),
-    "ChangingRemoteVirtualNetworkNotAllowed": Rule(
-        False, "A peering of that name leads elsewhere: remove it, or choose another spoke_id."
+    "ApplicationGatewayHttpListenersUsingSameFrontendPort": None,
+    "ApplicationGatewayMustHaveAtleastOneResourceOfType": None,
+    "ApplicationGatewayProbeHostIsNull": None,
+    # --- the gateway itself, its subnet, its policies and its key vaults; no site can fix them ---
+    "ApplicationGatewayNetworkIsolationRequiresSubnetDelegation": (
+        "Delegate the gateway's subnet to Microsoft.Network/applicationGateways."
     ),
-    # --- permanent: the gateway's document ---
-    "ApplicationGatewayRequestRoutingRulesUsingSameHttpListener": Rule(False),
-    "ApplicationGatewayRequestRoutingRulePriorityCannotBeEmpty": Rule(False),
-    "ApplicationGatewayRequestRoutingRulePartialPriorityDefined": Rule(False),
-    "ApplicationGatewayRequestRoutingRulePriorityMustBeUnique": Rule(False),
-    "ApplicationGatewayHttpListenersUsingSameFrontendPortHostNameAndFrontendIpConfig": Rule(
-        False, "Choose another host_name: a listener of the gateway has it."
+    "ApplicationGatewaySubnetInboundTrafficBlockedByNetworkSecurityGroup": (  # AKS-Construction#333
+        f"Allow TCP 65200-65535 from GatewayManager in the network security group of the gateway's subnet. {_PLAN}"
     ),
-    "ApplicationGatewayHttpListenersUsingSameFrontendPort": Rule(False),
-    "ApplicationGatewayMustHaveAtleastOneResourceOfType": Rule(False),
-    "ApplicationGatewayProbeHostIsNull": Rule(False),
-    # --- permanent: the gateway itself, its subnet, its policies and its key vaults; no site can fix them ---
-    "ApplicationGatewayNetworkIsolationRequiresSubnetDelegation": Rule(
-        False, "Delegate the gateway's subnet to Microsoft.Network/applicationGateways."
+    "ApplicationGatewaySubnetOutboundTrafficBlockedByNetworkSecurityGroup": (  # azure-docs#87202, #84599
+        f"Remove the outbound deny rules from the network security group of the gateway's subnet. {_PLAN}"
     ),
-    "ApplicationGatewaySubnetInboundTrafficBlockedByNetworkSecurityGroup": Rule(  # AKS-Construction#333
-        False,
-        f"Allow TCP 65200-65535 from GatewayManager in the network security group of the gateway's subnet. {_PLAN}",
+    "ApplicationGatewaySubnetUserDefinedRouteNotAllowed": (  # azure-docs#22065
+        f"Lead 0.0.0.0/0 to the Internet in the route table of the gateway's subnet. {_PLAN}"
     ),
-    "ApplicationGatewaySubnetOutboundTrafficBlockedByNetworkSecurityGroup": Rule(  # azure-docs#87202, #84599
-        False, f"Remove the outbound deny rules from the network security group of the gateway's subnet. {_PLAN}"
+    "ApplicationGatewaySubnetCannotHaveOtherResourceTypes": (
+        "Move everything but Application Gateways out of the gateway's subnet."
     ),
-    "ApplicationGatewaySubnetUserDefinedRouteNotAllowed": Rule(  # azure-docs#22065
-        False, f"Lead 0.0.0.0/0 to the Internet in the route table of the gateway's subnet. {_PLAN}"
+    "ApplicationGatewayInsufficientPermissionOnSubnet": (  # azure-docs#118359
+        "Grant the app's identity virtualNetworks/subnets/join/action on the gateway's subnet."
     ),
-    "ApplicationGatewaySubnetCannotHaveOtherResourceTypes": Rule(
-        False, "Move everything but Application Gateways out of the gateway's subnet."
+    "ApplicationGatewayForbidden": _GRANT,
+    "SubnetIsFull": (  # azure-docs#88211
+        "The gateway's subnet has no free address: lower the gateway's maxCapacity, or give it a larger subnet."
     ),
-    "ApplicationGatewayInsufficientPermissionOnSubnet": Rule(  # azure-docs#118359
-        False, "Grant the app's identity virtualNetworks/subnets/join/action on the gateway's subnet."
+    "SubnetTooSmall": "Give the gateway a larger subnet; Azure recommends /24.",
+    "InvalidSubnet": "The gateway's subnet can't be delegated to another service.",
+    "ApplicationGatewayDeprecatedTlsVersionUsedInSslPolicy": _TLS,  # MicroHack#280
+    "ApplicationGatewaySslPolicyMisMatch": (  # terraform-azurerm-avm-res-network-applicationgateway#173
+        f"All SSL profiles and the gateway's own TLS policy have to be of 2022 or CustomV2. {_TLS}"
     ),
-    "ApplicationGatewayForbidden": Rule(False, _GRANT),
-    "SubnetIsFull": Rule(  # azure-docs#88211
-        False, "The gateway's subnet has no free address: lower the gateway's maxCapacity, or give it a larger subnet."
+    "ApplicationGatewayWafConfigurationDeprecated": _WAF,
+    "ApplicationGatewayFirewallNotConfiguredForSelectedSku": _WAF,  # azure-cli#24029
+    "ApplicationGatewayFirewallPolicyCannotBeRemoved": _WAF,  # pagopa io-infrastructure-live-new#267
+    "ApplicationGatewayFirewallCannotBeEnabledForSelectedSku": (
+        "The gateway has a WAF configuration but no WAF tier: remove the one, or change the other to WAF_v2."
     ),
-    "SubnetTooSmall": Rule(False, "Give the gateway a larger subnet; Azure recommends /24."),
-    "InvalidSubnet": Rule(False, "The gateway's subnet can't be delegated to another service."),
-    "ApplicationGatewayDeprecatedTlsVersionUsedInSslPolicy": Rule(False, _TLS),  # MicroHack#280
-    "ApplicationGatewaySslPolicyMisMatch": Rule(  # terraform-azurerm-avm-res-network-applicationgateway#173
-        False, f"All SSL profiles and the gateway's own TLS policy have to be of 2022 or CustomV2. {_TLS}"
+    "ApplicationGatewayFeatureCannotBeEnabledForSelectedSku": (  # azure-cli#27145
+        "The gateway needs a public frontend IP, or network isolation (tag EnhancedNetworkControl)."
     ),
-    "ApplicationGatewayWafConfigurationDeprecated": Rule(False, _WAF),
-    "ApplicationGatewayFirewallNotConfiguredForSelectedSku": Rule(False, _WAF),  # azure-cli#24029
-    "ApplicationGatewayFirewallPolicyCannotBeRemoved": Rule(False, _WAF),  # pagopa io-infrastructure-live-new#267
-    "ApplicationGatewayFirewallCannotBeEnabledForSelectedSku": Rule(
-        False, "The gateway has a WAF configuration but no WAF tier: remove the one, or change the other to WAF_v2."
+    "ApplicationGatewaySkuNameInvalidForSkuTier": "The gateway's SKU name and tier have to be the same.",
+    "ApplicationGatewayKeyVaultSecretException": _VAULT,  # azure-docs#33157
+    "ApplicationGatewayKeyVaultSecretAccessDenied": _VAULT,
+    "ApplicationGatewayKeyVaultSecretNotFound": _VAULT,
+    "ApplicationGatewayKeyVaultSecretRequiresUserAssignedIdentity": (
+        "Assign the gateway the identity that may read the vault: `az network application-gateway identity assign`."
     ),
-    "ApplicationGatewayFeatureCannotBeEnabledForSelectedSku": Rule(  # azure-cli#27145
-        False, "The gateway needs a public frontend IP, or network isolation (tag EnhancedNetworkControl)."
-    ),
-    "ApplicationGatewaySkuNameInvalidForSkuTier": Rule(False, "The gateway's SKU name and tier have to be the same."),
-    "ApplicationGatewayKeyVaultSecretException": Rule(False, _VAULT),  # azure-docs#33157
-    "ApplicationGatewayKeyVaultSecretAccessDenied": Rule(False, _VAULT),
-    "ApplicationGatewayKeyVaultSecretNotFound": Rule(False, _VAULT),
-    "ApplicationGatewayKeyVaultSecretRequiresUserAssignedIdentity": Rule(
-        False,
-        "Assign the gateway the identity that may read the vault: `az network application-gateway identity assign`.",
-    ),
-    "LinkedAccessCheckFailed": Rule(False, _VAULT),
+    "LinkedAccessCheckFailed": _VAULT,
     "PublicIPCountLimitReached": _NETWORK_QUOTA,
-    "ResourceProviderNotRegistered": Rule(False, "Register it: `az provider register --namespace Microsoft.Network`."),
-    "DuplicateResourceName": Rule(False),
-    # --- permanent: who may do what ---
-    "AuthorizationFailed": Rule(False, _GRANT),
-    "LinkedAuthorizationFailed": Rule(False, _GRANT),
-    "InvalidAuthenticationToken": Rule(False, "The credential's token was refused: check the identity and its tenant."),
-    "InvalidAuthenticationTokenTenant": Rule(  # azure-docs#111919
-        False, "The subscription belongs to another tenant than the app's identity. After a transfer, wait for an hour."
+    "ResourceProviderNotRegistered": "Register it: `az provider register --namespace Microsoft.Network`.",
+    "DuplicateResourceName": None,
+    # --- who may do what ---
+    "AuthorizationFailed": _GRANT,
+    "LinkedAuthorizationFailed": _GRANT,
+    "InvalidAuthenticationToken": "The credential's token was refused: check the identity and its tenant.",
+    "InvalidAuthenticationTokenTenant": (  # azure-docs#111919
+        "The subscription belongs to another tenant than the app's identity. After a transfer, wait for an hour."
     ),
-    "ScopeLocked": Rule(False, "A lock forbids this: `az lock list` shows it. Remove it, then retry."),
-    "RequestDisallowedByPolicy": Rule(False, "An Azure Policy forbids this: the message names it."),
-    "MissingSubscriptionRegistration": Rule(
-        False, "Register the resource provider: `az provider register --namespace <namespace>`."
+    "ScopeLocked": "A lock forbids this: `az lock list` shows it. Remove it, then retry.",
+    "RequestDisallowedByPolicy": "An Azure Policy forbids this: the message names it.",
+    "MissingSubscriptionRegistration": (
+        "Register the resource provider: `az provider register --namespace <namespace>`."
     ),
-    "ResourceGroupNotFound": Rule(False, "Check HUB_RESOURCE_GROUP and SPOKE_RESOURCE_GROUP."),
-    "ResourceGroupBeingDeleted": Rule(False),
-    "ResourceGroupDeletionBlocked": Rule(False),
-    "ResourceNotFound": Rule(False),
-    "NotFound": Rule(False),
-    "InvalidResourceType": Rule(False),
-    "InvalidResourceGroup": Rule(False),
-    "LocationRequired": Rule(False),
-    "LocationNotAvailableForResourceType": Rule(False, "Choose another location."),
-    "SubscriptionNotFound": Rule(False, "Check AZURE_SUBSCRIPTION_ID."),
+    "ResourceGroupNotFound": "Check HUB_RESOURCE_GROUP and SPOKE_RESOURCE_GROUP.",
+    "ResourceGroupBeingDeleted": None,
+    "ResourceGroupDeletionBlocked": None,
+    "ResourceNotFound": None,
+    "NotFound": None,
+    "InvalidResourceType": None,
+    "InvalidResourceGroup": None,
+    "LocationRequired": None,
+    "LocationNotAvailableForResourceType": "Choose another location.",
+    "SubscriptionNotFound": "Check AZURE_SUBSCRIPTION_ID.",
 }
 
 # Not caused by the caller, so it is worth waiting until it is fixed.
@@ -270,10 +256,10 @@ def failure_of_error(
     """
     codes = tuple(_codes(error)) if error else ()
     message = _message(error) or f"Azure Resource Manager answered {status} without an explanation."
-    code = next((code for code in reversed(codes) if code in RULES), codes[0] if codes else f"Http{status}")
-    rule = RULES.get(code)
-    transient = rule.transient if rule else status in _RETRIED_STATUSES
-    hint = rule.hint if rule else None
+    listed = (code for code in reversed(codes) if code in TRANSIENT or code in HINTS)
+    code = next(listed, codes[0] if codes else f"Http{status}")
+    transient = code in TRANSIENT or (code not in HINTS and status in _RETRIED_STATUSES)
+    hint = HINTS.get(code)
     more: dict[str, Any] = {}
     if code == "OperationNotAllowed":
         code, message, transient, hint, more = _operation_not_allowed(codes, message, status)
@@ -308,7 +294,7 @@ def _operation_not_allowed(
             f"{quota['used']} of {quota['limit']} vCPUs used, {quota['more']} more needed."
         )
         numbers = {"used": int(quota["used"]), "limit": int(quota["limit"]), "needed": int(quota["more"])}
-        return "QuotaExceeded", sentence, False, RULES["QuotaExceeded"].hint, numbers
+        return "QuotaExceeded", sentence, False, HINTS["QuotaExceeded"], numbers
     return "OperationNotAllowed", message, "is attached to VM" in message, None, {}
 
 
