@@ -16,7 +16,7 @@ from azure.core.exceptions import AzureError
 from azure.core.rest import HttpRequest
 
 from shared.arm.api_versions import api_version_of
-from shared.arm.failures import PASSES, ArmError, error_object, error_of_exception, failure_of_error
+from shared.arm.failures import PASSES, ArmError, error_object, error_of_answer, error_of_exception
 from shared.arm.targets import RefusedTargetError, is_absolute, url_of
 from shared.clock import utc_now
 from shared.errors import AzureResourceException, Failure
@@ -80,10 +80,7 @@ class Arm:
         response = self._send("GET", resource_id, api_version=api_version, params=params)
         if response.status_code == 403 and self._went_with_its_group(response, resource_id):
             return None
-        if response.status_code == 404:
-            error = self._error(response, resource_id)
-            if "SubscriptionNotFound" in error.codes:
-                raise error
+        if self._is_missing(response, resource_id):
             return None
         document = self._document(response, resource_id)
         if "id" not in document:
@@ -103,7 +100,7 @@ class Arm:
             items.extend(page["value"])
             if not page.get("nextLink"):
                 return items
-            response = self._send("GET", page["nextLink"], api_version=None)
+            response = self._send("GET", page["nextLink"])
 
     def put(
         self,
@@ -122,10 +119,7 @@ class Arm:
     def delete(self, resource_id: str, *, headers: dict[str, str] | None = None) -> Accepted:
         """Starts deleting a resource; one that isn't there is already deleted."""
         response = self._send("DELETE", resource_id, headers=headers)
-        if response.status_code == 404:
-            error = self._error(response, resource_id)
-            if "SubscriptionNotFound" in error.codes:
-                raise error
+        if self._is_missing(response, resource_id):
             return Accepted(None, None, None, existed=False)
         if response.status_code not in (200, 202, 204):
             raise self._error(response, resource_id)
@@ -135,7 +129,8 @@ class Arm:
 
     def poll(self, operation: Operation) -> Progress:
         """Asks once after a long operation. An HTTP failure of the poll itself is an `ArmError`, the operation's own end is not."""
-        response = self._send("GET", operation.url, api_version=None)
+        response = self._send("GET", operation.url)
+        path = operation.url.split("?")[0]
         wait = retry_after(response.headers, utc_now())
         if response.status_code in (404, 410):
             return Progress("lost")
@@ -144,23 +139,21 @@ class Arm:
                 return Progress("running", wait)
             if response.status_code in (200, 201, 204):
                 return Progress("succeeded")
-            error = self._error(response, operation.url.split("?")[0])
+            error = self._error(response, path)
             if error.failure.transient:
                 raise error
             return Progress("failed", failure=error.failure, codes=error.codes)
-        body = self._document(response, operation.url.split("?")[0])
+        body = self._document(response, path)
         status = str(body.get("status") or "").lower()
         if not status:
-            raise _unreadable(response, operation.url.split("?")[0])
+            raise _unreadable(response, path)
         if status == "succeeded":
             return Progress("succeeded", took=_took(body))
         if status in _RUNNING:
             return Progress("running", wait)
-        error_body = (
-            body.get("error") if isinstance(body.get("error"), dict) else {"code": body.get("status"), "message": ""}
-        )
-        failure, codes = failure_of_error(error_body, status=200, request_id=response.headers.get("x-ms-request-id"))
-        return Progress("failed", failure=failure, codes=codes)
+        said = body.get("error") if isinstance(body.get("error"), dict) else {"code": body.get("status"), "message": ""}
+        error = error_of_answer(said, status=200, request_id=response.headers.get("x-ms-request-id"))
+        return Progress("failed", failure=error.failure, codes=error.codes)
 
     # --- inside ---
 
@@ -258,6 +251,15 @@ class Arm:
         for client in self._clients.values():
             client.close()
 
+    def _is_missing(self, response: "HttpResponse", resource_id: str) -> bool:
+        """Whether the resource, its parent or its group isn't there. Raises when it is the whole subscription."""
+        if response.status_code != 404:
+            return False
+        error = self._error(response, resource_id)
+        if "SubscriptionNotFound" in error.codes:
+            raise error
+        return True
+
     def _went_with_its_group(self, response: "HttpResponse", resource_id: str) -> bool:
         """Whether a refusal only means that the resource's group is gone: the rights over it went with it. The group
         itself is read with a right over the subscription."""
@@ -280,14 +282,13 @@ class Arm:
         return body
 
     def _error(self, response: "HttpResponse", target: str) -> ArmError:
-        failure, codes = failure_of_error(
+        return error_of_answer(
             error_object(response.content),
             status=response.status_code,
             retry_after=retry_after(response.headers, utc_now()),
             request_id=response.headers.get("x-ms-request-id"),
             target=target,
         )
-        return ArmError(failure, response.status_code, codes)
 
 
 def _took(body: dict[str, Any]) -> float | None:

@@ -242,15 +242,15 @@ class ArmError(AzureResourceException):
         self.codes = codes or (failure.code,)
 
 
-def failure_of_error(
+def error_of_answer(
     error: dict[str, Any] | None,
     *,
     status: int,
     retry_after: float | None = None,
     request_id: str | None = None,
     target: str | None = None,
-) -> tuple[Failure, tuple[str, ...]]:
-    """What an ARM error object (`{"code", "message", "details"}`) means, and all codes in it.
+) -> ArmError:
+    """What an ARM error object (`{"code", "message", "details"}`) means.
 
     Bodies that are no ARM error (HTML of a gateway, nothing at all) are judged by the status.
     """
@@ -279,7 +279,8 @@ def failure_of_error(
     if mentioned := _mentioned(error, message):
         details["mentioned"] = mentioned
     hint = hint or (PASSES if transient else STAYS)
-    return Failure(AzureResourceException, code, message, hint, details, transient, retry_after), codes
+    failure = Failure(AzureResourceException, code, message, hint, details, transient, retry_after)
+    return ArmError(failure, status, codes)
 
 
 def _operation_not_allowed(
@@ -368,13 +369,10 @@ def error_of_exception(exception: sdk.AzureError, target: str | None = None) -> 
     if isinstance(exception, sdk.HttpResponseError) and getattr(exception, "response", None) is not None:
         response: Any = exception.response
         body = response.text() if callable(getattr(response, "text", None)) else None
-        failure, codes = failure_of_error(
-            error_object(body),
-            status=exception.status_code or 0,
-            request_id=_request_id(response.headers),
-            target=target,
+        request_id = (response.headers or {}).get("x-ms-request-id")
+        return error_of_answer(
+            error_object(body), status=exception.status_code or 0, request_id=request_id, target=target
         )
-        return ArmError(failure, exception.status_code or 0, codes)
     if isinstance(exception, sdk.ClientAuthenticationError):
         # Without a response it is azure-identity: no credential of the chain could give a token.
         reason = {"reason": " ".join(str(exception).split())[:_LONGEST_MESSAGE]}
@@ -400,7 +398,3 @@ def error_of_exception(exception: sdk.AzureError, target: str | None = None) -> 
         transient=True,
     )
     return ArmError(failure, 0)
-
-
-def _request_id(headers: Any) -> str | None:
-    return headers.get("x-ms-request-id") if headers else None

@@ -14,7 +14,7 @@ from azure.data.tables import TableClient
 from local.processes import free_port
 from local.recipes import tables_connection_string
 from shared.arm.client import retry_after
-from shared.arm.failures import HINTS, TRANSIENT, error_object, error_of_exception, failure_of_error
+from shared.arm.failures import HINTS, TRANSIENT, error_object, error_of_answer, error_of_exception
 from shared.data import as_data, from_data
 from shared.errors import CLASSES, Failure, HubSpokeException, StorageException, error_class
 from shared.tables.client import ConcurrentUpdate, Table, storage_error
@@ -53,13 +53,13 @@ SEEN = [
 
 @pytest.mark.parametrize(("code", "status", "passes"), SEEN)
 def test_a_code_decides_whatever_the_status(code: str, status: int, passes: bool) -> None:
-    failure, _ = failure_of_error({"code": code, "message": "…"}, status=status)
+    failure = error_of_answer({"code": code, "message": "…"}, status=status).failure
     assert (failure.code, failure.transient) == (code, passes)
 
 
 def test_every_rule_is_tried_by_its_code_alone() -> None:
     for code in TRANSIENT | HINTS.keys():
-        failure, _ = failure_of_error({"code": code, "message": "…"}, status=400)
+        failure = error_of_answer({"code": code, "message": "…"}, status=400).failure
         assert failure.transient == (code in TRANSIENT), code
         assert failure.hint, "a failure says what to do next"
 
@@ -70,10 +70,10 @@ def test_the_inner_code_decides_for_a_wrapped_error() -> None:
         "message": "Operation was canceled.",
         "details": [{"code": "CanceledAndSupersededDueToAnotherOperation", "message": "superseded"}],
     }
-    failure, codes = failure_of_error(error, status=200)
-    assert failure.code == "CanceledAndSupersededDueToAnotherOperation"
-    assert codes == ("Canceled", "CanceledAndSupersededDueToAnotherOperation")
-    assert failure.transient
+    found = error_of_answer(error, status=200)
+    assert found.failure.code == "CanceledAndSupersededDueToAnotherOperation"
+    assert found.codes == ("Canceled", "CanceledAndSupersededDueToAnotherOperation")
+    assert found.failure.transient
 
 
 def test_quota_throttle_and_attached_disk_share_one_code_and_are_told_apart() -> None:
@@ -82,7 +82,7 @@ def test_quota_throttle_and_attached_disk_share_one_code_and_are_told_apart() ->
         "details - Deployment Model: Resource Manager, Location: eastus, Current Limit: 4, Current Usage: 4, Additional "
         "Required: 2, (Minimum) New Limit Required: 6."
     )
-    failure, _ = failure_of_error({"code": "OperationNotAllowed", "message": quota}, status=409)
+    failure = error_of_answer({"code": "OperationNotAllowed", "message": quota}, status=409).failure
     assert (failure.code, failure.transient) == ("QuotaExceeded", False)
     assert "4 of 4 vCPUs used" in failure.message
     throttle = {
@@ -90,16 +90,16 @@ def test_quota_throttle_and_attached_disk_share_one_code_and_are_told_apart() ->
         "message": "The server rejected the request because too many requests have been received for this subscription.",
         "details": [{"code": "TooManyRequests", "target": "HighCostGet30Min"}],
     }
-    failure, _ = failure_of_error(throttle, status=429, retry_after=1200)
+    failure = error_of_answer(throttle, status=429, retry_after=1200).failure
     assert (failure.code, failure.transient, failure.retry_after) == ("TooManyRequests", True, 1200)
     attached = {"code": "OperationNotAllowed", "message": "Disk d is attached to VM /subscriptions/x."}
-    assert failure_of_error(attached, status=409)[0].transient
+    assert error_of_answer(attached, status=409).failure.transient
 
 
 def test_a_wait_that_only_the_message_names_is_honoured() -> None:
     message = "Operation PutX (guid) is updating resource r. The call can be retried in 14 seconds."
     error = {"code": "RetryableError", "details": [{"code": "RetryableErrorDueToAnotherOperation", "message": message}]}
-    assert failure_of_error(error, status=429)[0].retry_after == 14
+    assert error_of_answer(error, status=429).failure.retry_after == 14
 
 
 @pytest.mark.parametrize(
@@ -123,17 +123,17 @@ def test_retry_after_is_read_in_all_its_forms_and_garbage_is_none(name: str, val
 )
 def test_a_body_that_is_no_arm_error_is_judged_by_the_status(body: bytes) -> None:
     assert error_object(body) is None
-    assert failure_of_error(error_object(body), status=503)[0].transient
-    assert not failure_of_error(error_object(body), status=400)[0].transient
+    assert error_of_answer(error_object(body), status=503).failure.transient
+    assert not error_of_answer(error_object(body), status=400).failure.transient
 
 
 @pytest.mark.parametrize("error", [None, {"code": "ConditionNotMet", "message": "The condition was not met."}])
 def test_what_was_changed_meanwhile_is_looked_at_again_whatever_its_code(error: dict[str, str] | None) -> None:
-    assert failure_of_error(error, status=412)[0].transient
+    assert error_of_answer(error, status=412).failure.transient
 
 
 def test_a_message_that_embeds_others_does_not_burst_the_records() -> None:
-    failure, _ = failure_of_error({"code": "Conflict", "message": "again and " * 100_000}, status=409)
+    failure = error_of_answer({"code": "Conflict", "message": "again and " * 100_000}, status=409).failure
     assert len(failure.message) < 5000
 
 
@@ -143,7 +143,7 @@ def test_pascal_case_bodies_are_read() -> None:
         "Message": "blocked",
         "Details": [{"Code": None, "Message": "inner"}],
     }
-    failure, _ = failure_of_error(error_object(json.dumps({"Error": inner}).encode()), status=409)
+    failure = error_of_answer(error_object(json.dumps({"Error": inner}).encode()), status=409).failure
     assert failure.code == "ResourceGroupDeletionBlocked"
 
 
@@ -251,13 +251,13 @@ PEER, JOIN = "Microsoft.Network/virtualNetworks/peer/action", "Microsoft.Network
     ],
 )
 def test_a_refusal_names_what_to_grant(code: str, message: str, missing: list[tuple[str, str]]) -> None:
-    failure, _ = failure_of_error({"code": code, "message": message}, status=403)
+    failure = error_of_answer({"code": code, "message": message}, status=403).failure
     assert failure.details["missing"] == [{"action": action, "scope": scope} for action, scope in missing]
     assert all(f"{action} over {scope}" in (failure.hint or "") for action, scope in missing)
     assert failure.transient is False
 
 
 def test_a_refusal_that_names_nothing_points_to_the_list() -> None:
-    failure, _ = failure_of_error({"code": "AuthorizationFailed", "message": "No."}, status=403)
+    failure = error_of_answer({"code": "AuthorizationFailed", "message": "No."}, status=403).failure
     assert "missing" not in failure.details
     assert "docs/operations.md" in (failure.hint or "")
