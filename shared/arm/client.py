@@ -4,6 +4,7 @@ The documents stay as ARM sent them, because a model that doesn't know a propert
 api-versions are ours; the SDK's own retries are off, because it would sleep out any Retry-After inside an activity.
 """
 
+import importlib
 import logging
 import math
 from collections.abc import Mapping
@@ -39,6 +40,13 @@ _RUNNING = frozenset({"inprogress", "running", "accepted", "creating", "updating
 
 _SCOPE = "https://management.azure.com/.default"
 
+# The SDK client for each provider, by its module, imported when it is first needed; the last one is for all others.
+_SDK_CLIENTS = {
+    "compute": ("azure.mgmt.compute", "ComputeManagementClient"),
+    "network": ("azure.mgmt.network", "NetworkManagementClient"),
+    "resources": ("azure.mgmt.resource.resources", "ResourceManagementClient"),
+}
+
 
 @dataclass(frozen=True)
 class Accepted:
@@ -69,30 +77,24 @@ class Arm:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.ids: ResourceIds = ids_of(settings)
-        self._clients: dict[str, Any] = {}
+        self._clients = once(self._new_client)
         self._transport: Transport | None = None
 
-    def get(
-        self, resource_id: str, *, api_version: str | None = None, params: dict[str, str] | None = None
-    ) -> dict[str, Any] | None:
+    def get(self, resource_id: str) -> dict[str, Any] | None:
         """The resource as ARM holds it, None when it, its parent or its group isn't there (that of a whole subscription
         is an error)."""
-        response = self._send("GET", resource_id, api_version=api_version, params=params)
-        if response.status_code == 403 and self._went_with_its_group(response, resource_id):
-            return None
-        if self._is_missing(response, resource_id):
+        response = self._send("GET", resource_id)
+        if self._is_missing(response, resource_id) or self._went_with_its_group(response, resource_id):
             return None
         document = self._document(response, resource_id)
         if "id" not in document:
             raise _unreadable(response, resource_id)
         return document
 
-    def get_all(
-        self, path: str, *, api_version: str | None = None, params: dict[str, str] | None = None
-    ) -> list[dict[str, Any]]:
+    def get_all(self, path: str, *, params: dict[str, str] | None = None) -> list[dict[str, Any]]:
         """All pages of a list."""
         items: list[dict[str, Any]] = []
-        response = self._send("GET", path, api_version=api_version, params=params)
+        response = self._send("GET", path, params=params)
         while True:
             page = self._document(response, path)
             if not isinstance(page.get("value"), list):
@@ -162,7 +164,6 @@ class Arm:
         method: str,
         target: str,
         *,
-        api_version: str | None = None,
         params: dict[str, str] | None = None,
         body: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
@@ -176,14 +177,9 @@ class Arm:
         path = target.split("?")[0]
         query = dict(params or {})
         if not absolute:
-            query["api-version"] = api_version or api_version_of(type_of(path))
-        request = HttpRequest(
-            method,
-            url,
-            params=query or None,
-            json=body,
-            headers={"Accept": "application/json", **(headers or {})},
-        )
+            query["api-version"] = api_version_of(type_of(path))
+        headers = {"Accept": "application/json", **(headers or {})}
+        request = HttpRequest(method, url, params=query or None, json=body, headers=headers)
         seconds = timeout or self.settings.arm_timeout_seconds
         deadline = current_deadline()
         if deadline is not None:
@@ -208,28 +204,17 @@ class Arm:
     def _client(self, path: str) -> Any:
         """The SDK client of the provider that a path names; each is built once, when first needed."""
         folded = path.lower()
-        kind = (
-            "compute"
-            if "/microsoft.compute/" in folded
-            else "network"
-            if "/microsoft.network/" in folded
-            else "resource"
-        )
-        client = self._clients.get(kind)
-        if client is None:
-            with importing:
-                client = self._clients.get(kind)
-                if client is None:
-                    client = self._clients[kind] = self._new_client(kind)
-        return client
+        return self._clients(next((each for each in _SDK_CLIENTS if f"/microsoft.{each}/" in folded), "resources"))
 
-    def _new_client(self, kind: str) -> Any:
+    def _new_client(self, provider: str) -> Any:
         if self._transport is None:
             with importing:
                 from shared.process.transport import Transport
 
             import_what_requests_import()
             self._transport = Transport()
+        module, name = _SDK_CLIENTS[provider]
+        client_type = getattr(importlib.import_module(module), name)
         keywords: Any = {
             "base_url": self.settings.arm_endpoint,
             "retry_total": 0,
@@ -237,7 +222,7 @@ class Arm:
             "permit_redirects": False,
             "transport": self._transport,
         }
-        return _client_type(kind)(identity(), self.settings.subscription_id, **keywords)
+        return client_type(identity(), self.settings.subscription_id, **keywords)
 
     def check_credential(self) -> None:
         """Raises `ArmError` when the app's identity gets no token."""
@@ -248,7 +233,7 @@ class Arm:
 
     def close(self) -> None:
         """For tests: gives the connections back."""
-        for client in self._clients.values():
+        for client in self._clients.made():
             client.close()
 
     def _is_missing(self, response: "HttpResponse", resource_id: str) -> bool:
@@ -264,7 +249,11 @@ class Arm:
         """Whether a refusal only means that the resource's group is gone: the rights over it went with it. The group
         itself is read with a right over the subscription."""
         group_id = group_of(resource_id)
-        if group_id is None or "AuthorizationFailed" not in self._error(response, resource_id).codes:
+        if (
+            response.status_code != 403
+            or group_id is None
+            or "AuthorizationFailed" not in self._error(response, resource_id).codes
+        ):
             return False
         return self._send("GET", group_id).status_code == 404
 
@@ -311,21 +300,6 @@ def _refused(target: str, reason: RefusedTargetError) -> ArmError:
         {"resource": target.split("?")[0][:300]},
     )
     return ArmError(failure, 400)
-
-
-def _client_type(kind: str) -> Any:
-    with importing:
-        if kind == "compute":
-            from azure.mgmt.compute import ComputeManagementClient
-
-            return ComputeManagementClient
-        if kind == "network":
-            from azure.mgmt.network import NetworkManagementClient
-
-            return NetworkManagementClient
-        from azure.mgmt.resource.resources import ResourceManagementClient
-
-        return ResourceManagementClient
 
 
 def _unreadable(response: "HttpResponse", target: str) -> ArmError:
