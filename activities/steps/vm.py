@@ -15,7 +15,8 @@ from shared.errors import Failure, StorageException
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
 from shared.saga.policy import Policy
 from shared.settings import current_settings
-from shared.spoke.documents.resources import os_of, provisioning_state, vm_document, vm_keeping_unmanaged
+from shared.spoke.documents.raw import provisioning_state
+from shared.spoke.documents.resources import os_of, vm_document, vm_keeping_unmanaged
 from shared.spoke.inventory import made_by
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow, durations_key

@@ -13,13 +13,11 @@ from shared.arm.client import Accepted, Arm, describe
 from shared.arm.failures import ArmError
 from shared.errors import AzureResourceException, Failure
 from shared.saga.outcomes import Call, Done, Failed, Operation, Outcome, Pending
-from shared.spoke.documents.resources import provisioning_state
+from shared.spoke.documents.raw import Document, id_in, provisioning_state
 from shared.spoke.inventory import Owner
 from shared.spoke.resource_ids import type_of
 
 log = logging.getLogger(__name__)
-
-Document = dict[str, Any]
 
 
 def follow(
@@ -132,8 +130,7 @@ def remove(
 
 
 def _held_by_another(arm: Arm, resource: Document, owned: Owner) -> Failure | None:
-    user = (resource.get("properties") or {}).get("virtualMachine") or {}
-    vm_id = str(resource.get("managedBy") or user.get("id") or "")
+    vm_id = str(resource.get("managedBy") or id_in(resource, "virtualMachine"))
     vm = arm.get(vm_id) if vm_id else None
     if vm is None or owned(vm):
         return None

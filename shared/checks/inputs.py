@@ -1,17 +1,15 @@
 """What Azure and the records hold snapshot a spoke, as read at one moment: what the checks judge. Pure."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from shared.checks.subjects.gateway.network import GatewayNetwork
 from shared.checks.subjects.rights import NeededRight
 from shared.checks.subjects.sizes import Size
 from shared.errors import Failure
+from shared.spoke.documents.raw import Document
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds
 from shared.writers.gateway.site_rows import SiteRow
-
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from shared.arm.client import Arm
 from shared.arm.failures import ArmError
 from shared.checks.inputs import AzureSnapshot
 from shared.checks.roles import app_rights
-from shared.checks.subjects.gateway.network import GatewayNetwork, subnet_of_gateway, used_by
+from shared.checks.subjects.gateway.network import ON_SUBNET, GatewayNetwork, subnet_of_gateway
 from shared.checks.subjects.hub import hub_not_found, outbound_is_elsewhere
 from shared.checks.subjects.names import possible_conflicts
 from shared.checks.subjects.rights import NeededRight, missing_rights, named_by_gateway, needed_rights
@@ -27,6 +27,7 @@ from shared.errors import Failure
 from shared.process.blocking import ARM, side_by_side
 from shared.process.deadline import current_deadline, waiting_for
 from shared.settings import at
+from shared.spoke.documents.raw import Document, id_in
 from shared.spoke.documents.security_rules import HubNetwork, hub_network
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
@@ -42,7 +43,6 @@ from shared.writers.writer_tables import gateway_sites
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Document = dict[str, Any]
 
 SIDE_BY_SIDE = 8
 # How old a shared answer may be: long enough for deployments that start together, too short for anything to have been
@@ -53,8 +53,6 @@ _HUB_NETWORK_SECONDS = 5.0
 # A call for each scope: long enough for deployments that start together. A right that is missing is asked for again at once.
 _RIGHTS_SECONDS = 5.0
 _PERMISSIONS = "/providers/Microsoft.Authorization/permissions"
-# What the gateway's subnet can have on it, by the name under which a check finds it.
-_USED_BY_SUBNET = {"security_group": "networkSecurityGroup", "route_table": "routeTable"}
 
 
 @dataclass
@@ -208,7 +206,7 @@ def _with_what_these_name(plan: SpokePlan, azure: Arm, snapshot: AzureSnapshot, 
     gateways = gateway_ids(snapshot.hub_vnet)
     policies = firewall_policy_ids(snapshot.gateway) if snapshot.gateway else []
     subnet = subnet_of_gateway(snapshot.hub_vnet, snapshot.gateway)
-    used = {part: used_id for part, name in _USED_BY_SUBNET.items() if (used_id := used_by(subnet, name))}
+    used = {part: used_id for part, name in ON_SUBNET.items() if (used_id := id_in(subnet, name))}
     needed = possible_conflicts(plan, snapshot.ids, snapshot.resources)
     rights = _needed_rights(azure, snapshot.ids, snapshot.hub_vnet, snapshot.gateway)
     found, unread = _side_by_side(

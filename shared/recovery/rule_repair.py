@@ -12,7 +12,7 @@ from shared.checks.snapshot import read_hub_network
 from shared.clock import timestamp
 from shared.process import logs
 from shared.saga.instances import is_looked_after
-from shared.spoke.documents.resources import provisioning_state
+from shared.spoke.documents.raw import provisioning_state
 from shared.spoke.documents.rule_changes import RuleChanges, rule_changes
 from shared.spoke.documents.security_rules import HubNetwork, OutboundRules, outbound_rules, security_rules
 from shared.spoke.inventory import made_by

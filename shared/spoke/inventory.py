@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from shared.spoke.documents.raw import Document
 from shared.spoke.plan import SpokePlan
 from shared.spoke.resource_ids import ResourceIds
 
-Document = dict[str, Any]
 Owner = Callable[[Document], bool]
 
 # What tells that a part is this spoke's own: the resource's tag `deployment_id`; the client's row of `GatewaySites`; the

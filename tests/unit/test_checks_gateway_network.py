@@ -11,10 +11,10 @@ from shared.checks.subjects.gateway.network import (
     gateway_network_findings,
     is_isolated,
     subnet_of_gateway,
-    used_by,
 )
 from shared.checks.subjects.gateway.policies import tls_findings, waf_findings
 from shared.errors import AzureResourceException, Failure
+from shared.spoke.documents.raw import id_in
 
 GROUP = "/subscriptions/s/resourceGroups/net-rg/providers/Microsoft.Network"
 SUBNET: dict[str, Any] = {
@@ -219,8 +219,8 @@ def test_a_waf_policy_that_cannot_be_read_and_a_block_that_ends_are_warnings() -
 def test_the_subnet_is_the_one_of_the_gateways_instances() -> None:
     hub = {"properties": {"subnets": [{"id": "other"}, SUBNET | {"id": SUBNET["id"].upper()}]}}
     found = subnet_of_gateway(hub, gateway())
-    assert used_by(found, "networkSecurityGroup") == "n"
-    assert used_by(found, "routeTable") is None
+    assert id_in(found, "networkSecurityGroup") == "n"
+    assert id_in(found, "routeTable") == ""
     assert subnet_of_gateway({"properties": {"subnets": [{"id": "other"}]}}, gateway()) is None
     assert subnet_of_gateway(hub, None) is None
-    assert used_by(None, "routeTable") is None
+    assert id_in(None, "routeTable") == ""

@@ -2,14 +2,12 @@
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Any
 
 from shared.checks.findings import ERROR, WARNING, Finding
 from shared.errors import ValidationException
+from shared.spoke.documents.raw import Document, address_prefixes, id_in, listed
 from shared.spoke.plan import SpokePlan
 from shared.spoke.resource_ids import ResourceIds, name_of, same_id
-
-Document = dict[str, Any]
 
 
 def address_findings(
@@ -20,40 +18,27 @@ def address_findings(
     own = ids.vnet(plan.vnet_name)
     found: list[Finding] = []
     seen = [own, ids.hub_vnet]
-    if hub_vnet is not None:
-        if shared := _overlap(plan, spaces_of(hub_vnet)):
-            found.append(_collision(plan, ERROR, "the hub", ids.hub_vnet, shared))
-        for peering in (hub_vnet.get("properties") or {}).get("virtualNetworkPeerings") or []:
-            properties = peering.get("properties") or {}
-            remote = str((properties.get("remoteVirtualNetwork") or {}).get("id", ""))
-            if same_id(remote, own):
-                continue
-            if shared := _overlap(plan, remote_spaces_of(peering)):
-                seen.append(remote)
-                named = f"{name_of(remote) or 'a VNet'}, which is peered with the hub"
-                found.append(_collision(plan, ERROR, named, remote or str(peering.get("id")), shared))
+    if shared := _overlap(plan, address_prefixes(hub_vnet)):
+        found.append(_collision(plan, ERROR, "the hub", ids.hub_vnet, shared))
+    for peering in listed(hub_vnet, "virtualNetworkPeerings"):
+        remote = id_in(peering, "remoteVirtualNetwork")
+        # As the other end last was in step, and as it is now.
+        spaces = (
+            *address_prefixes(peering, "remoteAddressSpace"),
+            *address_prefixes(peering, "remoteVirtualNetworkAddressSpace"),
+        )
+        if not same_id(remote, own) and (shared := _overlap(plan, spaces)):
+            seen.append(remote)
+            named = f"{name_of(remote) or 'a VNet'}, which is peered with the hub"
+            found.append(_collision(plan, ERROR, named, remote or str(peering.get("id")), shared))
     for vnet in vnets:
         vnet_id = str(vnet.get("id", ""))
         if any(same_id(vnet_id, other) for other in seen):
             continue
-        if shared := _overlap(plan, spaces_of(vnet)):
+        if shared := _overlap(plan, address_prefixes(vnet)):
             named = f"the VNet {name_of(vnet_id)}, which is not peered with the hub"
             found.append(_collision(plan, ERROR if strict else WARNING, named, vnet_id, shared))
     return found
-
-
-def spaces_of(vnet: Document) -> tuple[str, ...]:
-    """A VNet's prefixes."""
-    return tuple(((vnet.get("properties") or {}).get("addressSpace") or {}).get("addressPrefixes") or ())
-
-
-def remote_spaces_of(peering: Document) -> tuple[str, ...]:
-    """The prefixes at a peering's other end: as it last was in step, and as it is now."""
-    properties = peering.get("properties") or {}
-    found: list[str] = []
-    for kind in ("remoteAddressSpace", "remoteVirtualNetworkAddressSpace"):
-        found += (properties.get(kind) or {}).get("addressPrefixes") or []
-    return tuple(dict.fromkeys(found))
 
 
 def _overlap(plan: SpokePlan, prefixes: Iterable[str]) -> str | None:

@@ -1,12 +1,12 @@
 """The hub's VNet: there, at work, with room for one more peering; and the way out that the settings name. Pure."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.checks.findings import ERROR, WARNING, Finding
 from shared.checks.subjects.names import earlier_deployments
 from shared.errors import ConfigurationException, Failure
-from shared.spoke.documents.resources import provisioning_state
+from shared.spoke.documents.raw import Document, id_in, listed, provisioning_state
 from shared.spoke.documents.security_rules import hub_network
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
@@ -15,8 +15,6 @@ from shared.writers.peering.documents import hub_gateway
 
 if TYPE_CHECKING:
     from shared.settings import Settings
-
-Document = dict[str, Any]
 
 # Azure's limit for one VNet (azure-docs: networking limits).
 PEERINGS_PER_VNET = 500
@@ -62,10 +60,7 @@ def peering_findings(
 
     runs: ours that have not ended; the earlier ones have their peerings before this one.
     """
-    peered = {
-        str(((peering.get("properties") or {}).get("remoteVirtualNetwork") or {}).get("id", "")).lower()
-        for peering in (hub_vnet.get("properties") or {}).get("virtualNetworkPeerings") or []
-    }
+    peered = {id_in(each, "remoteVirtualNetwork").lower() for each in listed(hub_vnet, "virtualNetworkPeerings")}
     coming = {ids.vnet(run.plan.vnet_name).lower() for run in earlier_deployments(plan, runs)}
     others = (peered | coming) - {ids.vnet(plan.vnet_name).lower()}
     if len(others) < PEERINGS_PER_VNET:
@@ -151,12 +146,7 @@ def outbound_findings(plan: SpokePlan, settings: "Settings", resource: Document 
     state = provisioning_state(resource)
     if state.lower() not in _AT_WORK:
         return [found("OutboundNotReady", f"is {state}", "See in the Portal what failed, and repair it.")]
-    if kind == "nat" and not _has_public_address(resource):
+    if kind == "nat" and not (listed(resource, "publicIpAddresses") or listed(resource, "publicIpPrefixes")):
         hint = "Give the NAT gateway a public IP address or prefix."
         return [found("OutboundHasNoAddress", "has no public address: VMs will have no way out", hint, WARNING)]
     return []
-
-
-def _has_public_address(nat_gateway: Document) -> bool:
-    properties = nat_gateway.get("properties") or {}
-    return any(properties.get(name) for name in ("publicIpAddresses", "publicIpPrefixes"))

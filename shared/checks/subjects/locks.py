@@ -1,12 +1,11 @@
 """Which locks would forbid a deployment, its rollback, or a delete. Pure."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from shared.checks.findings import ERROR, Finding
+from shared.spoke.documents.raw import Document, properties_of
 from shared.spoke.resource_ids import ResourceIds, name_of
 
-Document = dict[str, Any]
 _LOCKS = "/providers/microsoft.authorization/locks/"
 
 
@@ -19,7 +18,7 @@ def scope_of(lock: Document) -> str:
 
 def level_of(lock: Document) -> str:
     """`ReadOnly` or `CanNotDelete`."""
-    return str((lock.get("properties") or {}).get("level", ""))
+    return str(properties_of(lock).get("level", ""))
 
 
 def covers(lock: Document, resource_id: str) -> bool:

@@ -1,17 +1,15 @@
 """Names that the spoke needs and others have. Pure."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from shared.checks.findings import ERROR, Finding
 from shared.errors import ValidationException
 from shared.saga.steps import STEPS
+from shared.spoke.documents.raw import Document, id_in, listed
 from shared.spoke.inventory import Part, made_by, parts
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds, name_of, same_id, type_of
-
-Document = dict[str, Any]
 
 
 def parts_as_made(plan: SpokePlan, ids: ResourceIds) -> list[Part]:
@@ -38,10 +36,9 @@ def name_findings(
     found = [_taken(str(document["id"])) for document in conflicts if not owned(document)]
     if same_id(own_vnet, ids.hub_vnet):
         found.append(_taken(ids.hub_vnet))
-    for peering in ((hub_vnet or {}).get("properties") or {}).get("virtualNetworkPeerings") or []:
-        remote = str(((peering.get("properties") or {}).get("remoteVirtualNetwork") or {}).get("id", ""))
+    for peering in listed(hub_vnet, "virtualNetworkPeerings"):
         named_like_ours = str(peering.get("name", "")).lower() == plan.hub_peering_name.lower()
-        if named_like_ours != same_id(remote, own_vnet):
+        if named_like_ours != same_id(id_in(peering, "remoteVirtualNetwork"), own_vnet):
             found.append(_taken(str(peering.get("id") or ids.hub_peering(str(peering.get("name"))))))
     return found
 

@@ -9,18 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
 
 from shared.checks.findings import ERROR, WARNING, Finding
-from shared.checks.subjects.gateway.network import subnet_of_gateway, used_by
+from shared.checks.subjects.gateway.network import ON_SUBNET, subnet_of_gateway
 from shared.errors import Failure, how_to_grant
+from shared.spoke.documents.raw import Document, id_in, listed
 from shared.spoke.resource_ids import ResourceIds, type_of
 from shared.writers.gateway.capacity import firewall_policy_ids
 from shared.writers.peering.documents import gateway_ids
 
-Document = dict[str, Any]
-
-_ON_SUBNET = ("networkSecurityGroup", "routeTable")
 READ_PERMISSIONS = "Microsoft.Authorization/permissions/read"
 
 
@@ -165,12 +162,10 @@ def _unknown(scope: str, failure: Failure) -> Finding:
 def named_by_gateway(hub_vnet: Document | None, gateway: Document | None) -> list[str]:
     """Ids of what a PUT of the gateway names, and of what is read of its subnet and of the hub's own gateways. A subnet
     outside of the hub is left out: that is a finding of its own."""
-    frontends = ((gateway or {}).get("properties") or {}).get("frontendIPConfigurations") or []
-    inner = [each.get("properties") or {} for each in frontends]
-    named = [str((each.get("publicIPAddress") or {}).get("id") or "") for each in inner]
+    named = [id_in(each, "publicIPAddress") for each in listed(gateway, "frontendIPConfigurations")]
     named += ((gateway or {}).get("identity") or {}).get("userAssignedIdentities") or {}
     named += firewall_policy_ids(gateway or {})
     subnet = subnet_of_gateway(hub_vnet, gateway) or {}
-    named += [str(subnet.get("id") or ""), *(used_by(subnet, part) or "" for part in _ON_SUBNET)]
+    named += [str(subnet.get("id") or ""), *(id_in(subnet, part) for part in ON_SUBNET.values())]
     named += gateway_ids(hub_vnet)
     return list({each.lower(): each for each in named if each}.values())

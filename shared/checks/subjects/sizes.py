@@ -4,17 +4,16 @@ import difflib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from shared.checks.findings import ERROR, Finding
 from shared.checks.subjects.names import earlier_deployments
 from shared.errors import AzureResourceException, ValidationException
+from shared.spoke.documents.raw import Document
 from shared.spoke.inventory import made_by
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import group_of, name_of
 
-Document = dict[str, Any]
 _NEAREST = 3
 
 

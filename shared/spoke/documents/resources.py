@@ -1,12 +1,10 @@
 """The ARM documents of a spoke: VNet, subnets, NIC, VM. Pure; the NSG's rules are in `shared.spoke.documents.security_rules`."""
 
 import base64
-from typing import Any
 
+from shared.spoke.documents.raw import Document, listed, properties_of
 from shared.spoke.plan import SpokePlan, our_tags
 from shared.spoke.resource_ids import ResourceIds, same_id
-
-Document = dict[str, Any]
 
 _OS_OF_OFFER = {
     "0001-com-ubuntu-server-jammy": "Ubuntu 22.04 LTS",
@@ -46,11 +44,8 @@ def vnet_with_subnets(plan: SpokePlan, ids: ResourceIds, outbound: str) -> Docum
 
 def has_subnets(plan: SpokePlan, vnet: Document) -> bool:
     """Whether a VNet holds the plan's four subnets."""
-    held = {
-        subnet["name"].lower(): (subnet.get("properties") or {}).get("networkSecurityGroup")
-        for subnet in vnet.get("properties", {}).get("subnets") or []
-    }
-    return all(held.get(name.lower()) for name, _ in plan.subnets)
+    held = {each["name"].lower() for each in listed(vnet, "subnets") if properties_of(each).get("networkSecurityGroup")}
+    return all(name.lower() in held for name, _ in plan.subnets)
 
 
 def _outbound(outbound: str) -> Document:
@@ -156,7 +151,7 @@ def vm_keeping_unmanaged(vm: Document, nic_id: str) -> Document | None:
 
     None when no delete option of theirs says `Delete`. Child resources, which a PUT refuses, are left out.
     """
-    properties = vm.get("properties") or {}
+    properties = properties_of(vm)
     storage, network = properties.get("storageProfile") or {}, properties.get("networkProfile") or {}
     disks = [_detached(disk) for disk in storage.get("dataDisks") or []]
     nics = [
@@ -177,13 +172,9 @@ def vm_keeping_unmanaged(vm: Document, nic_id: str) -> Document | None:
 
 def goes_with_its_vm(reference: Document) -> bool:
     """Whether Azure deletes a data disk or NIC with its VM. reference: as the VM's document has it."""
-    options = {**reference, **(reference.get("properties") or {})}
+    options = {**reference, **properties_of(reference)}
     return str(options.get("deleteOption")).lower() == "delete"
 
 
 def _detached(options: Document) -> Document:
     return {**options, "deleteOption": "Detach"} if goes_with_its_vm(options) else options
-
-
-def provisioning_state(document: Document) -> str:
-    return str((document.get("properties") or {}).get("provisioningState", "Succeeded"))

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-Document = dict[str, Any]
+from shared.spoke.documents.raw import Document, listed, properties_of
+
 Place = tuple[str, int]
 
 # Every rule that a group of ours may have, with its direction and priority: what else stands in a group isn't ours.
@@ -73,7 +74,7 @@ def rule_changes(held: Iterable[Document], desired: Iterable[Document]) -> RuleC
 
 def place_of(rule: Document) -> Place:
     """Direction and priority: Azure takes no two rules of one group in the same place."""
-    properties = rule.get("properties") or {}
+    properties = properties_of(rule)
     return str(properties.get("direction", "")).lower(), int(properties.get("priority") or 0)
 
 
@@ -83,20 +84,20 @@ def is_same(one: Document, other: Document) -> bool:
 
 
 def _meaning(rule: Document) -> dict[str, Any]:
-    properties = rule.get("properties") or {}
+    properties = properties_of(rule)
     meaning: dict[str, Any] = {name: str(properties.get(name, "")).lower() for name in ("access", "protocol")}
     for side in ("source", "destination"):
-        meaning[f"{side} ports"] = _values(properties, f"{side}PortRange", "s")
-        meaning[f"{side} prefixes"] = {_prefix(each) for each in _values(properties, f"{side}AddressPrefix", "es")}
-        meaning[f"{side} groups"] = {
-            str(group.get("id", "")).lower() for group in properties.get(f"{side}ApplicationSecurityGroups") or []
-        }
+        meaning[f"{side} ports"] = one_or_many(rule, f"{side}PortRange", "s")
+        meaning[f"{side} prefixes"] = {_prefix(each) for each in one_or_many(rule, f"{side}AddressPrefix")}
+        groups = listed(rule, f"{side}ApplicationSecurityGroups")
+        meaning[f"{side} groups"] = {str(group.get("id", "")).lower() for group in groups}
     return meaning
 
 
-def _values(properties: Document, name: str, plural: str) -> set[str]:
-    one = properties.get(name)
-    return {str(each) for each in [*(properties.get(name + plural) or []), *([one] if one else [])]}
+def one_or_many(document: Document | None, name: str, plural: str = "es") -> set[str]:
+    """What stands in a property or in the one of its plural: Azure has a single value in either."""
+    one = properties_of(document).get(name)
+    return {str(each) for each in [*listed(document, name + plural), *([one] if one else [])]}
 
 
 def _prefix(text: str) -> str:

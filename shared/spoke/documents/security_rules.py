@@ -2,17 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.errors import ConfigurationException
 from shared.spoke.addresses import collapsed_ipv4
+from shared.spoke.documents.raw import Document, address_prefixes, id_in, listed, properties_of
 from shared.spoke.plan import SpokePlan, our_tags
 from shared.spoke.resource_ids import name_of, same_id
 
 if TYPE_CHECKING:
     from shared.settings import Settings
-
-Document = dict[str, Any]
 
 PLATFORM = "168.63.129.16"
 # Not in the Internet: RFC 1918, and the shared range of RFC 6598.
@@ -65,9 +64,9 @@ def outbound_rules(settings: "Settings") -> OutboundRules:
     return OutboundRules(settings.spoke_allowed_destinations, settings.spoke_denied_destinations, routed)
 
 
-def prefixes_of(subnet: Document) -> tuple[str, ...]:
+def prefixes_of(subnet: Document | None) -> tuple[str, ...]:
     """A subnet's prefixes: Azure writes one into `addressPrefix`, several into `addressPrefixes`."""
-    properties = subnet.get("properties") or {}
+    properties = properties_of(subnet)
     found = properties.get("addressPrefixes") or [properties.get("addressPrefix")]
     return tuple(prefix for prefix in found if prefix)
 
@@ -75,7 +74,7 @@ def prefixes_of(subnet: Document) -> tuple[str, ...]:
 def hub_network(hub_vnet: Document, gateway: Document, operators: tuple[str, ...] | None) -> HubNetwork:
     """The hub as its VNet and gateway tell it. operators: `MANAGEMENT_SOURCE_PREFIXES`, None for the default, which is
     hub-subnet and, if there, AzureBastionSubnet."""
-    subnets = (hub_vnet.get("properties") or {}).get("subnets") or []
+    subnets = listed(hub_vnet, "subnets")
     gateway_prefixes, gap = _gateway_prefixes(hub_vnet, gateway, subnets)
     gaps = [gap] if gap else []
     if operators is None:
@@ -83,8 +82,7 @@ def hub_network(hub_vnet: Document, gateway: Document, operators: tuple[str, ...
         operators = collapsed_ipv4(prefix for subnet in default for prefix in prefixes_of(subnet))
         if not operators:
             gaps.append(_no_operators([str(each["name"]) for each in default]))
-    spaces = ((hub_vnet.get("properties") or {}).get("addressSpace") or {}).get("addressPrefixes") or ()
-    return HubNetwork(gateway_prefixes, operators, collapsed_ipv4(spaces), tuple(gaps))
+    return HubNetwork(gateway_prefixes, operators, collapsed_ipv4(address_prefixes(hub_vnet)), tuple(gaps))
 
 
 def _gateway_prefixes(
@@ -92,8 +90,7 @@ def _gateway_prefixes(
 ) -> tuple[tuple[str, ...], Gap | None]:
     """The IPv4 prefixes of the gateway's subnet, or why there are none."""
     name = str(gateway.get("name") or name_of(str(gateway.get("id", "")))) or "the Application Gateway"
-    configurations = (gateway.get("properties") or {}).get("gatewayIPConfigurations") or []
-    ids = [str(((each.get("properties") or {}).get("subnet") or {}).get("id", "")) for each in configurations]
+    ids = [id_in(each, "subnet") for each in listed(gateway, "gatewayIPConfigurations")]
     found: list[str] = []
     for subnet_id in ids or [""]:
         subnet = next((each for each in subnets if same_id(str(each.get("id", "")), subnet_id)), None)

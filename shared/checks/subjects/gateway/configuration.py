@@ -5,11 +5,12 @@ The rules are those by which the gateway's writer decides (`shared.writers.gatew
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.checks.findings import ERROR, WARNING, Finding
 from shared.checks.subjects.names import earlier_deployments
 from shared.errors import Failure, ValidationException
+from shared.spoke.documents.raw import Document
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow
 from shared.spoke.resource_ids import ResourceIds
@@ -36,8 +37,6 @@ from shared.writers.gateway.sites import Frontend, frontend_of, host_conflict, m
 
 if TYPE_CHECKING:
     from shared.settings import Settings
-
-Document = dict[str, Any]
 
 
 def gateway_findings(

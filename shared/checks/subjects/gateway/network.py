@@ -7,17 +7,20 @@ network isolation (azure-docs: private Application Gateway deployment).
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import count
 
 from shared.checks.findings import ERROR, WARNING, Finding
+from shared.spoke.documents.raw import Document, id_in, listed, properties_of
+from shared.spoke.documents.rule_changes import one_or_many
+from shared.spoke.documents.security_rules import prefixes_of
 from shared.spoke.resource_ids import name_of, same_id
-
-Document = dict[str, Any]
 
 FIRST_PORT, LAST_PORT = 65200, 65535
 ISOLATION_TAG = "EnhancedNetworkControl"
 _ANYWHERE = frozenset({"*", "internet", "0.0.0.0/0"})
 _HIGHEST_PRIORITY, _LOWEST_PRIORITY = 100, 4096
+# What the gateway's subnet can have on it, by the name under which the checks know it.
+ON_SUBNET = {"security_group": "networkSecurityGroup", "route_table": "routeTable"}
 _HALVES = frozenset({"0.0.0.0/1", "128.0.0.0/1"})
 
 
@@ -32,18 +35,12 @@ class GatewayNetwork:
 
 def subnet_of_gateway(hub_vnet: Document | None, gateway: Document | None) -> Document | None:
     """The hub's subnet that the gateway's instances are in; None when it is elsewhere, which is a finding of its own."""
-    subnets = ((hub_vnet or {}).get("properties") or {}).get("subnets") or []
-    for part in ((gateway or {}).get("properties") or {}).get("gatewayIPConfigurations") or []:
-        wanted = ((part.get("properties") or {}).get("subnet") or {}).get("id")
-        if found := next((each for each in subnets if same_id(str(each.get("id", "")), str(wanted))), None):
-            return dict(found)
+    for part in listed(gateway, "gatewayIPConfigurations"):
+        wanted = id_in(part, "subnet")
+        for subnet in listed(hub_vnet, "subnets"):
+            if same_id(subnet.get("id"), wanted):
+                return subnet
     return None
-
-
-def used_by(subnet: Document | None, name: str) -> str | None:
-    """The id of the `networkSecurityGroup` or `routeTable` of a subnet."""
-    found = (((subnet or {}).get("properties") or {}).get(name) or {}).get("id")
-    return str(found) if found else None
 
 
 def is_isolated(gateway: Document) -> bool:
@@ -51,8 +48,7 @@ def is_isolated(gateway: Document) -> bool:
     tags = {str(name).lower(): str(value).lower() for name, value in (gateway.get("tags") or {}).items()}
     if tags.get(ISOLATION_TAG.lower()) == "true":
         return True
-    frontends = (gateway.get("properties") or {}).get("frontendIPConfigurations") or []
-    inner = [each.get("properties") or {} for each in frontends]
+    inner = [properties_of(each) for each in listed(gateway, "frontendIPConfigurations")]
     return bool(inner) and all(each.get("subnet") and not each.get("publicIPAddress") for each in inner)
 
 
@@ -61,7 +57,7 @@ def gateway_network_findings(gateway: Document, network: GatewayNetwork) -> list
     found: list[Finding] = []
     isolated = is_isolated(gateway)
     if network.security_group is not None:
-        found += _group_findings(network.security_group, _prefixes_of(network.subnet), isolated=isolated)
+        found += _group_findings(network.security_group, prefixes_of(network.subnet), isolated=isolated)
     if network.route_table is not None and not isolated:
         found += _route_findings(network.route_table)
     return found
@@ -71,7 +67,7 @@ def gateway_network_findings(gateway: Document, network: GatewayNetwork) -> list
 
 
 def _group_findings(group: Document, subnet: Sequence[str], *, isolated: bool) -> list[Finding]:
-    rules = [_Rule.of(each) for each in (group.get("properties") or {}).get("securityRules") or []]
+    rules = [_Rule.of(each) for each in listed(group, "securityRules")]
     inbound = sorted((rule for rule in rules if rule.direction == "inbound"), key=lambda rule: rule.priority)
     found = []
     if not isolated:
@@ -93,16 +89,15 @@ class _Rule:
     protocol: str
     priority: int
     sources: frozenset[str]
-    destinations: tuple[str, ...]
-    ports: tuple[str, ...]
+    destinations: frozenset[str]
+    ports: frozenset[str]
 
     @classmethod
     def of(cls, document: Document) -> "_Rule":
-        inner = document.get("properties") or {}
+        inner = properties_of(document)
 
-        def values(one: str, many: str) -> tuple[str, ...]:
-            single = inner.get(one)
-            return tuple(str(each).lower() for each in [*([single] if single else []), *(inner.get(many) or [])])
+        def values(name: str, plural: str) -> frozenset[str]:
+            return frozenset(each.lower() for each in one_or_many(document, name, plural))
 
         priority = inner.get("priority")
         return cls(
@@ -111,9 +106,9 @@ class _Rule:
             allows=str(inner.get("access", "")).lower() == "allow",
             protocol=str(inner.get("protocol", "*")).lower(),
             priority=priority if isinstance(priority, int) else _LOWEST_PRIORITY,
-            sources=frozenset(values("sourceAddressPrefix", "sourceAddressPrefixes")),
-            destinations=values("destinationAddressPrefix", "destinationAddressPrefixes"),
-            ports=values("destinationPortRange", "destinationPortRanges"),
+            sources=values("sourceAddressPrefix", "es"),
+            destinations=values("destinationAddressPrefix", "es"),
+            ports=values("destinationPortRange", "s"),
         )
 
     @property
@@ -167,7 +162,8 @@ def _inbound_blocked(group: Document, rules: Sequence[_Rule], blocker: _Rule | N
     taken = {rule.priority for rule in rules}
     free = next((number for number in range(below - 1, _HIGHEST_PRIORITY - 1, -1) if number not in taken), None)
     names = {rule.name.lower() for rule in rules}
-    name = next(each for each in _names("AllowGatewayManager") if each.lower() not in names)
+    numbered = (f"AllowGatewayManager{number if number > 1 else ''}" for number in count(1))
+    name = next(each for each in numbered if each.lower() not in names)
     reason = f"its rule {blocker.name} denies it" if blocker else "none of its rules allows it"
     if free is None and blocker:
         hint = f"Give the rule {blocker.name} a higher priority number, or allow the ports in it."
@@ -214,11 +210,10 @@ def _probes_blocked(group: Document, rule: _Rule) -> Finding:
 
 def _route_findings(table: Document) -> list[Finding]:
     found = []
-    routes = (table.get("properties") or {}).get("routes") or []
-    inner = [(str(each.get("name", "")), each.get("properties") or {}) for each in routes]
+    routes = [(str(each.get("name", "")), properties_of(each)) for each in listed(table, "routes")]
     elsewhere = [
         (name, str(route.get("addressPrefix")), str(route.get("nextHopType")))
-        for name, route in inner
+        for name, route in routes
         if str(route.get("nextHopType", "")).lower() != "internet"
     ]
     for name, prefix, hop in elsewhere:
@@ -255,21 +250,10 @@ _OR_ISOLATION = (
 )
 
 
-def _names(first: str) -> Iterator[str]:
-    yield first
-    for number in range(2, 10_000):
-        yield f"{first}{number}"
-
-
 def _in(resource: Document, option: str) -> str:
     parts = str(resource.get("id", "")).split("/")
     group = parts[4] if len(parts) > 4 else "<resource group>"
     return f"--resource-group {group} {option} {name_of(str(resource.get('id', '')))}"
-
-
-def _prefixes_of(subnet: Document | None) -> tuple[str, ...]:
-    inner = (subnet or {}).get("properties") or {}
-    return (str(inner["addressPrefix"]),) if inner.get("addressPrefix") else tuple(inner.get("addressPrefixes") or ())
 
 
 def _finding(severity: str, code: str, message: str, hint: str, resource: Document) -> Finding:

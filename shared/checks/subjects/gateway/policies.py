@@ -10,10 +10,9 @@ from typing import Any
 
 from shared.checks.findings import ERROR, WARNING, Finding
 from shared.errors import Failure, how_to_grant
+from shared.spoke.documents.raw import Document, listed, properties_of
 from shared.writers.gateway.capacity import firewall_policy_id
 from shared.writers.gateway.sites import gateway_in_command
-
-Document = dict[str, Any]
 
 _READ_POLICY = "Microsoft.Network/ApplicationGatewayWebApplicationFirewallPolicies/read"
 TLS_POLICY = "AppGwSslPolicy20220101"
@@ -23,7 +22,7 @@ _ENDED_VERSIONS = frozenset({"tlsv1_0", "tlsv1_1"})
 
 def tls_findings(gateway: Document) -> list[Finding]:
     """TLS policies with versions that have ended: the gateway's own, and those of its SSL profiles."""
-    properties = gateway.get("properties") or {}
+    properties = properties_of(gateway)
     found = []
     if ended := _ended(properties.get("sslPolicy")):
         command = f"ssl-policy set {gateway_in_command(gateway)} --policy-type Predefined --name {TLS_POLICY}"
@@ -32,8 +31,8 @@ def tls_findings(gateway: Document) -> list[Finding]:
         # The default of a gateway that was made long ago; a PUT of today has another one, which is taken.
         command = f"ssl-policy set {gateway_in_command(gateway)} --policy-type Predefined --name {TLS_POLICY}"
         found.append(_tls(gateway, WARNING, f"default TLS policy {properties['defaultPredefinedSslPolicy']}", command))
-    for profile in properties.get("sslProfiles") or []:
-        if ended := _ended((profile.get("properties") or {}).get("sslPolicy")):
+    for profile in listed(gateway, "sslProfiles"):
+        if ended := _ended(properties_of(profile).get("sslPolicy")):
             command = (
                 f"ssl-profile update {gateway_in_command(gateway)} --name {profile.get('name')} --policy-type Predefined "
                 f"--policy-name {TLS_POLICY}"
@@ -90,7 +89,7 @@ def waf_findings(
         )
         for policy_id, reason in reasons.items()
     ]
-    block = (gateway.get("properties") or {}).get("webApplicationFirewallConfiguration") or {}
+    block = properties_of(gateway).get("webApplicationFirewallConfiguration") or {}
     if block.get("enabled") and not firewall_policy_id(gateway):
         found.append(
             Finding(
