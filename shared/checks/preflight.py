@@ -24,7 +24,7 @@ from shared.checks.subjects.names import name_findings, parts_as_made
 from shared.checks.subjects.rights import rights_findings
 from shared.checks.subjects.sizes import quota_findings, size_findings
 from shared.data import StoredAs
-from shared.errors import ConfigurationException, ErrorCause, Failure
+from shared.errors import ErrorCause, Failure
 from shared.saga.steps import STEPS
 from shared.settings import Settings
 from shared.spoke.plan import SUBNET_ROLES, SpokePlan, our_tags
@@ -47,8 +47,6 @@ _PARTS = {
     "sizes": "region's VM sizes",
     "usages": "region's vCPU quotas",
 }
-_RIGHTS = "Grant the app's identity the rights listed in docs/operations.md."
-_UNREAD = "The message has Azure's own words: fix what it names, then send the request again or retry the deployment."
 _OF_THE_CREDENTIAL = frozenset({"CredentialUnavailable", "InvalidAuthenticationToken", "Http401"})
 
 
@@ -61,7 +59,7 @@ def check(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> tuple[list[Fi
 def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) -> list[Finding]:
     """What all checks find in this snapshot. Pure."""
     ids, read = snapshot.ids, snapshot.was_read
-    found = unread_findings(snapshot.unread)
+    found = _unread_findings(snapshot.unread)
     refusals = (*snapshot.unread.values(), *snapshot.unread_policies.values())
     found += rights_findings(snapshot.missing_rights, snapshot.unread_rights, refusals)
     if read("spoke_group") and snapshot.spoke_group is None:
@@ -113,41 +111,21 @@ def _limits(settings: Settings, snapshot: AzureSnapshot) -> Limits | None:
     return limits_of(snapshot.gateway, settings.agw_limit, filter(None, snapshot.waf_policies.values()))
 
 
-def unread_findings(unread: dict[str, Failure]) -> list[Finding]:
+def _unread_findings(unread: dict[str, Failure]) -> list[Finding]:
     """What could not be read, and not for a transient reason: a credential that doesn't work, a right that is missing, or anything else."""
     found = []
     for part, failure in unread.items():
-        what = _PARTS.get(part) or describe(part)
-        resource = failure.details.get("resource")
+        what, resource = _PARTS.get(part) or describe(part), failure.details.get("resource")
         if failure.code in _OF_THE_CREDENTIAL:
-            found.append(
-                Finding(
-                    "credential",
-                    ERROR,
-                    failure.code,
-                    failure.message,
-                    failure.hint or _RIGHTS,
-                    ConfigurationException,
-                )
-            )
+            found.append(Finding("credential", ERROR, failure.code, failure.message, failure.hint))
         elif failure.details.get("status") == 403:
             severity = ERROR if part in _NEEDED else WARNING
             message = f"The app's identity may not read the {what}: {failure.message}"
-            found.append(
-                Finding("permissions", severity, failure.code, message, failure.hint or _RIGHTS, resource=resource)
-            )
+            found.append(Finding("permissions", severity, failure.code, message, failure.hint, resource=resource))
         else:
             message = f"The {what} could not be read: {failure.message}"
             found.append(
-                Finding(
-                    "permissions",
-                    ERROR,
-                    failure.code,
-                    message,
-                    failure.hint or _UNREAD,
-                    failure.error,
-                    resource=resource,
-                )
+                Finding("permissions", ERROR, failure.code, message, failure.hint, failure.error, resource=resource)
             )
     return found
 

@@ -16,11 +16,12 @@ from shared.checks.findings import Finding
 from shared.checks.preflight import plan_report
 from shared.checks.roles import app_rights
 from shared.checks.snapshot import read_rights
-from shared.checks.subjects.rights import READ_PERMISSIONS, named_by_gateway, needed_rights, rights_findings
+from shared.checks.subjects.rights import named_by_gateway, needed_rights, rights_findings
 from shared.settings import Settings
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
 from tests.app import forget_app
 
+READ_PERMISSIONS = "Microsoft.Authorization/permissions/read"
 SPOKES = "spokes-rg"
 NETWORK = "Microsoft.Network"
 POLICY = f"{NETWORK}/ApplicationGatewayWebApplicationFirewallPolicies"

@@ -18,8 +18,6 @@ from shared.spoke.resource_ids import ResourceIds, type_of
 from shared.writers.gateway.capacity import firewall_policy_ids
 from shared.writers.peering.documents import gateway_ids
 
-READ_PERMISSIONS = "Microsoft.Authorization/permissions/read"
-
 
 @dataclass(frozen=True)
 class Right:
@@ -123,40 +121,20 @@ def rights_findings(
     for (stops, scope), group in groupby(ordered, key=lambda each: (each.stops, each.scope)):
         lacking = list(group)
         actions = ", ".join(each.action if stops else f"{each.action} ({each.reason})" for each in lacking)
-        listed = [{"action": each.action, "scope": scope} for each in lacking]
+        message = f"The app's identity lacks {actions} over {scope}"
+        lacks = [{"action": each.action, "scope": scope} for each in lacking]
+        severity, hint, details = ERROR if stops else WARNING, how_to_grant(lacks), {"missing": lacks}
         found.append(
-            Finding(
-                "permissions",
-                ERROR if stops else WARNING,
-                "PermissionMissing",
-                f"The app's identity lacks {actions} over {scope}",
-                how_to_grant(listed),
-                resource=scope,
-                details={"missing": listed},
-            )
+            Finding("permissions", severity, "PermissionMissing", message, hint, resource=scope, details=details)
         )
     above = tuple(f"{why.details['resource']}/".lower() for why in refusals if "resource" in why.details)
-    return found + [
-        _unknown(scope, failure)
-        for scope, failure in unread.items()
-        if not _is_told(failure) and not f"{scope}/".lower().startswith(above)
-    ]
-
-
-def _is_told(failure: Failure) -> bool:
-    """A credential that doesn't work, or a scope that isn't there, is a finding of its own."""
-    return failure.details.get("status") in (401, 404) or failure.code == "CredentialUnavailable"
-
-
-def _unknown(scope: str, failure: Failure) -> Finding:
-    return Finding(
-        "permissions",
-        WARNING,
-        failure.code,
-        f"Whether the app's identity has all rights over {scope} can't be told: {failure.message}",
-        failure.hint or f"Grant the app's identity {READ_PERMISSIONS} over the subscription.",
-        resource=scope,
-    )
+    for scope, failure in unread.items():
+        # A credential that doesn't work, and a scope that isn't there, are findings of their own.
+        is_told = failure.details.get("status") in (401, 404) or failure.code == "CredentialUnavailable"
+        if not is_told and not f"{scope}/".lower().startswith(above):
+            message = f"Whether the app's identity has all rights over {scope} can't be told: {failure.message}"
+            found.append(Finding("permissions", WARNING, failure.code, message, failure.hint, resource=scope))
+    return found
 
 
 def named_by_gateway(hub_vnet: Document | None, gateway: Document | None) -> list[str]:
