@@ -72,9 +72,9 @@ def plan(request: "SpokeRequest") -> PlanReport:
 def checked_request(body: dict[str, Any], v1: bool = False) -> "SpokeRequest":
     """The body of a POST as the models read it."""
     with importing:
-        from shared.spoke.request.model import spoke_request, v1_spoke_request
+        from shared.spoke.request.model import spoke_request
 
-    return (v1_spoke_request if v1 else spoke_request)(body)
+    return spoke_request(body, v1=v1)
 
 
 def request_and_hub(body: dict[str, Any], v1: bool = False) -> "tuple[SpokeRequest, Settings]":

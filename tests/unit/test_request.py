@@ -20,7 +20,6 @@ from shared.spoke.request.model import (
     check_reserved,
     plan_from,
     spoke_request,
-    v1_spoke_request,
 )
 from shared.spoke.request.ssh_keys import checked_ssh_public_key
 
@@ -72,11 +71,11 @@ def test_the_samples_are_accepted(name: str) -> None:
 
 def test_the_older_form_means_the_same() -> None:
     body = sample("v1-acme")
-    request = v1_spoke_request(body)
+    request = spoke_request(body, v1=True)
     assert (request.vm_name, request.vm_size) == (body["vm"]["name"], body["vm"]["size"])
     assert (request.spoke_id, request.address_prefix) == (3, "10.11.3.0/24")
     with pytest.raises(ValidationException) as refused:
-        v1_spoke_request(body | {"vm": body["vm"] | {"name": "-"}})
+        spoke_request(body | {"vm": body["vm"] | {"name": "-"}}, v1=True)
     assert refused.value.failure.details["field"] == "vm.name"
 
 
@@ -281,7 +280,7 @@ def test_no_refusal_shows_a_secret_in_whichever_field_it_was_sent(changes: dict[
     assert "hunter2" not in json.dumps(refusal(**changes).failure.public())
     vm = {"name": "vm-1", "size": "Standard_B2s", "admin_username": "azureuser", "ssh_public_key": "hunter2"}
     with pytest.raises(ValidationException) as refused:
-        v1_spoke_request(sample("v1-acme") | {"vm": vm} | changes)
+        spoke_request(sample("v1-acme") | {"vm": vm} | changes, v1=True)
     assert "hunter2" not in json.dumps(refused.value.failure.public())
 
 
@@ -311,7 +310,7 @@ def test_any_body_gives_a_plan_or_a_refusal(changes: dict[str, Any]) -> None:
 @given(JSON_VALUES)
 def test_any_older_body_gives_a_request_or_a_refusal(vm: Any) -> None:
     try:
-        v1_spoke_request(sample("v1-acme") | {"vm": vm})
+        spoke_request(sample("v1-acme") | {"vm": vm}, v1=True)
     except ValidationException as refused:
         assert refused.failure.details["field"].startswith("vm")  # noqa: PT017 - nothing else can be wrong
 

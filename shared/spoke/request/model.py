@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from shared.errors import HubSpokeException, ValidationException
@@ -76,10 +76,6 @@ RESERVED_ADMIN_NAMES = frozenset(
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _KEY_BREAKERS = re.compile(r"[/\\#?]")
 _TAG_BREAKERS = re.compile(r"[<>%&\\?/]")
-_VNET_NAME = f"^{naming.VNET_NAME}$"
-_ELEMENT_NAME = f"^{naming.ELEMENT_NAME}$"
-_VM_NAME = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?$"
-_HOST_NAME = rf"^({naming.DNS_LABEL}\.)+{naming.DNS_LABEL}$"
 
 # Sentences for what a pattern refuses; pydantic's own would show the pattern.
 _ELEMENT_RULE = (
@@ -181,14 +177,22 @@ def _location(value: Any) -> Any:
 
 
 ClientName = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_fit_for_names)]
-VmName = Annotated[str, Field(pattern=_VM_NAME, max_length=64), AfterValidator(_vm_name)]
+VmName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?$", max_length=64), AfterValidator(_vm_name)
+]
 VmSize = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$", max_length=64)]
 AdminUsername = Annotated[
     str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$", max_length=32), AfterValidator(_admin_username)
 ]
 SshPublicKey = Annotated[str, Field(min_length=1, max_length=8192), AfterValidator(_ssh_public_key)]
-ElementName = Annotated[str, Field(pattern=_ELEMENT_NAME, max_length=80)]
+SpokeId = Annotated[int, Field(ge=1)]
+Location = Annotated[str, Field(pattern=r"^[a-z0-9]{2,40}$"), BeforeValidator(_location)]
+VnetName = Annotated[str, Field(pattern=f"^{naming.VNET_NAME}$", max_length=64)]
+ElementName = Annotated[str, Field(pattern=f"^{naming.ELEMENT_NAME}$", max_length=80)]
+HostName = Annotated[str, Field(pattern=rf"^({naming.DNS_LABEL}\.)+{naming.DNS_LABEL}$", max_length=253)]
+AddressPrefix = Annotated[str, Field(max_length=18)]
 Tags = Annotated[dict[str, str], Field(max_length=MAX_TAGS), AfterValidator(_tags)]
+CloudInit = Annotated[str, AfterValidator(_cloud_init)]
 
 _SPOKE_ID = "The spoke's number, from which its address block follows. Absent: the lowest free one."
 _ADDRESS_PREFIX = "Exactly one block of the address pool. Without spoke_id, the block's number is the id."
@@ -215,24 +219,19 @@ class SpokeRequest(_Strict):
         description="The VM's administrator; names that Azure reserves are refused.", examples=["azureuser"]
     )
     ssh_public_key: SshPublicKey = Field(description=_SSH_KEY, examples=[_SSH_EXAMPLE])
-    spoke_id: Annotated[int, Field(ge=1)] | None = Field(default=None, description=_SPOKE_ID)
-    location: Annotated[str, Field(pattern=r"^[a-z0-9]{2,40}$")] | None = Field(
-        default=None, description="An Azure region. Absent: the hub's."
-    )
-    vnet_name: Annotated[str, Field(pattern=_VNET_NAME, max_length=64)] | None = Field(
-        default=None, description="Absent: spoke-vnet-{spoke_id}. Never the hub's."
-    )
+    spoke_id: SpokeId | None = Field(default=None, description=_SPOKE_ID)
+    location: Location | None = Field(default=None, description="An Azure region. Absent: the hub's.")
+    vnet_name: VnetName | None = Field(default=None, description="Absent: spoke-vnet-{spoke_id}. Never the hub's.")
     backend_pool_name: ElementName | None = Field(default=None, description="Absent: {client}-pool.")
     routing_rule_name: ElementName | None = Field(default=None, description="Absent: {client}-route.")
-    host_name: Annotated[str, Field(pattern=_HOST_NAME, max_length=253)] | None = Field(
+    host_name: HostName | None = Field(
         default=None, description="A lower-case DNS name under one of SPOKE_DOMAINS. Absent: {client}.{SPOKE_DOMAIN}."
     )
-    address_prefix: Annotated[str, Field(max_length=18)] | None = Field(default=None, description=_ADDRESS_PREFIX)
+    address_prefix: AddressPrefix | None = Field(default=None, description=_ADDRESS_PREFIX)
     tags: Tags = Field(default_factory=dict, description="Further tags for every resource; none of this service's own.")
-    cloud_init: Annotated[str, AfterValidator(_cloud_init)] | None = Field(
+    cloud_init: CloudInit | None = Field(
         default=None, description="Custom data for the VM's first boot, at most 24 KiB."
     )
-
     hub: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
         default=None,
         description="The hub by its name. Absent: that of spoke_id, address_prefix or location, or the first.",
@@ -240,8 +239,6 @@ class SpokeRequest(_Strict):
     gateway: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
         default=None, description="One of the hub's gateways by its name. Absent: the one with the most free places."
     )
-
-    fold_location = field_validator("location", mode="before")(_location)
 
     def as_body(self) -> dict[str, Any]:
         """The request as JSON, what was left out left out: kept for a retry."""
@@ -261,44 +258,29 @@ class V1SpokeRequest(_Strict):
     """The body of POST /v1/create-spoke: the VM nested, the address block explicit."""
 
     client_name: ClientName = Field(examples=["acme-corp"])
-    address_prefix: Annotated[str, Field(max_length=18)] = Field(description=_ADDRESS_PREFIX, examples=["10.11.3.0/24"])
+    address_prefix: AddressPrefix = Field(description=_ADDRESS_PREFIX, examples=["10.11.3.0/24"])
     vm: V1Vm
-    spoke_id: Annotated[int, Field(ge=1)] | None = Field(default=None, description=_SPOKE_ID)
-    location: Annotated[str, Field(pattern=r"^[a-z0-9]{2,40}$")] | None = None
-    vnet_name: Annotated[str, Field(pattern=_VNET_NAME, max_length=64)] | None = None
+    spoke_id: SpokeId | None = Field(default=None, description=_SPOKE_ID)
+    location: Location | None = None
+    vnet_name: VnetName | None = None
     backend_pool_name: ElementName | None = None
     routing_rule_name: ElementName | None = None
-    host_name: Annotated[str, Field(pattern=_HOST_NAME, max_length=253)] | None = None
+    host_name: HostName | None = None
     tags: Tags = Field(default_factory=dict)
-    cloud_init: Annotated[str, AfterValidator(_cloud_init)] | None = None
-
-    fold_location = field_validator("location", mode="before")(_location)
+    cloud_init: CloudInit | None = None
 
     def as_request(self) -> SpokeRequest:
         """The same in the present form."""
-        rest = self.model_dump(exclude={"vm"}, exclude_none=True)
-        vm = self.vm
-        return SpokeRequest(
-            vm_name=vm.name,
-            vm_size=vm.size,
-            admin_username=vm.admin_username,
-            ssh_public_key=vm.ssh_public_key,
-            **rest,
-        )
+        body = self.model_dump(exclude_none=True)
+        vm = body.pop("vm")
+        return SpokeRequest(vm_name=vm.pop("name"), vm_size=vm.pop("size"), **vm, **body)
 
 
-def spoke_request(body: dict[str, Any]) -> SpokeRequest:
-    """The body of POST /spokes, checked; a `ValidationException` names what is wrong with it."""
+def spoke_request(body: dict[str, Any], *, v1: bool = False) -> SpokeRequest:
+    """The body of POST /spokes, or in the older form that of POST /v1/create-spoke, checked; a `ValidationException`
+    names what is wrong with it."""
     try:
-        return SpokeRequest.model_validate(body)
-    except ValidationError as error:
-        raise _refusal(error) from error
-
-
-def v1_spoke_request(body: dict[str, Any]) -> SpokeRequest:
-    """The body of POST /v1/create-spoke, checked and converted."""
-    try:
-        return V1SpokeRequest.model_validate(body).as_request()
+        return V1SpokeRequest.model_validate(body).as_request() if v1 else SpokeRequest.model_validate(body)
     except ValidationError as error:
         raise _refusal(error) from error
 
@@ -454,16 +436,3 @@ def _sentence(field: str, kind: str, context: dict[str, Any], said: str) -> str:
             )
         case _:
             return f"{field}: {said[0].lower()}{said[1:]}."
-
-
-__all__ = [
-    "SpokeRequest",
-    "V1SpokeRequest",
-    "check_against_settings",
-    "check_reserved",
-    "outside",
-    "plan_from",
-    "shown",
-    "spoke_request",
-    "v1_spoke_request",
-]
