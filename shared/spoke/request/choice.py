@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from shared.errors import DeploymentException, ValidationException
-from shared.spoke.request.model import SpokeRequest, outside, shown
+from shared.errors import DeploymentException
+from shared.spoke.request.model import SpokeRequest, invalid, outside
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -27,9 +27,8 @@ def hub_for(request: SpokeRequest, hubs: "Sequence[Settings]") -> "Settings":
     ):
         if other is not None and other.hub_key != chosen.hub_key:
             said = "hub" if named else "spoke_id"
-            raise _contradiction(
-                field, value, f"{field} belongs to the hub {other.hub_name}, {said} to {chosen.hub_name}"
-            )
+            sentence = f"{field} belongs to the hub {other.hub_name}, {said} to {chosen.hub_name}."
+            raise invalid(field, value, sentence, code="Contradiction")
     return chosen
 
 
@@ -40,7 +39,7 @@ def _named(request: SpokeRequest, hubs: "Sequence[Settings]") -> "Settings | Non
         if hub.hub_name.lower() == request.hub.lower():
             return hub
     names = ", ".join(hub.hub_name for hub in hubs)
-    raise ValidationException(f"hub must be one of {names}.", code="UnknownHub", field="hub", value=shown(request.hub))
+    raise invalid("hub", request.hub, f"hub must be one of {names}.", code="UnknownHub")
 
 
 def _has_id(hub: "Settings", spoke_id: int | None) -> bool:
@@ -68,18 +67,14 @@ def gateways_for(
         found = tuple(each for each in gateways if each.hub_agw_name.lower() == request.gateway.lower())
         if not found:
             names = ", ".join(each.hub_agw_name for each in gateways)
-            raise ValidationException(
-                f"gateway must be one of {names} of the hub {gateways[0].hub_name}.",
-                code="UnknownGateway",
-                field="gateway",
-                value=shown(request.gateway),
-            )
+            sentence = f"gateway must be one of {names} of the hub {gateways[0].hub_name}."
+            raise invalid("gateway", request.gateway, sentence, code="UnknownGateway")
     if request.host_name is not None:
-        held = {id(each): _longest_domain(request.host_name, each) for each in found}
-        longest = max(held.values())
-        if not longest:
-            raise outside(request.host_name, dict.fromkeys(domain for each in found for domain in each.spoke_domains))
-        found = tuple(each for each in found if held[id(each)] == longest)
+        domains = dict.fromkeys(domain for each in found for domain in each.spoke_domains)
+        holding = [domain for domain in domains if request.host_name.endswith(f".{domain}")]
+        if not holding:
+            raise outside(request.host_name, domains)
+        found = tuple(each for each in found if max(holding, key=len) in each.spoke_domains)
     possible = tuple(each for each in found if each.gateway_is_open) or tuple(each for each in found if each == own)
     if not possible:
         raise _closed(found, gateways, places)
@@ -106,11 +101,3 @@ def _closed(
         field="gateway",
         value=found[0].hub_agw_name,
     )
-
-
-def _longest_domain(host_name: str, gateway: "Settings") -> int:
-    return max((len(domain) for domain in gateway.spoke_domains if host_name.endswith(f".{domain}")), default=0)
-
-
-def _contradiction(field: str, value: object, sentence: str) -> ValidationException:
-    return ValidationException(f"{sentence}.", code="Contradiction", field=field, value=shown(value))

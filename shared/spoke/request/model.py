@@ -295,32 +295,35 @@ def check_against_settings(request: SpokeRequest, settings: "Settings") -> Spoke
             request = request.model_copy(update={"spoke_id": settings.first_spoke_id + number - 1})
     first, last = settings.first_spoke_id, settings.last_spoke_id
     if request.spoke_id is not None and not first <= request.spoke_id <= last:
-        raise _invalid("spoke_id", request.spoke_id, f"spoke_id must be a whole number from {first} to {last}.")
-    host = request.host_name or _default_host_name(naming.sanitize_name(request.client_name), settings)
+        raise invalid("spoke_id", request.spoke_id, f"spoke_id must be a whole number from {first} to {last}.")
+    host = request.host_name or f"{naming.sanitize_name(request.client_name)}.{settings.spoke_domain}"
     if request.host_name and not any(host.endswith(f".{domain}") for domain in settings.spoke_domains):
         raise outside(host, settings.spoke_domains)
     if len(host) > 253:
-        raise _invalid(
+        raise invalid(
             "host_name", host, f"The host name {host} is longer than 253 characters; give a shorter host_name."
         )
     if request.vnet_name is not None and request.vnet_name.lower() == settings.hub_vnet_name.lower():
-        raise _invalid("vnet_name", request.vnet_name, "vnet_name must not be the hub's own VNet.")
+        raise invalid("vnet_name", request.vnet_name, "vnet_name must not be the hub's own VNet.")
     return request
 
 
 def outside(host_name: str, domains: Iterable[str]) -> ValidationException:
     """A host name that lies under none of the domains."""
-    return _invalid("host_name", host_name, f"host_name must lie under one of {', '.join(domains)}.")
+    return invalid("host_name", host_name, f"host_name must lie under one of {', '.join(domains)}.")
 
 
 def check_reserved(request: SpokeRequest, settings: "Settings") -> None:
     """Refuses a new spoke that would take one of RESERVED_CLIENTS, as its client or as the first label of its host name.
     One that is there already is retried all the same."""
-    client = naming.sanitize_name(request.client_name)
-    if client in settings.reserved_clients:
-        raise _reserved("client_name", request.client_name, client)
-    if request.host_name and (label := request.host_name.split(".")[0]) in settings.reserved_clients:
-        raise _reserved("host_name", request.host_name, label)
+    for field, value, name in (
+        ("client_name", request.client_name, naming.sanitize_name(request.client_name)),
+        ("host_name", request.host_name, (request.host_name or "").split(".")[0]),
+    ):
+        if name in settings.reserved_clients:
+            sentence = f"{field} can't be {shown(value)}: the name {name} is reserved."
+            hint = "Choose another one; the setting RESERVED_CLIENTS lists the names that can't be taken."
+            raise invalid(field, value, sentence, code="ReservedName", hint=hint)
 
 
 def plan_from(request: SpokeRequest, settings: "Settings", spoke_id: int, deployment_id: str) -> SpokePlan:
@@ -344,7 +347,7 @@ def plan_from(request: SpokeRequest, settings: "Settings", spoke_id: int, deploy
         vm_size=request.vm_size,
         admin_username=request.admin_username,
         ssh_public_key=request.ssh_public_key,
-        host_name=request.host_name or _default_host_name(client, settings),
+        host_name=request.host_name or f"{client}.{settings.spoke_domain}",
         backend_pool_name=request.backend_pool_name or naming.backend_pool_name(client),
         routing_rule_name=request.routing_rule_name or naming.routing_rule_name(client),
         tags=dict(request.tags),
@@ -355,22 +358,9 @@ def plan_from(request: SpokeRequest, settings: "Settings", spoke_id: int, deploy
     )
 
 
-def _default_host_name(client: str, settings: "Settings") -> str:
-    return f"{client}.{settings.spoke_domain}"
-
-
-def _invalid(field: str, value: Any, sentence: str) -> ValidationException:
-    return ValidationException(sentence, field=field, value=shown(value))
-
-
-def _reserved(field: str, value: str, name: str) -> ValidationException:
-    return ValidationException(
-        f"{field} can't be {shown(value)}: the name {name} is reserved.",
-        code="ReservedName",
-        hint="Choose another one; the setting RESERVED_CLIENTS lists the names that can't be taken.",
-        field=field,
-        value=shown(value),
-    )
+def invalid(field: str, value: Any, sentence: str, **more: Any) -> ValidationException:
+    """A field that can't be accepted. more: `code` and `hint`, where they are not the general ones."""
+    return ValidationException(sentence, field=field, value=shown(value), **more)
 
 
 def shown(value: Any) -> Any:
