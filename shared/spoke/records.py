@@ -52,30 +52,12 @@ def client_key(client: str) -> str:
     return f"client:{client}"
 
 
-def vm_key(vm_name: str) -> str:
-    return f"vm:{vm_name.lower()}"
-
-
-def host_key(host_name: str) -> str:
-    return f"host:{host_name}"
-
-
 def block_key(address_prefix: str) -> str:
     return f"block:{address_prefix.replace('/', '-')}"
 
 
 def vnet_key(name: str) -> str:
     return f"vnet:{name.lower()}"
-
-
-def pool_key(name: str, gateway: str = "") -> str:
-    """gateway: as for `slot_key`."""
-    return _of_gateway("pool", name.lower(), gateway)
-
-
-def rule_key(name: str, gateway: str = "") -> str:
-    """gateway: as for `slot_key`."""
-    return _of_gateway("rule", name.lower(), gateway)
 
 
 def slot_key(slot: int, gateway: str = "") -> str:
@@ -97,8 +79,8 @@ def exclusive_keys(plan: SpokePlan) -> list[tuple[str, str, str]]:
     """`(row key, field, value)` of what only one spoke can have, in the order in which a conflict names them."""
     return [
         (client_key(plan.client), "client_name", plan.client_name),
-        (vm_key(plan.vm_name), "vm_name", plan.vm_name),
-        (host_key(plan.host_name), "host_name", plan.host_name),
+        (f"vm:{plan.vm_name.lower()}", "vm_name", plan.vm_name),
+        (f"host:{plan.host_name}", "host_name", plan.host_name),
         (block_key(plan.address_prefix), "address_prefix", plan.address_prefix),
         (vnet_key(plan.vnet_name), "vnet_name", plan.vnet_name),
         *_names_on_gateway(plan, plan.gateway),
@@ -107,8 +89,8 @@ def exclusive_keys(plan: SpokePlan) -> list[tuple[str, str, str]]:
 
 def _names_on_gateway(plan: SpokePlan, gateway: str) -> list[tuple[str, str, str]]:
     return [
-        (pool_key(plan.backend_pool_name, gateway), "backend_pool_name", plan.backend_pool_name),
-        (rule_key(plan.routing_rule_name, gateway), "routing_rule_name", plan.routing_rule_name),
+        (_of_gateway("pool", plan.backend_pool_name.lower(), gateway), "backend_pool_name", plan.backend_pool_name),
+        (_of_gateway("rule", plan.routing_rule_name.lower(), gateway), "routing_rule_name", plan.routing_rule_name),
     ]
 
 
