@@ -163,6 +163,7 @@ def plan_report(plan: SpokePlan, settings: Settings, conflicts: Sequence[dict[st
 def described(plan: SpokePlan, ids: ResourceIds, settings: Settings) -> dict[str, Any]:
     """Names, addresses and ids of all that a deployment makes."""
     where = {"hub": settings.hub_name, "gateway": settings.hub_agw_name} if settings.several else {}
+    site = plan.site_names
     return {
         "client_name": plan.client_name,
         **where,
@@ -184,11 +185,11 @@ def described(plan: SpokePlan, ids: ResourceIds, settings: Settings) -> dict[str
         },
         "agw": {
             "host_name": plan.host_name,
-            "backend_pool_name": plan.backend_pool_name,
-            "probe_name": plan.probe_name,
-            "http_settings_name": plan.http_settings_name,
-            "listener_name": plan.listener_name,
-            "routing_rule_name": plan.routing_rule_name,
+            "backend_pool_name": site.pool,
+            "probe_name": site.probe,
+            "http_settings_name": site.settings,
+            "listener_name": site.listener,
+            "routing_rule_name": site.rule,
         },
         "tags": our_tags(plan),
         "resources": [part.id for part in parts_as_made(plan, ids) if part.owned_by != "reservations"],

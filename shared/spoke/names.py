@@ -33,11 +33,3 @@ def stem_of(name: str) -> str:
 
 def vnet_name(spoke_id: int) -> str:
     return f"spoke-vnet-{spoke_id}"
-
-
-def backend_pool_name(client: str) -> str:
-    return f"{client}-pool"
-
-
-def routing_rule_name(client: str) -> str:
-    return f"{client}-route"

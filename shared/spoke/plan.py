@@ -95,21 +95,13 @@ class SpokePlan:
         return f"spoke-{self.spoke_id}-to-hub"
 
     @property
-    def probe_name(self) -> str:
-        return f"{self.client}-probe"
-
-    @property
-    def http_settings_name(self) -> str:
-        return f"{self.client}-http-settings"
-
-    @property
-    def listener_name(self) -> str:
-        return f"{self.client}-listener"
-
-    @property
     def site_names(self) -> SiteNames:
         return SiteNames(
-            self.backend_pool_name, self.probe_name, self.http_settings_name, self.listener_name, self.routing_rule_name
+            pool=self.backend_pool_name,
+            probe=f"{self.client}-probe",
+            settings=f"{self.client}-http-settings",
+            listener=f"{self.client}-listener",
+            rule=self.routing_rule_name,
         )
 
     @property

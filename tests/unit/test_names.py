@@ -57,5 +57,5 @@ def test_names_without_a_stem_differ() -> None:
 @given(st.text())
 def test_names_of_gateway_elements_are_legal(name: str) -> None:
     client = sanitize_name(name)
-    for element in (naming.backend_pool_name(client), naming.routing_rule_name(client), f"{client}-http-settings"):
+    for element in (f"{client}-pool", f"{client}-route", f"{client}-http-settings"):
         assert re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,78}[a-z0-9_]", element)
