@@ -29,7 +29,6 @@ from shared.saga.steps import STEPS
 from shared.settings import Settings
 from shared.spoke.plan import SUBNET_ROLES, SpokePlan, our_tags
 from shared.spoke.resource_ids import ResourceIds
-from shared.writers.gateway.capacity import Limits, limits_of
 
 # What a deployment can't do without; the rest can't be checked without it, but may well work.
 _NEEDED = frozenset({"hub_vnet", "gateway", "spoke_group"})
@@ -78,7 +77,7 @@ def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) ->
             snapshot.sites,
             [run for run in snapshot.runs if _on_one_gateway(run.plan, plan)],
             failed_by_us=snapshot.gateway_failed_by_us,
-            limits=_limits(settings, snapshot),
+            waf_policies=filter(None, snapshot.waf_policies.values()),
         )
         if snapshot.gateway is not None:
             found += gateway_network_findings(snapshot.gateway, snapshot.gateway_network)
@@ -103,12 +102,6 @@ def findings_in(plan: SpokePlan, settings: Settings, snapshot: AzureSnapshot) ->
 def _on_one_gateway(one: SpokePlan, other: SpokePlan) -> bool:
     """A plan without a gateway may be for the same one."""
     return not one.gateway or not other.gateway or one.gateway.lower() == other.gateway.lower()
-
-
-def _limits(settings: Settings, snapshot: AzureSnapshot) -> Limits | None:
-    if snapshot.gateway is None:
-        return None
-    return limits_of(snapshot.gateway, settings.agw_limit, filter(None, snapshot.waf_policies.values()))
 
 
 def _unread_findings(unread: dict[str, Failure]) -> list[Finding]:

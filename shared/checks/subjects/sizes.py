@@ -38,12 +38,12 @@ class Size:
 
 def sizes_in(location: str, skus: Iterable[Document]) -> tuple[Size, ...]:
     """The VM sizes of a region, from Resource SKUs (whose only filter is the location)."""
-    found = []
-    for sku in skus:
-        locations = [str(name).lower() for name in sku.get("locations") or [location]]
-        if str(sku.get("resourceType", "")).lower() == "virtualmachines" and location.lower() in locations:
-            found.append(_size(location, sku))
-    return tuple(found)
+    return tuple(
+        _size(location, sku)
+        for sku in skus
+        if str(sku.get("resourceType", "")).lower() == "virtualmachines"
+        and location.lower() in [str(name).lower() for name in sku.get("locations") or [location]]
+    )
 
 
 def _size(location: str, sku: Document) -> Size:
@@ -93,30 +93,15 @@ def size_findings(plan: SpokePlan, sizes: Sequence[Size]) -> list[Finding]:
     """The size is offered in the region, not blocked there, x64 and of Hyper-V generation 2."""
     size = size_named(plan.vm_size, sizes)
     if size is None:
-        return [
-            _refused(
-                "VmSizeUnknown",
-                f"VM size {plan.vm_size} is not offered in {plan.location}",
-                _offer("Sizes of a similar name", _alike(plan.vm_size, sizes)),
-            )
-        ]
-    found = []
+        near = _offer("Sizes of a similar name", _alike(plan.vm_size, sizes))
+        return [_refused("VmSizeUnknown", f"VM size {plan.vm_size} is not offered in {plan.location}", near)]
     near = _offer("Sizes nearest to it that can be had", _neighbours(size, sizes))
-    if size.blocked_by:
-        found.append(
-            _refused(
-                "SkuNotAvailable",
-                f"VM size {size.name} can't be used in {plan.location}: {size.blocked_by}",
-                near,
-            )
-        )
-    if size.architecture.lower() != "x64":
-        found.append(
-            _refused("VmSizeArchitecture", f"VM size {size.name} has {size.architecture} processors, not x64", near)
-        )
-    if "V2" not in size.generations:
-        found.append(_refused("VmSizeGeneration", f"VM size {size.name} can't boot Hyper-V generation 2 images", near))
-    return found
+    flaws = (
+        (size.blocked_by, "SkuNotAvailable", f"can't be used in {plan.location}: {size.blocked_by}"),
+        (size.architecture.lower() != "x64", "VmSizeArchitecture", f"has {size.architecture} processors, not x64"),
+        ("V2" not in size.generations, "VmSizeGeneration", "can't boot Hyper-V generation 2 images"),
+    )
+    return [_refused(code, f"VM size {size.name} {what}", near) for has_it, code, what in flaws if has_it]
 
 
 def _refused(code: str, message: str, hint: str) -> Finding:
@@ -167,7 +152,12 @@ def quota_findings(
     own = there.get(_place_in(plan))
     if own is not None and made_by(plan.made_by)(own):
         return []
-    coming = [other for run in earlier_deployments(plan, runs) if (other := _not_yet_built(run, plan, sizes, there))]
+    coming = [
+        other
+        for run in earlier_deployments(plan, runs)
+        if run.plan.location == plan.location and _place_in(run.plan) not in there
+        if (other := size_named(run.plan.vm_size, sizes))
+    ]
     exceeded: list[tuple[int, Finding]] = []
     for usage in usages:
         name = str((usage.get("name") or {}).get("value", "")).lower()
@@ -188,14 +178,6 @@ def _place_of(vm_id: str) -> tuple[str, str]:
 
 def _place_in(plan: SpokePlan) -> tuple[str, str]:
     return plan.resource_group.lower(), plan.vm_name.lower()
-
-
-def _not_yet_built(
-    run: RunRow, plan: SpokePlan, sizes: Sequence[Size], there: dict[tuple[str, str], Document]
-) -> Size | None:
-    if run.plan.location != plan.location or _place_in(run.plan) in there:
-        return None
-    return size_named(run.plan.vm_size, sizes)
 
 
 def _over(plan: SpokePlan, size: Size, usage: Document, used: int, limit: int, pending: int) -> Finding:

@@ -48,25 +48,24 @@ def gateway_findings(
     runs: Iterable[RunRow],
     *,
     failed_by_us: bool,
-    limits: Limits | None = None,
+    waf_policies: Iterable[Document] = (),
 ) -> list[Finding]:
     """Everything about the gateway. runs: ours that have not ended; the earlier ones take their places before this one.
 
     failed_by_us: that it was a PUT of ours that left it `Failed`; then the next one fixes it.
-    limits: those that follow from its WAF policies, where they were read.
+    waf_policies: those on it that could be read.
     """
     if gateway is None:
         return [_finding("gateway", ids, gateway_not_found(ids.gateway))]
-    asked: list[tuple[str, Failure | None]] = [
-        ("gateway", flaw) for flaw in flaws_of(gateway, failed_by_us=failed_by_us)
-    ]
     site = site_of(plan, "", settings)
-    asked += [("gateway", missing) for missing in missing_parts(gateway, site)]
+    flaws = (*flaws_of(gateway, failed_by_us=failed_by_us), *missing_parts(gateway, site))
+    asked: list[tuple[str, Failure | None]] = [("gateway", flaw) for flaw in flaws]
     frontend = frontend_of(gateway, site)
     if isinstance(frontend, Frontend):
         asked.append(("gateway_capacity", _no_priority(plan, gateway, sites, frontend)))
         asked.append(("host_name", _host_taken(plan, settings, gateway, sites, frontend)))
-    asked.append(("gateway_capacity", _no_place(plan, limits, settings, gateway, sites, runs)))
+    limits = limits_of(gateway, settings.agw_limit, waf_policies)
+    asked.append(("gateway_capacity", _no_place(plan, limits, gateway, sites, runs)))
     found = [_finding(check, ids, failure) for check, failure in asked if failure is not None]
     return found + _odd_port(ids, settings) + _names_taken(plan, gateway, sites)
 
@@ -100,14 +99,12 @@ def _odd_port(ids: ResourceIds, settings: "Settings") -> list[Finding]:
 
 def _no_place(
     plan: SpokePlan,
-    limits: Limits | None,
-    settings: "Settings",
+    limits: Limits,
     gateway: Document,
     sites: Sequence[SiteRow],
     runs: Iterable[RunRow],
 ) -> Failure | None:
     """Sites that are there or asked for, and those that earlier deployments will ask for, leave no place."""
-    limits = limits or limits_of(gateway, settings.agw_limit)
     taken = {row.client for row in _others(plan, sites) if row.takes_capacity}
     taken |= {run.plan.client for run in earlier_deployments(plan, runs)} - {plan.client}
     places = site_capacity(gateway, names_of_ours(sites), limits)
