@@ -108,9 +108,8 @@ class _SharedReads:
     azure: Arm
     afresh: bool = False
 
-    def __call__(self, name: str, read: Callable[[], T], seconds: float | None = None) -> Callable[[], T]:
-        most = _COMMON_SECONDS if seconds is None else seconds
-        return read if self.afresh else lambda: _shared_read(self.azure, name, most, read)
+    def __call__(self, name: str, read: Callable[[], T], seconds: float = _COMMON_SECONDS) -> Callable[[], T]:
+        return read if self.afresh else lambda: _shared_read(self.azure, name, seconds, read)
 
 
 def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> AzureSnapshot:
@@ -169,12 +168,11 @@ def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Azure
     if malformed := on_gateway.unreadable.get(site_key(plan.client)):
         raise malformed
     runs_elsewhere, vms_elsewhere = answers.pop("elsewhere", ((), ()))
-    failed_by_us = on_gateway.writer is not None and on_gateway.writer.our_failure
     snapshot = AzureSnapshot(
         ids,
         unread=unread,
         sites=tuple(on_gateway.rows),
-        gateway_failed_by_us=failed_by_us,
+        gateway_failed_by_us=on_gateway.writer is not None and on_gateway.writer.our_failure,
         runs_elsewhere=runs_elsewhere,
         vms_elsewhere=vms_elsewhere,
         **answers,
@@ -239,22 +237,18 @@ def _needed_rights(
 def _permission_reads(azure: Arm, needed: Iterable[NeededRight], common: _SharedReads) -> dict[str, Callable[[], Any]]:
     """What Azure lists at each scope, by the path of the list."""
 
-    def of_scope(scope: str, rights: list[NeededRight]) -> Callable[[], Any]:
+    def permissions(scope: str, rights: list[NeededRight]) -> list[Document]:
+        """An old list may grant a right, which its call then lacks; it may not deny one by itself."""
         path = scope + _PERMISSIONS
         read = partial(azure.get_all, path)
-
-        def permissions() -> list[Document]:
-            """An old list may grant a right, which its call then lacks; it may not deny one by itself."""
-            kept = common(path, read, _RIGHTS_SECONDS)()
-            is_old = not common.afresh and missing_rights(rights, {scope: kept})
-            return common(path, read)() if is_old else kept
-
-        return permissions
+        kept = common(path, read, _RIGHTS_SECONDS)()
+        is_old = not common.afresh and missing_rights(rights, {scope: kept})
+        return common(path, read)() if is_old else kept
 
     by_scope: dict[str, list[NeededRight]] = {}
     for each in needed:
         by_scope.setdefault(each.scope, []).append(each)
-    return {scope + _PERMISSIONS: of_scope(scope, rights) for scope, rights in by_scope.items()}
+    return {scope + _PERMISSIONS: partial(permissions, scope, rights) for scope, rights in by_scope.items()}
 
 
 def _judged_rights(

@@ -46,18 +46,15 @@ def forbidding(
 
 def lock_findings(ids: ResourceIds, locks: Iterable[Document]) -> list[Finding]:
     """No lock that would forbid a write, or the rollback: on the hub's VNet, the gateway, the spoke group, or above."""
-    found = []
-    for lock, target in forbidding(locks, changed=(ids.gateway,), deleted=(ids.hub_vnet, ids.spoke_group)):
-        name = name_of(str(lock.get("id", "")))
-        found.append(
-            Finding(
-                "locks",
-                ERROR,
-                "ScopeLocked",
-                f"The {level_of(lock)} lock {name} on {scope_of(lock)} forbids "
-                f"{'any change' if level_of(lock).lower() == 'readonly' else 'a rollback'} of {name_of(target)}",
-                f"Remove the lock, or move it to what the app doesn't touch: `az lock delete --ids {lock.get('id')}`.",
-                resource=str(lock.get("id", "")),
-            )
+    return [
+        Finding(
+            "locks",
+            ERROR,
+            "ScopeLocked",
+            f"The {level_of(lock)} lock {name_of(str(lock.get('id', '')))} on {scope_of(lock)} forbids "
+            f"{'any change' if level_of(lock).lower() == 'readonly' else 'a rollback'} of {name_of(target)}",
+            f"Remove the lock, or move it to what the app doesn't touch: `az lock delete --ids {lock.get('id')}`.",
+            resource=str(lock.get("id", "")),
         )
-    return found
+        for lock, target in forbidding(locks, changed=(ids.gateway,), deleted=(ids.hub_vnet, ids.spoke_group))
+    ]

@@ -13,7 +13,7 @@ from shared.checks.findings import ERROR, WARNING, Finding
 from shared.spoke.documents.raw import Document, id_in, listed, properties_of
 from shared.spoke.documents.rule_changes import one_or_many
 from shared.spoke.documents.security_rules import prefixes_of
-from shared.spoke.resource_ids import name_of, same_id
+from shared.spoke.resource_ids import group_of, name_of, same_id
 
 FIRST_PORT, LAST_PORT = 65200, 65535
 ISOLATION_TAG = "EnhancedNetworkControl"
@@ -209,26 +209,25 @@ def _probes_blocked(group: Document, rule: _Rule) -> Finding:
 
 
 def _route_findings(table: Document) -> list[Finding]:
-    found = []
     routes = [(str(each.get("name", "")), properties_of(each)) for each in listed(table, "routes")]
     elsewhere = [
         (name, str(route.get("addressPrefix")), str(route.get("nextHopType")))
         for name, route in routes
         if str(route.get("nextHopType", "")).lower() != "internet"
     ]
-    for name, prefix, hop in elsewhere:
-        if prefix == "0.0.0.0/0":
-            found.append(
-                _finding(
-                    ERROR,
-                    "ApplicationGatewaySubnetUserDefinedRouteNotAllowed",
-                    f"The route {name} of the route table {table.get('name')} leads 0.0.0.0/0 of the gateway's subnet to "
-                    f"{hop}. Azure refuses every change of the gateway for that.",
-                    f"Lead it to the Internet: `az network route-table route create {_in(table, '--route-table-name')} "
-                    f"--name {name} --address-prefix 0.0.0.0/0 --next-hop-type Internet`. {_OR_ISOLATION}",
-                    table,
-                )
-            )
+    found = [
+        _finding(
+            ERROR,
+            "ApplicationGatewaySubnetUserDefinedRouteNotAllowed",
+            f"The route {name} of the route table {table.get('name')} leads 0.0.0.0/0 of the gateway's subnet to "
+            f"{hop}. Azure refuses every change of the gateway for that.",
+            f"Lead it to the Internet: `az network route-table route create {_in(table, '--route-table-name')} "
+            f"--name {name} --address-prefix 0.0.0.0/0 --next-hop-type Internet`. {_OR_ISOLATION}",
+            table,
+        )
+        for name, prefix, hop in elsewhere
+        if prefix == "0.0.0.0/0"
+    ]
     if {prefix for _, prefix, _ in elsewhere} >= _HALVES:
         found.append(
             _finding(
@@ -251,9 +250,8 @@ _OR_ISOLATION = (
 
 
 def _in(resource: Document, option: str) -> str:
-    parts = str(resource.get("id", "")).split("/")
-    group = parts[4] if len(parts) > 4 else "<resource group>"
-    return f"--resource-group {group} {option} {name_of(str(resource.get('id', '')))}"
+    resource_id = str(resource.get("id", ""))
+    return f"--resource-group {name_of(group_of(resource_id) or '<resource group>')} {option} {name_of(resource_id)}"
 
 
 def _finding(severity: str, code: str, message: str, hint: str, resource: Document) -> Finding:

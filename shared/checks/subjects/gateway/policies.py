@@ -23,13 +23,12 @@ _ENDED_VERSIONS = frozenset({"tlsv1_0", "tlsv1_1"})
 def tls_findings(gateway: Document) -> list[Finding]:
     """TLS policies with versions that have ended: the gateway's own, and those of its SSL profiles."""
     properties = properties_of(gateway)
+    command = f"ssl-policy set {gateway_in_command(gateway)} --policy-type Predefined --name {TLS_POLICY}"
     found = []
     if ended := _ended(properties.get("sslPolicy")):
-        command = f"ssl-policy set {gateway_in_command(gateway)} --policy-type Predefined --name {TLS_POLICY}"
         found.append(_tls(gateway, ERROR, f"TLS policy {ended}", command))
     elif not properties.get("sslPolicy") and _is_ended(properties.get("defaultPredefinedSslPolicy")):
         # The default of a gateway that was made long ago; a PUT of today has another one, which is taken.
-        command = f"ssl-policy set {gateway_in_command(gateway)} --policy-type Predefined --name {TLS_POLICY}"
         found.append(_tls(gateway, WARNING, f"default TLS policy {properties['defaultPredefinedSslPolicy']}", command))
     for profile in listed(gateway, "sslProfiles"):
         if ended := _ended(properties_of(profile).get("sslPolicy")):
