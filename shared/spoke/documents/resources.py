@@ -50,15 +50,8 @@ def has_subnets(plan: SpokePlan, vnet: Document) -> bool:
 
 def _outbound(outbound: str) -> Document:
     kind, _, resource_id = outbound.partition(":")
-    match kind:
-        case "default":
-            return {"defaultOutboundAccess": True}
-        case "nat":
-            return {"defaultOutboundAccess": False, "natGateway": {"id": resource_id}}
-        case "route":
-            return {"defaultOutboundAccess": False, "routeTable": {"id": resource_id}}
-        case _:
-            return {"defaultOutboundAccess": False}
+    way_out = {"nat": {"natGateway": {"id": resource_id}}, "route": {"routeTable": {"id": resource_id}}}
+    return {"defaultOutboundAccess": kind == "default", **way_out.get(kind, {})}
 
 
 def nic_document(plan: SpokePlan, ids: ResourceIds) -> Document:
@@ -83,8 +76,7 @@ def nic_document(plan: SpokePlan, ids: ResourceIds) -> Document:
 
 def private_ip_of(nic: Document) -> str:
     """The first private address of a NIC."""
-    configuration: str = nic["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"]
-    return configuration
+    return str(nic["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"])
 
 
 def vm_document(plan: SpokePlan, ids: ResourceIds, image: str, security_type: str) -> Document:
