@@ -3,24 +3,18 @@
 An older version on GET hides newer properties, and the PUT that follows drops them. The newest known at release.
 """
 
-NETWORK = "2026-03-01"
-COMPUTE = "2026-04-01"
-DISKS = "2026-03-02"
-COMPUTE_SKUS = "2021-07-01"
-RESOURCES = "2025-04-01"
-LOCKS = "2020-05-01"
-PERMISSIONS = "2022-04-01"
+# By the beginning of a type; the first that fits counts.
+VERSIONS = {
+    "microsoft.network/": "2026-03-01",
+    "microsoft.compute/disks": "2026-03-02",
+    "microsoft.compute/skus": "2021-07-01",
+    "microsoft.compute/": "2026-04-01",
+    "microsoft.authorization/permissions": "2022-04-01",
+    "microsoft.authorization/": "2020-05-01",  # locks
+    "": "2025-04-01",  # resource groups and what they hold
+}
 
 
 def api_version_of(resource_type: str) -> str:
     """The version for a resource type such as `Microsoft.Network/virtualNetworks` (children included)."""
-    namespace, _, kind = resource_type.lower().partition("/")
-    match namespace:
-        case "microsoft.network":
-            return NETWORK
-        case "microsoft.compute":
-            return DISKS if kind.startswith("disks") else COMPUTE_SKUS if kind.startswith("skus") else COMPUTE
-        case "microsoft.authorization":
-            return PERMISSIONS if kind.startswith("permissions") else LOCKS
-        case _:
-            return RESOURCES
+    return next(version for beginning, version in VERSIONS.items() if resource_type.lower().startswith(beginning))
