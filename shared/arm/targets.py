@@ -41,15 +41,10 @@ def url_of(target: str, endpoint: str) -> str:
     if is_absolute(target):
         _check_url(target, endpoint)
         return target
-    check_id(target)
-    return endpoint + target
-
-
-def check_id(path: str) -> None:
-    """Refuses an id or path that isn't one resource's: with a query, a fragment, a step upwards, escaped in whatever way."""
-    if not path.startswith("/") or path.startswith("//"):
+    if not target.startswith("/") or target.startswith("//"):
         raise RefusedTargetError("it doesn't begin with one slash")
-    _check_path(path)
+    _check_path(target)
+    return endpoint + target
 
 
 def _check_url(url: str, endpoint: str) -> None:
@@ -73,7 +68,7 @@ def _is_arms(host: str, port: int, endpoint: str) -> bool:
 
 
 def _check_path(path: str) -> None:
-    """The path as it is, and as it is after each unescaping that a proxy on the way may do."""
+    """No query, fragment or step upwards: in the path as it is, and after each unescaping that a proxy on the way may do."""
     for _ in range(_MOST_ESCAPES):
         if not path.isprintable():
             raise RefusedTargetError("it holds a control character")
