@@ -64,20 +64,14 @@ def needed_rights(
     found: dict[tuple[str, str], NeededRight] = {}
     for right in rights:
         at = [each for each in own.get(right.at, ()) if type_of(each).lower() == right.of_type.lower()]
-        elsewhere = _only_where_named(right)
+        # What not every installation has.
+        only_where_named = right.at == "gateway" or right.of_type.endswith(("/natGateways", "/routeTables"))
         for scope in at or scopes[right.at]:
-            stops = not right.optional and (bool(at) or not elsewhere)
+            stops = not right.optional and (bool(at) or not only_where_named)
             found[right.action.lower(), scope.lower()] = NeededRight(
                 right.action, scope, stops, right.optional or right.reason
             )
     return list(found.values())
-
-
-def _only_where_named(right: Right) -> bool:
-    """Whether the right is about something that not every installation has."""
-    if right.at == "gateway":
-        return True
-    return right.at == "spokeGroup" and right.of_type.endswith(("/natGateways", "/routeTables"))
 
 
 def grants(permissions: Iterable[Document], action: str) -> bool:
