@@ -100,14 +100,9 @@ def _refused(sentence: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{sentence}", {"sentence": sentence})
 
 
-def _without_control_characters(text: str) -> str:
+def _fit_for_names(text: str) -> str:
     if _CONTROL.search(text):
         raise _refused("must not hold control characters")
-    return text
-
-
-def _fit_for_names(text: str) -> str:
-    _without_control_characters(text)
     if _KEY_BREAKERS.search(text):
         raise _refused("must not hold any of / \\ # ?")
     if not naming.stem_of(text):
