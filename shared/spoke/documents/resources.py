@@ -12,13 +12,14 @@ _OS_OF_OFFER = {
 }
 
 
+def resource_document(plan: SpokePlan, properties: Document) -> Document:
+    """The document of a resource of this spoke."""
+    return {"location": plan.location, "tags": our_tags(plan), "properties": properties}
+
+
 def vnet_document(plan: SpokePlan) -> Document:
     """The VNet without a word about subnets: absent, those that are there stay (quickstart-templates#2786)."""
-    return {
-        "location": plan.location,
-        "tags": our_tags(plan),
-        "properties": {"addressSpace": {"addressPrefixes": [plan.address_prefix]}},
-    }
+    return resource_document(plan, {"addressSpace": {"addressPrefixes": [plan.address_prefix]}})
 
 
 def vnet_with_subnets(plan: SpokePlan, ids: ResourceIds, outbound: str) -> Document:
@@ -56,22 +57,12 @@ def _outbound(outbound: str) -> Document:
 
 def nic_document(plan: SpokePlan, ids: ResourceIds) -> Document:
     """The VM's interface in the web subnet, its address given out by Azure."""
-    return {
-        "location": plan.location,
-        "tags": our_tags(plan),
-        "properties": {
-            "ipConfigurations": [
-                {
-                    "name": "ipconfig1",
-                    "properties": {
-                        "subnet": {"id": ids.subnet(plan.vnet_name, plan.web_subnet_name)},
-                        "privateIPAllocationMethod": "Dynamic",
-                        "primary": True,
-                    },
-                }
-            ]
-        },
+    configuration = {
+        "subnet": {"id": ids.subnet(plan.vnet_name, plan.web_subnet_name)},
+        "privateIPAllocationMethod": "Dynamic",
+        "primary": True,
     }
+    return resource_document(plan, {"ipConfigurations": [{"name": "ipconfig1", "properties": configuration}]})
 
 
 def private_ip_of(nic: Document) -> str:
@@ -86,19 +77,13 @@ def vm_document(plan: SpokePlan, ids: ResourceIds, image: str, security_type: st
     SDK-made VM is Standard without it. Disk and NIC are `Detach`: our undos remove exactly these.
     """
     publisher, offer, sku, version = image.split(":")
+    key_path = f"/home/{plan.admin_username}/.ssh/authorized_keys"
     os_profile: Document = {
         "computerName": plan.vm_name,
         "adminUsername": plan.admin_username,
         "linuxConfiguration": {
             "disablePasswordAuthentication": True,
-            "ssh": {
-                "publicKeys": [
-                    {
-                        "path": f"/home/{plan.admin_username}/.ssh/authorized_keys",
-                        "keyData": plan.ssh_public_key,
-                    }
-                ]
-            },
+            "ssh": {"publicKeys": [{"path": key_path, "keyData": plan.ssh_public_key}]},
         },
     }
     if plan.cloud_init:
@@ -106,10 +91,9 @@ def vm_document(plan: SpokePlan, ids: ResourceIds, image: str, security_type: st
     security: Document = {"securityType": security_type}
     if security_type == "TrustedLaunch":
         security["uefiSettings"] = {"secureBootEnabled": True, "vTpmEnabled": True}
-    return {
-        "location": plan.location,
-        "tags": our_tags(plan),
-        "properties": {
+    return resource_document(
+        plan,
+        {
             "hardwareProfile": {"vmSize": plan.vm_size},
             "storageProfile": {
                 "imageReference": {"publisher": publisher, "offer": offer, "sku": sku, "version": version},
@@ -130,7 +114,7 @@ def vm_document(plan: SpokePlan, ids: ResourceIds, image: str, security_type: st
             "securityProfile": security,
             "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
         },
-    }
+    )
 
 
 def os_of(image: str) -> str:

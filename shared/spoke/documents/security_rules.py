@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from shared.errors import ConfigurationException
 from shared.spoke.addresses import collapsed_ipv4
 from shared.spoke.documents.raw import Document, address_prefixes, id_in, listed, properties_of
-from shared.spoke.plan import SpokePlan, our_tags
+from shared.spoke.documents.resources import resource_document
+from shared.spoke.plan import SpokePlan
 from shared.spoke.resource_ids import name_of, same_id
 
 if TYPE_CHECKING:
@@ -171,11 +172,7 @@ def security_rules(plan: SpokePlan, hub: HubNetwork, outbound: OutboundRules) ->
 
 def nsg_document(plan: SpokePlan, hub: HubNetwork, outbound: OutboundRules) -> Document:
     """The group's whole document."""
-    return {
-        "location": plan.location,
-        "tags": our_tags(plan),
-        "properties": {"securityRules": security_rules(plan, hub, outbound)},
-    }
+    return resource_document(plan, {"securityRules": security_rules(plan, hub, outbound)})
 
 
 def _rule(
