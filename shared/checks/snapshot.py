@@ -95,12 +95,6 @@ _shared: WeakKeyDictionary[Arm, dict[str, SharedRead]] = WeakKeyDictionary()
 _shared_lock = threading.Lock()
 
 
-def _shared_read(azure: Arm, name: str, seconds: float, read: Callable[[], T]) -> T:
-    with _shared_lock:
-        entry = _shared.setdefault(azure, {}).setdefault(name, SharedRead())
-    return entry.get(read, seconds, lambda: utc_now().timestamp())
-
-
 @dataclass(frozen=True)
 class _SharedReads:
     """Makes a read one that all spokes share. afresh: nothing is shared with others who look."""
@@ -109,7 +103,11 @@ class _SharedReads:
     afresh: bool = False
 
     def __call__(self, name: str, read: Callable[[], T], seconds: float = _COMMON_SECONDS) -> Callable[[], T]:
-        return read if self.afresh else lambda: _shared_read(self.azure, name, seconds, read)
+        if self.afresh:
+            return read
+        with _shared_lock:
+            entry = _shared.setdefault(self.azure, {}).setdefault(name, SharedRead())
+        return lambda: entry.get(read, seconds, lambda: utc_now().timestamp())
 
 
 def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> AzureSnapshot:
@@ -302,7 +300,7 @@ def read_hub_network(azure: Arm) -> HubNetwork:
 
 def hub_network_for_many(azure: Arm) -> HubNetwork:
     """The same, at most a few seconds old: of many deployments at once one reads it."""
-    return _shared_read(azure, "hub network", _HUB_NETWORK_SECONDS, lambda: read_hub_network(azure))
+    return _SharedReads(azure)("hub network", lambda: read_hub_network(azure), _HUB_NETWORK_SECONDS)()
 
 
 def _present(documents: Iterable[Document | None]) -> tuple[Document, ...]:
