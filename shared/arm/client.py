@@ -249,13 +249,10 @@ class Arm:
         """Whether a refusal only means that the resource's group is gone: the rights over it went with it. The group
         itself is read with a right over the subscription."""
         group_id = group_of(resource_id)
-        if (
-            response.status_code != 403
-            or group_id is None
-            or "AuthorizationFailed" not in self._error(response, resource_id).codes
-        ):
+        if group_id is None or response.status_code != 403:
             return False
-        return self._send("GET", group_id).status_code == 404
+        is_refused = "AuthorizationFailed" in self._error(response, resource_id).codes
+        return is_refused and self._send("GET", group_id).status_code == 404
 
     def _document(self, response: "HttpResponse", target: str, statuses: tuple[int, ...] = (200,)) -> dict[str, Any]:
         if response.status_code >= 400:
