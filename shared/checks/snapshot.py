@@ -134,10 +134,8 @@ def read_snapshot(plan: SpokePlan, azure: Arm, *, afresh: bool = False) -> Azure
         )
 
     def read_sizes() -> tuple[Size, ...]:
-        skus = azure.get_all(
-            f"{subscription}/providers/Microsoft.Compute/skus", params={"$filter": f"location eq '{location}'"}
-        )
-        return sizes_in(location, skus)
+        skus = listed("/providers/Microsoft.Compute/skus", **{"$filter": f"location eq '{location}'"})
+        return sizes_in(location, skus())
 
     def sizes() -> tuple[Size, ...]:
         """An old list may let a size pass, which create_vm then refuses; it may not refuse one by itself."""
