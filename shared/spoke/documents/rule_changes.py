@@ -96,8 +96,8 @@ def _meaning(rule: Document) -> dict[str, Any]:
 
 def one_or_many(document: Document | None, name: str, plural: str = "es") -> set[str]:
     """What stands in a property or in the one of its plural: Azure has a single value in either."""
-    one = properties_of(document).get(name)
-    return {str(each) for each in [*listed(document, name + plural), *([one] if one else [])]}
+    one, many = properties_of(document).get(name), properties_of(document).get(name + plural) or []
+    return {str(each) for each in [*many, *([one] if one else [])]}
 
 
 def _prefix(text: str) -> str:

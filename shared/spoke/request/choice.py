@@ -74,7 +74,8 @@ def gateways_for(
         holding = [domain for domain in domains if request.host_name.endswith(f".{domain}")]
         if not holding:
             raise outside(request.host_name, domains)
-        found = tuple(each for each in found if max(holding, key=len) in each.spoke_domains)
+        longest = max(holding, key=len)
+        found = tuple(each for each in found if longest in each.spoke_domains)
     possible = tuple(each for each in found if each.gateway_is_open) or tuple(each for each in found if each == own)
     if not possible:
         raise _closed(found, gateways, places)
