@@ -97,21 +97,14 @@ def hub_gateway_findings(hub_vnet: Document, gateways: Iterable[Document]) -> li
     """The hub's virtual network gateway, if there is one, is ready; otherwise what that means for the peering."""
     gateways = tuple(gateways)
     gateway = hub_gateway(hub_vnet, gateways or None)
-    consequences = {
-        "not_ready": (
-            "HubGatewayNotReady",
-            "the peering waits until it is ready",
-            "Wait for it, or cancel its change.",
-        ),
-        "failed": (
-            "HubGatewayFailed",
-            "the spoke is peered without it, and uses it once it works",
-            "See in the Portal what failed, and repair or delete the gateway.",
-        ),
-    }
-    if gateway.state not in consequences:
+    if gateway.state == "not_ready":
+        code, consequence = "HubGatewayNotReady", "the peering waits until it is ready"
+        hint = "Wait for it, or cancel its change."
+    elif gateway.state == "failed":
+        code, consequence = "HubGatewayFailed", "the spoke is peered without it, and uses it once it works"
+        hint = "See in the Portal what failed, and repair or delete the gateway."
+    else:
         return []
-    code, consequence, hint = consequences[gateway.state]
     resource = next((str(each["id"]) for each in gateways if name_of(str(each["id"])) == gateway.name), None)
     return [Finding("hub_vnet", WARNING, code, f"{gateway.sentence}: {consequence}", hint, resource=resource)]
 
