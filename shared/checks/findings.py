@@ -49,18 +49,9 @@ class Finding:
 
     def as_data(self) -> dict[str, Any]:
         """The finding as callers see it in `error.details.findings`."""
-        data: dict[str, Any] = {
-            "check": self.check,
-            "severity": self.severity,
-            "code": self.code,
-            "message": self.message,
-            "hint": self.hint,
-        }
-        if self.resource:
-            data["resource"] = self.resource
-        if self.details:
-            data["details"] = self.details
-        return data
+        always = {"check": self.check, "severity": self.severity, "code": self.code, "message": self.message}
+        optional = {"resource": self.resource, "details": self.details}
+        return {**always, "hint": self.hint, **{name: value for name, value in optional.items() if value}}
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
