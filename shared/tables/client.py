@@ -227,6 +227,11 @@ def match(etag: str | None) -> dict[str, Any]:
     return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
 
 
+def write_over(entity: dict[str, Any], etag: str | None) -> Write:
+    """Puts a row in the place of the one that was read with this ETag; None: inserts it, where there is none."""
+    return ("create", entity) if etag is None else ("update", entity, {"mode": "replace", **match(etag)})
+
+
 def _write_one(client: "TableClient", verb: str, entity: dict[str, Any], more: dict[str, Any] | None = None) -> Any:
     written = getattr(client, f"{verb}_entity")(entity, **(more or {}))
     return written.get("etag") if written else None

@@ -7,10 +7,9 @@ those of a version before it.
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from shared.spoke.records import SPOKES_TABLE
-from shared.tables.client import ConcurrentUpdate, SpokesPartition, match, table
+from shared.tables.client import ConcurrentUpdate, SpokesPartition, table, write_over
 from shared.timestamps import parse_timestamp
 
 MARKER_KEY = "marker"
@@ -71,6 +70,5 @@ def confirm_marker(rows: SpokesPartition, marker: Marker) -> Marker:
 
 
 def _write(rows: SpokesPartition, over: Marker | None, confirmed_at: str = "") -> str | None:
-    entity: dict[str, Any] = {"PartitionKey": rows.key, "RowKey": MARKER_KEY, "confirmed_at": confirmed_at}
-    write = ("update", entity, {"mode": "replace", **match(over.etag)}) if over else ("create", entity)
-    return table(SPOKES_TABLE).write([write])[0]
+    entity = {"PartitionKey": rows.key, "RowKey": MARKER_KEY, "confirmed_at": confirmed_at}
+    return table(SPOKES_TABLE).write([write_over(entity, over.etag if over else None)])[0]

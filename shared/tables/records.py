@@ -9,7 +9,7 @@ from shared.data import as_data
 from shared.saga.instances import is_looked_after
 from shared.settings import Settings, at, current_settings
 from shared.spoke.records import SPOKES_TABLE, TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
-from shared.tables.client import ConcurrentUpdate, SpokesPartition, Table, Write, match, table
+from shared.tables.client import ConcurrentUpdate, SpokesPartition, Table, match, table, write_over
 from shared.tables.codec import as_entity, from_entity
 from shared.tables.places import forget_deployment_id, former_hub_of_run, hub_of_run, new_deployment_id
 
@@ -76,8 +76,7 @@ class Records:
 
     def write_step(self, row: StepRow, over: StepRow | None) -> StepRow:
         """Writes a step's row over the one that was read, None for none; `ConcurrentUpdate` when it isn't as it was read."""
-        entity = as_entity(row, self.hub_key)
-        write = ("update", entity, {"mode": "replace", **_match(over.etag)}) if over else ("create", entity)
+        write = write_over(as_entity(row, self.hub_key), over.etag if over else None)
         return replace(row, etag=self._table.write([write])[0])
 
     def change_run(self, row: RunRow, **changes: Any) -> RunRow:
@@ -100,15 +99,10 @@ class Records:
         """
         new_run = replace(run, **run_changes)
         new_spoke = replace(spoke, **(spoke_changes or {})) if spoke else None
-        operations: list[Write] = [
-            ("update", as_entity(new_run, self.hub_key), {"mode": "replace", **_match(run.etag)}),
-        ]
+        operations = [write_over(as_entity(new_run, self.hub_key), run.etag)]
         if spoke and new_spoke:
-            entity = as_entity(new_spoke, self.hub_key)
-            if forget_spoke:
-                operations.append(("delete", entity, _match(spoke.etag)))
-            else:
-                operations.append(("update", entity, {"mode": "replace", **_match(spoke.etag)}))
+            entity, etag = as_entity(new_spoke, self.hub_key), spoke.etag
+            operations.append(("delete", entity, match(etag)) if forget_spoke else write_over(entity, etag))
         operations += [("upsert", as_entity(step, self.hub_key), {"mode": "replace"}) for step in steps]
         etags = self._table.write(operations)
         new_run = replace(new_run, etag=etags[0])
@@ -118,7 +112,7 @@ class Records:
 
     def rewrite(self, row: RunRow | SpokeRow) -> None:
         """Stores a row as this version keeps it; `ConcurrentUpdate` when another call changed it since it was read."""
-        self._table.write([("update", as_entity(row, self.hub_key), {"mode": "replace", **_match(row.etag)})])
+        self._table.write([write_over(as_entity(row, self.hub_key), row.etag)])
 
     def forget_run(self, run: RunRow) -> None:
         """Deletes a run with its steps, all or none; `ConcurrentUpdate` when one of them was changed since it was read."""
@@ -139,11 +133,6 @@ class Records:
 
     def _all(self, kind: type[R], prefix: str, further: str = "") -> list[R]:
         return [from_entity(kind, entity) for entity in self._partition.range(prefix, further)]
-
-
-def _match(etag: str | None) -> dict[str, Any]:
-    """No condition for a row that was never read."""
-    return match(etag) if etag else {}
 
 
 def run_and_hub(deployment_id: str) -> tuple[RunRow | None, Settings]:
@@ -168,6 +157,7 @@ def begin_removal(
     *,
     force: bool = False,
     kept: Sequence[dict[str, Any]] = (),
+    note: str | None = None,
 ) -> RunRow:
     """A run of kind `delete`, or `rollback` to finish one that could not finish, for a spoke as it was read.
 
@@ -187,14 +177,15 @@ def begin_removal(
         force=force,
         error=spoke.error if kind == "rollback" else None,
         result={**spoke.result, "kept": list(kept)} if kept else spoke.result,
+        note=note,
         task_hub=str(settings.task_hub),
     )
     token = nonce()
     leaving = replace(spoke, status=_STATUS[kind], deployment_id=run.deployment_id, completed_at=None)
     rows = SpokesPartition(settings)
-    operations: list[tuple[Any, ...]] = [
+    operations = [
         ("create", as_entity(run, settings.hub_key) | {"token": token}),
-        ("update", as_entity(leaving, settings.hub_key), {"mode": "replace", **match(spoke.etag)}),
+        write_over(as_entity(leaving, settings.hub_key), spoke.etag),
     ]
 
     def is_written() -> bool:

@@ -31,7 +31,7 @@ from shared.spoke.records import (
     spoke_key,
     vnet_key,
 )
-from shared.tables.client import ConcurrentUpdate, Partition, SpokesPartition, match
+from shared.tables.client import ConcurrentUpdate, Partition, SpokesPartition, Write, write_over
 from shared.tables.codec import as_entity, from_entity
 from shared.tables.idempotency import (
     KEY_LIFE,
@@ -173,7 +173,7 @@ class _Reserving:
         # Of the hub in which the Idempotency-Key is used.
         self.key_rows: Partition = self.rows
         self.gateways = requested.gateways or (settings,)
-        self._expired_key: Any = None
+        self._expired_key: str | None = None  # the ETag of its row
         self._claimed_id = ""
 
     def reserve(self) -> Reservation:
@@ -255,7 +255,7 @@ class _Reserving:
         self._raise_for_conflict(plan)
         return None
 
-    def _operations(self, plan: SpokePlan, slot: int, token: str, replaced: Any) -> list[tuple[Any, ...]]:
+    def _operations(self, plan: SpokePlan, slot: int, token: str, replaced: Any) -> list[Write]:
         now = timestamp()
         policy = as_data(self.settings.policy)
         run = as_entity(
@@ -286,18 +286,16 @@ class _Reserving:
             ),
             self.settings.hub_key,
         )
-        operations: list[tuple[Any, ...]] = []
+        operations: list[Write] = []
         if self.request.key is not None:
             entity = self._row(self.request.key.row_key, plan, token) | {
                 "fingerprint": self.request.key.fingerprint,
                 "expires_at": timestamp(utc_now() + KEY_LIFE),
             }
-            operations.append(_write(entity, over=self._expired_key))
-        operations.append(_write(spoke, over=replaced))
-        operations.append(_write(run, over=None))
+            operations.append(write_over(entity, self._expired_key))
+        operations += [write_over(spoke, replaced.metadata["etag"] if replaced else None), ("create", run)]
         keys = [key for key, _, _ in _taken_by(plan)] + [slot_key(slot, plan.gateway)]
-        operations.extend(_write(self._row(key, plan, token), over=None) for key in keys)
-        return operations
+        return operations + [("create", self._row(key, plan, token)) for key in keys]
 
     def _row(self, key: str, plan: SpokePlan, token: str) -> dict[str, Any]:
         return {
@@ -418,7 +416,8 @@ class _Reserving:
         row_key = self.request.key.row_key
         row = self.key_rows.get(row_key)
         if row is None or has_expired(row):
-            self._expired_key = row if self.key_rows.key == self.rows.key else self.rows.get(row_key)
+            expired = row if self.key_rows.key == self.rows.key else self.rows.get(row_key)
+            self._expired_key = expired.metadata["etag"] if expired else None
             return None
         if row["fingerprint"] != self.request.key.fingerprint:
             raise used_with_another_body(deployment_id=row["deployment_id"])
@@ -442,13 +441,6 @@ class _Reserving:
             row = self.rows.get(key)
             if row is not None:
                 raise _Taken(_in_use(field, value, row))
-
-
-def _write(entity: dict[str, Any], over: Any) -> tuple[Any, ...]:
-    """Inserts a row, or takes the place of the one that was read."""
-    if over is None:
-        return ("create", entity)
-    return ("update", entity, {"mode": "replace", **match(over.metadata["etag"])})
 
 
 def _by_name(client: str, attempt: int, numbers: list[int]) -> int | None:
