@@ -26,7 +26,7 @@ from shared.recovery.record_loss import raise_for_lost_rows
 from shared.settings import Settings, at, current_settings, has_several_hubs, process_settings
 from shared.spoke.addresses import highest_spoke_id
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
-from shared.tables.client import SpokesPartition
+from shared.tables.client import Partition
 from shared.tables.places import (
     at_each_gateway,
     at_each_hub,
@@ -172,7 +172,7 @@ def _tables() -> str:
     )
     unknown = sorted({f"gateway {gateway.hub_agw_name}" for _, gateway in served if not gateway.is_configured})
     if here.hub_key == hubs()[0].hub_key:  # once for all hubs
-        unknown += [f"hub {hub.hub_name}" for hub in former_hubs() if SpokesPartition(hub).has_any("spoke:")]
+        unknown += [f"hub {hub.hub_name}" for hub in former_hubs() if Partition(hub.hub_key).has_any("spoke:")]
     if unknown:
         raise DegradedError(
             f"The records can be read; they name the {', '.join(unknown)}, no longer in the settings: such spokes are shown, "
@@ -341,7 +341,7 @@ def _count(used: int, limit: int) -> answers.Count:
 def _capacity_by_records() -> dict[str, answers.Count]:
     """What the records alone tell."""
     settings = current_settings()
-    rows = SpokesPartition(settings)
+    rows = Partition(settings.hub_key)
     blocks = len(rows.range("block:", select=("RowKey",)))
     slots = len(used_slots(rows, settings).get(settings.hub_agw_name.lower(), ()))
     highest = highest_spoke_id(settings.spoke_address_pool, settings.spoke_prefix_length)

@@ -20,7 +20,7 @@ from shared.spoke.documents.resources import os_of, vm_document, vm_keeping_unma
 from shared.spoke.inventory import made_by
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow, durations_key
-from shared.tables.client import SpokesPartition
+from shared.tables.client import Partition
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def _quota_in_words(outcome: Outcome, run: RunRow) -> Outcome:
 def quickest_of_last() -> float | None:
     """Seconds that the quickest of the last VMs took; None when none is known, or the table doesn't answer now."""
     try:
-        return min(_last(SpokesPartition(current_settings())), default=None)
+        return min(_last(Partition(current_settings().hub_key)), default=None)
     except StorageException as error:
         log.debug("The last durations are not known just now: %s", error)
         return None
@@ -127,7 +127,7 @@ def quickest_of_last() -> float | None:
 def note_duration(seconds: float) -> None:
     """Keeps how long one took. Of two at once one may get lost, as all do while the table doesn't answer: they are hints."""
     try:
-        rows = SpokesPartition(current_settings())
+        rows = Partition(current_settings().hub_key)
         last = [*_last(rows), round(seconds, 3)][-_KEPT:]
         row = {"PartitionKey": rows.key, "RowKey": durations_key(VM), "seconds": json.dumps(last)}
         rows.write(("upsert", row))
@@ -135,7 +135,7 @@ def note_duration(seconds: float) -> None:
         log.debug("A duration could not be kept just now: %s", error)
 
 
-def _last(rows: SpokesPartition) -> list[float]:
+def _last(rows: Partition) -> list[float]:
     row = rows.get(durations_key(VM))
     try:
         seconds = [float(each) for each in json.loads(row["seconds"])] if row else []

@@ -17,7 +17,7 @@ from shared.settings import Settings, current_settings
 from shared.spoke.inventory import TAGGED
 from shared.spoke.records import SPOKES_TABLE, TERMINAL
 from shared.spoke.resource_ids import name_of, type_of
-from shared.tables.client import ConcurrentUpdate, SpokesPartition, table
+from shared.tables.client import ConcurrentUpdate, Partition, table
 from shared.tables.codec import from_json_columns
 from shared.tables.places import at_each_gateway, hubs
 from shared.tables.reservations import reservations_by_deployment
@@ -194,7 +194,7 @@ def _request_removal(rows: DesiredTable[Any, Any], before: Any, row: Any) -> Non
 
 def _free(reserved: list[Any]) -> None:
     try:
-        SpokesPartition(current_settings()).delete_together(reserved)
+        Partition(current_settings().hub_key).delete_together(reserved)
     except ConcurrentUpdate:
         log.info("Reservations were changed just now; the next tick looks again")
 

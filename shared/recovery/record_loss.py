@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from shared.errors import ConfigurationException, Failure, so_many
 from shared.settings import current_settings
-from shared.tables.client import SpokesPartition
+from shared.tables.client import Partition
 from shared.tables.marker import Marker, confirm_marker, ensure_marker
 from shared.tables.records import Records
 
@@ -24,7 +24,7 @@ def doubt(unknown: Callable[[], Sequence[str]]) -> Failure | None:
     nothing is decided. New records are confirmed when nothing is unknown: from then on they are relied on.
     """
     settings = current_settings()
-    rows = SpokesPartition(settings)
+    rows = Partition(settings.hub_key)
     marker = ensure_marker(rows)
     if marker.is_relied_on:
         return None

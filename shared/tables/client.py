@@ -15,7 +15,7 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from shared.errors import StorageException
 from shared.process.identity import identity
 from shared.process.once import import_what_requests_import, importing, once
-from shared.settings import Settings, current_settings
+from shared.settings import current_settings
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE, SPOKES_TABLE
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ _BY_PREFIX = "PartitionKey eq @partition and RowKey ge @low and RowKey lt @high"
 
 
 class Partition:
-    """One partition of the table `Spokes`."""
+    """One partition of the table `Spokes`: the rows of one hub (`Settings.hub_key`), or what all of them share."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -188,9 +188,9 @@ class Partition:
             raise
         return True
 
-    def write(self, operation: Write) -> None:
-        """Writes one row. `ConcurrentUpdate` on a lost race."""
-        self._table.write([operation])
+    def write(self, *writes: Write) -> list[str | None]:
+        """Writes rows, all or none, and answers their new ETags. `ConcurrentUpdate` on a lost race."""
+        return self._table.write(writes)
 
     def forget(self, row_key: str) -> None:
         """Deletes a row, whatever it holds, if it is there."""
@@ -204,13 +204,6 @@ class Partition:
         operations = [("delete", row, match(row.metadata["etag"])) for row in rows]
         if not self.submit(operations, won=lambda: all(self.get(row["RowKey"]) is None for row in rows)):
             raise ConcurrentUpdate
-
-
-class SpokesPartition(Partition):
-    """The rows of one hub."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.hub_key)
 
 
 def forget_clients() -> None:

@@ -16,7 +16,7 @@ from shared.clock import timestamp, utc_now
 from shared.errors import DeploymentException, ValidationException
 from shared.settings import current_settings
 from shared.spoke.records import SPOKES_TABLE
-from shared.tables.client import ConcurrentUpdate, Partition, SpokesPartition, table
+from shared.tables.client import ConcurrentUpdate, Partition, table
 from shared.tables.places import INSTALLATION, hubs, installation, is_alone, note_hubs, noted_hubs
 from shared.timestamps import parse_timestamp
 
@@ -106,7 +106,7 @@ def give_key_back(key: IdempotencyKey) -> None:
 
 def forget_expired_keys() -> None:
     """Removes the rows of the present hub's keys whose time is over."""
-    _forget_expired(SpokesPartition(current_settings()), "key:")
+    _forget_expired(Partition(current_settings().hub_key), "key:")
 
 
 def forget_expired_claims() -> None:

@@ -8,8 +8,7 @@ those of a version before it.
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared.spoke.records import SPOKES_TABLE
-from shared.tables.client import ConcurrentUpdate, SpokesPartition, table, write_over
+from shared.tables.client import ConcurrentUpdate, Partition, write_over
 from shared.timestamps import parse_timestamp
 
 MARKER_KEY = "marker"
@@ -32,7 +31,7 @@ class Marker:
         return self.confirmed and not self.copied
 
 
-def read_marker(rows: SpokesPartition) -> Marker | None:
+def read_marker(rows: Partition) -> Marker | None:
     """The marker, None when there is none."""
     entity = rows.get(MARKER_KEY)
     if entity is None:
@@ -43,7 +42,7 @@ def read_marker(rows: SpokesPartition) -> Marker | None:
     return Marker(True, entity.metadata["timestamp"] - parse_timestamp(confirmed_at) > _AT_ONCE, etag)
 
 
-def ensure_marker(rows: SpokesPartition) -> Marker:
+def ensure_marker(rows: Partition) -> Marker:
     """The marker; it is made when there is none, and confirmed at once beside rows of a version before it."""
     marker = read_marker(rows)
     if marker is not None:
@@ -56,7 +55,7 @@ def ensure_marker(rows: SpokesPartition) -> Marker:
     return confirm_marker(rows, marker) if has_older_rows else marker
 
 
-def confirm_marker(rows: SpokesPartition, marker: Marker) -> Marker:
+def confirm_marker(rows: Partition, marker: Marker) -> Marker:
     """Confirms the marker as it was read, at the time of Table Storage. Another one that was faster is left as it is."""
     try:
         etag = _write(rows, marker)
@@ -69,6 +68,6 @@ def confirm_marker(rows: SpokesPartition, marker: Marker) -> Marker:
         return marker
 
 
-def _write(rows: SpokesPartition, over: Marker | None, confirmed_at: str = "") -> str | None:
+def _write(rows: Partition, over: Marker | None, confirmed_at: str = "") -> str | None:
     entity = {"PartitionKey": rows.key, "RowKey": MARKER_KEY, "confirmed_at": confirmed_at}
-    return table(SPOKES_TABLE).write([write_over(entity, over.etag if over else None)])[0]
+    return rows.write(write_over(entity, over.etag if over else None))[0]

@@ -17,8 +17,8 @@ from shared.errors import DeploymentException
 from shared.saga import instances as protocol
 from shared.settings import Settings, at, current_settings, has_several_hubs, process_settings
 from shared.spoke.plan import SpokePlan
-from shared.spoke.records import GATEWAY_SITES_TABLE, SPOKES_TABLE, WRITER_KEY, run_key, slot_of, spoke_key
-from shared.tables.client import ConcurrentUpdate, Partition, SpokesPartition, table
+from shared.spoke.records import GATEWAY_SITES_TABLE, WRITER_KEY, run_key, slot_of, spoke_key
+from shared.tables.client import ConcurrentUpdate, Partition, table
 from shared.tables.codec import number_in
 
 T = TypeVar("T")
@@ -108,14 +108,14 @@ def hub_of_spoke_id(spoke_id: int) -> Settings:
 
 
 def _has_spoke(hub: Settings, spoke_id: int) -> bool:
-    return SpokesPartition(hub).get(spoke_key(spoke_id)) is not None
+    return Partition(hub.hub_key).get(spoke_key(spoke_id)) is not None
 
 
 def spokes_of_former_hubs() -> dict[int, dict[str, Any]]:
     """Who has ids in hubs that the settings no longer have, by id: no other spoke gets them."""
     select = ("spoke_id", "client_name", "deployment_id", "status")
     return {
-        row["spoke_id"]: row for hub in former_hubs() for row in SpokesPartition(hub).range("spoke:", select=select)
+        row["spoke_id"]: row for hub in former_hubs() for row in Partition(hub.hub_key).range("spoke:", select=select)
     }
 
 
@@ -169,20 +169,8 @@ def noted_hubs() -> dict[str, str]:
 
 def note_hubs(found: Iterable[Settings]) -> None:
     """Notes hubs of the settings."""
-    table(SPOKES_TABLE).write(
-        [
-            (
-                "upsert",
-                {
-                    "PartitionKey": INSTALLATION,
-                    "RowKey": f"hub:{hub.hub_key}",
-                    "hub_key": hub.hub_key,
-                    "name": hub.hub_name,
-                },
-            )
-            for hub in found
-        ]
-    )
+    rows = ({"RowKey": f"hub:{hub.hub_key}", "hub_key": hub.hub_key, "name": hub.hub_name} for hub in found)
+    installation().write(*(("upsert", {"PartitionKey": INSTALLATION, **row}) for row in rows))
 
 
 @cache
@@ -190,7 +178,7 @@ def former_hubs() -> tuple[Settings, ...]:
     """Hubs that have records and that the settings no longer have."""
     here = {hub.hub_key for hub in hubs()}
     gone = [_former_hub(key, name) for key, name in noted_hubs().items() if key not in here]
-    found = tuple(hub for hub in gone if any(map(SpokesPartition(hub).has_any, ("spoke:", "run:"))))
+    found = tuple(hub for hub in gone if any(map(Partition(hub.hub_key).has_any, ("spoke:", "run:"))))
     for hub in found:
         log.warning("The hub %s has records and is no longer in the settings", hub.hub_name)
     return found
@@ -263,7 +251,7 @@ def _hub_key_of_run(deployment_id: str) -> str:
     if row is not None:
         return str(row["hub_key"])
     for hub in [*hubs(), *former_hubs()]:
-        if SpokesPartition(hub).get(run_key(deployment_id)) is not None:
+        if Partition(hub.hub_key).get(run_key(deployment_id)) is not None:
             return hub.hub_key
     raise LookupError(deployment_id)
 
@@ -283,7 +271,7 @@ def places(settings: Settings) -> int:
     return settings.agw_limit - 1 if seen is None else seen
 
 
-def used_slots(rows: SpokesPartition, hub: Settings) -> dict[str, set[int]]:
+def used_slots(rows: Partition, hub: Settings) -> dict[str, set[int]]:
     """The numbers that are taken, by gateway in lower case. hub: with its first gateway, which has those without a name."""
     first, found = gateways_of(hub)[0].hub_agw_name, dict[str, set[int]]()
     for row in rows.range("slot:", select=("RowKey",)):

@@ -8,8 +8,8 @@ from shared.clock import nonce, timestamp
 from shared.data import as_data
 from shared.saga.instances import is_looked_after
 from shared.settings import Settings, at, current_settings
-from shared.spoke.records import SPOKES_TABLE, TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
-from shared.tables.client import ConcurrentUpdate, SpokesPartition, Table, match, table, write_over
+from shared.spoke.records import TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
+from shared.tables.client import ConcurrentUpdate, Partition, match, write_over
 from shared.tables.codec import as_entity, from_entity
 from shared.tables.places import forget_deployment_id, former_hub_of_run, hub_of_run, new_deployment_id
 
@@ -20,12 +20,8 @@ class Records:
     """The records of this hub. Raises `StorageException` when the table doesn't answer, `ConcurrentUpdate` on a lost race."""
 
     def __init__(self) -> None:
-        self._partition = SpokesPartition(current_settings())
-        self.hub_key = self._partition.key
-
-    @property
-    def _table(self) -> Table:
-        return table(SPOKES_TABLE)
+        self.hub_key = current_settings().hub_key
+        self._rows = Partition(self.hub_key)
 
     def run(self, deployment_id: str) -> RunRow | None:
         """One run, None when there is none of that id."""
@@ -77,7 +73,7 @@ class Records:
     def write_step(self, row: StepRow, over: StepRow | None) -> StepRow:
         """Writes a step's row over the one that was read, None for none; `ConcurrentUpdate` when it isn't as it was read."""
         write = write_over(as_entity(row, self.hub_key), over.etag if over else None)
-        return replace(row, etag=self._table.write([write])[0])
+        return replace(row, etag=self._rows.write(write)[0])
 
     def change_run(self, row: RunRow, **changes: Any) -> RunRow:
         """Changes a run under its ETag; `ConcurrentUpdate` when another call changed it since it was read."""
@@ -104,7 +100,7 @@ class Records:
             entity, etag = as_entity(new_spoke, self.hub_key), spoke.etag
             operations.append(("delete", entity, match(etag)) if forget_spoke else write_over(entity, etag))
         operations += [("upsert", as_entity(step, self.hub_key), {"mode": "replace"}) for step in steps]
-        etags = self._table.write(operations)
+        etags = self._rows.write(*operations)
         new_run = replace(new_run, etag=etags[0])
         if new_spoke:
             new_spoke = None if forget_spoke else replace(new_spoke, etag=etags[1])
@@ -112,27 +108,27 @@ class Records:
 
     def rewrite(self, row: RunRow | SpokeRow) -> None:
         """Stores a row as this version keeps it; `ConcurrentUpdate` when another call changed it since it was read."""
-        self._table.write([write_over(as_entity(row, self.hub_key), row.etag)])
+        self._rows.write(write_over(as_entity(row, self.hub_key), row.etag))
 
     def forget_run(self, run: RunRow) -> None:
         """Deletes a run with its steps, all or none; `ConcurrentUpdate` when one of them was changed since it was read."""
-        row = self._partition.get(run_key(run.deployment_id))
+        row = self._rows.get(run_key(run.deployment_id))
         if row is None:
             return
         if row.metadata["etag"] != run.etag:
             raise ConcurrentUpdate
-        steps = self._partition.range(f"step:{run.deployment_id}:", select=("PartitionKey", "RowKey"))
-        self._partition.delete_together([row, *steps])
+        steps = self._rows.range(f"step:{run.deployment_id}:", select=("PartitionKey", "RowKey"))
+        self._rows.delete_together([row, *steps])
         forget_deployment_id(run.deployment_id)
 
     # --- inside ---
 
     def _one(self, kind: type[R], row_key: str) -> R | None:
-        entity = self._partition.get(row_key)
+        entity = self._rows.get(row_key)
         return from_entity(kind, entity) if entity else None
 
     def _all(self, kind: type[R], prefix: str, further: str = "") -> list[R]:
-        return [from_entity(kind, entity) for entity in self._partition.range(prefix, further)]
+        return [from_entity(kind, entity) for entity in self._rows.range(prefix, further)]
 
 
 def run_and_hub(deployment_id: str) -> tuple[RunRow | None, Settings]:
@@ -182,7 +178,7 @@ def begin_removal(
     )
     token = nonce()
     leaving = replace(spoke, status=_STATUS[kind], deployment_id=run.deployment_id, completed_at=None)
-    rows = SpokesPartition(settings)
+    rows = Partition(settings.hub_key)
     operations = [
         ("create", as_entity(run, settings.hub_key) | {"token": token}),
         write_over(as_entity(leaving, settings.hub_key), spoke.etag),

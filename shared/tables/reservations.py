@@ -31,7 +31,7 @@ from shared.spoke.records import (
     spoke_key,
     vnet_key,
 )
-from shared.tables.client import ConcurrentUpdate, Partition, SpokesPartition, Write, write_over
+from shared.tables.client import ConcurrentUpdate, Partition, Write, write_over
 from shared.tables.codec import as_entity, from_entity
 from shared.tables.idempotency import (
     KEY_LIFE,
@@ -115,16 +115,16 @@ def release(run: RunRow) -> None:
 
     `ConcurrentUpdate` when one of them moved meanwhile. The rows `spoke`, `run` and `key` stay.
     """
-    rows = SpokesPartition(current_settings())
+    rows = Partition(current_settings().hub_key)
     rows.delete_together(_held_by(run.plan, rows))
 
 
 def holds_reservations(plan: SpokePlan) -> bool:
     """Whether anything is reserved for a spoke."""
-    return bool(_held_by(plan, SpokesPartition(current_settings())))
+    return bool(_held_by(plan, Partition(current_settings().hub_key)))
 
 
-def _held_by(plan: SpokePlan, rows: SpokesPartition) -> list[Any]:
+def _held_by(plan: SpokePlan, rows: Partition) -> list[Any]:
     keys = [key for key, _, _ in [*exclusive_keys(plan), *names_without_gateway(plan)]]
     found = [row for row in map(rows.get, keys) if row is not None]
     found += rows.range("slot:", "deployment_id eq @made_by", made_by=plan.made_by)
@@ -133,7 +133,7 @@ def _held_by(plan: SpokePlan, rows: SpokesPartition) -> list[Any]:
 
 def reservations_by_deployment() -> dict[str, list[Any]]:
     """All reservations that there are, by the run that made their spoke."""
-    rows, found = SpokesPartition(current_settings()), dict[str, list[Any]]()
+    rows, found = Partition(current_settings().hub_key), dict[str, list[Any]]()
     for kind in RESERVATIONS:
         for row in rows.range(kind):
             found.setdefault(row["deployment_id"], []).append(row)
@@ -142,7 +142,7 @@ def reservations_by_deployment() -> dict[str, list[Any]]:
 
 def forget_spoke(spoke: SpokeRow) -> None:
     """Takes the row of a `failed` spoke away: its id answers 404 and is free. `ConcurrentUpdate` when it moved meanwhile."""
-    rows = SpokesPartition(current_settings())
+    rows = Partition(current_settings().hub_key)
     row = rows.get(spoke_key(spoke.spoke_id))
     if row is None:
         return
@@ -169,7 +169,7 @@ class _Reserving:
     def __init__(self, requested: ReservationRequest, settings: Settings) -> None:
         self.request = requested
         self.settings = settings
-        self.rows = SpokesPartition(settings)
+        self.rows = Partition(settings.hub_key)
         # Of the hub in which the Idempotency-Key is used.
         self.key_rows: Partition = self.rows
         self.gateways = requested.gateways or (settings,)

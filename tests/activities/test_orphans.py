@@ -11,7 +11,7 @@ from shared.recovery.orphans import doubt_about_records, orphans, sweep_orphans
 from shared.settings import Settings
 from shared.spoke.plan import SpokePlan, our_tags
 from shared.spoke.records import SPOKES_TABLE, RunRow, client_key
-from shared.tables.client import SpokesPartition, table
+from shared.tables.client import Partition, table
 from shared.tables.records import Records
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, recorded
 from tests.activities.network import Network
@@ -134,9 +134,9 @@ def test_a_site_a_peering_and_reservations_without_a_record_go_when_told_to(
             harness.write_hub()
             harness.pass_time(300)
     assert all(f"{row} in the tables" in caplog.text for row in ("site:client-1", "turn:1", "client:client-1"))
-    gone = [harness.site(1), harness.turn(1), SpokesPartition(settings).get("client:client-1")]
+    gone = [harness.site(1), harness.turn(1), Partition(settings.hub_key).get("client:client-1")]
     assert gone == [None, None, None] if told else None not in gone
-    assert None not in [harness.site(2), harness.turn(2), SpokesPartition(settings).get("client:client-2")]
+    assert None not in [harness.site(2), harness.turn(2), Partition(settings.hub_key).get("client:client-2")]
 
 
 def a_vnet(plan: SpokePlan) -> None:

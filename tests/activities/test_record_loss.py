@@ -14,7 +14,7 @@ from shared.recovery.orphans import confirm_new_records, doubt_about_records, sw
 from shared.settings import Settings, current_settings
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import SPOKES_TABLE
-from shared.tables.client import SpokesPartition, table
+from shared.tables.client import Partition, table
 from shared.tables.marker import MARKER_KEY, ensure_marker
 from shared.tables.records import Records
 from shared.writers.writer_tables import gateway_sites
@@ -81,7 +81,7 @@ def test_a_table_that_was_emptied_is_not_relied_on_again_because_of_a_post_meanw
     emptied()
     _, nsg_id = lost_spoke(azure)
     # What a POST writes: the marker, then its rows.
-    ensure_marker(SpokesPartition(current_settings()))
+    ensure_marker(Partition(current_settings().hub_key))
     recorded(a_run(a_plan(3), status="completed"))
     assert not is_deleted(azure, nsg_id)
     lost(doubt_about_records())

@@ -14,7 +14,7 @@ from shared.arm.client import arm
 from shared.settings import Settings
 from shared.spoke.plan import our_tags
 from shared.spoke.records import durations_key
-from shared.tables.client import SpokesPartition
+from shared.tables.client import Partition
 from tests.activities.azure_stand_in import LocalAzure, a_plan, a_run, call_of, recorded
 from tests.app import forget_app
 
@@ -63,7 +63,7 @@ def test_a_vm_is_first_asked_after_when_it_can_be_there_by_the_last_ones(setting
 
 
 def test_a_row_of_durations_that_was_written_by_hand_is_as_good_as_none(settings: Settings, tables: str) -> None:
-    rows = SpokesPartition(settings)
+    rows = Partition(settings.hub_key)
     for seconds in ("soon", "[NaN, -3, 0, Infinity]"):
         rows.write(("upsert", {"PartitionKey": rows.key, "RowKey": durations_key(VM), "seconds": seconds}))
         assert quickest_of_last() is None

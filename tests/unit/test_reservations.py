@@ -23,7 +23,7 @@ from shared.spoke.names import sanitize_name
 from shared.spoke.request.model import check_against_settings, plan_from, spoke_request
 from shared.tables import client as store
 from shared.tables import reservations
-from shared.tables.client import ConcurrentUpdate, SpokesPartition
+from shared.tables.client import ConcurrentUpdate, Partition
 from shared.tables.idempotency import IdempotencyKey, forget_expired_keys
 from shared.tables.places import free_slots
 from shared.tables.records import Records, begin_removal
@@ -214,7 +214,7 @@ def test_one_of_clients_that_are_alike_after_sanitising_wins(settings: Settings)
 
 
 def test_twenty_racers_share_the_last_three_places(settings: Settings) -> None:
-    partition = SpokesPartition(settings)
+    partition = Partition(settings.hub_key)
     taken = [
         ("create", {"PartitionKey": settings.hub_key, "RowKey": f"slot:{place:03d}", "deployment_id": "others"})
         for place in range(1, 97)

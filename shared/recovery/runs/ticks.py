@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 from shared.clock import timestamp
 from shared.settings import Settings
-from shared.spoke.records import SPOKES_TABLE, ticks_key
-from shared.tables.client import SpokesPartition, table
+from shared.spoke.records import ticks_key
+from shared.tables.client import Partition
 from shared.timestamps import parse_timestamp
 
 # Timers tick every minute; one that comes later than this comes after a gap.
@@ -17,11 +17,11 @@ def awake_since(settings: Settings, now: datetime) -> datetime:
 
     Kept in a row, because timers run in processes that come and go.
     """
-    partition, key = SpokesPartition(settings), ticks_key(str(settings.task_hub))
+    partition, key = Partition(settings.hub_key), ticks_key(str(settings.task_hub))
     row = partition.get(key)
     since = now
     if row is not None and now - parse_timestamp(row["last"]) <= GAP:
         since = parse_timestamp(row["since"])
     tick = {"PartitionKey": partition.key, "RowKey": key, "since": timestamp(since), "last": timestamp(now)}
-    table(SPOKES_TABLE).write([("upsert", tick)])
+    partition.write(("upsert", tick))
     return since
