@@ -343,7 +343,7 @@ def _capacity_by_records() -> dict[str, answers.Count]:
     settings = current_settings()
     rows = Partition(settings.hub_key)
     blocks = len(rows.range("block:", select=("RowKey",)))
-    slots = len(used_slots(rows, settings).get(settings.hub_agw_name.lower(), ()))
+    slots = len(used_slots(rows, settings)[settings.hub_agw_name.lower()])
     highest = highest_spoke_id(settings.spoke_address_pool, settings.spoke_prefix_length)
     return {"address_blocks": _count(blocks, highest), "gateway_places": _count(slots, places(settings))}
 

@@ -188,6 +188,11 @@ class Partition:
             raise
         return True
 
+    def has_token(self, row_key: str, token: str) -> bool:
+        """Whether a row is there, as the call that drew this token wrote it."""
+        row = self.get(row_key)
+        return row is not None and row.get("token") == token
+
     def write(self, *writes: Write) -> list[str | None]:
         """Writes rows, all or none, and answers their new ETags. `ConcurrentUpdate` on a lost race."""
         return self._table.write(writes)

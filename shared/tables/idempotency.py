@@ -14,10 +14,10 @@ from typing import Any
 
 from shared.clock import timestamp, utc_now
 from shared.errors import DeploymentException, ValidationException
-from shared.settings import current_settings
+from shared.settings import current_settings, has_several_hubs
 from shared.spoke.records import SPOKES_TABLE
 from shared.tables.client import ConcurrentUpdate, Partition, table
-from shared.tables.places import INSTALLATION, hubs, installation, is_alone, note_hubs, noted_hubs
+from shared.tables.places import INSTALLATION, hubs, installation, note_hubs, noted_hubs
 from shared.timestamps import parse_timestamp
 
 KEY_LIFE = timedelta(hours=24)
@@ -64,7 +64,7 @@ def claim_key(key: IdempotencyKey) -> str:
 
 def _is_shared() -> bool:
     """Whether there are several hubs, or once were."""
-    return not is_alone() or bool(noted_hubs())
+    return has_several_hubs() or bool(noted_hubs())
 
 
 @cache
@@ -75,7 +75,7 @@ def note_new_hubs() -> None:
     The keys that were used in them until now are claimed before: no later process has to look for them. However many hubs
     there are, it is one query.
     """
-    new = {} if is_alone() else {hub.hub_key: hub for hub in hubs() if hub.hub_key not in noted_hubs()}
+    new = {hub.hub_key: hub for hub in hubs() if hub.hub_key not in noted_hubs()} if has_several_hubs() else {}
     if not new:
         return
     query, select = "RowKey ge 'key:' and RowKey lt 'key;'", ("PartitionKey", "RowKey", "fingerprint", "expires_at")

@@ -7,6 +7,7 @@ and `claim:{sha256}` (the body that an Idempotency-Key came with). With one hub 
 
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -35,19 +36,15 @@ _MOST_KNOWN = 5000
 
 def hubs() -> list[Settings]:
     """Each hub, as its first gateway's settings, in the order of `HUBS`."""
-    return _one_a_hub(process_settings().places)
+    first: dict[str, Settings] = {}
+    for place in process_settings().places:
+        first.setdefault(place.hub_key, place)
+    return list(first.values())
 
 
 def gateways_of(hub: Settings) -> list[Settings]:
     """The gateways of a hub, in order; of one that is no longer configured, the hub itself."""
     return [place for place in process_settings().places if place.hub_key == hub.hub_key] or [hub]
-
-
-def _one_a_hub(places: Sequence[Settings]) -> list[Settings]:
-    first: dict[str, Settings] = {}
-    for place in places:
-        first.setdefault(place.hub_key, place)
-    return list(first.values())
 
 
 # --- what a plan and a spoke belong to ---
@@ -79,7 +76,8 @@ def check_configured(plan: SpokePlan) -> None:
     here = current_settings()
     if here.is_configured:
         return
-    kind, name = ("Gateway", here.hub_agw_name) if _is_hub(here) else ("Hub", here.hub_name)
+    has_hub = any(hub.hub_key == here.hub_key for hub in hubs())
+    kind, name = ("Gateway", here.hub_agw_name) if has_hub else ("Hub", here.hub_name)
     raise DeploymentException(
         f"The {kind.lower()} {name}, which spoke {plan.spoke_id} belongs to, is no longer in the app's settings.",
         code=f"{kind}NotConfigured",
@@ -89,10 +87,6 @@ def check_configured(plan: SpokePlan) -> None:
         spoke_id=plan.spoke_id,
         transient=True,
     )
-
-
-def _is_hub(place: Settings) -> bool:
-    return any(hub.hub_key == place.hub_key for hub in hubs())
 
 
 def hub_of_spoke_id(spoke_id: int) -> Settings:
@@ -131,18 +125,18 @@ def at_spoke(spoke_id: int) -> Iterator[None]:
 
 def at_each_hub(work: Callable[[], Sequence[T]]) -> list[T]:
     """What the work finds in each hub, one after the other."""
-    found: list[T] = []
-    for hub in hubs():
-        with at(hub):
-            found += work()
-    return found
+    return _at_each(hubs(), work)
 
 
 def at_each_gateway(work: Callable[[], Sequence[T]]) -> list[T]:
     """What the work finds at each gateway of the present hub."""
+    return _at_each(gateways_of(current_settings()), work)
+
+
+def _at_each(settings: Iterable[Settings], work: Callable[[], Sequence[T]]) -> list[T]:
     found: list[T] = []
-    for gateway in gateways_of(current_settings()):
-        with at(gateway):
+    for place in settings:
+        with at(place):
             found += work()
     return found
 
@@ -150,13 +144,8 @@ def at_each_gateway(work: Callable[[], Sequence[T]]) -> list[T]:
 # --- the partition that all hubs share ---
 
 
-def is_alone() -> bool:
-    """Whether the settings have one hub: then nothing is kept in this partition."""
-    return not has_several_hubs()
-
-
 def installation() -> Partition:
-    """The partition that all hubs share."""
+    """The partition that all hubs share; nothing is written into it while the settings have one hub."""
     return Partition(INSTALLATION)
 
 
@@ -210,7 +199,7 @@ def new_deployment_id(kind: str, client: str) -> str:
     """An id for a run of the present hub that no run of any hub has."""
     while True:
         made = protocol.deployment_id(kind, client, epoch_seconds(), nonce(4))
-        if is_alone():
+        if not has_several_hubs():
             return made  # its row in the hub's partition makes it unique
         row = {"PartitionKey": INSTALLATION, "RowKey": f"deployment:{made}", "hub_key": current_settings().hub_key}
         with contextlib.suppress(ConcurrentUpdate):  # another run has it
@@ -220,13 +209,13 @@ def new_deployment_id(kind: str, client: str) -> str:
 
 def forget_deployment_id(deployment_id: str) -> None:
     """Frees an id whose run was not made, or is forgotten."""
-    if not is_alone():
+    if has_several_hubs():
         installation().forget(f"deployment:{deployment_id}")
 
 
 def hub_of_run(deployment_id: str) -> Settings:
     """The hub of a run; of one that there isn't, the first."""
-    return hubs()[0] if is_alone() else _noted_hub(deployment_id) or hubs()[0]
+    return (_noted_hub(deployment_id) if has_several_hubs() else None) or hubs()[0]
 
 
 def former_hub_of_run(deployment_id: str) -> Settings | None:
@@ -259,24 +248,19 @@ def _hub_key_of_run(deployment_id: str) -> str:
 # --- slots: the sites that a gateway has room for ---
 
 
-def capacity_seen(gateway: Settings) -> int | None:
-    """How many sites the gateway has capacity for, ours included, at its writer's last pass; None before any."""
+def places(gateway: Settings) -> int:
+    """How many sites the gateway has capacity for, at its writer's last pass; before that, all but the hub's default one."""
     row = table(GATEWAY_SITES_TABLE).get(gateway.gateway_key, WRITER_KEY)
-    return number_in(row, "GatewayWriter", "capacity")
+    seen = number_in(row, "GatewayWriter", "capacity")
+    return gateway.agw_limit - 1 if seen is None else seen
 
 
-def places(settings: Settings) -> int:
-    """How many sites the gateway holds, as its writer has last seen it; before that, all but the hub's default one."""
-    seen = capacity_seen(settings)
-    return settings.agw_limit - 1 if seen is None else seen
-
-
-def used_slots(rows: Partition, hub: Settings) -> dict[str, set[int]]:
+def used_slots(rows: Partition, hub: Settings) -> defaultdict[str, set[int]]:
     """The numbers that are taken, by gateway in lower case. hub: with its first gateway, which has those without a name."""
-    first, found = gateways_of(hub)[0].hub_agw_name, dict[str, set[int]]()
+    first, found = gateways_of(hub)[0].hub_agw_name, defaultdict[str, set[int]](set)
     for row in rows.range("slot:", select=("RowKey",)):
         gateway, number = slot_of(row["RowKey"], first)
-        found.setdefault(gateway, set()).add(number)
+        found[gateway].add(number)
     return found
 
 

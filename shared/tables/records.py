@@ -183,11 +183,6 @@ def begin_removal(
         ("create", as_entity(run, settings.hub_key) | {"token": token}),
         write_over(as_entity(leaving, settings.hub_key), spoke.etag),
     ]
-
-    def is_written() -> bool:
-        row = rows.get(run_key(run.deployment_id))
-        return row is not None and row.get("token") == token
-
-    if not rows.submit(operations, won=is_written):
+    if not rows.submit(operations, won=lambda: rows.has_token(run.row_key, token)):
         raise ConcurrentUpdate
     return run

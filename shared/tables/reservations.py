@@ -8,15 +8,17 @@ our own transaction went through and its reply was lost.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 from shared.clock import nonce, timestamp, utc_now
 from shared.data import as_data
 from shared.errors import DeploymentException, HubSpokeException, StorageException
 from shared.process import logs
-from shared.settings import Settings, at, current_settings
+from shared.settings import Settings, at, current_settings, has_several_hubs
 from shared.spoke import names as naming
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import (
@@ -49,7 +51,6 @@ from shared.tables.places import (
     free_slots,
     gateway_of,
     gateways_of,
-    is_alone,
     new_deployment_id,
     places,
     spokes_of_former_hubs,
@@ -157,10 +158,8 @@ def _taken_by(plan: SpokePlan) -> list[tuple[str, str, str]]:
     return exclusive_keys(plan) + (names_without_gateway(plan) if plan.gateway.lower() == first.lower() else [])
 
 
-class _Taken(Exception):  # noqa: N818 - another spoke has it; becomes a 409 unless the key says otherwise
-    def __init__(self, answer: DeploymentException) -> None:
-        super().__init__(str(answer))
-        self.answer = answer
+class _Taken(DeploymentException):
+    """Another spoke has it: 409, unless the Idempotency-Key says otherwise."""
 
 
 class _Reserving:
@@ -200,11 +199,11 @@ class _Reserving:
                     return before
                 if (made := self._try(attempt)) is not None:
                     return made
-        except _Taken as taken:
+        except _Taken:
             # The winner may be the same request, sent twice at once.
             if (before := self._repeated()) is not None:
                 return before
-            raise taken.answer from None
+            raise
         raise DeploymentException(
             f"Too many deployments began at this moment: {TRIES} tries lost the race for a free id or place.",
             code="TooManyAtOnce",
@@ -213,17 +212,19 @@ class _Reserving:
         )
 
     def preview(self) -> tuple[SpokePlan, list[dict[str, Any]]]:
-        conflicts: list[DeploymentException] = []
+        conflicts: list[_Taken] = []
 
         def kept(look: Callable[[], T], otherwise: T) -> T:
             try:
                 return look()
             except _Taken as taken:
-                conflicts.append(taken.answer)
+                conflicts.append(taken)
                 return otherwise
 
-        kept(self._row_to_replace, None)
-        spoke_id = self.request.spoke_id if self.request.spoke_id is not None else kept(lambda: self._free_id(0), 1)
+        if (spoke_id := self.request.spoke_id) is not None:
+            kept(partial(self._row_to_replace, spoke_id), None)
+        else:
+            spoke_id = kept(lambda: self._free_id(0), 1)
         gateway, _ = kept(lambda: self._free_slot(0), (self.gateways[0], 0))
         with at(gateway):
             plan = self.request.plan_for(spoke_id, "plan")
@@ -235,9 +236,10 @@ class _Reserving:
 
     def _try(self, attempt: int) -> Reservation | None:
         """One transaction. None when another call was faster and there is still something to choose."""
-        replaced = self._row_to_replace()
-        spoke_id = self.request.spoke_id if self.request.spoke_id is not None else self._free_id(attempt)
-        if self.request.spoke_id is None:
+        if (spoke_id := self.request.spoke_id) is not None:
+            replaced = self._row_to_replace(spoke_id)
+        else:
+            spoke_id = self._free_id(attempt)
             replaced = self.rows.get(spoke_key(spoke_id))
             if replaced is not None and replaced["status"] != "failed":
                 return None
@@ -248,7 +250,7 @@ class _Reserving:
             plan = self.request.plan_for(spoke_id, deployment_id)
         operations = self._operations(plan, slot, token, replaced)
         made = Reservation(deployment_id, spoke_id)
-        if self.rows.submit(operations, won=lambda: self._is_mine(plan, token)):
+        if self.rows.submit(operations, won=lambda: self.rows.has_token(client_key(plan.client), token)):
             with logs.context(deployment_id=deployment_id, spoke_id=spoke_id):
                 log.info("Spoke %d is reserved for %s", spoke_id, self.request.client_name)
             return made
@@ -307,27 +309,21 @@ class _Reserving:
             "token": token,
         }
 
-    def _is_mine(self, plan: SpokePlan, token: str) -> bool:
-        row = self.rows.get(client_key(plan.client))
-        return row is not None and row["token"] == token
-
     # --- what there is to choose ---
 
-    def _row_to_replace(self) -> Any:
+    def _row_to_replace(self, spoke_id: int) -> Any:
         """The `failed` row that a requested id may take the place of; `_Taken` when the id is in use.
 
         `ConcurrentUpdate` when a retry's spoke isn't any more as it was read: the caller decides anew.
         """
-        if self.request.spoke_id is None:
-            return None
-        row = self.rows.get(spoke_key(self.request.spoke_id))
-        if (former := spokes_of_former_hubs().get(self.request.spoke_id)) is not None:
-            raise _Taken(_id_in_use(self.request.spoke_id, former))
+        row = self.rows.get(spoke_key(spoke_id))
+        if (former := spokes_of_former_hubs().get(spoke_id)) is not None:
+            raise _in_use("spoke_id", spoke_id, former)
         before = self.request.retry_of
         if before is not None and (row is None or row["deployment_id"] != before.deployment_id):
             raise ConcurrentUpdate
         if row is not None and row["status"] != "failed":
-            raise _Taken(_id_in_use(self.request.spoke_id, row))
+            raise _in_use("spoke_id", spoke_id, row)
         return row
 
     def _free_id(self, attempt: int) -> int:
@@ -346,20 +342,18 @@ class _Reserving:
             return "vnet_name" in self.request.request or vnet_key(naming.vnet_name(number)) not in taken
 
         new = (number for number in range(first, last + 1) if number not in rows and is_free(number))
-        chosen = next(new, None) if attempt == 0 else _by_name(self.request.client, attempt, _first(new, 256))
+        chosen = next(new, None) if attempt == 0 else _by_name(self.request.client, attempt, list(islice(new, 256)))
         if chosen is None:
             failed = [number for number in sorted(rows) if rows[number] == "failed" and is_free(number)]
             chosen = _by_name(self.request.client, attempt, failed)
         if chosen is None:
             raise _Taken(
-                DeploymentException(
-                    f"All {last - first + 1} spoke ids are in use.",
-                    code="NoFreeSpokeId",
-                    hint="Delete a spoke, or widen SPOKE_ADDRESS_POOL.",
-                    field="spoke_id",
-                    used=last - first + 1,
-                    limit=last - first + 1,
-                )
+                f"All {last - first + 1} spoke ids are in use.",
+                code="NoFreeSpokeId",
+                hint="Delete a spoke, or widen SPOKE_ADDRESS_POOL.",
+                field="spoke_id",
+                used=last - first + 1,
+                limit=last - first + 1,
             )
         return chosen
 
@@ -367,12 +361,11 @@ class _Reserving:
         """A place on the gateway with the most free ones, of which racers look for theirs in different orders, so that few
         meet. A retry stays on its gateway as long as that has one."""
         taken = used_slots(self.rows, self.settings)
-        free: list[tuple[Settings, list[int]]] = []
-        limits = 0
-        for gateway in self.gateways:
-            limit = places(gateway)
-            limits += limit
-            free.append((gateway, free_slots(taken.get(gateway.hub_agw_name.lower(), set()), limit)))
+        limits = [places(gateway) for gateway in self.gateways]
+        free = [
+            (gateway, free_slots(taken[gateway.hub_agw_name.lower()], limit))
+            for gateway, limit in zip(self.gateways, limits, strict=True)
+        ]
         # Racers see the same numbers: among gateways that are alike their names decide, so that they spread.
         gateway, numbers = max(
             free,
@@ -385,15 +378,13 @@ class _Reserving:
         chosen = _by_name(self.request.client, attempt, numbers)
         if chosen is None:
             names = ", ".join(each.hub_agw_name for each in self.gateways)
-            used = sum(len(taken.get(each.hub_agw_name.lower(), ())) for each in self.gateways)
+            used = sum(len(taken[each.hub_agw_name.lower()]) for each in self.gateways)
             raise _Taken(
-                DeploymentException(
-                    f"The gateway {names} has no place left: {used} of {limits} are taken.",
-                    code="GatewayFull",
-                    hint="Delete a spoke, or use another gateway; GET /api/capacity shows what is left.",
-                    used=used,
-                    limit=limits,
-                )
+                f"The gateway {names} has no place left: {used} of {sum(limits)} are taken.",
+                code="GatewayFull",
+                hint="Delete a spoke, or use another gateway; GET /api/capacity shows what is left.",
+                used=used,
+                limit=sum(limits),
             )
         return gateway, chosen
 
@@ -403,14 +394,15 @@ class _Reserving:
 
     def _deployment_id(self) -> str:
         """A new one for each try; where there are several hubs one for all, because each takes a row of its own."""
-        if not self._claimed_id or is_alone():
+        if not (self._claimed_id and has_several_hubs()):
             self._claimed_id = new_deployment_id("deploy", self.request.client)
         return self._claimed_id
 
     # --- conflicts ---
 
     def _repeated(self) -> Reservation | None:
-        """The reservation that an earlier request with this key made; 422 when its body was another one."""
+        """The reservation that an earlier request with this key made, as it is now. 422 when its body was another one, 409 when
+        its spoke is gone, also when another has the id now."""
         if self.request.key is None:
             return None
         row_key = self.request.key.row_key
@@ -421,10 +413,7 @@ class _Reserving:
             return None
         if row["fingerprint"] != self.request.key.fingerprint:
             raise used_with_another_body(deployment_id=row["deployment_id"])
-        return self._as_it_is_now(row["deployment_id"], row["spoke_id"])
-
-    def _as_it_is_now(self, deployment_id: str, spoke_id: int) -> Reservation:
-        """The run that a key began; 409 when its spoke is gone, also when another has the id now."""
+        deployment_id, spoke_id = row["deployment_id"], row["spoke_id"]
         run, spoke = self.key_rows.get(run_key(deployment_id)), self.key_rows.get(spoke_key(spoke_id))
         if run is None or spoke is None or from_entity(SpokeRow, spoke).first_run != deployment_id:
             raise key_is_spent(deployment_id)
@@ -433,14 +422,14 @@ class _Reserving:
     def _raise_for_conflict(self, plan: SpokePlan) -> None:
         """Raises when no other try could work; returns when an id or a place was lost and others may be free."""
         if self.request.spoke_id is not None:
-            self._row_to_replace()
+            self._row_to_replace(self.request.spoke_id)
         follow_from_the_id = {"address_prefix", "vnet_name"} - self.request.request.keys()
         for key, field, value in _taken_by(plan):
             if self.request.spoke_id is None and field in follow_from_the_id:
                 continue
             row = self.rows.get(key)
             if row is not None:
-                raise _Taken(_in_use(field, value, row))
+                raise _in_use(field, value, row)
 
 
 def _by_name(client: str, attempt: int, numbers: list[int]) -> int | None:
@@ -452,40 +441,16 @@ def _digest(client: str, attempt: int, what: object) -> bytes:
     return hashlib.sha256(f"{client}\n{attempt}\n{what}".encode()).digest()
 
 
-def _first(numbers: Iterable[int], count: int) -> list[int]:
-    return [number for number, _ in zip(numbers, range(count), strict=False)]
-
-
-def _id_in_use(spoke_id: int, row: dict[str, Any]) -> DeploymentException:
-    return DeploymentException(
-        f"Spoke ID {spoke_id} already exists: it belongs to {row['client_name']} and is {row['status']}.",
-        code="NameTaken",
-        hint="Leave spoke_id out to get a free one, or delete that spoke first.",
-        kind="spoke_id",
-        field="spoke_id",
-        value=spoke_id,
-        held_by=_holder(row),
-    )
-
-
-def _in_use(field: str, value: str, row: dict[str, Any]) -> DeploymentException:
-    holder = _holder(row)
-    alike = field == "client_name" and row["client_name"] != value
-    sentence = (
-        f"client_name {value!r} makes the same names as {row['client_name']!r}, which spoke {row['spoke_id']} has."
-        if alike
-        else f"{field} {value} is in use by spoke {row['spoke_id']} ({row['client_name']})."
-    )
-    return DeploymentException(
-        sentence,
-        code="NameTaken",
-        hint="Choose another one, or delete that spoke first.",
-        kind=field,
-        field=field,
-        value=value,
-        held_by=holder,
-    )
-
-
-def _holder(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in ("spoke_id", "client_name", "deployment_id", "status") if name in row}
+def _in_use(field: str, value: Any, row: dict[str, Any]) -> _Taken:
+    hint = "Choose another one, or delete that spoke first."
+    if field == "spoke_id":
+        sentence = f"Spoke ID {value} already exists: it belongs to {row['client_name']} and is {row['status']}."
+        hint = "Leave spoke_id out to get a free one, or delete that spoke first."
+    elif field == "client_name" and row["client_name"] != value:
+        sentence = (
+            f"client_name {value!r} makes the same names as {row['client_name']!r}, which spoke {row['spoke_id']} has."
+        )
+    else:
+        sentence = f"{field} {value} is in use by spoke {row['spoke_id']} ({row['client_name']})."
+    holder = {name: row[name] for name in ("spoke_id", "client_name", "deployment_id", "status") if name in row}
+    return _Taken(sentence, code="NameTaken", hint=hint, kind=field, field=field, value=value, held_by=holder)

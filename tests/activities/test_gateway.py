@@ -8,9 +8,7 @@ import pytest
 
 from activities.steps import gateway as steps
 from shared.saga.outcomes import Cancelled, Done, Pending, outcome_from_data
-from shared.settings import current_settings
 from shared.tables.client import ConcurrentUpdate
-from shared.tables.places import capacity_seen
 from shared.writers.gateway.document import unmanaged_digests
 from shared.writers.writer_tables import gateway_sites
 from tests.activities.azure_stand_in import call_of
@@ -32,7 +30,7 @@ def test_a_site_is_asked_for_written_and_taken_off_again(harness: WriterHarness)
         "configured": True,
     }
     assert harness.reaches(1)
-    assert capacity_seen(current_settings()) == 99
+    assert gateway_sites().writer().capacity == 99
     run = harness.set_status(run, "rolling_back")
     assert isinstance(harness.step(run, "remove_from_agw"), Pending)
     harness.write_gateway()
@@ -140,7 +138,7 @@ def test_a_waf_policy_with_old_rules_leaves_room_for_39(harness: WriterHarness) 
     harness.azure.plant(document)
     harness.want_sites(range(1, 41))
     harness.write_gateway()
-    assert capacity_seen(current_settings()) == 39
+    assert gateway_sites().writer().capacity == 39
     failed = [number for number in range(1, 41) if (site := harness.site(number)) and site.has_failed]
     assert len(failed) == 1
 
