@@ -203,6 +203,11 @@ class Settings:
         """The highest id that the hub's pool has a block for."""
         return self.first_spoke_id + highest_spoke_id(self.spoke_address_pool, self.spoke_prefix_length) - 1
 
+    def looks_after(self, run_hub: str) -> bool:
+        """Whether this app's timers may touch a run, by the task hub in its row: the app's own, or a retired one."""
+        hub = TaskHub.parse(run_hub)
+        return any(hub.is_same(each) for each in (self.task_hub, *self.task_hubs_retired))
+
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
     """The settings that an environment holds, those of the first hub's first gateway with all others in `places`.

@@ -11,7 +11,6 @@ from shared.arm.reconcile import only_over
 from shared.checks.snapshot import read_hub_network
 from shared.clock import timestamp
 from shared.process import logs
-from shared.saga.instances import is_looked_after
 from shared.spoke.documents.raw import provisioning_state
 from shared.spoke.documents.rule_changes import RuleChanges, rule_changes
 from shared.spoke.documents.security_rules import HubNetwork, OutboundRules, outbound_rules, security_rules
@@ -120,11 +119,11 @@ def _has_route_table(vnet: Document) -> bool:
 def _applied(azure: Arm, records: Records, repair: Repair) -> bool:
     """Writes one group, unless its spoke is being changed by now, its group was written since, or an app with another
     task hub looks after it: two versions would undo each other's rules."""
-    spoke, settings = repair.spoke, azure.settings
+    spoke = repair.spoke
     now, run = records.spoke(spoke.spoke_id), records.run(spoke.plan.made_by)
     if now is None or (now.status, now.deployment_id) != (spoke.status, spoke.deployment_id):
         return False
-    if run is not None and not is_looked_after(run.task_hub, settings.task_hub, settings.task_hubs_retired):
+    if run is not None and not azure.settings.looks_after(run.task_hub):
         return False
     nsg_id, what = azure.ids.of(spoke.plan).nsg(spoke.plan.nsg_name), ", ".join(repair.changes.changed)
     with logs.context(spoke_id=spoke.spoke_id):

@@ -126,12 +126,3 @@ def account_of(environment: Mapping[str, str]) -> str:
         if host := urlsplit(environment.get(f"AzureWebJobsStorage__{endpoint}", "")).hostname:
             return host.partition(".")[0]
     return ""
-
-
-def is_looked_after(run_hub: str, own: TaskHub, retired: tuple[TaskHub, ...]) -> bool:
-    """Whether the timers of the task hub `own` may touch a run. run_hub: what stands in the run's row.
-
-    retired: task hubs whose app doesn't run any more (`TASK_HUBS_RETIRED`).
-    """
-    hub = TaskHub.parse(run_hub)
-    return any(hub.is_same(each) for each in (own, *retired))

@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from shared.clock import nonce, timestamp
 from shared.data import as_data
-from shared.saga.instances import is_looked_after
 from shared.settings import Settings, at, current_settings
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
 from shared.tables.client import ConcurrentUpdate, Partition, match, write_over
@@ -45,17 +44,13 @@ class Records:
 
     def runs_looked_after(self) -> list[RunRow]:
         """Unfinished runs of this app's task hub, and of those that are retired: other apps look after the rest."""
-        settings = current_settings()
-        own, retired = settings.task_hub, settings.task_hubs_retired
-        return [run for run in self.unfinished_runs() if is_looked_after(run.task_hub, own, retired)]
+        return [run for run in self.unfinished_runs() if current_settings().looks_after(run.task_hub)]
 
     def unconfirmed_runs(self) -> list[RunRow]:
         """Ended runs of the same task hubs whose orchestration has not been seen to have ended alike."""
-        settings = current_settings()
-        own, retired = settings.task_hub, settings.task_hubs_retired
         ended = " or ".join(f"status eq '{status}'" for status in sorted(TERMINAL))
         runs = self._all(RunRow, "run:", f"confirmed eq false and ({ended})")
-        return [run for run in runs if is_looked_after(run.task_hub, own, retired)]
+        return [run for run in runs if current_settings().looks_after(run.task_hub)]
 
     def runs_of(self, spoke_id: int) -> list[RunRow]:
         """Every run of a spoke's id, newest first, those of its earlier lives included."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from shared.clock import utc_now
 from shared.process import logs
 from shared.process.blocking import in_tables_thread
-from shared.saga.instances import is_looked_after
 from shared.settings import current_settings
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
@@ -79,8 +78,7 @@ def _clean_and_choose(before: datetime) -> list[RunRow]:
     if stale:
         log.info("Secrets were taken out of %d rows", len(stale))
         runs = records.runs()  # with their new ETags
-    settings = current_settings()
-    ours = [run for run in runs if is_looked_after(run.task_hub, settings.task_hub, settings.task_hubs_retired)]
+    ours = [run for run in runs if current_settings().looks_after(run.task_hub)]
     return runs_to_forget(ours, spokes, before)
 
 
