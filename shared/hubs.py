@@ -5,7 +5,7 @@ environment of its own: the app's, with what its hub and it say on top (`Place.e
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -162,17 +162,11 @@ def gateway_stem(settings: "Settings") -> str:
 def _check_hubs(places: Sequence[tuple[Place, "Settings"]], problems: Problems) -> None:
     first_of = {place.number: (place, settings) for place, settings in reversed(places)}
     hubs = [first_of[number] for number in sorted(first_of)]
-    _refuse_doubles(
-        hubs,
-        "name",
-        lambda settings: settings.hub_name.lower(),
-        "must be a name of its own, like no other hub's",
-        problems,
-    )
-    _refuse_doubles(
-        hubs, "vnet", lambda settings: settings.hub_key, "must be a VNet of its own: another hub has it", problems
-    )
     for (_, one), (place, other) in combinations(hubs, 2):
+        if one.hub_name.lower() == other.hub_name.lower():
+            problems.setdefault(f"{place.hub_at}.name", "must be a name of its own, like no other hub's")
+        if one.hub_key == other.hub_key:
+            problems.setdefault(f"{place.hub_at}.vnet", "must be a VNet of its own: another hub has it")
         if one.spoke_address_pool.overlaps(other.spoke_address_pool):
             problems[f"{place.hub_at}.address_pool"] = f"must not overlap {one.spoke_address_pool} of {one.hub_name}"
         if one.first_spoke_id <= other.last_spoke_id and other.first_spoke_id <= one.last_spoke_id:
@@ -180,17 +174,3 @@ def _check_hubs(places: Sequence[tuple[Place, "Settings"]], problems: Problems) 
                 f"must leave {one.first_spoke_id} to {one.last_spoke_id} to {one.hub_name}; "
                 f"its own ids are {other.first_spoke_id} to {other.last_spoke_id}"
             )
-
-
-def _refuse_doubles(
-    hubs: Sequence[tuple[Place, "Settings"]],
-    field: str,
-    value: "Callable[[Settings], str]",
-    rule: str,
-    problems: Problems,
-) -> None:
-    seen: set[str] = set()
-    for place, settings in hubs:
-        if value(settings) in seen:
-            problems.setdefault(f"{place.hub_at}.{field}", rule)
-        seen.add(value(settings))
