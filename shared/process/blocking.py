@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from shared.errors import AzureResourceException, ConfigurationException, HubSpokeException
+from shared.errors import ConfigurationException
 from shared.process import logs
 from shared.process.deadline import Deadline, current_deadline, set_deadline
 from shared.process.once import once
@@ -95,19 +95,11 @@ async def _run(name: str, deadline: Deadline | None, work: Callable[[], T]) -> T
                 held.hand_on()
     except TimeoutError:
         assert deadline is not None
-        raise overdue(deadline) from None
+        raise deadline.failure().as_exception() from None
     finally:
         done.cancel()
         held.close()
     return done.result()
-
-
-def overdue(deadline: Deadline) -> HubSpokeException:
-    """The deadline's end as an exception."""
-    failure = deadline.failure()
-    return AzureResourceException(
-        failure.message, code=failure.code, hint=failure.hint, transient=True, **failure.details
-    )
 
 
 def _context(held: logs.HeldLines | None, deadline: Deadline | None) -> contextvars.Context:

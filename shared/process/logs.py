@@ -192,12 +192,9 @@ def held_lines() -> HeldLines | None:
 
 
 class AboutFilter(logging.Filter):
-    """Puts the fields on the record and takes the secrets out of it, for every handler that follows.
+    """Puts the fields on a handler's record and takes the secrets out of it; keeps it in a thread whose lines are held."""
 
-    handler: whose lines it keeps in a thread whose lines are held.
-    """
-
-    def __init__(self, handler: logging.Handler | None = None) -> None:
+    def __init__(self, handler: logging.Handler) -> None:
         super().__init__()
         self._handler = handler
 
@@ -212,7 +209,7 @@ class AboutFilter(logging.Filter):
             message = f"{record.msg} {record.args}"
         record.msg, record.args = redacted(message), None
         held = _held.get()
-        if held is None or self._handler is None:
+        if held is None:
             return True
         held.keep((self._handler, record))
         return False

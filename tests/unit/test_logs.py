@@ -44,7 +44,7 @@ def lines() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logs.JsonLine())
-    handler.addFilter(logs.AboutFilter())
+    handler.addFilter(logs.AboutFilter(handler))
     logger = logging.getLogger("shared.lines_of_the_test")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
