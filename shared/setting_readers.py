@@ -131,11 +131,8 @@ class Reader:
         return self.parsed(name, str(default), parse, f"a whole number from {low} to {high}", default)
 
     def one_of(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
-        def parse(text: str) -> str:
-            folded = {word.lower(): word for word in allowed}
-            return folded[text.lower()]
-
-        return self.parsed(name, default, parse, "one of " + ", ".join(allowed), default)
+        folded = {word.lower(): word for word in allowed}
+        return self.parsed(name, default, lambda text: folded[text.lower()], "one of " + ", ".join(allowed), default)
 
     def words(self, name: str) -> tuple[str, ...]:
         return tuple(word.strip() for word in self.text(name, "").split(",") if word.strip())
@@ -227,8 +224,7 @@ def _can_connect(connection_string: str) -> bool:
     url = parts.get("TableEndpoint") or f"https://{parts.get('AccountName')}.table.{parts.get('EndpointSuffix')}"
     try:
         base64.b64decode(parts.get("AccountKey", "-"), validate=True)
+        has_key = bool(parts.get("AccountName"))
     except ValueError:
         has_key = False
-    else:
-        has_key = bool(parts.get("AccountName"))
     return URL.fits(url.replace("http://", "https://")) and (has_key or "SharedAccessSignature" in parts)
