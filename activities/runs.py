@@ -10,7 +10,7 @@ from shared.data import as_data, from_data
 from shared.errors import DeploymentException, Failure, so_many
 from shared.process.logs import failure_of
 from shared.recovery.leftovers import leftovers
-from shared.recovery.runs.liveness import STARTING, Restart
+from shared.recovery.runs.liveness import STARTING
 from shared.saga.instances import ORCHESTRATOR_OF_KIND
 from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome
 from shared.saga.saga import NOT_OF_THIS_KIND
@@ -44,7 +44,7 @@ def begin_run(call: Call, run: RunRow) -> Outcome:
     if ORCHESTRATOR_OF_KIND[run.kind] != call.given.get("orchestrator"):
         return Done(f"this is a {run.kind}", {"begun": False, "status": NOT_OF_THIS_KIND})
     records = Records()
-    begun_by, restart = call.given.get("begun_by"), Restart.of(run)
+    begun_by, restart = call.given.get("begun_by"), run.restart
     has_begun_it = bool(begun_by) and run.begun_by == begun_by
     if has_begun_it and restart is None and run.status not in TERMINAL:
         return Done("begun before", _resumed(records, run))

@@ -145,6 +145,21 @@ class Stalled:
 
 
 @dataclass(frozen=True)
+class Restart:
+    """Why a run is being started again from its rows, and how far that is.
+
+    cause: `stands_still` or `broke_off`.  phase: `stopping`, then `starting` until the new execution has begun.
+    at: when that phase began.  since: when the call was due that never came.  step: whose.
+    """
+
+    cause: str
+    phase: str
+    at: str
+    since: str | None = None
+    step: str | None = None
+
+
+@dataclass(frozen=True)
 class RunRow(Row):
     """One run: a deployment, a delete, or the finishing of a rollback.
 
@@ -155,7 +170,7 @@ class RunRow(Row):
     task_hub: the one whose timers look after it (`shared.saga.instances`); empty in rows of older versions.  execution: how
     often its orchestration was started from its rows, from 1; a call that carries another number does nothing.
     begun_by: the id that the orchestration of this execution drew when it began, at `resumed_at`.  missing_since: when a
-    timer first found no instance of it.  restart: why and how far it is being started again, see `shared.recovery.runs.liveness.Restart`.
+    timer first found no instance of it.
     """
 
     deployment_id: str
@@ -179,7 +194,7 @@ class RunRow(Row):
     begun_by: str | None = None
     resumed_at: str | None = None
     missing_since: str | None = None
-    restart: dict[str, Any] | None = None
+    restart: Restart | None = None
     confirmed: bool = False
     """Of an ended run: its orchestration has ended, too, and says the same (or it can't be asked any more)."""
     etag: str | None = None
@@ -187,10 +202,9 @@ class RunRow(Row):
     @property
     def stalled(self) -> Stalled | None:
         """From the time when it was found standing still until it has been started again."""
-        restart = self.restart or {}
-        if restart.get("cause") != "stands_still":
+        if self.restart is None or self.restart.cause != "stands_still":
             return None
-        return Stalled(restart.get("since"), restart.get("step"))  # what is empty is left out
+        return Stalled(self.restart.since, self.restart.step)
 
     @property
     def has_idle_secrets(self) -> bool:

@@ -11,7 +11,6 @@ import pytest
 
 from local.functions.durable.faults import Fault
 from shared.recovery.runs.dead_runs import sweep
-from shared.recovery.runs.liveness import Restart
 from shared.saga.progress import progress_of
 from shared.saga.saga import MOST_TRIES
 from shared.saga.steps import STEPS, UNDOS
@@ -44,7 +43,7 @@ def looked_after(simulation: Simulation) -> list[str]:
         tick(simulation)
         unfinished = Records().unfinished_runs()
         for run in unfinished:
-            restart = Restart.of(run)
+            restart = run.restart
             if restart and (not named or named[-1] != restart.cause):
                 named.append(restart.cause)
         if not unfinished and not Records().unconfirmed_runs():

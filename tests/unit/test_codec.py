@@ -14,7 +14,7 @@ from shared.saga.outcomes import Call, Operation
 from shared.saga.policy import Policy
 from shared.saga.step_run import StepRun
 from shared.spoke.plan import SiteNames, SpokePlan
-from shared.spoke.records import Row, RunRow, SpokeRow, StepRow
+from shared.spoke.records import Restart, Row, RunRow, SpokeRow, StepRow
 from shared.tables.codec import CHUNK, STORED_NAMES, as_entity, from_entity
 from shared.writers.gateway.site_rows import GatewayWriter, Site, SiteRow, Tombstone
 from shared.writers.peering.peering_rows import HubWriter, PeeringRow
@@ -78,7 +78,7 @@ ROWS: list[Row] = [
         begun_by="abc",
         resumed_at=at(2),
         missing_since=at(3),
-        restart={"cause": "stands_still", "phase": "stopping", "at": at(4), "since": at(3), "step": "create_vm"},
+        restart=Restart("stands_still", "stopping", at(4), at(3), "create_vm"),
         confirmed=True,
     ),
     SpokeRow(

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.recovery.runs.dead_runs import LAST_CALLS, Close, HandOver, Mark, Stop, Wait, next_move
+from shared.recovery.runs.dead_runs import LAST_CALLS, Close, HandOver, Mark, next_move
+from shared.recovery.runs.liveness import Stop, Wait
 from shared.saga.steps import CHILDREN, STEP_NUMBERS
 from shared.spoke.records import RunRow, SpokeRow
 from shared.timestamps import parse_timestamp

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clock import timestamp
-from shared.data import as_data
 from shared.recovery.runs.liveness import (
     BROKE_OFF,
     DUE_SLACK,
@@ -25,18 +24,16 @@ from shared.recovery.runs.liveness import (
     Fine,
     FoundAgain,
     FoundMissing,
-    NotYet,
-    Restart,
     Start,
     StartOver,
-    StopChildren,
-    StopRun,
+    Stop,
+    Wait,
     condition_of,
     may_stand_still,
     next_end_move,
     next_restart_move,
 )
-from shared.spoke.records import RunRow, StepRow
+from shared.spoke.records import Restart, RunRow, StepRow
 from shared.tables.codec import as_entity, from_entity
 from shared.timestamps import parse_timestamp
 from shared.writers.instances import FINISHED, NOT_KNOWN, NOT_THERE, UNFINISHED
@@ -141,18 +138,17 @@ def test_a_run_that_cannot_be_kept_running_is_given_up(instance: str) -> None:
 # --- the restart ---
 
 
-def in_phase(phase: str, since: timedelta) -> tuple[RunRow, Restart]:
-    restart = Restart(STANDS_STILL, phase, timestamp(NOW - since), step="create_vm")
-    return the_run(restart=as_data(restart)), restart
+def in_phase(phase: str, since: timedelta) -> RunRow:
+    return the_run(restart=Restart(STANDS_STILL, phase, timestamp(NOW - since), step="create_vm"))
 
 
 def test_first_the_orchestration_is_stopped_then_its_children() -> None:
     """The other way round it would begin them again."""
-    run, restart = in_phase(STOPPING, timedelta())
+    run = in_phase(STOPPING, timedelta())
     children = {"x:create_vm": "Running", "x:update_agw": "Pending", "x:create_nic": "Completed"}
-    assert next_restart_move(run, restart, "Running", children, NOW, LAST_CALLS) == StopRun()
-    stop = StopChildren(("x:create_vm", "x:update_agw"))
-    assert next_restart_move(run, restart, "Terminated", children, NOW, LAST_CALLS) == stop
+    assert next_restart_move(run, "Running", children, NOW, LAST_CALLS) == Stop((run.deployment_id,))
+    stop = Stop(("x:create_vm", "x:update_agw"))
+    assert next_restart_move(run, "Terminated", children, NOW, LAST_CALLS) == stop
 
 
 @given(
@@ -163,25 +159,25 @@ def test_first_the_orchestration_is_stopped_then_its_children() -> None:
 def test_nothing_is_started_while_anything_of_the_old_execution_may_act(
     instance: str, statuses: list[str], seconds: int
 ) -> None:
-    run, restart = in_phase(STOPPING, timedelta(seconds=seconds))
+    run = in_phase(STOPPING, timedelta(seconds=seconds))
     children = {f"x:{n}": status for n, status in enumerate(statuses)}
-    move = next_restart_move(run, restart, instance, children, NOW, LAST_CALLS)
+    move = next_restart_move(run, instance, children, NOW, LAST_CALLS)
     ended = not {instance, *statuses} & {*UNFINISHED, NOT_KNOWN}
     assert (move == Start()) == (ended and timedelta(seconds=seconds) >= LAST_CALLS)
 
 
 @pytest.mark.parametrize("instance", [*sorted(FINISHED), NOT_THERE])
 def test_a_start_that_was_cut_off_is_repeated(instance: str) -> None:
-    run, restart = in_phase(STARTING, timedelta())
-    assert next_restart_move(run, restart, instance, {}, NOW, LAST_CALLS) == Start()
+    run = in_phase(STARTING, timedelta())
+    assert next_restart_move(run, instance, {}, NOW, LAST_CALLS) == Start()
 
 
 def test_a_new_execution_is_waited_for_and_replaced_when_it_never_begins() -> None:
-    run, restart = in_phase(STARTING, STANDS_STILL_AFTER)
-    assert next_restart_move(run, restart, "Pending", {}, NOW, LAST_CALLS) == NotYet()
-    assert next_restart_move(run, restart, NOT_KNOWN, {}, NOW, LAST_CALLS) == NotYet()
-    run, restart = in_phase(STARTING, TOO_LONG)
-    assert next_restart_move(run, restart, "Pending", {}, NOW, LAST_CALLS) == StartOver()
+    run = in_phase(STARTING, STANDS_STILL_AFTER)
+    assert next_restart_move(run, "Pending", {}, NOW, LAST_CALLS) == Wait()
+    assert next_restart_move(run, NOT_KNOWN, {}, NOW, LAST_CALLS) == Wait()
+    run = in_phase(STARTING, TOO_LONG)
+    assert next_restart_move(run, "Pending", {}, NOW, LAST_CALLS) == StartOver()
 
 
 # --- the end ---
@@ -195,7 +191,7 @@ def test_an_orchestration_that_missed_the_end_of_its_run_is_ended(
     run = the_run(status=status, completed_at=timestamp(NOW - TOO_LONG))
     assert next_end_move(run, instance, False, NOW, LONG_AGO) == Confirm()
     assert next_end_move(run, wrong, False, NOW, LONG_AGO) == Start()
-    assert next_end_move(run, late, False, NOW, LONG_AGO) == StopRun()
+    assert next_end_move(run, late, False, NOW, LONG_AGO) == Stop((run.deployment_id,))
     assert next_end_move(run, late, False, NOW, NOW) == Fine(), "the app was down"
     assert next_end_move(run, "Terminated", True, NOW, LONG_AGO) == Start()
     assert next_end_move(run, "Terminated", False, NOW, LONG_AGO) == Confirm()
@@ -210,6 +206,6 @@ def test_a_failed_run_is_failed_in_durable_too() -> None:
 
 
 def test_a_restart_survives_its_row() -> None:
-    run, restart = in_phase(STOPPING, timedelta())
-    assert Restart.of(from_entity(RunRow, as_entity(run, "hub"))) == restart
+    run = in_phase(STOPPING, timedelta())
+    assert from_entity(RunRow, as_entity(run, "hub")).restart == run.restart is not None
     assert from_entity(RunRow, as_entity(run, "hub")) == run

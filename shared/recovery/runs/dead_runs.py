@@ -28,6 +28,8 @@ from shared.recovery.runs.liveness import (
     FoundAgain,
     FoundMissing,
     RestartMove,
+    Stop,
+    Wait,
     condition_of,
     may_stand_still,
 )
@@ -73,18 +75,6 @@ class Mark:
 
     status: str
     error: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Terminate these instances, and look again."""
-
-    instance_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Look again at the next tick."""
 
 
 @dataclass(frozen=True)
@@ -214,13 +204,13 @@ async def _look_at(client: "DurableOrchestrationClient", run: RunRow, now: datet
         case Broken():
             if not belongs_to(await in_tables_thread(Records().spoke, run.spoke_id), run):
                 return await _sweep_one(client, run, instance, now, last_calls)
-            run = await begin_restart(client, run, condition, now)
+            run = await begin_restart(run, condition, now)
             await continue_restart(client, run, instance, now, last_calls)
         case FoundMissing():
             log.warning("The run has no instance; if the next tick finds none either, it is rolled back")
-            await in_tables_thread(lambda: Records().change_run(run, missing_since=timestamp(now)))
+            await in_tables_thread(Records().change_run, run, missing_since=timestamp(now))
         case FoundAgain():
-            await in_tables_thread(lambda: Records().change_run(run, missing_since=None))
+            await in_tables_thread(Records().change_run, run, missing_since=None)
     return condition
 
 

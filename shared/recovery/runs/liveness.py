@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.data import from_data
 from shared.spoke.records import WELL, RunRow, StepRow
 from shared.timestamps import parse_timestamp
 from shared.writers.instances import NOT_KNOWN, NOT_THERE, UNFINISHED
@@ -31,25 +30,6 @@ STANDS_STILL = "stands_still"
 BROKE_OFF = "broke_off"
 STOPPING = "stopping"
 STARTING = "starting"
-
-
-@dataclass(frozen=True)
-class Restart:
-    """Why a run is being started again, and how far that is; kept in its row.
-
-    cause: `stands_still` or `broke_off`.  phase: `stopping`, then `starting` until the new execution has begun.
-    at: when that phase began.  since: when the call was due that never came.  step: whose.
-    """
-
-    cause: str
-    phase: str
-    at: str
-    since: str | None = None
-    step: str | None = None
-
-    @classmethod
-    def of(cls, run: RunRow) -> "Restart | None":
-        return from_data(cls, run.restart) if run.restart else None
 
 
 # --- what a look at a run says ---
@@ -146,19 +126,14 @@ def _broken(run: RunRow, how: Broken) -> Condition:
 
 
 @dataclass(frozen=True)
-class StopRun:
-    """Terminate the orchestration itself; its children come when it has ended, or it would begin them again."""
-
-
-@dataclass(frozen=True)
-class StopChildren:
-    """Terminate these children."""
+class Stop:
+    """Terminate these instances, and look again."""
 
     instance_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class NotYet:
+class Wait:
     """Look again at the next tick."""
 
 
@@ -172,31 +147,32 @@ class StartOver:
     """The new execution never began: stop it, and start the next one."""
 
 
-RestartMove = StopRun | StopChildren | NotYet | Start | StartOver
+RestartMove = Stop | Wait | Start | StartOver
 
 
 def next_restart_move(
-    run: RunRow, restart: Restart, instance: str, children: Mapping[str, str], now: datetime, last_calls: timedelta
+    run: RunRow, instance: str, children: Mapping[str, str], now: datetime, last_calls: timedelta
 ) -> RestartMove:
     """What a run that is being started again needs next.
 
     children: by instance id, what `status_of` says of each child that there may be.  last_calls: how long after the stop
     a write of the old execution may still be under way.
     """
+    restart = run.restart
+    assert restart is not None
     if instance == NOT_KNOWN:
-        return NotYet()
+        return Wait()
     if restart.phase == STARTING:
         if instance not in UNFINISHED:
             return Start()
         waited = now - parse_timestamp(restart.at)
-        return StartOver() if waited > STANDS_STILL_AFTER else NotYet()
+        return StartOver() if waited > STANDS_STILL_AFTER else Wait()
     if instance in UNFINISHED:
-        return StopRun()
-    alive = tuple(each for each, status in children.items() if status in UNFINISHED)
-    if alive:
-        return StopChildren(alive)
+        return Stop((run.deployment_id,))  # its children when it has ended, or it would begin them again
+    if alive := tuple(each for each, status in children.items() if status in UNFINISHED):
+        return Stop(alive)
     if NOT_KNOWN in children.values() or now - parse_timestamp(restart.at) < last_calls:
-        return NotYet()
+        return Wait()
     return Start()
 
 
@@ -210,18 +186,18 @@ class Confirm:
 
 def next_end_move(
     run: RunRow, instance: str, stopped_by_us: bool, now: datetime, awake_since: datetime
-) -> Confirm | StopRun | Start | Fine:
+) -> Confirm | Stop | Start | Fine:
     """What an ended run needs, so that Durable's status URL tells the same as its record: its orchestration may have lost its
     last message, or its worker in its last episode, after the record was written.
 
     An orchestration that is started of an ended run does nothing, and ends as the record says. stopped_by_us: it was
-    terminated for just that. Answers `Confirm`, `StopRun`, `Start` or `Fine`.
+    terminated for just that.
     """
     if instance == NOT_KNOWN:
         return Fine()
     if instance in UNFINISHED:
         ended = max(parse_timestamp(run.completed_at or run.created_at), awake_since)
-        return StopRun() if now - ended > STANDS_STILL_AFTER + DUE_SLACK else Fine()
+        return Stop((run.deployment_id,)) if now - ended > STANDS_STILL_AFTER + DUE_SLACK else Fine()
     if stopped_by_us or instance == ("Failed" if run.status in WELL else "Completed"):
         return Start()
     return Confirm()

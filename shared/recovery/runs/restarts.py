@@ -7,11 +7,12 @@ timers one does it, and that a tick that was cut off is repeated by the next one
 import asyncio
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import timestamp
-from shared.data import as_data
 from shared.process.blocking import in_tables_thread
 from shared.recovery.runs.liveness import (
     STARTING,
@@ -19,19 +20,17 @@ from shared.recovery.runs.liveness import (
     Broken,
     Confirm,
     Fine,
-    Restart,
     RestartMove,
     Start,
     StartOver,
-    StopChildren,
-    StopRun,
+    Stop,
     next_end_move,
     next_restart_move,
     note_of,
 )
 from shared.saga.instances import ORCHESTRATOR_OF_KIND, step_instance_id
 from shared.saga.steps import CHILDREN
-from shared.spoke.records import RunRow
+from shared.spoke.records import Restart, RunRow
 from shared.tables.records import Records
 from shared.writers.instances import NOT_KNOWN, NOT_THERE, UNFINISHED, status_and_output_of, status_of
 
@@ -44,35 +43,31 @@ log = logging.getLogger(__name__)
 RESTART_REASON = "Stopped to be started again from its rows"
 
 
-async def begin_restart(client: "DurableOrchestrationClient", run: RunRow, how: Broken, now: datetime) -> RunRow:
+async def begin_restart(run: RunRow, how: Broken, now: datetime) -> RunRow:
     """Gives the run its next execution; from then on nothing of the present one does anything. `ConcurrentUpdate` on a lost race."""
-    restart = Restart(how.cause, STOPPING, timestamp(now), how.since, how.step)
-    note = note_of(run, how)
+    restart, note = Restart(how.cause, STOPPING, timestamp(now), how.since, how.step), note_of(run, how)
     log.warning("event=run_stands_still %s", note)
-    changes: dict[str, Any] = {"execution": run.execution + 1, "restart": as_data(restart), "note": note}
-    return await in_tables_thread(lambda: Records().change_run(run, **changes, missing_since=None))
+    changes: dict[str, Any] = {"execution": run.execution + 1, "restart": restart, "note": note, "missing_since": None}
+    return await in_tables_thread(Records().change_run, run, **changes)
 
 
 async def continue_restart(
     client: "DurableOrchestrationClient", run: RunRow, instance: str, now: datetime, last_calls: timedelta
 ) -> RestartMove:
     """The next thing that a run which is being started again needs; what was done."""
-    restart = Restart.of(run)
+    restart, children = run.restart, dict[str, str]()
     assert restart is not None
-    children: dict[str, str] = {}
     if restart.phase == STOPPING and instance not in UNFINISHED | {NOT_KNOWN}:
         children = await statuses_of_children(client, run.deployment_id)
-    move = next_restart_move(run, restart, instance, children, now, last_calls)
+    move = next_restart_move(run, instance, children, now, last_calls)
     match move:
-        case StopRun():
-            await terminate(client, [run.deployment_id], RESTART_REASON)
-        case StopChildren(instance_ids):
+        case Stop(instance_ids):
             await terminate(client, instance_ids, RESTART_REASON)
         case StartOver():
-            await begin_restart(client, run, Broken(restart.cause, restart.since, restart.step), now)
+            await begin_restart(run, Broken(restart.cause, restart.since, restart.step), now)
         case Start():
-            starting = Restart(restart.cause, STARTING, timestamp(now), restart.since, restart.step)
-            run = await in_tables_thread(lambda: Records().change_run(run, restart=as_data(starting)))
+            starting = replace(restart, phase=STARTING, at=timestamp(now))
+            run = await in_tables_thread(Records().change_run, run, restart=starting)
             await start_run(client, run)
     return move
 
@@ -82,13 +77,13 @@ async def confirm_end(client: "DurableOrchestrationClient", run: RunRow, now: da
     instance, output = await status_and_output_of(client, run.deployment_id)
     stopped_by_us = instance == "Terminated" and output == RESTART_REASON
     match next_end_move(run, instance, stopped_by_us, now, awake):
-        case StopRun():
+        case Stop(instance_ids):
             log.warning("The run is %s, and its orchestration stands still: it is ended", run.status)
-            await terminate(client, [run.deployment_id], RESTART_REASON)
+            await terminate(client, instance_ids, RESTART_REASON)
         case Start():
             await start_run(client, run)
         case Confirm():
-            await in_tables_thread(lambda: Records().change_run(run, confirmed=True))
+            await in_tables_thread(Records().change_run, run, confirmed=True)
     return Fine()
 
 
@@ -108,13 +103,12 @@ async def statuses_of_children(client: "DurableOrchestrationClient", deployment_
 
 async def _tries_of(client: "DurableOrchestrationClient", deployment_id: str, name: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    number = 1
-    while True:
+    for number in count(1):
         instance_id = step_instance_id(deployment_id, name, number)
         found[instance_id] = status = await status_of(client, instance_id)
         if status in (NOT_THERE, NOT_KNOWN):
-            return found
-        number += 1
+            break
+    return found
 
 
 async def terminate(client: "DurableOrchestrationClient", instance_ids: Iterable[str], reason: str) -> None:

@@ -119,9 +119,8 @@ async def _purged(client: "DurableOrchestrationClient", run_id: str) -> bool:
 async def _instances_of(client: "DurableOrchestrationClient", run_id: str) -> list[tuple[str, str]]:
     """`(id, status)` of the run's orchestration and its children, whose ids begin with its own and a colon."""
     found: list[Any] = await client.get_status_by(instance_id_prefix=run_id)
-    named = [(str(each.instance_id), each.runtime_status) for each in found]
     return [
-        (instance_id, status.name if status is not None else "")
-        for instance_id, status in named
-        if instance_id == run_id or instance_id.startswith(f"{run_id}:")
+        (each.instance_id, each.runtime_status.name if each.runtime_status else "")
+        for each in found
+        if each.instance_id == run_id or each.instance_id.startswith(f"{run_id}:")
     ]
