@@ -101,8 +101,8 @@ def confirm_new_records(resources: Iterable[Document]) -> None:
 def _unknown(found: list[Document]) -> list[str]:
     """What is there and no record knows: resources, and rows of sites and peerings."""
     known = _made_by()
-    rows: list[Any] = [*at_each_gateway(lambda: gateway_sites().present().rows), *hub_peerings().present().rows]
-    return [str(orphan["resource"]) for orphan in found] + [row.row_key for row in rows if row.made_by not in known]
+    rows = [row.row_key for _, row in _desired_rows() if row.made_by not in known]
+    return [str(orphan["resource"]) for orphan in found] + rows
 
 
 def _made_by() -> set[str]:
@@ -156,17 +156,14 @@ def _group_of(hub: Settings) -> tuple[str, str]:
 def _sweep_rows(delete: bool, still_there: set[str | None]) -> None:
     """Sites and peerings that no run asks for any more, which their writers take away; and names and addresses that are
     kept for no run, which are freed when nothing of their spoke is there any more."""
-    peerings = hub_peerings()
-    unknown = [*at_each_gateway(_sites), *((peerings, peering) for peering in peerings.everything()[1])]
-    held = reservations_by_deployment()
-    known = _made_by()
+    desired, held, known = _desired_rows(), reservations_by_deployment(), _made_by()
     since = f"report_orphans {timestamp()}"  # a removal that failed at an earlier tick is asked for anew
-    for rows, row in unknown:
+    for rows, row in desired:
         if row.made_by not in known:
             _report_row(row.row_key, row.made_by, delete)
             still_there.add(row.made_by)
             if delete:
-                _request_removal(rows, row, row.request_removal(deployment_id=since, now=timestamp()))
+                _request_removal(rows, row, since)
     for deployment_id, reserved in held.items():
         if deployment_id not in known:
             _report_row(", ".join(row["RowKey"] for row in reserved), deployment_id, delete)
@@ -174,9 +171,13 @@ def _sweep_rows(delete: bool, still_there: set[str | None]) -> None:
                 _free(reserved)
 
 
-def _sites() -> list[tuple[DesiredTable[Any, Any], Any]]:
-    sites = gateway_sites()
-    return [(sites, site) for site in sites.everything()[1]]
+def _desired_rows() -> list[tuple[DesiredTable[Any, Any], Any]]:
+    """The sites of every gateway of the present hub and its peerings, each with its table."""
+
+    def rows_of(rows: DesiredTable[Any, Any]) -> list[tuple[DesiredTable[Any, Any], Any]]:
+        return [(rows, row) for row in rows.present().rows]
+
+    return at_each_gateway(lambda: rows_of(gateway_sites())) + rows_of(hub_peerings())
 
 
 def _report_row(what: str, deployment_id: str, delete: bool) -> None:
@@ -184,10 +185,11 @@ def _report_row(what: str, deployment_id: str, delete: bool) -> None:
     log.warning("event=orphan %s in the tables: no record knows its deployment %s%s", what, deployment_id, left)
 
 
-def _request_removal(rows: DesiredTable[Any, Any], before: Any, row: Any) -> None:
-    if row is not before:
+def _request_removal(rows: DesiredTable[Any, Any], row: Any, since: str) -> None:
+    gone = row.request_removal(deployment_id=since, now=timestamp())
+    if gone is not row:
         try:
-            rows.request(row)
+            rows.request(gone)
         except ConcurrentUpdate:
             log.info("%s was changed just now; the next tick looks again", row.row_key)
 
