@@ -69,4 +69,4 @@ def _lost(run: RunRow) -> SiteRow | None:
     if not run.result.get("private_ip"):
         return None
     gateway = arm().get(arm().ids.gateway)
-    return lost_site(run.plan, run.result, gateway, current_settings(), run.deployment_id) if gateway else None
+    return lost_site(run, gateway) if gateway else None

@@ -51,21 +51,18 @@ def blockers_of_delete(plan: SpokePlan) -> list[dict[str, Any]]:
     azure = arm()
     ids, owned = azure.ids.of(plan), made_by(plan.made_by)
     found: list[dict[str, Any]] = []
-    if (vnet := azure.get(ids.vnet(plan.vnet_name))) is not None and owned(vnet):
-        found += unmanaged_in(plan, ids, vnet)
-    if (vm := azure.get(ids.vm(plan.vm_name))) is not None and owned(vm):
-        found += _new_among(unmanaged_on(plan, ids, vm), found)
-    if (nsg := azure.get(ids.nsg(plan.nsg_name))) is not None and owned(nsg):
-        found += _new_among(unmanaged_behind(plan, ids, nsg), found)
+    for resource_id, unmanaged in (
+        (ids.vnet(plan.vnet_name), unmanaged_in),
+        (ids.vm(plan.vm_name), unmanaged_on),
+        (ids.nsg(plan.nsg_name), unmanaged_behind),
+    ):
+        if (resource := azure.get(resource_id)) is not None and owned(resource):
+            known = {each["resource"].lower() for each in found}
+            found += [each for each in unmanaged(plan, ids, resource) if each["resource"].lower() not in known]
     locks = _readable_locks(azure, ids)
     if not blocking_locks(locks, lambda undo: named_by(undo, plan, ids)):
         return found
     return found + blocking_locks(locks, lambda undo: leftovers(azure, plan, undo))
-
-
-def _new_among(more: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    known = {each["resource"].lower() for each in found}
-    return [each for each in more if each["resource"].lower() not in known]
 
 
 def stays(blocker: dict[str, Any]) -> bool:

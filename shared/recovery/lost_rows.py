@@ -10,8 +10,9 @@ from typing import Any
 from shared.arm.client import arm
 from shared.clock import timestamp
 from shared.recovery.orphans import doubt_about_records
-from shared.settings import Settings, current_settings
+from shared.settings import current_settings
 from shared.spoke.plan import SpokePlan
+from shared.spoke.records import RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.places import serves
 from shared.tables.records import Records
@@ -39,7 +40,7 @@ def remake_lost_rows() -> list[str]:
     made = []
     gateway = arm().get(arm().ids.gateway) if without_site else None
     for spoke in without_site:
-        if gateway and (site := lost_site(spoke.plan, spoke.result, gateway, current_settings(), spoke.deployment_id)):
+        if gateway and (site := lost_site(spoke, gateway)):
             made += _made(sites, site)
     for spoke in without_peering:
         if peering := lost_peering(spoke.plan, spoke.deployment_id):
@@ -47,12 +48,10 @@ def remake_lost_rows() -> list[str]:
     return made
 
 
-def lost_site(
-    plan: SpokePlan, result: Document, gateway: Document, settings: Settings, deployment_id: str
-) -> SiteRow | None:
-    """The row of a site that the gateway holds; None when it doesn't, or holds something else of these names. Pure but for
-    the time. result: of the spoke, with its `private_ip`."""
-    names, private_ip = plan.site_names, result.get("private_ip")
+def lost_site(of: RunRow | SpokeRow, gateway: Document) -> SiteRow | None:
+    """The row of a site that the gateway holds; None when it doesn't, or holds something else of these names. of: its
+    spoke, or the present run."""
+    plan, names, private_ip = of.plan, of.plan.site_names, of.result.get("private_ip")
     pool, listener, rule = (
         (element_named(gateway, collection, name) or {}).get("properties") or {}
         for collection, name in (
@@ -67,9 +66,9 @@ def lost_site(
     return SiteRow(
         plan.client,
         plan.made_by,
-        deployment_id,
+        of.deployment_id,
         names,
-        site_of(plan, private_ip, settings),
+        site_of(plan, private_ip, current_settings()),
         desired_version=1,
         since=timestamp(),
         owned=True,
