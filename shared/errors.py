@@ -148,17 +148,9 @@ class StorageException(HubSpokeException):
     default_code = "StorageUnavailable"
 
 
-CLASSES: tuple[type[HubSpokeException], ...] = (
-    HubSpokeException,
-    ValidationException,
-    ConfigurationException,
-    AzureResourceException,
-    DeploymentException,
-    StorageException,
-)
-_PUBLIC = {kind.__name__: kind for kind in CLASSES}
+CLASSES: tuple[type[HubSpokeException], ...] = (HubSpokeException, *HubSpokeException.__subclasses__())
 
 
 def error_class(name: str) -> type[HubSpokeException]:
     """The public class of a name in JSON; the root for one that a newer version wrote."""
-    return _PUBLIC.get(name, HubSpokeException)
+    return next((kind for kind in CLASSES if kind.__name__ == name), HubSpokeException)
