@@ -87,7 +87,7 @@ def redacted(text: str) -> str:
 def context(**about: Any) -> Iterator[None]:
     """Lines within it carry these fields (`deployment_id`, `spoke_id`, `step`) beside those of the contexts around it."""
     configure_once()
-    if LATE.waits and _held.get() is None:
+    if _held.get() is None:
         LATE.hand_on()
     token = _about.set({**_about.get({}), **{name: value for name, value in about.items() if value is not None}})
     try:
@@ -153,10 +153,6 @@ class LateLines:
     def __init__(self) -> None:
         self._lines: deque[Line] = deque()
         self._dropped = 0
-
-    @property
-    def waits(self) -> bool:
-        return bool(self._lines)
 
     def keep(self, line: Line) -> None:
         if len(self._lines) < MOST_LATE_LINES:
