@@ -144,7 +144,7 @@ def _retried(spoke: SpokeRow, run: RunRow | None) -> RunHandle:
         )
     kind = "delete" if run is not None and run.kind == "delete" else "rollback"
     force, kept = (run.force, run.result.get("kept", [])) if run else (False, [])
-    return _removal_of(begin_removal(spoke, kind, current_settings(), force=force, kept=kept))
+    return _removal_of(begin_removal(spoke, kind, force=force, kept=kept))
 
 
 def _again(spoke: SpokeRow) -> ReservationRequest:
@@ -180,7 +180,7 @@ def remove(
             return RunHandle(None, spoke.spoke_id, "delete", "deleted", message, start=False)
         if looked_at is None or looked_at.deployment_id != spoke.deployment_id:
             return spoke
-        return _removal_of(begin_removal(spoke, "delete", current_settings(), force=force, kept=kept))
+        return _removal_of(begin_removal(spoke, "delete", force=force, kept=kept))
 
     return _decided(spoke_id, removed)
 

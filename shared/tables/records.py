@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from shared.clock import nonce, timestamp
 from shared.data import as_data
 from shared.settings import Settings, at, current_settings
+from shared.spoke.plan import SpokePlan
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
 from shared.tables.client import ConcurrentUpdate, Partition, match, write_over
 from shared.tables.codec import as_entity, from_entity
@@ -138,13 +139,29 @@ def run_and_hub(deployment_id: str) -> tuple[RunRow | None, Settings]:
     return run, hub
 
 
+def new_run(deployment_id: str, kind: str, plan: SpokePlan, **more: Any) -> RunRow:
+    """A run of the present hub that is accepted now, with the limits of its settings. more: further fields."""
+    settings = current_settings()
+    return RunRow(
+        deployment_id=deployment_id,
+        kind=kind,
+        status="accepted",
+        spoke_id=plan.spoke_id,
+        client_name=plan.client_name,
+        plan=plan,
+        policy=as_data(settings.policy),
+        created_at=timestamp(),
+        task_hub=str(settings.task_hub),
+        **more,
+    )
+
+
 _STATUS = {"delete": "deleting", "rollback": "rolling_back"}
 
 
 def begin_removal(
     spoke: SpokeRow,
     kind: str,
-    settings: Settings,
     *,
     force: bool = False,
     kept: Sequence[dict[str, Any]] = (),
@@ -156,27 +173,20 @@ def begin_removal(
     it has to be. kept: what it leaves behind though nothing of it fails, as `left_behind` has it.
     `ConcurrentUpdate` when the spoke's row moved since it was read; then nothing is written.
     """
-    run = RunRow(
-        deployment_id=new_deployment_id(kind, spoke.plan.client),
-        kind=kind,
-        status="accepted",
-        spoke_id=spoke.spoke_id,
-        client_name=spoke.client_name,
-        plan=spoke.plan,
-        policy=as_data(settings.policy),
-        created_at=timestamp(),
+    run = new_run(
+        new_deployment_id(kind, spoke.plan.client),
+        kind,
+        spoke.plan,
         force=force,
         error=spoke.error if kind == "rollback" else None,
         result={**spoke.result, "kept": list(kept)} if kept else spoke.result,
         note=note,
-        task_hub=str(settings.task_hub),
     )
-    token = nonce()
+    token, rows = nonce(), Partition(current_settings().hub_key)
     leaving = replace(spoke, status=_STATUS[kind], deployment_id=run.deployment_id, completed_at=None)
-    rows = Partition(settings.hub_key)
     operations = [
-        ("create", as_entity(run, settings.hub_key) | {"token": token}),
-        write_over(as_entity(leaving, settings.hub_key), spoke.etag),
+        ("create", as_entity(run, rows.key) | {"token": token}),
+        write_over(as_entity(leaving, rows.key), spoke.etag),
     ]
     if not rows.submit(operations, won=lambda: rows.has_token(run.row_key, token)):
         raise ConcurrentUpdate

@@ -15,7 +15,6 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from shared.clock import nonce, timestamp, utc_now
-from shared.data import as_data
 from shared.errors import DeploymentException, HubSpokeException, StorageException
 from shared.process import logs
 from shared.settings import Settings, at, current_settings, has_several_hubs
@@ -56,6 +55,7 @@ from shared.tables.places import (
     spokes_of_former_hubs,
     used_slots,
 )
+from shared.tables.records import new_run
 
 T = TypeVar("T")
 
@@ -258,36 +258,19 @@ class _Reserving:
         return None
 
     def _operations(self, plan: SpokePlan, slot: int, token: str, replaced: Any) -> list[Write]:
-        now = timestamp()
-        policy = as_data(self.settings.policy)
-        run = as_entity(
-            RunRow(
-                deployment_id=plan.made_by,
-                kind="deploy",
-                status="accepted",
-                spoke_id=plan.spoke_id,
-                client_name=plan.client_name,
-                plan=plan,
-                policy=policy,
-                created_at=now,
-                task_hub=str(self.settings.task_hub),
-            ),
-            self.settings.hub_key,
+        run = new_run(plan.made_by, "deploy", plan)
+        spoke = SpokeRow(
+            plan.spoke_id,
+            plan.client_name,
+            "accepted",
+            plan.made_by,
+            plan,
+            slot,
+            self.request.request,
+            created_at=run.created_at,
+            first_run=self.request.retry_of.first_run if self.request.retry_of else "",
         )
-        spoke = as_entity(
-            SpokeRow(
-                plan.spoke_id,
-                plan.client_name,
-                "accepted",
-                plan.made_by,
-                plan,
-                slot,
-                self.request.request,
-                created_at=now,
-                first_run=self.request.retry_of.first_run if self.request.retry_of else "",
-            ),
-            self.settings.hub_key,
-        )
+        over = replaced.metadata["etag"] if replaced else None
         operations: list[Write] = []
         if self.request.key is not None:
             entity = self._row(self.request.key.row_key, plan, token) | {
@@ -295,7 +278,7 @@ class _Reserving:
                 "expires_at": timestamp(utc_now() + KEY_LIFE),
             }
             operations.append(write_over(entity, self._expired_key))
-        operations += [write_over(spoke, replaced.metadata["etag"] if replaced else None), ("create", run)]
+        operations += [write_over(as_entity(spoke, self.rows.key), over), ("create", as_entity(run, self.rows.key))]
         keys = [key for key, _, _ in _taken_by(plan)] + [slot_key(slot, plan.gateway)]
         return operations + [("create", self._row(key, plan, token)) for key in keys]
 

@@ -410,7 +410,7 @@ def test_of_deletes_at_once_one_begins(settings: Settings) -> None:
 
     def begin() -> str | None:
         try:
-            return begin_removal(spoke, "delete", settings).deployment_id
+            return begin_removal(spoke, "delete").deployment_id
         except ConcurrentUpdate:
             return None
 

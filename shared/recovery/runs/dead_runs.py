@@ -246,7 +246,7 @@ def _mark(run: RunRow, spoke: SpokeRow | None, move: Mark) -> tuple[RunRow, Spok
 def _hand_over(run: RunRow, spoke: SpokeRow, move: HandOver) -> RunRow:
     """The spoke belongs to a new run. The dead one is ended by the tick that finds the new one finished."""
     note, kept = f"{NOTE}; it was {run.deployment_id}", run.result.get("kept", [])
-    return begin_removal(spoke, move.kind, current_settings(), force=run.force, kept=kept, note=note)
+    return begin_removal(spoke, move.kind, force=run.force, kept=kept, note=note)
 
 
 def _close(run: RunRow, move: Close) -> None:
