@@ -9,27 +9,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Protocol
 
 from shared.timestamps import as_timestamp
 
 
-class Clock(Protocol):
+class Clock:
+    """The system's."""
+
     def now(self) -> float:
         """Seconds since 1970."""
-
-    async def sleep(self, seconds: float) -> None: ...
-
-
-class SystemClock:
-    def now(self) -> float:
         return time.time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-_clock: Clock = SystemClock()
+_clock = Clock()
 
 
 @contextmanager

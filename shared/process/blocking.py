@@ -51,13 +51,6 @@ def _pool_of(name: str, hub_key: str) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(size, thread_name_prefix=name)
 
 
-def forget_threads() -> None:
-    """For tests: the next call makes the pools anew, with the settings of then."""
-    for pool in _pool_of.made():
-        pool.shutdown(wait=False, cancel_futures=True)
-    _pool_of.forget()
-
-
 async def in_tables_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What the function returns or raises. For work on the records, and for what only computes."""
     return await _run(TABLES, None, partial(function, *args, **kwargs))

@@ -211,15 +211,6 @@ class Partition:
             raise ConcurrentUpdate
 
 
-def forget_clients() -> None:
-    """For tests: closes the clients; the next call reads the settings anew."""
-    for client in client_of.made():
-        client.close()
-    client_of.forget()
-    _transport.forget()
-    _there.clear()
-
-
 def match(etag: str | None) -> dict[str, Any]:
     """The condition that a row is still the one that was read."""
     return {"etag": etag, "match_condition": MatchConditions.IfNotModified}

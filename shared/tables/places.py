@@ -189,12 +189,6 @@ def _former_hub(hub_key: str, name: str) -> Settings:
     )
 
 
-def forget_places() -> None:
-    """For tests: the next call reads the table anew."""
-    for known in (former_hubs, noted_hubs, _hub_key_of_run):
-        known.cache_clear()
-
-
 def new_deployment_id(kind: str, client: str) -> str:
     """An id for a run of the present hub that no run of any hub has."""
     while True:

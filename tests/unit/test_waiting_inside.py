@@ -8,7 +8,6 @@ import pytest
 from activities import waiting_inside
 from activities.waiting_inside import MOST_WAITING, carry_out
 from shared.errors import AzureResourceException, Failure
-from shared.process.blocking import forget_threads
 from shared.saga.outcomes import Call, Done, Failed, Operation, Outcome, Pending
 from shared.settings import current_settings
 from tests.app import forget_app
@@ -26,7 +25,6 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     forget_app()
     yield
-    forget_threads()
     forget_app()
 
 
