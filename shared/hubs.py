@@ -75,8 +75,7 @@ class Place:
 
     @property
     def first_spoke_id(self) -> int:
-        default = FIRST_IDS_APART * self.number + 1
-        return int(self.hub.get("first_spoke_id", default))
+        return int(self.hub.get("first_spoke_id", FIRST_IDS_APART * self.number + 1))
 
     def where(self, setting: str, problem: str) -> str:
         """What a problem of this environment's setting is reported under: the field, unless the field was left out."""

@@ -1,6 +1,7 @@
 """How the text of a setting becomes a value, and what is said of a text that can't. Pure."""
 
 import base64
+import contextlib
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
@@ -100,39 +101,39 @@ class Reader:
     def given(self, name: str, form: Form) -> bool:
         return self.optional(name, form) is not None
 
-    def parsed(self, name: str, default: str, parse: Callable[[str], T], rule: str, fallback: T) -> T:
-        try:
-            return parse(self.text(name, default))
-        except (ValueError, KeyError):
-            self.problems[name] = f"must be {rule}"
-            return fallback
+    def parsed(
+        self,
+        name: str,
+        default: object,
+        parse: Callable[[str], T],
+        rule: str,
+        fits: Callable[[T], bool] = lambda _: True,
+    ) -> T:
+        with contextlib.suppress(ValueError, KeyError):
+            value = parse(self.text(name, str(default)))
+            if fits(value):
+                return value
+        self.problems[name] = f"must be {rule}"
+        return parse(str(default))
 
     def seconds(self, name: str, default: float, least: float = 0, most: float | None = None) -> float:
-        def parse(text: str) -> float:
-            value = float(text)
-            if not least <= value < 1e7 or (most is not None and value > most):
-                raise ValueError(text)
-            return value
+        def fits(value: float) -> bool:
+            return least <= value < 1e7 and (most is None or value <= most)
 
         limits = f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
-        return self.parsed(name, str(default), parse, f"a number of seconds, {limits}", default)
+        return self.parsed(name, default, float, f"a number of seconds, {limits}", fits)
 
     def flag(self, name: str, default: bool) -> bool:
         words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        return self.parsed(name, str(default), lambda text: words[text.lower()], "true or false", default)
+        return self.parsed(name, default, lambda text: words[text.lower()], "true or false")
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
-        def parse(text: str) -> int:
-            value = int(text)
-            if not low <= value <= high:
-                raise ValueError(text)
-            return value
-
-        return self.parsed(name, str(default), parse, f"a whole number from {low} to {high}", default)
+        rule = f"a whole number from {low} to {high}"
+        return self.parsed(name, default, int, rule, lambda value: low <= value <= high)
 
     def one_of(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         folded = {word.lower(): word for word in allowed}
-        return self.parsed(name, default, lambda text: folded[text.lower()], "one of " + ", ".join(allowed), default)
+        return self.parsed(name, default, lambda text: folded[text.lower()], "one of " + ", ".join(allowed))
 
     def words(self, name: str) -> tuple[str, ...]:
         return tuple(word.strip() for word in self.text(name, "").split(",") if word.strip())
@@ -206,14 +207,11 @@ class Reader:
         return ()
 
     def pool(self, name: str, default: str) -> ipaddress.IPv4Network:
-        def parse(text: str) -> ipaddress.IPv4Network:
-            pool = ipaddress.IPv4Network(text, strict=True)
-            if any(pool.overlaps(never) for never in _NEVER_IN_A_VNET):
-                raise ValueError(text)
-            return pool
+        def fits(pool: ipaddress.IPv4Network) -> bool:
+            return not any(pool.overlaps(never) for never in _NEVER_IN_A_VNET)
 
         rule = f"an IPv4 prefix such as {default}, of addresses that Azure has in VNets"
-        return self.parsed(name, default, parse, rule, ipaddress.IPv4Network(default))
+        return self.parsed(name, default, ipaddress.IPv4Network, rule, fits)
 
 
 def _can_connect(connection_string: str) -> bool:
