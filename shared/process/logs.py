@@ -32,7 +32,7 @@ from typing import Any
 
 from shared.clock import timestamp
 from shared.errors import UNEXPECTED, ConfigurationException, Failure, HubSpokeException
-from shared.process.once import importing
+from shared.process.once import importing, once
 from shared.settings import Settings, current_settings
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,6 @@ MOST_LATE_LINES = 1000
 
 _about: ContextVar[dict[str, Any]] = ContextVar("about")
 _held: ContextVar["HeldLines | None"] = ContextVar("held", default=None)
-_configured = False
 
 # Each leaves what names the secret and hides the secret. Order matters: keys in PEM form span lines.
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -86,7 +85,8 @@ def redacted(text: str) -> str:
 @contextlib.contextmanager
 def context(**about: Any) -> Iterator[None]:
     """Lines within it carry these fields (`deployment_id`, `spoke_id`, `step`) beside those of the contexts around it."""
-    configure_once()
+    _configure_once()
+    _fit_handlers()  # a worker can add its exporter later
     if _held.get() is None:
         LATE.hand_on()
     token = _about.set({**_about.get({}), **{name: value for name, value in about.items() if value is not None}})
@@ -254,20 +254,13 @@ def _fit_handlers() -> None:
                 handler.setFormatter(JsonLine())
 
 
-def configure_once() -> None:
+@once
+def _configure_once() -> None:
     """`configure` with this process's settings, at the first line that could need it."""
-    global _configured
-    if _configured:
-        _fit_handlers()  # a worker can add its exporter later
-        return
-    with importing:
-        if _configured:
-            return
-        settings = None
-        with contextlib.suppress(ConfigurationException):  # the call that needs them answers with all that is wrong
-            settings = current_settings()
-        configure(settings)
-        _configured = True
+    settings = None
+    with contextlib.suppress(ConfigurationException):  # the call that needs them answers with all that is wrong
+        settings = current_settings()
+    configure(settings)
 
 
 def _export_to_application_insights() -> None:
