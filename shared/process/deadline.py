@@ -8,6 +8,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
 from shared.errors import AzureResourceException, Failure
@@ -88,12 +89,10 @@ def within(seconds: float) -> Iterator[Deadline]:
         _current.reset(token)
 
 
-@contextlib.contextmanager
-def waiting_for(what: str) -> Iterator[None]:
+def waiting_for(what: str) -> AbstractContextManager[None]:
     """While it waits for this: named when the deadline passes."""
     deadline = _current.get()
-    with deadline.waiting_for(what) if deadline else contextlib.nullcontext():
-        yield
+    return deadline.waiting_for(what) if deadline else contextlib.nullcontext()
 
 
 def seconds_left(most: float) -> float:

@@ -58,16 +58,16 @@ def ensure_marker(rows: Partition) -> Marker:
 def confirm_marker(rows: Partition, marker: Marker) -> Marker:
     """Confirms the marker as it was read, at the time of Table Storage. Another one that was faster is left as it is."""
     try:
-        etag = _write(rows, marker)
+        etag = _write(rows, marker.etag)
         now = rows.get(MARKER_KEY)
         if now is None or now.metadata["etag"] != etag:
             return marker
         at = now.metadata["timestamp"].isoformat()
-        return Marker(confirmed=True, etag=_write(rows, Marker(confirmed=False, etag=etag), at))
+        return Marker(confirmed=True, etag=_write(rows, etag, at))
     except ConcurrentUpdate:
         return marker
 
 
-def _write(rows: Partition, over: Marker | None, confirmed_at: str = "") -> str | None:
+def _write(rows: Partition, etag: str | None, confirmed_at: str = "") -> str | None:
     entity = {"PartitionKey": rows.key, "RowKey": MARKER_KEY, "confirmed_at": confirmed_at}
-    return rows.write(write_over(entity, over.etag if over else None))[0]
+    return rows.write(write_over(entity, etag))[0]
