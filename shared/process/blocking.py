@@ -12,17 +12,16 @@ What runs in a pool doesn't wait for the same pool: `side_by_side` does the work
 
 import asyncio
 import contextlib
-import contextvars
 import queue
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from shared.errors import ConfigurationException
 from shared.process import logs
-from shared.process.deadline import Deadline, current_deadline, set_deadline
+from shared.process.deadline import Deadline, set_deadline
 from shared.process.once import once
 from shared.process.share import ACTIVITIES_AT_ONCE
 from shared.settings import current_settings, has_several_hubs, place_of_call
@@ -77,8 +76,10 @@ async def _run(name: str, deadline: Deadline | None, work: Callable[[], T]) -> T
             loop.call_soon_threadsafe(arrived.set)
 
     held = logs.HeldLines(tell)
-    running = _pool(name).submit(_context(held, deadline).run, work)
-    done = asyncio.wrap_future(running)
+    context = logs.context_of_thread(held)
+    if deadline is not None:
+        context.run(set_deadline, deadline)
+    done = asyncio.wrap_future(_pool(name).submit(context.run, work))
     done.add_done_callback(lambda _: arrived.set())
     try:
         async with asyncio.timeout(deadline.left() if deadline else None):
@@ -95,15 +96,6 @@ async def _run(name: str, deadline: Deadline | None, work: Callable[[], T]) -> T
     return done.result()
 
 
-def _context(held: logs.HeldLines | None, deadline: Deadline | None) -> contextvars.Context:
-    """A copy of the caller's, in which lines are held and requests keep the deadline."""
-    context = contextvars.copy_context()
-    context.run(logs.hold_lines, held)
-    if deadline is not None:
-        context.run(set_deadline, deadline)
-    return context
-
-
 def side_by_side(name: str, calls: Sequence[Callable[[], T]], most: int) -> list[Future[T]]:
     """Carries the calls out, at most so many at a time, and answers their futures, all of them done.
 
@@ -118,14 +110,16 @@ def side_by_side(name: str, calls: Sequence[Callable[[], T]], most: int) -> list
                 future, call = waiting.popleft()
             except IndexError:  # another one took it
                 return
-            _carry_out(future, call)
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+                future.set_exception(error)
 
     events: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
     outer = logs.held_lines()
     held = outer or logs.HeldLines(lambda: events.put(None))
-    helpers = {
-        _pool(name).submit(_context(held, current_deadline()).run, work) for _ in range(min(most, len(calls)) - 1)
-    }
+    most = min(most, len(calls))
+    helpers = {_pool(name).submit(logs.context_of_thread(held).run, work) for _ in range(most - 1)}
     try:
         work()
         helpers = {helper for helper in helpers if not helper.cancel()}
@@ -141,10 +135,3 @@ def side_by_side(name: str, calls: Sequence[Callable[[], T]], most: int) -> list
         if outer is None:
             held.close()
     return futures
-
-
-def _carry_out(future: Future[Any], call: Callable[[], Any]) -> None:
-    try:
-        future.set_result(call())
-    except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
-        future.set_exception(error)

@@ -4,7 +4,6 @@ An identity endpoint that hangs holds up a caller that needs a token until that 
 a token: it is renewed before it expires, while the old one is still in use.
 """
 
-import contextvars
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
@@ -87,9 +86,8 @@ class Identity:
                 asked.set_result(token)
             elif asked is None:
                 # Its log lines arrive late, under another function: the one that asks first may be gone by then.
-                context = contextvars.copy_context()
-                context.run(logs.hold_lines, None)
-                asked = self._asked[key] = self._threads.submit(context.run, self._fetch, key)
+                late = logs.context_of_thread(None)
+                asked = self._asked[key] = self._threads.submit(late.run, self._fetch, key)
         return asked
 
     def _fetch(self, key: _Key) -> AccessTokenInfo:

@@ -26,7 +26,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
 from typing import Any
 
@@ -174,12 +174,14 @@ class LateLines:
 LATE = LateLines()
 
 
-def hold_lines(held: HeldLines | None) -> None:
-    """For the rest of this context, of a copy that a thread is about to run in, lines are kept there; None: as late."""
+def context_of_thread(held: HeldLines | None) -> Context:
+    """A copy of the present context for a thread to run in, whose lines are kept there; None: as late."""
     if held is None:
         held = HeldLines()
         held.close()
-    _held.set(held)
+    copied = copy_context()
+    copied.run(_held.set, held)
+    return copied
 
 
 def held_lines() -> HeldLines | None:
