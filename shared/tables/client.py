@@ -85,14 +85,6 @@ def client_of(name: str) -> "TableClient":
     return TableClient(endpoint, name, credential=identity(), **keywords)
 
 
-def _read_to_its_end(response: Any) -> None:
-    """Gives the answer's connection back. The SDK takes answers to transactions as streams, and tries again after a
-    refusal without reading it: its connection would stay open until the collector finds it. Raises when a table is missing.
-    """
-    response.http_response.read()
-    raise_if_missing(response.http_request, response.http_response)
-
-
 # Tables that are known to be there.
 _there: set[str] = set()
 
@@ -260,7 +252,7 @@ def storage_error(error: AzureError) -> StorageException:
 
 # Of the error in an answer, and of one in the part of a transaction that failed (whose own status is 202).
 _CODE = re.compile(r'"code"\s*:\s*"(TableNotFound|TableBeingDeleted)"')
-_NAME = re.compile(rf"\b({SPOKES_TABLE}|{GATEWAY_SITES_TABLE}|{HUB_TURNS_TABLE})\b")
+_NAME = re.compile(rf"\b({'|'.join(TABLES)})\b")
 
 _HINTS = {
     "TableNotFound": "Restore the table; the app goes on without a restart. See docs/operations.md, A table is gone.",
@@ -268,14 +260,16 @@ _HINTS = {
 }
 
 
-def raise_if_missing(request: Any, response: Any) -> None:
-    """Raises a `StorageException` that names the table when an answer of Table Storage says that it isn't there.
+def _read_to_its_end(response: Any) -> None:
+    """Gives the answer's connection back. The SDK takes answers to transactions as streams, and tries again after a
+    refusal without reading it: its connection would stay open until the collector finds it.
 
-    request, response: of azure.core, the response read to its end.
+    Raises a `StorageException` that names the table when the answer says that it isn't there.
     """
-    if response.status_code < 400 and not request.url.endswith("/$batch"):
-        return
-    found = _CODE.search(response.text())
+    request, answer = response.http_request, response.http_response
+    answer.read()
+    may_say_so = answer.status_code >= 400 or request.url.endswith("/$batch")
+    found = _CODE.search(answer.text()) if may_say_so else None
     if found is None:
         return
     code, name = found[1], _name_in(request)
