@@ -99,26 +99,25 @@ def places_in(text: str, problems: Problems) -> list[Place]:
     found: list[Place] = []
     for number, hub in enumerate(hubs):
         at = f"{SETTING}[{number}]"
-        fields = _fields(hub, at, (*HUB_FIELDS, *_OF_HUB), ("name",), problems)
+        fields = _fields(hub, at, (*HUB_FIELDS, *_OF_HUB), problems)
+        if isinstance(hub, dict) and "name" not in hub:
+            problems[f"{at}.name"] = "is missing"
         gateways = fields.get("gateways", [{}])
         if not gateways:
             problems[f"{at}.gateways"] = "must be a list of gateways, at least one"
         for place, gateway in enumerate(gateways):
             here = f"{at}.gateways[{place}]"
             found.append(
-                Place(number, fields, _fields(gateway, here, (*GATEWAY_FIELDS, *_OF_GATEWAY), (), problems), at, here)
+                Place(number, fields, _fields(gateway, here, (*GATEWAY_FIELDS, *_OF_GATEWAY), problems), at, here)
             )
     return found
 
 
-def _fields(given: Any, at: str, known: Iterable[str], needed: Iterable[str], problems: Problems) -> dict[str, Any]:
+def _fields(given: Any, at: str, known: Iterable[str], problems: Problems) -> dict[str, Any]:
     """The fields of a hub or gateway that have the right form."""
     if not isinstance(given, dict):
         problems[at] = "must be a JSON object"
         return {}
-    for field in needed:
-        if field not in given:
-            problems[f"{at}.{field}"] = "is missing"
     good = {}
     for field, value in given.items():
         kind, rule = _KINDS.get(field, (str, "a text"))
