@@ -10,4 +10,4 @@ def as_timestamp(moment: datetime) -> str:
 
 def parse_timestamp(text: str) -> datetime:
     """The moment that `as_timestamp` wrote."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)

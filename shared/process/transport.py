@@ -25,10 +25,8 @@ class Transport(RequestsTransport):
 
     def send(self, request: Any, **keywords: Any) -> Any:
         """Raises `ServiceRequestTimeoutError`, and sends nothing, when the deadline has passed."""
-        for name, configured in (
-            ("connection_timeout", self.connection_config.timeout),
-            ("read_timeout", self.connection_config.read_timeout),
-        ):
+        config = self.connection_config
+        for name, configured in (("connection_timeout", config.timeout), ("read_timeout", config.read_timeout)):
             keywords[name] = seconds_left(keywords.get(name, configured))
         if keywords["read_timeout"] <= 0:
             raise ServiceRequestTimeoutError("The time for this call was over before the request could be sent.")

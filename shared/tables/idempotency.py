@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from shared.clock import timestamp, utc_now
-from shared.errors import DeploymentException, ValidationException
+from shared.errors import ValidationException
 from shared.settings import current_settings, has_several_hubs
 from shared.spoke.records import SPOKES_TABLE
 from shared.tables.client import ConcurrentUpdate, Partition, table
@@ -137,16 +137,4 @@ def used_with_another_body(**more: Any) -> ValidationException:
         field="Idempotency-Key",
         value=None,
         **more,
-    )
-
-
-def key_is_spent(deployment_id: str) -> DeploymentException:
-    """409."""
-    return DeploymentException(
-        "The spoke that this Idempotency-Key began has been deleted.",
-        code="IdempotencyKeySpent",
-        hint="Send a new key to make a new spoke; this one is free again 24 hours after its first use.",
-        field="Idempotency-Key",
-        value=None,
-        deployment_id=deployment_id,
     )

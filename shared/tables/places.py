@@ -8,7 +8,7 @@ and `claim:{sha256}` (the body that an Idempotency-Key came with). With one hub 
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any, TypeVar
@@ -116,11 +116,9 @@ def spokes_of_former_hubs() -> dict[int, dict[str, Any]]:
 # --- what is done for one hub, or for each ---
 
 
-@contextlib.contextmanager
-def at_spoke(spoke_id: int) -> Iterator[None]:
+def at_spoke(spoke_id: int) -> contextlib.AbstractContextManager[None]:
     """What is done inside is about the hub of this spoke."""
-    with at(hub_of_spoke_id(spoke_id)):
-        yield
+    return at(hub_of_spoke_id(spoke_id))
 
 
 def at_each_hub(work: Callable[[], Sequence[T]]) -> list[T]:

@@ -97,10 +97,8 @@ class Records:
             operations.append(("delete", entity, match(etag)) if forget_spoke else write_over(entity, etag))
         operations += [("upsert", as_entity(step, self.hub_key), {"mode": "replace"}) for step in steps]
         etags = self._rows.write(*operations)
-        new_run = replace(new_run, etag=etags[0])
-        if new_spoke:
-            new_spoke = None if forget_spoke else replace(new_spoke, etag=etags[1])
-        return new_run, new_spoke
+        spoke_left = replace(new_spoke, etag=etags[1]) if new_spoke and not forget_spoke else None
+        return replace(new_run, etag=etags[0]), spoke_left
 
     def rewrite(self, row: RunRow | SpokeRow) -> None:
         """Stores a row as this version keeps it; `ConcurrentUpdate` when another call changed it since it was read."""

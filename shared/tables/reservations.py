@@ -40,7 +40,6 @@ from shared.tables.idempotency import (
     claim_key,
     give_key_back,
     has_expired,
-    key_is_spent,
     note_new_hubs,
     used_with_another_body,
 )
@@ -399,7 +398,14 @@ class _Reserving:
         deployment_id, spoke_id = row["deployment_id"], row["spoke_id"]
         run, spoke = self.key_rows.get(run_key(deployment_id)), self.key_rows.get(spoke_key(spoke_id))
         if run is None or spoke is None or from_entity(SpokeRow, spoke).first_run != deployment_id:
-            raise key_is_spent(deployment_id)
+            raise DeploymentException(
+                "The spoke that this Idempotency-Key began has been deleted.",
+                code="IdempotencyKeySpent",
+                hint="Send a new key to make a new spoke; this one is free again 24 hours after its first use.",
+                field="Idempotency-Key",
+                value=None,
+                deployment_id=deployment_id,
+            )
         return Reservation(deployment_id, spoke_id, repeated=(run["status"], spoke["status"]))
 
     def _raise_for_conflict(self, plan: SpokePlan) -> None:
