@@ -40,9 +40,7 @@ def orphans_among(resources: Iterable[Document], made_by: set[str]) -> list[Docu
             found.append(
                 {
                     "resource": str(resource["id"]),
-                    "deployment_id": tags.get("deployment_id"),
-                    "spoke_id": tags.get("spoke_id"),
-                    "client_name": tags.get("client_name"),
+                    **{tag: tags.get(tag) for tag in _OUR_TAGS},
                     "etag": resource.get("etag"),
                     "is_part_of_a_spoke": is_part_of_a_spoke(str(resource["id"]), tags),
                 }
