@@ -193,7 +193,7 @@ def test_a_purged_run_is_found_and_a_fresh_one_is_left_alone(durable: Durable) -
     purged = recorded(a_run(a_plan(1)))
     recorded(a_run(a_plan(2), status="accepted"))
     now = utc_now()
-    assert durable.sweep(now) == {purged.deployment_id: "FoundMissing"}
+    assert durable.sweep(now) == {purged.deployment_id: "Missing"}
     assert durable.sweep(now + MISSING_FOR / 2) == {}
     assert durable.sweep(now + MISSING_FOR) == {purged.deployment_id: "Mark"}
 
@@ -203,7 +203,7 @@ def test_a_dead_delete_is_begun_again(durable: Durable) -> None:
     run = recorded(
         a_run(a_plan(1), kind="delete", status="deleting", deployment_id="delete-client-1-1-aaaa", force=True)
     )
-    assert durable.sweep(now - MISSING_FOR) == {run.deployment_id: "FoundMissing"}
+    assert durable.sweep(now - MISSING_FOR) == {run.deployment_id: "Missing"}
     assert durable.sweep(now) == {run.deployment_id: "Mark"}
     assert run_now(run).status == "deleting"
     assert durable.sweep(now + LAST_CALLS) == {run.deployment_id: "HandOver"}

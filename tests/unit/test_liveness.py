@@ -22,10 +22,8 @@ from shared.recovery.runs.liveness import (
     Confirm,
     Dead,
     Fine,
-    FoundAgain,
-    FoundMissing,
+    Missing,
     Start,
-    StartOver,
     Stop,
     Wait,
     condition_of,
@@ -73,7 +71,7 @@ def test_a_run_whose_orchestration_failed_is_started_again(status: str) -> None:
 
 
 def test_a_run_without_an_instance_is_dead_at_the_second_reading_a_minute_later() -> None:
-    assert condition_of(the_run(), (), NOT_THERE, NOW, LONG_AGO) == FoundMissing()
+    assert condition_of(the_run(), (), NOT_THERE, NOW, LONG_AGO) == Missing(timestamp(NOW))
     seen = the_run(missing_since=timestamp(NOW))
     assert condition_of(seen, (), NOT_THERE, NOW + MISSING_FOR / 2, LONG_AGO) == Fine()
     assert condition_of(seen, (), NOT_THERE, NOW + MISSING_FOR, LONG_AGO) == Dead()
@@ -81,7 +79,7 @@ def test_a_run_without_an_instance_is_dead_at_the_second_reading_a_minute_later(
 
 def test_an_instance_that_is_there_again_clears_the_first_sighting() -> None:
     seen = the_run(missing_since=timestamp(LONG_AGO), resumed_at=timestamp(NOW))
-    assert condition_of(seen, (), "Running", NOW, LONG_AGO) == FoundAgain()
+    assert condition_of(seen, (), "Running", NOW, LONG_AGO) == Missing(None)
 
 
 def test_an_accepted_run_that_was_never_started_is_another_timers_business() -> None:
@@ -177,7 +175,7 @@ def test_a_new_execution_is_waited_for_and_replaced_when_it_never_begins() -> No
     assert next_restart_move(run, "Pending", {}, NOW, LAST_CALLS) == Wait()
     assert next_restart_move(run, NOT_KNOWN, {}, NOW, LAST_CALLS) == Wait()
     run = in_phase(STARTING, TOO_LONG)
-    assert next_restart_move(run, "Pending", {}, NOW, LAST_CALLS) == StartOver()
+    assert next_restart_move(run, "Pending", {}, NOW, LAST_CALLS) == Broken(STANDS_STILL, step="create_vm")
 
 
 # --- the end ---

@@ -25,8 +25,7 @@ from shared.recovery.runs.liveness import (
     Condition,
     Dead,
     Fine,
-    FoundAgain,
-    FoundMissing,
+    Missing,
     RestartMove,
     Stop,
     Wait,
@@ -206,11 +205,10 @@ async def _look_at(client: "DurableOrchestrationClient", run: RunRow, now: datet
                 return await _sweep_one(client, run, instance, now, last_calls)
             run = await begin_restart(run, condition, now)
             await continue_restart(client, run, instance, now, last_calls)
-        case FoundMissing():
-            log.warning("The run has no instance; if the next tick finds none either, it is rolled back")
-            await in_tables_thread(Records().change_run, run, missing_since=timestamp(now))
-        case FoundAgain():
-            await in_tables_thread(Records().change_run, run, missing_since=None)
+        case Missing(since):
+            if since:
+                log.warning("The run has no instance; if the next tick finds none either, it is rolled back")
+            await in_tables_thread(Records().change_run, run, missing_since=since)
     return condition
 
 

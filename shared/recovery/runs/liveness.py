@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.spoke.records import WELL, RunRow, StepRow
-from shared.timestamps import parse_timestamp
+from shared.timestamps import as_timestamp, parse_timestamp
 from shared.writers.instances import NOT_KNOWN, NOT_THERE, UNFINISHED
 
 # A run of which nothing was called for so long after a call was due stands still.
@@ -41,13 +41,10 @@ class Fine:
 
 
 @dataclass(frozen=True)
-class FoundMissing:
-    """No instance of it is there, for the first time: noted, and looked at again."""
+class Missing:
+    """Since when no instance of it is there; None when it is there again. Noted, and looked at again."""
 
-
-@dataclass(frozen=True)
-class FoundAgain:
-    """It had been missing, and is there."""
+    since: str | None
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class Broken:
     step: str | None = None
 
 
-Condition = Fine | FoundMissing | FoundAgain | Dead | Broken
+Condition = Fine | Missing | Dead | Broken
 
 
 def condition_of(
@@ -86,7 +83,7 @@ def condition_of(
     still = standing_still(run, steps)
     if now - max(parse_timestamp(still.since or run.created_at), awake_since) > STANDS_STILL_AFTER + DUE_SLACK:
         return _broken(run, still)
-    return FoundAgain() if run.missing_since else Fine()
+    return Missing(None) if run.missing_since else Fine()
 
 
 def may_stand_still(run: RunRow, now: datetime, awake_since: datetime) -> bool:
@@ -114,7 +111,7 @@ def _missing(run: RunRow, now: datetime) -> Condition:
     if run.status == "accepted":
         return Fine()  # not started yet, which is another timer's business
     if run.missing_since is None:
-        return FoundMissing()
+        return Missing(as_timestamp(now))
     return Dead() if now - parse_timestamp(run.missing_since) >= MISSING_FOR else Fine()
 
 
@@ -142,12 +139,7 @@ class Start:
     """Start the orchestration under its own id."""
 
 
-@dataclass(frozen=True)
-class StartOver:
-    """The new execution never began: stop it, and start the next one."""
-
-
-RestartMove = Stop | Wait | Start | StartOver
+RestartMove = Stop | Wait | Start | Broken
 
 
 def next_restart_move(
@@ -165,8 +157,9 @@ def next_restart_move(
     if restart.phase == STARTING:
         if instance not in UNFINISHED:
             return Start()
-        waited = now - parse_timestamp(restart.at)
-        return StartOver() if waited > STANDS_STILL_AFTER else Wait()
+        if now - parse_timestamp(restart.at) <= STANDS_STILL_AFTER:
+            return Wait()
+        return Broken(restart.cause, restart.since, restart.step)  # the new execution never began, either
     if instance in UNFINISHED:
         return Stop((run.deployment_id,))  # its children when it has ended, or it would begin them again
     if alive := tuple(each for each, status in children.items() if status in UNFINISHED):

@@ -22,7 +22,6 @@ from shared.recovery.runs.liveness import (
     Fine,
     RestartMove,
     Start,
-    StartOver,
     Stop,
     next_end_move,
     next_restart_move,
@@ -63,8 +62,8 @@ async def continue_restart(
     match move:
         case Stop(instance_ids):
             await terminate(client, instance_ids, RESTART_REASON)
-        case StartOver():
-            await begin_restart(run, Broken(restart.cause, restart.since, restart.step), now)
+        case Broken():
+            await begin_restart(run, move, now)
         case Start():
             starting = replace(restart, phase=STARTING, at=timestamp(now))
             run = await in_tables_thread(Records().change_run, run, restart=starting)
