@@ -116,10 +116,9 @@ def side_by_side(name: str, calls: Sequence[Callable[[], T]], most: int) -> list
                 future.set_exception(error)
 
     events: queue.SimpleQueue[Future[None] | None] = queue.SimpleQueue()
-    outer = logs.held_lines()
-    held = outer or logs.HeldLines(lambda: events.put(None))
+    outer, own = logs.held_lines(), logs.HeldLines(lambda: events.put(None))
     most = min(most, len(calls))
-    helpers = {_pool(name).submit(logs.context_of_thread(held).run, work) for _ in range(most - 1)}
+    helpers = {_pool(name).submit(logs.context_of_thread(outer or own).run, work) for _ in range(most - 1)}
     try:
         work()
         helpers = {helper for helper in helpers if not helper.cancel()}
@@ -129,9 +128,7 @@ def side_by_side(name: str, calls: Sequence[Callable[[], T]], most: int) -> list
             ended = events.get()
             if ended is not None:
                 helpers.discard(ended)
-            if outer is None:
-                held.hand_on()
+            own.hand_on()
     finally:
-        if outer is None:
-            held.close()
+        own.close()
     return futures

@@ -86,7 +86,7 @@ class Identity:
                 asked.set_result(token)
             elif asked is None:
                 # Its log lines arrive late, under another function: the one that asks first may be gone by then.
-                late = logs.context_of_thread(None)
+                late = logs.context_of_thread(logs.LATE)
                 asked = self._asked[key] = self._threads.submit(late.run, self._fetch, key)
         return asked
 

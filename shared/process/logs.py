@@ -47,7 +47,7 @@ _HIDDEN = "(hidden)"
 MOST_LATE_LINES = 1000
 
 _about: ContextVar[dict[str, Any]] = ContextVar("about")
-_held: ContextVar["HeldLines | None"] = ContextVar("held", default=None)
+_held: ContextVar["HeldLines | LateLines | None"] = ContextVar("held", default=None)
 
 # Each leaves what names the secret and hides the secret. Order matters: keys in PEM form span lines.
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -120,7 +120,7 @@ class HeldLines:
     comes is late. arrived: called, in any thread, when there is something to hand on.
     """
 
-    def __init__(self, arrived: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, arrived: Callable[[], None]) -> None:
         self._lines: deque[Line] = deque()
         self._lock = threading.Lock()
         self._closed = False
@@ -174,17 +174,14 @@ class LateLines:
 LATE = LateLines()
 
 
-def context_of_thread(held: HeldLines | None) -> Context:
-    """A copy of the present context for a thread to run in, whose lines are kept there; None: as late."""
-    if held is None:
-        held = HeldLines()
-        held.close()
+def context_of_thread(held: HeldLines | LateLines) -> Context:
+    """A copy of the present context for a thread to run in, whose lines are kept there."""
     copied = copy_context()
     copied.run(_held.set, held)
     return copied
 
 
-def held_lines() -> HeldLines | None:
+def held_lines() -> HeldLines | LateLines | None:
     """Where the lines of this thread are kept; None in a function's own thread or task."""
     return _held.get()
 
