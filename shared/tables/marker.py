@@ -36,10 +36,9 @@ def read_marker(rows: Partition) -> Marker | None:
     entity = rows.get(MARKER_KEY)
     if entity is None:
         return None
-    etag, confirmed_at = entity.metadata["etag"], entity["confirmed_at"]
-    if not confirmed_at:
-        return Marker(confirmed=False, etag=etag)
-    return Marker(True, entity.metadata["timestamp"] - parse_timestamp(confirmed_at) > _AT_ONCE, etag)
+    written_at, confirmed_at = entity.metadata["timestamp"], entity["confirmed_at"]
+    copied = bool(confirmed_at) and written_at - parse_timestamp(confirmed_at) > _AT_ONCE
+    return Marker(bool(confirmed_at), copied, entity.metadata["etag"])
 
 
 def ensure_marker(rows: Partition) -> Marker:
