@@ -15,7 +15,7 @@ from shared.spoke.documents.raw import provisioning_state
 from shared.spoke.documents.rule_changes import RuleChanges, rule_changes
 from shared.spoke.documents.security_rules import HubNetwork, OutboundRules, outbound_rules, security_rules
 from shared.spoke.inventory import made_by
-from shared.spoke.records import RunRow, SpokeRow
+from shared.spoke.records import SpokeRow
 from shared.spoke.resource_ids import ResourceIds
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.places import serves
@@ -133,15 +133,9 @@ def _applied(azure: Arm, records: Records, repair: Repair) -> bool:
             log.warning("Security rules of spoke %d: not changed now: %s", spoke.spoke_id, error.failure.message)
             return False
         log.warning("Security rules of spoke %d are brought in line: %s", spoke.spoke_id, what or "written again")
-    if run is not None:
-        _note(records, run, f"{timestamp()}: security rules brought in line: {what}")
-    return True
-
-
-def _note(records: Records, run: RunRow, text: str) -> None:
-    """Says so in the record of the run that built the spoke."""
-    if run.status == "completed":
+    if run is not None and run.status == "completed":
         try:
-            records.change_run(run, note=text)
+            records.change_run(run, note=f"{timestamp()}: security rules brought in line: {what}")
         except ConcurrentUpdate:
             log.info("The record of %s was changed just now; the note is left out", run.deployment_id)
+    return True
