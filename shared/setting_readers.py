@@ -51,11 +51,12 @@ OUTBOUND = Form(
     r"(?i:/subscriptions/[^/\s?#\\%{}]+/resourceGroups/[^/\s?#\\%{}]+/providers/Microsoft\.Network/\w+/[^/\s?#\\%{}]+)",
     "default, none, nat:<natGatewayId> or route:<routeTableId>",
 )
-_DNS_NAME = re.compile(rf"(?=.{{1,253}}$)({DNS_LABEL}\.)*{DNS_LABEL}")
-_LABEL = re.compile(DNS_LABEL)
+DNS_NAME = Form(rf"(?=.{{1,253}}$)({DNS_LABEL}\.)*{DNS_LABEL}", "a DNS name without wildcard")
 _REGION = re.compile(r"[a-z0-9]{2,40}")
-# With its storage account.
-_ANY_TASK_HUB = re.compile(rf"([a-z0-9]{{3,24}}/)?{TASK_HUB.pattern}")
+# Of each word of a list.
+DNS_NAMES = Form(DNS_NAME.pattern, "DNS names without wildcards, separated by commas")
+LABELS = Form(DNS_LABEL, "names of clients, such as www, separated by commas, or none")
+TASK_HUBS = Form(rf"([a-z0-9]{{3,24}}/)?{TASK_HUB.pattern}", "names of task hubs, or account/name, separated by commas")
 # In which Azure makes no VNet.
 _NEVER_IN_A_VNET = [
     ipaddress.IPv4Network(prefix)
@@ -135,8 +136,12 @@ class Reader:
         folded = {word.lower(): word for word in allowed}
         return self.parsed(name, default, lambda text: folded[text.lower()], "one of " + ", ".join(allowed))
 
-    def words(self, name: str) -> tuple[str, ...]:
-        return tuple(word.strip() for word in self.text(name, "").split(",") if word.strip())
+    def words(self, name: str, text: str, form: Form | None = None) -> tuple[str, ...]:
+        """What stands between the commas of a text."""
+        words = tuple(word.strip() for word in text.split(",") if word.strip())
+        if form is not None and not all(map(form.fits, words)):
+            self.problems[name] = form.problem
+        return words
 
     def region(self, name: str, default: str) -> str:
         region = self.text(name, default).lower().replace(" ", "")
@@ -164,28 +169,22 @@ class Reader:
 
     def domain(self, name: str) -> str:
         domain = self.text(name).lower()
-        if domain and not _DNS_NAME.fullmatch(domain):
-            self.problems[name] = "must be a DNS name without wildcard"
+        if domain and not DNS_NAME.fits(domain):
+            self.problems[name] = DNS_NAME.problem
         return domain
 
     def domains(self, name: str) -> tuple[str, ...]:
-        words = tuple(word.lower() for word in self.words(name))
-        if not all(_DNS_NAME.fullmatch(word) for word in words):
-            self.problems[name] = "must be DNS names without wildcards, separated by commas"
-        return words
+        return self.words(name, self.text(name, "").lower(), DNS_NAMES)
 
     def labels(self, name: str, default: str) -> tuple[str, ...]:
         """Names of clients, or `none`."""
-        words = self.text(name, default).lower()
-        labels = () if words == "none" else tuple(word.strip() for word in words.split(",") if word.strip())
-        if not all(_LABEL.fullmatch(label) for label in labels):
-            self.problems[name] = "must be names of clients, such as www, separated by commas, or none"
-        return labels
+        text = self.text(name, default).lower()
+        return () if text == "none" else self.words(name, text, LABELS)
 
     def prefixes(self, name: str) -> tuple[str, ...]:
         """A list that becomes a security rule: IPv4, without overlaps."""
         prefixes = []
-        for word in self.words(name):
+        for word in self.words(name, self.text(name, "")):
             try:
                 prefixes.append(str(ipaddress.IPv4Network(word, strict=True)))
             except ValueError:
@@ -200,11 +199,8 @@ class Reader:
         return TaskHub(self.matching(name, TASK_HUB), account_of(self.environment))
 
     def task_hubs(self, name: str) -> tuple[TaskHub, ...]:
-        words = self.words(name)
-        if all(_ANY_TASK_HUB.fullmatch(word) for word in words):
-            return tuple(TaskHub.parse(word) for word in words)
-        self.problems[name] = "must be names of task hubs, or account/name, separated by commas"
-        return ()
+        words = self.words(name, self.text(name, ""), TASK_HUBS)
+        return () if name in self.problems else tuple(map(TaskHub.parse, words))
 
     def pool(self, name: str, default: str) -> ipaddress.IPv4Network:
         def fits(pool: ipaddress.IPv4Network) -> bool:
