@@ -101,12 +101,10 @@ class Table:
             return self.client.get_entity(partition, row_key)
         return None
 
-    def query(self, query: str, parameters: dict[str, Any], select: Iterable[str] | None = None) -> list[Any]:
-        """All rows that the filter finds."""
+    def query(self, query: str, parameters: dict[str, Any], select: Iterable[str] = ()) -> list[Any]:
+        """All rows that the filter finds. select: the columns to read, all without it."""
         with _mapped():
-            return list(
-                self.client.query_entities(query, parameters=parameters, select=list(select) if select else None)
-            )
+            return list(self.client.query_entities(query, parameters=parameters, select=list(select) or None))
 
     def has_any(self, query: str, parameters: dict[str, Any]) -> bool:
         """Whether the filter finds a row."""
@@ -153,9 +151,7 @@ class Partition:
     def get(self, row_key: str) -> Any:
         return self._table.get(self.key, row_key)
 
-    def range(
-        self, prefix: str, further: str = "", select: Iterable[str] | None = None, **parameters: str
-    ) -> list[Any]:
+    def range(self, prefix: str, further: str = "", select: Iterable[str] = (), **parameters: str) -> list[Any]:
         """All rows whose key begins with `prefix` (which ends in `:`, whose successor is `;`)."""
         query = f"{_BY_PREFIX} and {further}" if further else _BY_PREFIX
         return self._table.query(query, self._with(prefix) | parameters, select)
