@@ -12,13 +12,15 @@ import pytest
 from local.processes import running
 from local.recipes import app_settings, functions_recipe
 from shared.clock import timestamp, utc_now
-from shared.recovery.runs.dead_runs import LAST_CALLS, NOTE
+from shared.recovery.runs.dead_runs import NOTE
 from shared.recovery.runs.liveness import MISSING_FOR
+from shared.saga.policy import Policy
 from shared.settings import Settings
 from shared.spoke.records import RunRow, StepRow
 from shared.tables.records import Records
 from tests.activities.azure_stand_in import a_plan, a_run, recorded
 
+LAST_CALLS = timedelta(seconds=Policy().last_call_seconds)
 # Stories that stand still until somebody ends them, and a call that lets the sweeper tick at a chosen moment.
 APP = """
 import json

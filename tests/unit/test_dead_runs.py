@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.recovery.runs.dead_runs import LAST_CALLS, Close, HandOver, Mark, next_move
+from shared.recovery.runs.dead_runs import Close, HandOver, Mark, next_move
 from shared.recovery.runs.liveness import Stop, Wait
 from shared.saga.steps import CHILDREN, STEP_NUMBERS
 from shared.spoke.records import RunRow, SpokeRow
@@ -17,6 +17,7 @@ from shared.writers.instances import NOT_KNOWN, NOT_THERE
 from tests.activities.azure_stand_in import a_plan, a_run
 
 NOW = parse_timestamp("2026-01-01T12:00:00.000Z")
+LAST_CALLS = timedelta(seconds=75)
 RUNNING = ["accepted", "in_progress", "rolling_back", "deleting"]
 ALIVE = ["Running", "Pending", "ContinuedAsNew", "Suspended"]
 ENDED = ["Terminated", "Failed", "Completed", "Canceled"]
@@ -31,7 +32,7 @@ def a_spoke(run: RunRow, **changes: Any) -> SpokeRow:
 
 def marked(run: RunRow) -> RunRow:
     """The run as the sweeper's mark leaves it."""
-    move = next_move(run, a_spoke(run), "Terminated", {}, NOW)
+    move = next_move(run, a_spoke(run), "Terminated", {}, NOW, LAST_CALLS)
     assert isinstance(move, Mark)
     return replace(run, status=move.status, error=move.error)
 
@@ -46,7 +47,7 @@ def test_every_child_of_an_orchestration_is_known() -> None:
 )
 def test_first_the_run_is_marked_so_that_no_act_of_it_does_anything(kind: str, status: str) -> None:
     run = a_run(a_plan(), kind=kind)
-    move = next_move(run, a_spoke(run), "Terminated", {"create_vm": "Running"}, NOW)
+    move = next_move(run, a_spoke(run), "Terminated", {"create_vm": "Running"}, NOW, LAST_CALLS)
     assert isinstance(move, Mark)
     assert move.status == status
     assert "was terminated" in move.error["message"]
@@ -61,13 +62,13 @@ def test_the_cause_of_a_rollback_that_was_under_way_is_kept() -> None:
 def test_then_its_children_are_stopped() -> None:
     run = marked(a_run(a_plan()))
     children = {"create_vm": "Running", "create_vnet": "Completed", "update_agw": "Pending", "create_nic": NOT_THERE}
-    assert next_move(run, a_spoke(run), "Terminated", children, NOW) == Stop(("create_vm", "update_agw"))
+    assert next_move(run, a_spoke(run), "Terminated", children, NOW, LAST_CALLS) == Stop(("create_vm", "update_agw"))
 
 
 def test_then_the_last_calls_are_waited_for() -> None:
     run = marked(a_run(a_plan()))
     children = {"create_vm": "Terminated"}
-    assert next_move(run, a_spoke(run), "Terminated", children, NOW + LAST_CALLS / 2) == Wait()
+    assert next_move(run, a_spoke(run), "Terminated", children, NOW + LAST_CALLS / 2, LAST_CALLS) == Wait()
 
 
 @pytest.mark.parametrize(
@@ -75,26 +76,26 @@ def test_then_the_last_calls_are_waited_for() -> None:
 )
 def test_then_another_run_takes_over(kind: str, next_kind: str) -> None:
     run = marked(a_run(a_plan(), kind=kind))
-    assert next_move(run, a_spoke(run), "Terminated", {"create_vm": "Terminated"}, NOW + LAST_CALLS) == HandOver(
-        next_kind
-    )
+    assert next_move(
+        run, a_spoke(run), "Terminated", {"create_vm": "Terminated"}, NOW + LAST_CALLS, LAST_CALLS
+    ) == HandOver(next_kind)
 
 
 @pytest.mark.parametrize("status", RUNNING)
 def test_then_that_run_is_waited_for(status: str) -> None:
     run = marked(a_run(a_plan()))
     spoke = a_spoke(run, deployment_id="rollback-client-1-2-bbbb", status=status)
-    assert next_move(run, spoke, "Terminated", {}, NOW + timedelta(hours=1)) == Wait()
+    assert next_move(run, spoke, "Terminated", {}, NOW + timedelta(hours=1), LAST_CALLS) == Wait()
 
 
 def test_at_last_the_dead_run_ends_as_its_successor_did() -> None:
     run = marked(a_run(a_plan()))
     gone = a_spoke(run, deployment_id="rollback-client-1-2-bbbb", status="failed")
-    assert next_move(run, gone, "Terminated", {}, NOW) == Close("failed")
-    assert next_move(run, None, "Terminated", {}, NOW) == Close("failed")
+    assert next_move(run, gone, "Terminated", {}, NOW, LAST_CALLS) == Close("failed")
+    assert next_move(run, None, "Terminated", {}, NOW, LAST_CALLS) == Close("failed")
     left = [{"step": "delete_vm", "resource": "/vm", "reason": "locked"}]
     stuck = replace(gone, status="rollback_failed", left_behind=left)
-    assert next_move(run, stuck, "Terminated", {}, NOW) == Close("rollback_failed", left)
+    assert next_move(run, stuck, "Terminated", {}, NOW, LAST_CALLS) == Close("rollback_failed", left)
 
 
 @given(
@@ -106,7 +107,7 @@ def test_nothing_is_undone_while_a_child_runs_or_a_last_call_may_be_under_way(
     kind: str, children: dict[str, str], seconds: int
 ) -> None:
     run = marked(a_run(a_plan(), kind=kind))
-    move = next_move(run, a_spoke(run), "Terminated", children, NOW + timedelta(seconds=seconds))
+    move = next_move(run, a_spoke(run), "Terminated", children, NOW + timedelta(seconds=seconds), LAST_CALLS)
     at_rest = not any(status in {*ALIVE, NOT_KNOWN} for status in children.values())
     assert isinstance(move, HandOver) == (at_rest and timedelta(seconds=seconds) >= LAST_CALLS)
 
@@ -114,4 +115,4 @@ def test_nothing_is_undone_while_a_child_runs_or_a_last_call_may_be_under_way(
 def test_a_successor_that_is_terminated_too_is_found_anew() -> None:
     first = marked(a_run(a_plan()))
     successor = a_run(first.plan, deployment_id="rollback-client-1-2-bbbb", kind="rollback", error=first.error)
-    assert isinstance(next_move(successor, a_spoke(successor), "Terminated", {}, NOW), Mark)
+    assert isinstance(next_move(successor, a_spoke(successor), "Terminated", {}, NOW, LAST_CALLS), Mark)

@@ -42,7 +42,6 @@ from shared.recovery.runs.restarts import (
     terminate,
 )
 from shared.recovery.runs.ticks import awake_since
-from shared.saga.policy import Policy
 from shared.settings import current_settings
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
@@ -57,9 +56,6 @@ log = logging.getLogger(__name__)
 
 NOTE = "The orchestration was terminated; rolled back by the sweeper"
 CODE = "OrchestrationTerminated"
-
-# An act that had asked for its run's row before the mark may still be at its one write, which ends with ARM's timeout.
-LAST_CALLS = timedelta(seconds=Policy().last_call_seconds)
 
 _MEANWHILE = {"deploy": "rolling_back", "rollback": "rolling_back", "delete": "deleting"}
 _SUCCESSOR = {"deploy": "rollback", "rollback": "rollback", "delete": "delete"}
@@ -105,11 +101,11 @@ def next_move(
     instance: str,
     children: Mapping[str, str],
     now: datetime,
-    last_calls: timedelta = LAST_CALLS,
+    last_calls: timedelta,
 ) -> Move:
     """What a dead run needs next. instance, and by instance id children: what `status_of` says of them.
 
-    last_calls: how long after the mark a call of an act may still be under way.
+    last_calls: how long after the mark an act that had asked for its run's row before may still be at its one write.
     """
     if spoke is None:
         return Close("failed")
