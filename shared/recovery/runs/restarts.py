@@ -94,10 +94,8 @@ async def start_run(client: "DurableOrchestrationClient", run: RunRow) -> None:
 
 async def statuses_of_children(client: "DurableOrchestrationClient", deployment_id: str) -> dict[str, str]:
     """By instance id, the status of every child that there may be, those that were begun again included."""
-    found: dict[str, str] = {}
-    for statuses in await asyncio.gather(*(_tries_of(client, deployment_id, name) for name in CHILDREN)):
-        found |= statuses
-    return found
+    children = await asyncio.gather(*(_tries_of(client, deployment_id, name) for name in CHILDREN))
+    return {instance_id: status for tries in children for instance_id, status in tries.items()}
 
 
 async def _tries_of(client: "DurableOrchestrationClient", deployment_id: str, name: str) -> dict[str, str]:

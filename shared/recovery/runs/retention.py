@@ -100,18 +100,16 @@ async def _forgotten(client: "DurableOrchestrationClient", run: RunRow) -> bool:
 
 async def _purged(client: "DurableOrchestrationClient", run_id: str) -> bool:
     """Purges the run's orchestration and its children. False while one of them runs: it is terminated first."""
-    running = False
     for _ in range(_PAGES):
         instances = await _instances_of(client, run_id)
         if not instances:
-            return not running
+            return True
         for instance_id, status in instances:
             if status in UNFINISHED:
-                running = True
                 await client.terminate(instance_id, "Its run ended long ago")
             else:
                 await client.purge_instance_history(instance_id)
-        if running:
+        if any(status in UNFINISHED for _, status in instances):
             return False
     return False
 
