@@ -103,10 +103,9 @@ class Identity:
 
 def _seconds(token: AccessTokenInfo) -> float:
     """For how long it is still good; nothing when its issuer wants it renewed."""
-    now = time.time()
-    if token.refresh_on is not None and token.refresh_on <= now:
-        return min(token.expires_on - now, _RENEW_SECONDS)
-    return token.expires_on - now
+    left = token.expires_on - time.time()
+    is_to_be_renewed = token.refresh_on is not None and token.refresh_on <= time.time()
+    return min(left, _RENEW_SECONDS) if is_to_be_renewed else left
 
 
 @once
