@@ -85,10 +85,8 @@ class Records:
         forget_spoke: bool = False,
         steps: Sequence[StepRow] = (),
     ) -> tuple[RunRow, SpokeRow | None]:
-        """Changes a run and its spoke in one transaction, each under its ETag, and writes steps with them.
-
-        `forget_spoke` deletes the spoke's row.
-        """
+        """Changes a run and its spoke in one transaction, each under its ETag, and writes steps with them. forget_spoke:
+        deletes the spoke's row."""
         new_run = replace(run, **run_changes)
         new_spoke = replace(spoke, **(spoke_changes or {})) if spoke else None
         operations = [write_over(as_entity(new_run, self.hub_key), run.etag)]

@@ -85,11 +85,8 @@ class ReservationRequest:
 
 @dataclass(frozen=True)
 class Reservation:
-    """What was reserved.
-
-    repeated: the present states of the run and of its spoke, when an earlier request with the same Idempotency-Key had
-    reserved it.
-    """
+    """What was reserved. repeated: the present states of the run and of its spoke, when an earlier request with the same
+    Idempotency-Key had reserved it."""
 
     deployment_id: str
     spoke_id: int

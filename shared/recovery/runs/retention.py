@@ -34,10 +34,7 @@ _PAGES = 5
 
 
 def runs_to_forget(runs: Iterable[RunRow], spokes: Iterable[SpokeRow], before: datetime) -> list[RunRow]:
-    """Runs that ended before this moment, oldest first, without the newest run of each spoke and the one that made it.
-
-    Pure.
-    """
+    """Runs that ended before this, oldest first, but for the newest run of each spoke and the one that made it. Pure."""
     kept = {run_id for spoke in spokes for run_id in (spoke.deployment_id, spoke.plan.made_by)}
     ended = [
         run
