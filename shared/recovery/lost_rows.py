@@ -48,10 +48,10 @@ def remake_lost_rows() -> list[str]:
     return made
 
 
-def lost_site(of: RunRow | SpokeRow, gateway: Document) -> SiteRow | None:
-    """The row of a site that the gateway holds; None when it doesn't, or holds something else of these names. of: its
-    spoke, or the present run."""
-    plan, names, private_ip = of.plan, of.plan.site_names, of.result.get("private_ip")
+def lost_site(owner: RunRow | SpokeRow, gateway: Document) -> SiteRow | None:
+    """The row of a site that the gateway holds; None when it doesn't, or holds something else of these names. owner:
+    its spoke, or the present run."""
+    plan, names, private_ip = owner.plan, owner.plan.site_names, owner.result.get("private_ip")
     pool, listener, rule = (
         (element_named(gateway, collection, name) or {}).get("properties") or {}
         for collection, name in (
@@ -66,7 +66,7 @@ def lost_site(of: RunRow | SpokeRow, gateway: Document) -> SiteRow | None:
     return SiteRow(
         plan.client,
         plan.made_by,
-        of.deployment_id,
+        owner.deployment_id,
         names,
         site_of(plan, private_ip, current_settings()),
         desired_version=1,
