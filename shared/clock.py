@@ -14,7 +14,7 @@ from shared.timestamps import as_timestamp
 
 
 class Clock:
-    """The system's."""
+    """The system's clock; `running_on` puts another one in its place."""
 
     def now(self) -> float:
         """Seconds since 1970."""

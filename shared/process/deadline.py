@@ -8,7 +8,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
 from shared.errors import AzureResourceException, Failure
@@ -89,7 +88,7 @@ def within(seconds: float) -> Iterator[Deadline]:
         _current.reset(token)
 
 
-def waiting_for(what: str) -> AbstractContextManager[None]:
+def waiting_for(what: str) -> contextlib.AbstractContextManager[None]:
     """While it waits for this: named when the deadline passes."""
     deadline = _current.get()
     return deadline.waiting_for(what) if deadline else contextlib.nullcontext()
