@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.data import as_data, from_data
 from shared.saga.instances import WAKE
-from shared.saga.outcomes import Call, Cancelled, Failed, Outcome, outcome_as_data, outcome_from_data
+from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, outcome_as_data, outcome_from_data
 from shared.saga.step_run import (
     WAITS_A_GENERATION,
     GiveUp,
@@ -70,7 +70,7 @@ def _generation(context: "DurableOrchestrationContext", run: StepRun) -> Generat
             case Wait():
                 run = move.then
                 yield context.create_timer(context.current_utc_datetime + timedelta(seconds=move.seconds))
-            case _:
+            case Done() | Failed() | Cancelled():
                 return _finished(context, move, run)
         waits += 1
     return run

@@ -17,4 +17,5 @@ VERSIONS = {
 
 def api_version_of(resource_type: str) -> str:
     """The version for a resource type such as `Microsoft.Network/virtualNetworks` (children included)."""
-    return next(version for beginning, version in VERSIONS.items() if resource_type.lower().startswith(beginning))
+    folded = f"{resource_type.lower()}/"
+    return next(version for beginning, version in VERSIONS.items() if folded.startswith(beginning))

@@ -40,7 +40,7 @@ _RUNNING = frozenset({"inprogress", "running", "accepted", "creating", "updating
 
 _SCOPE = "https://management.azure.com/.default"
 
-# The SDK client for each provider, by its module, imported when it is first needed; the last one is for all others.
+# The SDK client for each provider, by its module, imported when it is first needed; `resources` is for all others.
 _SDK_CLIENTS = {
     "compute": ("azure.mgmt.compute", "ComputeManagementClient"),
     "network": ("azure.mgmt.network", "NetworkManagementClient"),
@@ -214,7 +214,8 @@ class Arm:
             import_what_requests_import()
             self._transport = Transport()
         module, name = _SDK_CLIENTS[provider]
-        client_type = getattr(importlib.import_module(module), name)
+        with importing:
+            client_type = getattr(importlib.import_module(module), name)
         keywords: Any = {
             "base_url": self.settings.arm_endpoint,
             "retry_total": 0,

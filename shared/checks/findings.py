@@ -49,9 +49,9 @@ class Finding:
 
     def as_data(self) -> dict[str, Any]:
         """The finding as callers see it in `error.details.findings`."""
-        always = {"check": self.check, "severity": self.severity, "code": self.code, "message": self.message}
+        always = {name: getattr(self, name) for name in ("check", "severity", "code", "message", "hint")}
         optional = {"resource": self.resource, "details": self.details}
-        return {**always, "hint": self.hint, **{name: value for name, value in optional.items() if value}}
+        return {**always, **{name: value for name, value in optional.items() if value}}
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:

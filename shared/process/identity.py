@@ -66,9 +66,12 @@ class Identity:
                     raise
                 raise TokenTimeoutError(f"The identity endpoint gave no token within {seconds:g} seconds.") from error
 
-    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+    def get_token(
+        self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, **options: Any
+    ) -> AccessToken:
         """The same, for clients that ask in the older form."""
-        asked: Any = {name: value for name, value in options.items() if value}
+        given = {"claims": claims, "tenant_id": tenant_id, "enable_cae": options.get("enable_cae")}
+        asked: Any = {name: value for name, value in given.items() if value}
         info = self.get_token_info(*scopes, options=asked)
         return AccessToken(info.token, info.expires_on)
 

@@ -64,7 +64,8 @@ class Cancelled:
     reason: str
 
 
-Outcome = Done | Pending | Failed | Cancelled
+Ended = Done | Failed | Cancelled
+Outcome = Ended | Pending
 
 
 _KINDS: dict[str, type[Outcome]] = {"done": Done, "pending": Pending, "failed": Failed, "cancelled": Cancelled}

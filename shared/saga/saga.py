@@ -238,7 +238,8 @@ class Saga:
         timer starts the run again from its rows.
         """
         self._start(name, seconds, given)
-        _, answer = yield from self._children.next_settled()
+        settled, answer = yield from self._children.next_settled()
+        assert settled == name, "no step is under way while the run's record is written"
         if not is_answer(answer):
             raise DeploymentFailed(f"{name} was broken off again and again: {str(answer)[:300]}")
         outcome = _outcome_of(answer)

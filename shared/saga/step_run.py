@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from shared.errors import UNEXPECTED, AzureResourceException, DeploymentException, Failure
 from shared.saga.instances import is_step_of
-from shared.saga.outcomes import Call, Cancelled, Done, Failed, Outcome, Pending
+from shared.saga.outcomes import Call, Cancelled, Done, Ended, Failed, Outcome, Pending
 from shared.saga.policy import LONGEST_WAIT_OF_A_STEP, Policy
 from shared.saga.steps import CHILDREN
 
@@ -62,7 +62,7 @@ class GiveUp:
     failure: Failure
 
 
-def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0) -> Outcome | Wait | GiveUp:
+def next_move(run: StepRun, outcome: Outcome, now: datetime, spent: float = 0.0) -> Ended | Wait | GiveUp:
     """What follows from an activity's answer: the step's outcome when it has finished. A wait never reaches beyond the
     deadline.
 

@@ -55,7 +55,10 @@ def ensure_marker(rows: Partition) -> Marker:
 
 
 def confirm_marker(rows: Partition, marker: Marker) -> Marker:
-    """Confirms the marker as it was read, at the time of Table Storage. Another one that was faster is left as it is."""
+    """Confirms the marker as it was read, at the time of Table Storage. Another one that was faster is left as it is, and one
+    that was gone when it was read isn't made."""
+    if marker.etag is None:
+        return marker
     try:
         etag = _write(rows, marker.etag)
         now = rows.get(MARKER_KEY)

@@ -2,7 +2,8 @@
 
 Each hub has a partition of its own in the table `Spokes`. Where there are several, the partition `installation` has rows
 `deployment:{id}` (the hub of a run), `hub:{key}` (every hub that the settings ever had, for when they no longer have it)
-and `claim:{sha256}` (the body that an Idempotency-Key came with). With one hub alone nothing of this is written.
+and `claim:{sha256}` (the body that an Idempotency-Key came with). Where one hub has always been alone nothing of this is
+written.
 """
 
 import contextlib
@@ -143,7 +144,7 @@ def _at_each(settings: Iterable[Settings], work: Callable[[], Sequence[T]]) -> l
 
 
 def installation() -> Partition:
-    """The partition that all hubs share; nothing is written into it while the settings have one hub."""
+    """The partition that all hubs share; nothing is written into it where one hub has always been alone."""
     return Partition(INSTALLATION)
 
 
@@ -207,7 +208,9 @@ def forget_deployment_id(deployment_id: str) -> None:
 
 def hub_of_run(deployment_id: str) -> Settings:
     """The hub of a run; of one that there isn't, the first."""
-    return (_noted_hub(deployment_id) if has_several_hubs() else None) or hubs()[0]
+    if not has_several_hubs():
+        return hubs()[0]
+    return _noted_hub(deployment_id) or hubs()[0]
 
 
 def former_hub_of_run(deployment_id: str) -> Settings | None:

@@ -123,7 +123,7 @@ class DesiredTable(Generic[R, W]):
 
     # --- inside ---
 
-    def _query(self, more: str = "", select: list[str] | None = None, **parameters: str) -> list[Any]:
+    def _query(self, more: str = "", select: Iterable[str] = (), **parameters: str) -> list[Any]:
         query = f"PartitionKey eq @partition{more}"
         return self._table.query(query, {"partition": self.partition, **parameters}, select)
 

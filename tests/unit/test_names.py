@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from shared.spoke import names as naming
 from shared.spoke.names import sanitize_name
+from shared.spoke.request.model import plan_from, spoke_request
+from tests.unit.test_request import ACME, SETTINGS
 
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -56,6 +58,6 @@ def test_names_without_a_stem_differ() -> None:
 
 @given(st.text())
 def test_names_of_gateway_elements_are_legal(name: str) -> None:
-    client = sanitize_name(name)
-    for element in (f"{client}-pool", f"{client}-route", f"{client}-http-settings"):
+    plan = plan_from(spoke_request(ACME).model_copy(update={"client_name": name}), SETTINGS, 7, "deploy-acme-7-aaaa")
+    for element in plan.site_names.by_collection().values():
         assert re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,78}[a-z0-9_]", element)

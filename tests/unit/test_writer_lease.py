@@ -2,17 +2,34 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local.functions.durable.clock import VirtualClock
+from shared.clock import running_on, utc_now
 from shared.saga.policy import LONGEST_WAIT_OF_A_WRITER, writer_wait
+from shared.settings import current_settings
 from shared.tables.codec import as_entity, from_entity
 from shared.writers.gateway.site_rows import GatewayWriter
-from shared.writers.instances import FINISHED, NOT_KNOWN, NOT_THERE, UNFINISHED, Start, Watch, what_to_start
+from shared.writers.instances import (
+    FINISHED,
+    NOT_KNOWN,
+    NOT_THERE,
+    UNFINISHED,
+    Start,
+    Watch,
+    _beat,
+    policy_of,
+    what_to_start,
+    writer_of,
+)
 from shared.writers.lease import LATE, Lease, LeasedWriter, first_due, next_due
 from shared.writers.peering.peering_rows import HubWriter
+from tests.app import AppTime
+from tests.unit.installations import Installation
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 ROWS: list[LeasedWriter] = [GatewayWriter(generation=3), HubWriter(generation=3)]
@@ -56,9 +73,35 @@ def test_a_due_far_ahead_is_taken_back_when_the_wait_is_over(row: LeasedWriter) 
     assert after_a_beat(throttled, NOW, 1.0, 1.0).is_late(NOW + timedelta(seconds=600))
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_a_writer_with_nothing_to_do_is_never_late(row: LeasedWriter) -> None:
-    assert not replace(after_a_beat(row, NOW, 0, 1), due="").is_late(NOW + timedelta(days=9))
+@pytest.mark.parametrize("which", ["gateway", "hub"])
+def test_a_beat_is_written_when_it_says_something_new_and_by_the_present_writer_alone(
+    installation: Installation, which: str
+) -> None:
+    installation.use()
+    writer, policy, time = writer_of(which), policy_of(current_settings()), AppTime()
+    AppTime.clock = VirtualClock()
+    written = set[str | None]()
+
+    def beat(payload: dict[str, Any], **answer: Any) -> LeasedWriter:
+        learnt = _beat(writer, policy, payload, answer)
+        payload |= learnt
+        row: LeasedWriter = writer.rows.writer()
+        written.add(row.etag)
+        assert learnt.get("due", row.due) == row.due
+        return row
+
+    with running_on(time):
+        idle: LeasedWriter = writer.rows.writer()
+        present = {"instance_id": writer.instance_id(1)}
+        for _ in range(30):
+            assert not beat(present, wait=10.0).is_late(utc_now())
+            AppTime.clock.advance(10)
+        assert 2 <= len(written) <= 8, "about once a minute"
+        busy = beat({"instance_id": writer.instance_id(2)}, end=True)
+        assert busy.due, "another generation changes nothing"
+        assert beat(present, end=True) == beat(present, end=True) == replace(idle, etag=writer.rows.writer().etag)
+        AppTime.clock.advance(100 * LATE.total_seconds())
+        assert not writer.rows.writer().is_late(utc_now()), "a writer with nothing to do is never late"
 
 
 def test_what_is_started_follows_from_the_status_and_the_row() -> None:

@@ -1,4 +1,4 @@
-"""How any document of Azure is read: what is null counts as left out. Pure."""
+"""How any document of Azure is read: lists and objects that are null count as left out. Pure."""
 
 from typing import Any
 

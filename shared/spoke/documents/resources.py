@@ -67,7 +67,8 @@ def nic_document(plan: SpokePlan, ids: ResourceIds) -> Document:
 
 def private_ip_of(nic: Document) -> str:
     """The first private address of a NIC."""
-    return str(nic["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"])
+    address: str = nic["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"]
+    return address
 
 
 def vm_document(plan: SpokePlan, ids: ResourceIds, image: str, security_type: str) -> Document:

@@ -266,9 +266,9 @@ class V1SpokeRequest(_Strict):
 
     def as_request(self) -> SpokeRequest:
         """The same in the present form."""
-        body = self.model_dump(exclude_none=True)
-        vm = body.pop("vm")
-        return SpokeRequest(vm_name=vm.pop("name"), vm_size=vm.pop("size"), **vm, **body)
+        vm = self.vm.model_dump(exclude={"name", "size"}, exclude_none=True)
+        body = self.model_dump(exclude={"vm"}, exclude_none=True)
+        return SpokeRequest(vm_name=self.vm.name, vm_size=self.vm.size, **vm, **body)
 
 
 def spoke_request(body: dict[str, Any], *, v1: bool = False) -> SpokeRequest:

@@ -104,18 +104,28 @@ def edited(gateway: Document, add: Iterable[dict[str, Element]], remove: Iterabl
     """
     document = copy.deepcopy(gateway)
     properties = document.setdefault("properties", {})
-    gone = _keys(remove)
-    _drop_back_references(properties, {f"{collection}/{name}".lower() for collection, name in gone})
-    wanted: dict[str, dict[str, Element]] = {collection: {} for collection, _ in sorted(gone)}
+    if gone := _keys(remove):
+        for collection in {collection for collection, _ in gone} & properties.keys():
+            properties[collection] = [
+                each
+                for each in elements_of(document, collection)
+                if (collection, str(each["name"]).lower()) not in gone
+            ]
+        _drop_back_references(properties, {f"{collection}/{name}".lower() for collection, name in gone})
+    places = {
+        collection: {str(each["name"]).lower(): place for place, each in enumerate(elements_of(document, collection))}
+        for collection in SiteNames("", "", "", "", "").by_collection()
+    }
     for site in add:
-        for collection, element in site.items():
-            wanted.setdefault(collection, {})[element["name"].lower()] = element
-    for collection, new in wanted.items():
-        named = {str(each["name"]).lower(): each for each in elements_of(document, collection)}
-        elements = {name: each for name, each in named.items() if (collection, name) not in gone}
-        elements |= {name: element for name, element in new.items() if not holds(elements.get(name), element)}
-        if elements or collection in properties:
-            properties[collection] = list(elements.values())
+        for collection, wanted in site.items():
+            elements = properties.get(collection)
+            if elements is None:
+                elements = properties[collection] = []
+            place = places[collection].setdefault(wanted["name"].lower(), len(elements))
+            if place == len(elements):
+                elements.append(wanted)
+            elif not holds(elements[place], wanted):
+                elements[place] = wanted
     return document
 
 

@@ -130,7 +130,7 @@ def no_priority_beside_others(gateway: Document, unmanaged: Iterable[Element]) -
     names = ", ".join(numbers)
     if len(lacking) == 1:
         lack = f"rule {names} of the Application Gateway {gateway.get('name')} has"
-        hint = f"Give it one: `{_command(gateway, names)} --priority {number}`."
+        hint = f"Give it one: `{_command(gateway, names)} --priority {numbers[names]}`."
     else:
         lack = f"rules {names} of the Application Gateway {gateway.get('name')} have"
         places = [str(rule.get("name")) for rule in rules]

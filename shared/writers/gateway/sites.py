@@ -45,7 +45,7 @@ def frontend_of(gateway: Document, site: Site) -> Frontend | Failure:
     """The parts of the gateway that a site listens on; a `ConfigurationException` when one isn't there."""
     if missing := missing_parts(gateway, site):
         return missing[0]
-    port = next(name for name, number in _ports(gateway).items() if number == str(site.frontend_port))
+    port = next(name for name, number in _ports(gateway) if number == str(site.frontend_port))
     return Frontend(
         element_id(gateway, "frontendIPConfigurations", site.frontend_ip),
         element_id(gateway, "frontendPorts", port),
@@ -55,16 +55,19 @@ def frontend_of(gateway: Document, site: Site) -> Frontend | Failure:
 
 def missing_parts(gateway: Document, site: Site) -> list[Failure]:
     """Each part that a site listens on and that the gateway doesn't have, with what it has instead, and the command."""
-    ips, ports = _names(gateway, "frontendIPConfigurations"), _ports(gateway)
-    port_name = next(name for name in _numbered(f"port_{site.frontend_port}") if name not in map(str.lower, ports))
-    add_port = f"frontend-port create {gateway_in_command(gateway)} --name {port_name} --port {site.frontend_port}"
-    certificate = site.ssl_certificate or ""
-    add_certificate = f"ssl-cert create {gateway_in_command(gateway)} --name {certificate} --key-vault-secret-id <id>"
-    parts = (
+    in_command = gateway_in_command(gateway)
+    names = {str(name).lower() for name, _ in _ports(gateway)}
+    free = next(name for name in _numbered(f"port_{site.frontend_port}") if name not in names)
+    add_port = f"frontend-port create {in_command} --name {free} --port {site.frontend_port}"
+    ips, ports = _names(gateway, "frontendIPConfigurations"), [number for _, number in _ports(gateway)]
+    parts = [
         ("frontend IP configuration", "AGW_FRONTEND_IP", site.frontend_ip, ips, ""),
-        ("frontend port", "AGW_FRONTEND_PORT", str(site.frontend_port), list(ports.values()), add_port),
-        ("SSL certificate", "AGW_SSL_CERTIFICATE", certificate, _names(gateway, "sslCertificates"), add_certificate),
-    )
+        ("frontend port", "AGW_FRONTEND_PORT", str(site.frontend_port), ports, add_port),
+    ]
+    if site.ssl_certificate:
+        command = f"ssl-cert create {in_command} --name {site.ssl_certificate} --key-vault-secret-id <id>"
+        there = _names(gateway, "sslCertificates")
+        parts.append(("SSL certificate", "AGW_SSL_CERTIFICATE", site.ssl_certificate, there, command))
     return [
         Failure(
             ConfigurationException,
@@ -76,7 +79,7 @@ def missing_parts(gateway: Document, site: Site) -> list[Failure]:
             {"setting": setting, "value": name, "there": there},
         )
         for what, setting, name, there, command in parts
-        if name and name.lower() not in map(str.lower, there)
+        if name.lower() not in map(str.lower, there)
     ]
 
 
@@ -84,9 +87,9 @@ def _names(gateway: Document, collection: str) -> list[str]:
     return [str(each.get("name")) for each in elements_of(gateway, collection)]
 
 
-def _ports(gateway: Document) -> dict[str, str]:
-    """The number of each frontend port, by its name."""
-    return {str(each.get("name")): str(inner(each).get("port")) for each in elements_of(gateway, "frontendPorts")}
+def _ports(gateway: Document) -> list[tuple[str, str]]:
+    """Name and number of each frontend port."""
+    return [(str(each.get("name")), str(inner(each).get("port"))) for each in elements_of(gateway, "frontendPorts")]
 
 
 def _numbered(first: str) -> Iterator[str]:

@@ -151,6 +151,7 @@ def task_of(row: PeeringRow, hub_vnet_id: str, hub_has_gateway: bool | None) -> 
         version=row.desired_version,
         hub_vnet_id=hub_vnet_id,
         hub_has_gateway=hub_has_gateway,
+        made_by=row.made_by,  # whose VNet may be written stands on it: never left to its default
     )
 
 
