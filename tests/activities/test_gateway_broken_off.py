@@ -12,15 +12,13 @@ from shared.writers.gateway.site_rows import RUNNING
 from shared.writers.instances import policy_of
 from shared.writers.writer_tables import gateway_sites
 from tests.activities.network import A_TRANSACTION
-from tests.activities.writers import BEFORE_OR_AFTER, FENCE, GATEWAY, WriterHarness, kill, kill_at
+from tests.activities.writers import BEFORE_OR_AFTER, FENCE, GATEWAY, WriterHarness, every_third_of, kill, kill_at
 
 GATEWAY_ROWS = r"GatewaySites|/\$batch$"
 
 
 @BEFORE_OR_AFTER
-@pytest.mark.parametrize(
-    "victim", [*range(16), *(pytest.param(late, marks=pytest.mark.full) for late in range(16, 24))]
-)
+@every_third_of(24)
 def test_a_writer_that_is_killed_anywhere_goes_on(harness: WriterHarness, victim: int, after: bool) -> None:
     harness.want_site(1)
     run, _ = harness.want_site(2)
@@ -104,7 +102,12 @@ def test_a_throttled_put_waits_as_long_as_it_is_told(harness: WriterHarness, sta
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", GATEWAY, 403), ("GET", "/operations/", 500), ("PUT", GATEWAY, 429), ("PUT", GATEWAY, 500)],
+    [
+        ("GET", GATEWAY, 403),
+        ("GET", "/operations/", 500),
+        ("PUT", GATEWAY, 429),
+        pytest.param("PUT", GATEWAY, 500, marks=pytest.mark.full),
+    ],
 )
 def test_who_waits_is_told_what_the_writer_waits_for(
     harness: WriterHarness, method: str, path: str, status: int

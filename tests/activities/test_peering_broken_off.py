@@ -10,7 +10,7 @@ from shared.saga.outcomes import Done
 from shared.settings import current_settings
 from shared.writers.instances import policy_of
 from tests.activities.peerings import hub_side, ready, states, writes
-from tests.activities.writers import BEFORE_OR_AFTER, WriterHarness, as_sent, kill_at
+from tests.activities.writers import BEFORE_OR_AFTER, WriterHarness, as_sent, every_third_of, kill_at
 
 # What the first pass of a generation is told.
 FIRST_PASS: dict[str, Any] = {
@@ -71,7 +71,7 @@ def test_a_pass_that_fails_again_and_again_waits_longer_and_longer(harness: Writ
 
 
 @BEFORE_OR_AFTER
-@pytest.mark.parametrize("victim", range(24))
+@every_third_of(24)
 def test_a_writer_that_is_killed_anywhere_goes_on(
     harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, victim: int, after: bool
 ) -> None:

@@ -72,6 +72,14 @@ BEFORE_OR_AFTER = pytest.mark.parametrize(
 )
 
 
+def every_third_of(requests: int) -> pytest.MarkDecorator:
+    """At which request the host dies. The fault matrix kills after every way of calling of every step, too."""
+    marks = [[pytest.mark.full], [], [pytest.mark.full]]
+    return pytest.mark.parametrize(
+        "victim", [pytest.param(number, marks=marks[number % 3]) for number in range(requests)]
+    )
+
+
 class KilledError(BaseException):
     """The host is gone. A BaseException: nobody's error handling may stop it."""
 

@@ -78,7 +78,8 @@ def test_an_identity_endpoint_that_hangs_holds_up_only_who_needs_a_token(
         assert held < PROBES, (
             "one request for a token at a time, which azure-identity repeats, however many wait for it"
         )
-    assert http.delete(f"/spokes/{spoke}").status_code == 202
+    while (begun := http.delete(f"/spokes/{spoke}")).status_code != 202:
+        assert begun.status_code in (502, 503), begun.text  # azure-identity pauses before it asks again
 
 
 def test_reads_and_creates_come_back_while_arm_holds_its_answers(
