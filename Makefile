@@ -26,7 +26,7 @@ STACK_OPTIONS = --state "$(STATE)" --time-scale "$(TIME_SCALE)" $(if $(PORT),--p
 export BICEP ?= $(or $(shell command -v bicep),$(wildcard ../shared/tools/bicep))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run func quick test test-full check fmt bench lock clean
+.PHONY: help setup run func quick test test-full check mypy others fmt bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,9 +61,14 @@ test-full: check ## the long tests too
 	$(SIDE_BY_SIDE)
 
 check: setup ## ruff, mypy, import-linter, Bicep
+	@$(MAKE) --no-print-directory -j2 mypy others
+
+mypy:
+	$(VENV)/bin/mypy -m function_app -p triggers -p orchestrators -p activities -p shared -p local -p tests
+
+others:
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/mypy -m function_app -p triggers -p orchestrators -p activities -p shared -p local -p tests
 	$(VENV)/bin/lint-imports
 	@$(PY) -m local.bicep
 
