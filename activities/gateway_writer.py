@@ -19,13 +19,14 @@ from shared.process.logs import failure_of
 from shared.saga.outcomes import Operation
 from shared.saga.policy import WriterPolicy, longest_request
 from shared.settings import current_settings
+from shared.spoke.documents.raw import Document, provisioning_state
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.places import gateways_of
 from shared.timestamps import parse_timestamp
 from shared.writers.desired_table import DesiredTable
 from shared.writers.gateway.attribution import attribute_failure
-from shared.writers.gateway.capacity import is_busy, provisioning_state, unsuitable
-from shared.writers.gateway.document import Document, elements_digest, is_whole, unmanaged_changes, unmanaged_digests
+from shared.writers.gateway.capacity import is_busy, unsuitable
+from shared.writers.gateway.document import elements_digest, is_whole, unmanaged_changes, unmanaged_digests
 from shared.writers.gateway.plan_pass import ReconcilePlan, drifted, gather_wait, plan_pass, put_was_applied
 from shared.writers.gateway.site_rows import (
     IDLE,

@@ -25,6 +25,7 @@ from shared.recovery.orphans import doubt_about_records
 from shared.recovery.record_loss import raise_for_lost_rows
 from shared.settings import Settings, at, current_settings, has_several_hubs, process_settings
 from shared.spoke.addresses import highest_spoke_id
+from shared.spoke.documents.raw import provisioning_state
 from shared.spoke.records import GATEWAY_SITES_TABLE, HUB_TURNS_TABLE
 from shared.tables.client import Partition
 from shared.tables.places import (
@@ -38,7 +39,7 @@ from shared.tables.places import (
     used_slots,
 )
 from shared.tables.records import Records
-from shared.writers.gateway.capacity import capacity_of, gateway_not_found, provisioning_state, unsuitable
+from shared.writers.gateway.capacity import capacity_of, gateway_not_found, unsuitable
 from shared.writers.gateway.site_rows import Site, site_key
 from shared.writers.gateway.sites import Frontend, frontend_of
 from shared.writers.instances import writer_state

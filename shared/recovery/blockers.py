@@ -9,6 +9,7 @@ from shared.arm.failures import ArmError
 from shared.checks.subjects.locks import forbidding, level_of, scope_of
 from shared.recovery.leftovers import leftovers
 from shared.saga.steps import UNDOS
+from shared.spoke.documents.raw import Document, id_in, listed, properties_of
 from shared.spoke.documents.resources import goes_with_its_vm
 from shared.spoke.inventory import made_by, named_by
 from shared.spoke.plan import SpokePlan
@@ -17,8 +18,6 @@ from shared.spoke.resource_ids import ResourceIds, name_of, same_id, type_of
 log = logging.getLogger(__name__)
 
 DATA_DISK = "data disk"
-
-Document = dict[str, Any]
 
 # Where a subnet names who uses it, and what that user is when its id doesn't tell.
 _USERS = {
@@ -85,20 +84,19 @@ def _readable_locks(azure: Arm, ids: ResourceIds) -> list[Document]:
 
 def unmanaged_in(plan: SpokePlan, ids: ResourceIds, vnet: Document) -> list[dict[str, Any]]:
     """Users of the subnets, delegations and peerings that are not ours. Pure."""
-    properties = vnet.get("properties") or {}
     found: dict[str, dict[str, Any]] = {}
-    for subnet in properties.get("subnets") or []:
+    for subnet in listed(vnet, "subnets"):
         for user, kind in users_of(subnet):
             if not same_id(user, ids.nic(plan.nic_name)):
                 message = f"The {kind} {name_of(user)} is in the subnet {subnet.get('name')}"
                 found.setdefault(user.lower(), {"kind": kind, "resource": user, "message": message})
-        for delegation in (subnet.get("properties") or {}).get("delegations") or []:
-            service = (delegation.get("properties") or {}).get("serviceName", "an Azure service")
+        for delegation in listed(subnet, "delegations"):
+            service = properties_of(delegation).get("serviceName", "an Azure service")
             resource = str(delegation.get("id") or f"{subnet.get('id')}/delegations/{delegation.get('name')}")
             message = f"The subnet {subnet.get('name')} is delegated to {service}"
             found.setdefault(resource.lower(), {"kind": "delegation", "resource": resource, "message": message})
-    for peering in properties.get("virtualNetworkPeerings") or []:
-        remote = str(((peering.get("properties") or {}).get("remoteVirtualNetwork") or {}).get("id", ""))
+    for peering in listed(vnet, "virtualNetworkPeerings"):
+        remote = id_in(peering, "remoteVirtualNetwork")
         if not same_id(remote, ids.hub_vnet):
             resource = str(peering.get("id") or ids.spoke_peering(plan.vnet_name, str(peering.get("name"))))
             message = f"The peering {name_of(resource)} connects the spoke with {name_of(remote) or 'another VNet'}"
@@ -108,7 +106,7 @@ def unmanaged_in(plan: SpokePlan, ids: ResourceIds, vnet: Document) -> list[dict
 
 def unmanaged_on(plan: SpokePlan, ids: ResourceIds, vm: Document) -> list[dict[str, Any]]:
     """Data disks, and NICs beside ours, that are attached to the spoke's VM. Pure."""
-    properties = vm.get("properties") or {}
+    properties = properties_of(vm)
     disks = (properties.get("storageProfile") or {}).get("dataDisks") or []
     nics = (properties.get("networkProfile") or {}).get("networkInterfaces") or []
     attached = [(DATA_DISK, str((disk.get("managedDisk") or {}).get("id") or disk.get("name")), disk) for disk in disks]
@@ -131,10 +129,9 @@ def unmanaged_on(plan: SpokePlan, ids: ResourceIds, vm: Document) -> list[dict[s
 def unmanaged_behind(plan: SpokePlan, ids: ResourceIds, nsg: Document) -> list[dict[str, Any]]:
     """Subnets and interfaces that the spoke's NSG is on and that don't go with the spoke: it can't go before it is off
     them. Pure."""
-    properties = nsg.get("properties") or {}
     found = []
     for place, kind in (("subnets", "subnet"), ("networkInterfaces", "network interface")):
-        for reference in properties.get(place) or []:
+        for reference in listed(nsg, place):
             user = str(reference.get("id", ""))
             goes_too = user.lower().startswith(f"{ids.vnet(plan.vnet_name)}/".lower())
             if not goes_too and not same_id(user, ids.nic(plan.nic_name)):
@@ -145,9 +142,8 @@ def unmanaged_behind(plan: SpokePlan, ids: ResourceIds, nsg: Document) -> list[d
 
 def users_of(subnet: Document) -> Iterable[tuple[str, str]]:
     """`(id of the whole resource, what it is)` of everyone who uses a subnet."""
-    properties = subnet.get("properties") or {}
     for place, otherwise in _USERS.items():
-        for reference in properties.get(place) or []:
+        for reference in listed(subnet, place):
             user = _whole(str(reference.get("id", "")))
             kind = _KINDS.get(type_of(user).rsplit("/", 1)[-1].lower(), otherwise)
             yield user, kind

@@ -11,6 +11,7 @@ from shared.arm.client import arm
 from shared.clock import timestamp
 from shared.recovery.orphans import doubt_about_records
 from shared.settings import current_settings
+from shared.spoke.documents.raw import Document, properties_of
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
@@ -24,8 +25,6 @@ from shared.writers.peering.peering_rows import PeeringRow, peering_key, request
 from shared.writers.writer_tables import gateway_sites, hub_peerings
 
 log = logging.getLogger(__name__)
-
-Document = dict[str, Any]
 
 
 def remake_lost_rows() -> list[str]:
@@ -53,7 +52,7 @@ def lost_site(owner: RunRow | SpokeRow, gateway: Document) -> SiteRow | None:
     its spoke, or the present run."""
     plan, names, private_ip = owner.plan, owner.plan.site_names, owner.result.get("private_ip")
     pool, listener, rule = (
-        (element_named(gateway, collection, name) or {}).get("properties") or {}
+        properties_of(element_named(gateway, collection, name))
         for collection, name in (
             ("backendAddressPools", names.pool),
             ("httpListeners", names.listener),

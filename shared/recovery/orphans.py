@@ -14,6 +14,7 @@ from shared.clock import timestamp
 from shared.errors import Failure
 from shared.recovery.record_loss import doubt
 from shared.settings import Settings, current_settings
+from shared.spoke.documents.raw import Document
 from shared.spoke.inventory import TAGGED
 from shared.spoke.records import SPOKES_TABLE, TERMINAL
 from shared.spoke.resource_ids import name_of, type_of
@@ -26,7 +27,6 @@ from shared.writers.writer_tables import gateway_sites, hub_peerings
 
 log = logging.getLogger(__name__)
 
-Document = dict[str, Any]
 
 _OUR_TAGS = {"deployment_id": r"deploy-.+-\d+-[0-9a-f]{4}", "spoke_id": r"\d+", "client_name": r"(?s).+"}
 

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from shared.arm.client import Arm, arm
 from shared.arm.failures import ArmError
@@ -11,7 +10,7 @@ from shared.arm.reconcile import only_over
 from shared.checks.snapshot import read_hub_network
 from shared.clock import timestamp
 from shared.process import logs
-from shared.spoke.documents.raw import provisioning_state
+from shared.spoke.documents.raw import Document, listed, properties_of, provisioning_state
 from shared.spoke.documents.rule_changes import RuleChanges, rule_changes
 from shared.spoke.documents.security_rules import HubNetwork, OutboundRules, outbound_rules, security_rules
 from shared.spoke.inventory import made_by
@@ -22,8 +21,6 @@ from shared.tables.places import serves
 from shared.tables.records import Records
 
 log = logging.getLogger(__name__)
-
-Document = dict[str, Any]
 
 # The rest follows at the next tick: after an upgrade every group changes, and others write, too.
 PUTS_A_TICK = 25
@@ -112,8 +109,7 @@ def repairs_of(
 
 
 def _has_route_table(vnet: Document) -> bool:
-    subnets = (vnet.get("properties") or {}).get("subnets") or []
-    return any((subnet.get("properties") or {}).get("routeTable") for subnet in subnets)
+    return any(properties_of(subnet).get("routeTable") for subnet in listed(vnet, "subnets"))
 
 
 def _applied(azure: Arm, records: Records, repair: Repair) -> bool:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from local.azure.resources.gateway_document import decorated, stamped
+from shared.spoke.documents.raw import Document, listed
 from shared.spoke.plan import SiteNames
-from shared.writers.gateway.document import Document, elements_of
 from shared.writers.gateway.site_rows import GatewayWriter, Site, SiteRow
 
 GATEWAY_ID = (
@@ -127,7 +127,7 @@ def applied_rows(decided: Any, rows: list[SiteRow]) -> list[SiteRow]:
 
 
 def numbers_of(document: Document) -> dict[str, int | None]:
-    return {each["name"]: each["properties"].get("priority") for each in elements_of(document, "requestRoutingRules")}
+    return {each["name"]: each["properties"].get("priority") for each in listed(document, "requestRoutingRules")}
 
 
 WRITER = GatewayWriter()

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from shared.errors import ConfigurationException, Failure
-from shared.writers.gateway.document import inner
+from shared.spoke.documents.raw import properties_of
 from shared.writers.gateway.plan_pass import plan_pass
 from shared.writers.gateway.priorities import (
     Ceiling,
@@ -204,7 +204,7 @@ def test_https_listeners_name_the_certificate_and_a_missing_one_is_a_setting():
     site = Site("a.example.com", "10.11.1.4", frontend_port=443, ssl_certificate="wildcard")
     decided = plan_pass(gateway(), [site_row(1, site=site)], WRITER)
     assert decided.document is not None
-    own = inner(decided.document["properties"]["httpListeners"][-1])
+    own = properties_of(decided.document["properties"]["httpListeners"][-1])
     assert own["protocol"] == "Https"
     assert own["requireServerNameIndication"] is True
     assert own["sslCertificate"]["id"].endswith("/sslCertificates/wildcard")

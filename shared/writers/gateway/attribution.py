@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from shared.errors import Failure
-from shared.writers.gateway.document import Document
+from shared.spoke.documents.raw import Document
 from shared.writers.gateway.site_rows import GatewayWriter, SiteRow, in_order_of_arrival
 
 # A later PUT of another client took the place of ours: no site is at fault.

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.errors import ConfigurationException, DeploymentException, Failure, so_many
+from shared.spoke.documents.raw import Document, listed, properties_of, provisioning_state
 from shared.spoke.plan import SiteNames
 from shared.spoke.resource_ids import name_of
-from shared.writers.gateway.document import Document, elements_of, inner, reference, unmanaged_elements
+from shared.writers.gateway.document import reference, unmanaged_elements
 from shared.writers.gateway.priorities import ceiling_for, free_priorities, priority_of, unmanaged_rules
 from shared.writers.gateway.site_rows import SiteRow, names_of_ours
 from shared.writers.gateway.sites import Frontend
@@ -22,14 +23,14 @@ INGRESS_TAG = "managed-by-k8s-ingress"
 
 def firewall_policy_id(gateway: Document) -> str | None:
     """The WAF policy that takes the place of a configuration in the gateway's own document."""
-    return _policy_in(gateway.get("properties") or {})
+    return _policy_in(properties_of(gateway))
 
 
 def firewall_policy_ids(gateway: Document) -> list[str]:
     """Every WAF policy on a gateway: its own, and those of its listeners and path rules; each once."""
-    holders = [gateway.get("properties") or {}, *map(inner, elements_of(gateway, "httpListeners"))]
-    for path_map in elements_of(gateway, "urlPathMaps"):
-        holders += map(inner, inner(path_map).get("pathRules") or [])
+    holders = [properties_of(gateway), *map(properties_of, listed(gateway, "httpListeners"))]
+    for path_map in listed(gateway, "urlPathMaps"):
+        holders += map(properties_of, properties_of(path_map).get("pathRules") or [])
     found = {policy_id.lower(): policy_id for holder in holders if (policy_id := _policy_in(holder))}
     return list(found.values())
 
@@ -46,10 +47,10 @@ def has_old_rules(gateway: Document, policies: Iterable[Document]) -> bool:
     """
     rule_sets: list[dict[str, Any]] = []
     for policy in policies:
-        properties = policy.get("properties") or {}
+        properties = properties_of(policy)
         if str((properties.get("policySettings") or {}).get("state", "")).lower() != "disabled":
             rule_sets += (properties.get("managedRules") or {}).get("managedRuleSets") or []
-    block = (gateway.get("properties") or {}).get("webApplicationFirewallConfiguration") or {}
+    block = properties_of(gateway).get("webApplicationFirewallConfiguration") or {}
     if block.get("enabled") and not firewall_policy_id(gateway):
         rule_sets.append(block)
     return any(map(_is_old, rule_sets))
@@ -130,10 +131,6 @@ def no_capacity_left(gateway: Document, places: int, sites: int, limits: Limits)
     )
 
 
-def provisioning_state(gateway: Document) -> str:
-    return str((gateway.get("properties") or {}).get("provisioningState", "Succeeded"))
-
-
 def is_busy(gateway: Document) -> bool:
     """Whether an operation is running on it: a PUT would cancel it."""
     return provisioning_state(gateway).lower() not in ("succeeded", "failed", "canceled")
@@ -151,7 +148,7 @@ def flaws_of(gateway: Document | None, *, failed_by_us: bool = False) -> list[Fa
     """
     if gateway is None:
         return [gateway_not_found()]
-    name, properties = gateway.get("name"), gateway.get("properties") or {}
+    name, properties = gateway.get("name"), properties_of(gateway)
     tier = str((properties.get("sku") or {}).get("tier", ""))
     operational = str(properties.get("operationalState", "Running"))
     flaws = (

@@ -13,9 +13,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from shared.spoke.documents.raw import Document, listed, properties_of
 from shared.spoke.plan import SiteNames
 
-Document = dict[str, Any]
 Element = dict[str, Any]
 
 # Lists of ids by which ARM shows on an element who uses it.
@@ -35,27 +35,15 @@ BACK_REFERENCES = frozenset(
 _READ_ONLY = frozenset({"etag", "provisioningState", "operationalState", "resourceGuid"})
 
 
-def elements_of(gateway: Document, collection: str) -> list[Element]:
-    """The elements of a collection, in order; none when the gateway doesn't show the collection."""
-    return (gateway.get("properties") or {}).get(collection) or []
-
-
 def element_named(gateway: Document, collection: str, name: str) -> Element | None:
     """An element by its name, which ARM compares without letter case."""
     folded = name.lower()
-    return next(
-        (each for each in elements_of(gateway, collection) if str(each.get("name", "")).lower() == folded), None
-    )
-
-
-def inner(element: Element | None) -> dict[str, Any]:
-    """The `properties` of an element."""
-    return (element or {}).get("properties") or {}
+    return next((each for each in listed(gateway, collection) if str(each.get("name", "")).lower() == folded), None)
 
 
 def reference(element: Element | None, name: str) -> str:
     """The id that an element refers to under this name, in lower case; empty when it refers to nothing."""
-    found = inner(element).get(name)
+    found = properties_of(element).get(name)
     return str(found.get("id", "")).lower() if isinstance(found, dict) else ""
 
 
@@ -107,13 +95,11 @@ def edited(gateway: Document, add: Iterable[dict[str, Element]], remove: Iterabl
     if gone := _keys(remove):
         for collection in {collection for collection, _ in gone} & properties.keys():
             properties[collection] = [
-                each
-                for each in elements_of(document, collection)
-                if (collection, str(each["name"]).lower()) not in gone
+                each for each in listed(document, collection) if (collection, str(each["name"]).lower()) not in gone
             ]
         _drop_back_references(properties, {f"{collection}/{name}".lower() for collection, name in gone})
     places = {
-        collection: {str(each["name"]).lower(): place for place, each in enumerate(elements_of(document, collection))}
+        collection: {str(each["name"]).lower(): place for place, each in enumerate(listed(document, collection))}
         for collection in SiteNames("", "", "", "", "").by_collection()
     }
     for site in add:
@@ -161,7 +147,7 @@ def _tail(element_id: str) -> str:
 def unmanaged_elements(gateway: Document, ours: Iterable[SiteNames]) -> Iterator[tuple[str, str, Element]]:
     """`(collection, name, element)` of each named part of the gateway that no row of ours names."""
     own = _keys(ours)
-    for collection, elements in (gateway.get("properties") or {}).items():
+    for collection, elements in properties_of(gateway).items():
         for element in elements if isinstance(elements, list) else []:
             if isinstance(element, dict) and "name" in element:
                 name = str(element["name"])
@@ -175,7 +161,7 @@ def unmanaged_users(gateway: Document, names: SiteNames, ours: Iterable[SiteName
     return [
         f"{collection}/{name}"
         for collection, name, element in unmanaged_elements(gateway, ours)
-        if any(found in wanted for found in _references(inner(element)))
+        if any(found in wanted for found in _references(properties_of(element)))
     ]
 
 
@@ -208,7 +194,7 @@ def unmanaged_digests(gateway: Document, ours: Iterable[SiteNames]) -> dict[str,
         f"{collection}/{name}": _digest(_without_read_only(element))
         for collection, name, element in unmanaged_elements(gateway, ours)
     }
-    for key, value in (gateway.get("properties") or {}).items():
+    for key, value in properties_of(gateway).items():
         named = isinstance(value, list) and all(isinstance(each, dict) and "name" in each for each in value)
         if not named and key not in _READ_ONLY:
             digests[f"properties.{key}"] = _digest(_without_read_only(value))

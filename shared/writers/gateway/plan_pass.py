@@ -4,11 +4,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.errors import AzureResourceException, Failure
+from shared.spoke.documents.raw import Document, provisioning_state
 from shared.spoke.plan import SiteNames
 from shared.timestamps import parse_timestamp
-from shared.writers.gateway.capacity import Limits, limits_of, no_capacity_left, provisioning_state, site_capacity
+from shared.writers.gateway.capacity import Limits, limits_of, no_capacity_left, site_capacity
 from shared.writers.gateway.document import (
-    Document,
     Element,
     differences,
     edited,

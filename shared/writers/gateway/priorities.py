@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.errors import ConfigurationException, Failure
+from shared.spoke.documents.raw import Document, listed, properties_of
 from shared.spoke.plan import SiteNames
-from shared.writers.gateway.document import Document, Element, elements_of, inner, reference
+from shared.writers.gateway.document import Element, reference
 from shared.writers.gateway.sites import Frontend, catches, frontend_key, gateway_in_command, hosts_of
 
 NO_CEILING = 20001
@@ -28,11 +29,11 @@ class Ceiling:
 def unmanaged_rules(gateway: Document, ours: Iterable[SiteNames]) -> list[Element]:
     """The rules that no row of ours names."""
     own = {names.rule.lower() for names in ours}
-    return [rule for rule in elements_of(gateway, "requestRoutingRules") if str(rule["name"]).lower() not in own]
+    return [rule for rule in listed(gateway, "requestRoutingRules") if str(rule["name"]).lower() not in own]
 
 
 def priority_of(rule: Element) -> int | None:
-    number = inner(rule).get("priority")
+    number = properties_of(rule).get("priority")
     return number if isinstance(number, int) else None
 
 
@@ -119,7 +120,7 @@ def no_priority_beside_others(gateway: Document, unmanaged: Iterable[Element]) -
     lacking = [each for each in unmanaged if priority_of(each) is None]
     if not lacking:
         return None
-    rules, listeners = elements_of(gateway, "requestRoutingRules"), _listeners_by_id(gateway)
+    rules, listeners = listed(gateway, "requestRoutingRules"), _listeners_by_id(gateway)
     taken = {number for rule in rules if (number := priority_of(rule)) is not None}
     lacking.sort(key=lambda rule: bool(hosts_of(_listener(rule, listeners))))  # what catches all gets the last numbers
     numbers = {}
@@ -158,12 +159,12 @@ def with_all_numbered(gateway: Document) -> Document:
 
     In their present order of evaluation: multi-site listeners from 19000, basic ones from 19500, the last one 20000.
     """
-    rules = elements_of(gateway, "requestRoutingRules")
+    rules = listed(gateway, "requestRoutingRules")
     if not rules or any(priority_of(rule) is not None for rule in rules):
         return gateway
     document = copy.deepcopy(gateway)
     listeners = _listeners_by_id(document)
-    rules = elements_of(document, "requestRoutingRules")
+    rules = listed(document, "requestRoutingRules")
     multi_site = [rule for rule in rules if hosts_of(_listener(rule, listeners))]
     basic = [rule for rule in rules if not hosts_of(_listener(rule, listeners))]
     for first, group in ((FIRST_MULTI_SITE, multi_site), (FIRST_BASIC, basic)):
@@ -180,5 +181,5 @@ def _listener(rule: Element, listeners: dict[str, Element]) -> Element | None:
 def _listeners_by_id(gateway: Document) -> dict[str, Element]:
     return {
         f"{gateway.get('id')}/httpListeners/{listener['name']}".lower(): listener
-        for listener in elements_of(gateway, "httpListeners")
+        for listener in listed(gateway, "httpListeners")
     }

@@ -7,8 +7,9 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from shared.errors import AzureResourceException, ConfigurationException, Failure
+from shared.spoke.documents.raw import Document, listed, properties_of
 from shared.spoke.plan import SiteNames, SpokePlan
-from shared.writers.gateway.document import Document, Element, element_id, elements_of, inner, reference
+from shared.writers.gateway.document import Element, element_id, reference
 from shared.writers.gateway.site_rows import Site
 
 if TYPE_CHECKING:
@@ -84,12 +85,12 @@ def missing_parts(gateway: Document, site: Site) -> list[Failure]:
 
 
 def _names(gateway: Document, collection: str) -> list[str]:
-    return [str(each.get("name")) for each in elements_of(gateway, collection)]
+    return [str(each.get("name")) for each in listed(gateway, collection)]
 
 
 def _ports(gateway: Document) -> list[tuple[str, str]]:
     """Name and number of each frontend port."""
-    return [(str(each.get("name")), str(inner(each).get("port"))) for each in elements_of(gateway, "frontendPorts")]
+    return [(str(each.get("name")), str(properties_of(each).get("port"))) for each in listed(gateway, "frontendPorts")]
 
 
 def _numbered(first: str) -> Iterator[str]:
@@ -167,7 +168,7 @@ def site_elements(
 
 def hosts_of(listener: Element | None) -> list[str]:
     """The host names of a listener, in either spelling, in lower case; none for a basic one."""
-    own = inner(listener)
+    own = properties_of(listener)
     names = ([own["hostName"]] if own.get("hostName") else []) + list(own.get("hostNames") or [])
     return [str(name).lower() for name in names]
 
@@ -196,7 +197,7 @@ def host_conflict(
     wildcards: also one whose wildcard catches it: its requests would go to the new site from then on, because the rule
     of ours goes before. A site that is there keeps its host name, so that the gateway's writer asks without them.
     """
-    for listener in elements_of(gateway, "httpListeners"):
+    for listener in listed(gateway, "httpListeners"):
         if str(listener.get("name", "")).lower() == names.listener.lower() or frontend_key(listener) != frontend.key:
             continue
         exact, pattern = host_name in hosts_of(listener), _pattern_for(listener, host_name)

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-Document = dict[str, Any]
+from shared.spoke.documents.raw import Document, id_in, listed, properties_of, provisioning_state
 
 CONNECTED = "Connected"
 MISSING = "Missing"
@@ -58,9 +57,9 @@ def hub_gateway(hub_vnet: Document, gateways: Iterable[Document] | None = None) 
 
 
 def _gateway_configurations(hub_vnet: Document | None) -> list[Document]:
-    for subnet in ((hub_vnet or {}).get("properties") or {}).get("subnets") or []:
+    for subnet in listed(hub_vnet, "subnets"):
         if str(subnet.get("name", "")).lower() == "gatewaysubnet":
-            return (subnet.get("properties") or {}).get("ipConfigurations") or []
+            return listed(subnet, "ipConfigurations")
     return []
 
 
@@ -68,7 +67,7 @@ def peering_status(side: Document | None, vnet_id: str) -> str:
     """`Connected`, or in Azure's words what is wrong with a side that should lead to this VNet; `Missing` when none does."""
     if side is None or not leads_to(side, vnet_id):
         return MISSING
-    properties = side.get("properties") or {}
+    properties = properties_of(side)
     if peering_state(side) != "connected":
         return str(properties.get("peeringState") or MISSING)
     level = str(properties.get("peeringSyncLevel") or "FullyInSync")
@@ -77,20 +76,19 @@ def peering_status(side: Document | None, vnet_id: str) -> str:
 
 def knows_the_other_side(side: Document) -> bool:
     """Whether a side knows the present address space of the VNet that it leads to."""
-    level = str((side.get("properties") or {}).get("peeringSyncLevel") or "")
+    level = str(properties_of(side).get("peeringSyncLevel") or "")
     return level.lower() not in _LOCAL_NOT_IN_SYNC or peering_state(side) != "connected"
 
 
 def side_named(vnet: Document | None, name: str) -> Document | None:
     """The peering of this name that a VNet has."""
-    sides = ((vnet or {}).get("properties") or {}).get("virtualNetworkPeerings") or []
+    sides = listed(vnet, "virtualNetworkPeerings")
     return next((side for side in sides if str(side.get("name", "")).lower() == name.lower()), None)
 
 
 def leads_to(side: Document, vnet_id: str) -> bool:
     """Whether the other side of a peering is this VNet."""
-    remote = (side.get("properties") or {}).get("remoteVirtualNetwork") or {}
-    return str(remote.get("id", "")).rstrip("/").lower() == vnet_id.rstrip("/").lower()
+    return id_in(side, "remoteVirtualNetwork").rstrip("/").lower() == vnet_id.rstrip("/").lower()
 
 
 def is_being_written(resource: Document) -> bool:
@@ -104,8 +102,8 @@ def has_failed(resource: Document) -> bool:
 
 def peering_state(side: Document) -> str:
     """`initiated`, `connected` or `disconnected`."""
-    return str((side.get("properties") or {}).get("peeringState", "")).lower()
+    return str(properties_of(side).get("peeringState", "")).lower()
 
 
 def _provisioning(resource: Document) -> str:
-    return str((resource.get("properties") or {}).get("provisioningState", "Succeeded")).lower()
+    return provisioning_state(resource).lower()

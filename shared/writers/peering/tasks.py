@@ -10,10 +10,10 @@ from datetime import datetime
 
 from shared.data import taken_from
 from shared.errors import AzureResourceException, Failure
+from shared.spoke.documents.raw import Document, properties_of
 from shared.timestamps import parse_timestamp
 from shared.writers.peering.documents import (
     CONNECTED,
-    Document,
     HubGateway,
     has_failed,
     hub_gateway,
@@ -201,7 +201,7 @@ def _document(remote_id: str, *, forwarded: bool, transit: bool, remote: bool) -
 
 
 def _flag(side: Document | None, name: str) -> bool:
-    return bool(((side or {}).get("properties") or {}).get(name, False))
+    return bool(properties_of(side).get(name, False))
 
 
 def unmanaged_peering(name: str, vnet_id: str) -> Failure:
