@@ -135,7 +135,7 @@ def resources_of(api: Api) -> dict[str, Document]:
 @pytest.mark.parametrize(
     ("deployments", "deletes", "kills", "seconds", "settings", "hubs"),
     [
-        (6, 3, 2, 240, SHORT_REQUESTS, TWO_HUBS),
+        (4, 2, 2, 240, SHORT_REQUESTS, TWO_HUBS),
         pytest.param(50, 25, 15, 1500, {}, None, marks=FULL),
         pytest.param(50, 25, 15, 1500, {}, TWO_HUBS, marks=FULL),
     ],
@@ -182,7 +182,7 @@ def test_random_kills(
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("count", "seconds", "hubs"),
-    [(5, 240, None), pytest.param(50, 1500, None, marks=FULL), pytest.param(50, 1500, TWO_HUBS, marks=FULL)],
+    [(3, 240, None), pytest.param(50, 1500, None, marks=FULL), pytest.param(50, 1500, TWO_HUBS, marks=FULL)],
 )
 def test_a_storm_of_faults(start_stack: StartStack, count: int, seconds: float, hubs: Path | None) -> None:
     spokes = ids_of(count, hubs)
