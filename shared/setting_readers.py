@@ -200,7 +200,7 @@ class Reader:
 
     def task_hubs(self, name: str) -> tuple[TaskHub, ...]:
         words = self.words(name, self.text(name, ""), TASK_HUBS)
-        return () if name in self.problems else tuple(map(TaskHub.parse, words))
+        return tuple(map(TaskHub.parse, words)) if all(map(TASK_HUBS.fits, words)) else ()
 
     def pool(self, name: str, default: str) -> ipaddress.IPv4Network:
         def fits(pool: ipaddress.IPv4Network) -> bool:

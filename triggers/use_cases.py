@@ -20,7 +20,7 @@ from shared.saga.steps import STEPS, VALIDATE_CONFIG
 from shared.settings import Settings, at, current_settings, process_settings
 from shared.spoke.names import sanitize_name
 from shared.spoke.plan import SpokePlan
-from shared.spoke.records import TERMINAL, LeftBehind, RunRow, SpokeRow
+from shared.spoke.records import STILL_BUILDS, TERMINAL, LeftBehind, RunRow, SpokeRow
 from shared.tables.client import ConcurrentUpdate
 from shared.tables.places import at_spoke, check_configured, gateway_of, gateways_of, hubs
 from shared.tables.records import Records, begin_removal
@@ -251,10 +251,10 @@ def look_first(spoke: SpokeRow, force: bool) -> list[dict[str, Any]]:
 def _deployment_of(made: Reservation) -> RunHandle:
     """Of a repeated Idempotency-Key, the deployment that it began before, as it is now."""
     status, message = "in_progress", "Spoke deployment initiated"
-    run, spoke = made.repeated or ("accepted", "in_progress")
-    if run not in ("accepted", "in_progress"):
-        status, message = run, f"This request was made before: its deployment is {run.replace('_', ' ')}"
-        if spoke != run:
+    if made.repeated and made.repeated[0] not in STILL_BUILDS:
+        status, spoke = made.repeated
+        message = f"This request was made before: its deployment is {status.replace('_', ' ')}"
+        if spoke != status:
             message += f", and its spoke is {spoke.replace('_', ' ')} now"
     return RunHandle(made.deployment_id, made.spoke_id, "deploy", status, message, start=made.repeated is None)
 

@@ -14,13 +14,12 @@ from shared.data import from_data
 from shared.errors import Failure, StorageException
 from shared.saga.outcomes import Call, Done, Failed, Outcome, Pending
 from shared.saga.policy import Policy
-from shared.settings import current_settings
 from shared.spoke.documents.raw import provisioning_state
 from shared.spoke.documents.resources import os_of, vm_document, vm_keeping_unmanaged
 from shared.spoke.inventory import made_by
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import RunRow, durations_key
-from shared.tables.client import Partition
+from shared.tables.client import Partition, hub_rows
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +117,7 @@ def _quota_in_words(outcome: Outcome, run: RunRow) -> Outcome:
 def quickest_of_last() -> float | None:
     """Seconds that the quickest of the last VMs took; None when none is known, or the table doesn't answer now."""
     try:
-        return min(_last(Partition(current_settings().hub_key)), default=None)
+        return min(_last(hub_rows()), default=None)
     except StorageException as error:
         log.debug("The last durations are not known just now: %s", error)
         return None
@@ -127,7 +126,7 @@ def quickest_of_last() -> float | None:
 def note_duration(seconds: float) -> None:
     """Keeps how long one took. Of two at once one may get lost, as all do while the table doesn't answer: they are hints."""
     try:
-        rows = Partition(current_settings().hub_key)
+        rows = hub_rows()
         last = [*_last(rows), round(seconds, 3)][-_KEPT:]
         row = {"PartitionKey": rows.key, "RowKey": durations_key(VM), "seconds": json.dumps(last)}
         rows.write(("upsert", row))

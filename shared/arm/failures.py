@@ -17,6 +17,7 @@ from shared.process.identity import TokenTimeoutError
 _NETWORK_QUOTA = (
     "Ask for more quota (`az network list-usages --location <location>`), or delete what isn't needed; then retry."
 )
+_NO_CAPACITY = "Azure has no capacity for this size just now: try again later, or choose another vm_size."
 _GRANT = "Grant the app's identity the rights listed in docs/operations.md."
 _PLAN = "POST /api/spokes?mode=plan shows the rule and the az command."
 _TLS = (
@@ -90,10 +91,8 @@ HINTS: dict[str, str | None] = {
     "SkuNotAvailable": (
         "Choose another vm_size: `az vm list-skus --location <location> --size <size>` shows what is restricted."
     ),
-    "AllocationFailed": "Azure has no capacity for this size just now: try again later, or choose another vm_size.",
-    "ZonalAllocationFailed": (
-        "Azure has no capacity for this size just now: try again later, or choose another vm_size."
-    ),
+    "AllocationFailed": _NO_CAPACITY,
+    "ZonalAllocationFailed": _NO_CAPACITY,
     "OverconstrainedAllocationRequest": "Choose another vm_size.",
     "PlatformImageNotFound": "Check the setting VM_IMAGE (`az vm image list`).",
     "ConflictingUserInput": "A disk of that name exists: choose another vm_name, or delete the disk.",
@@ -364,6 +363,10 @@ def error_object(body: bytes | str | None) -> dict[str, Any] | None:
     return parsed if "code" in parsed or "Code" in parsed else None
 
 
+def _no_token_in_time(message: str, hint: str, details: dict[str, Any]) -> ArmError:
+    return ArmError(Failure(AzureResourceException, "TokenTimeout", message, hint, details, transient=True), 0)
+
+
 def error_of_exception(exception: sdk.AzureError, target: str | None = None) -> ArmError:
     """The `ArmError` for an exception of the Azure SDKs."""
     if isinstance(exception, sdk.HttpResponseError) and getattr(exception, "response", None) is not None:
@@ -378,16 +381,13 @@ def error_of_exception(exception: sdk.AzureError, target: str | None = None) -> 
         reason = {"reason": " ".join(str(exception).split())[:_LONGEST_MESSAGE]}
         said = str(exception).lower()
         if "timed out" in said or "unreachable" in said:
-            message = "The identity endpoint gave no token in time."
             hint = f"{PASSES} If it stays so: {_CREDENTIAL_HINT}"
-            failure = Failure(AzureResourceException, "TokenTimeout", message, hint, reason, transient=True)
-            return ArmError(failure, 0)
+            return _no_token_in_time("The identity endpoint gave no token in time.", hint, reason)
         message = "The app's identity could not get a token for Azure Resource Manager."
         failure = Failure(ConfigurationException, "CredentialUnavailable", message, _CREDENTIAL_HINT, reason)
         return ArmError(failure, 401)
     if isinstance(exception, TokenTimeoutError):
-        failure = Failure(AzureResourceException, "TokenTimeout", str(exception), PASSES, transient=True)
-        return ArmError(failure, 0)
+        return _no_token_in_time(str(exception), PASSES, {})
     # No answer, a broken one, or one that could not be decoded: what was asked may or may not have happened.
     failure = Failure(
         AzureResourceException,

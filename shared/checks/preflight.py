@@ -137,7 +137,10 @@ class PlanReport:
 
 
 def plan_report(plan: SpokePlan, settings: Settings, conflicts: Sequence[dict[str, Any]] = ()) -> PlanReport:
-    """What would be created, every check with its result, and whether a deployment would pass them."""
+    """What would be created, every check with its result, and whether a deployment would pass them.
+
+    conflicts: the reservations of others that conflict.
+    """
     azure = arm()
     found, _ = check(plan, azure, afresh=True)
     return PlanReport(

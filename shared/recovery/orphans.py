@@ -18,7 +18,7 @@ from shared.spoke.documents.raw import Document
 from shared.spoke.inventory import TAGGED
 from shared.spoke.records import SPOKES_TABLE, TERMINAL
 from shared.spoke.resource_ids import name_of, type_of
-from shared.tables.client import ConcurrentUpdate, Partition, table
+from shared.tables.client import ConcurrentUpdate, hub_rows, table
 from shared.tables.codec import from_json_columns
 from shared.tables.places import at_each_gateway, hubs
 from shared.tables.reservations import reservations_by_deployment
@@ -26,7 +26,6 @@ from shared.writers.desired_table import DesiredTable
 from shared.writers.writer_tables import gateway_sites, hub_peerings
 
 log = logging.getLogger(__name__)
-
 
 _OUR_TAGS = {"deployment_id": r"deploy-.+-\d+-[0-9a-f]{4}", "spoke_id": r"\d+", "client_name": r"(?s).+"}
 
@@ -194,7 +193,7 @@ def _request_removal(rows: DesiredTable[Any, Any], row: Any, since: str) -> None
 
 def _free(reserved: list[Any]) -> None:
     try:
-        Partition(current_settings().hub_key).delete_together(reserved)
+        hub_rows().delete_together(reserved)
     except ConcurrentUpdate:
         log.info("Reservations were changed just now; the next tick looks again")
 

@@ -199,6 +199,11 @@ class Partition:
             raise ConcurrentUpdate
 
 
+def hub_rows() -> Partition:
+    """The rows of the present hub."""
+    return Partition(current_settings().hub_key)
+
+
 def match(etag: str | None) -> dict[str, Any]:
     """The condition that a row is still the one that was read."""
     return {"etag": etag, "match_condition": MatchConditions.IfNotModified}

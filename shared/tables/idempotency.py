@@ -16,7 +16,7 @@ from shared.clock import timestamp, utc_now
 from shared.errors import ValidationException
 from shared.settings import current_settings, has_several_hubs
 from shared.spoke.records import SPOKES_TABLE
-from shared.tables.client import ConcurrentUpdate, Partition, table
+from shared.tables.client import ConcurrentUpdate, Partition, hub_rows, table
 from shared.tables.places import INSTALLATION, hubs, installation, note_hubs, noted_hubs
 from shared.timestamps import parse_timestamp
 
@@ -106,7 +106,7 @@ def give_key_back(key: IdempotencyKey) -> None:
 
 def forget_expired_keys() -> None:
     """Removes the rows of the present hub's keys whose time is over."""
-    _forget_expired(Partition(current_settings().hub_key), "key:")
+    _forget_expired(hub_rows(), "key:")
 
 
 def forget_expired_claims() -> None:

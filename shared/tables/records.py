@@ -9,7 +9,7 @@ from shared.data import as_data
 from shared.settings import Settings, at, current_settings
 from shared.spoke.plan import SpokePlan
 from shared.spoke.records import TERMINAL, RunRow, SpokeRow, StepRow, run_key, spoke_key, step_key
-from shared.tables.client import ConcurrentUpdate, Partition, match, write_over
+from shared.tables.client import ConcurrentUpdate, Partition, hub_rows, match, write_over
 from shared.tables.codec import as_entity, from_entity
 from shared.tables.places import forget_deployment_id, former_hub_of_run, hub_of_run, new_deployment_id
 
@@ -178,7 +178,7 @@ def begin_removal(
         result={**spoke.result, "kept": list(kept)} if kept else spoke.result,
         note=note,
     )
-    token, rows = nonce(), Partition(current_settings().hub_key)
+    token, rows = nonce(), hub_rows()
     leaving = replace(spoke, status=_STATUS[kind], deployment_id=run.deployment_id, completed_at=None)
     operations = [
         ("create", as_entity(run, rows.key) | {"token": token}),

@@ -32,7 +32,7 @@ from shared.spoke.records import (
     spoke_key,
     vnet_key,
 )
-from shared.tables.client import ConcurrentUpdate, Partition, Write, write_over
+from shared.tables.client import ConcurrentUpdate, Partition, Write, hub_rows, write_over
 from shared.tables.codec import as_entity, from_entity
 from shared.tables.idempotency import (
     KEY_LIFE,
@@ -112,13 +112,13 @@ def release(run: RunRow) -> None:
 
     `ConcurrentUpdate` when one of them moved meanwhile. The rows `spoke`, `run` and `key` stay.
     """
-    rows = Partition(current_settings().hub_key)
+    rows = hub_rows()
     rows.delete_together(_held_by(run.plan, rows))
 
 
 def holds_reservations(plan: SpokePlan) -> bool:
     """Whether anything is reserved for a spoke."""
-    return bool(_held_by(plan, Partition(current_settings().hub_key)))
+    return bool(_held_by(plan, hub_rows()))
 
 
 def _held_by(plan: SpokePlan, rows: Partition) -> list[Any]:
@@ -130,7 +130,7 @@ def _held_by(plan: SpokePlan, rows: Partition) -> list[Any]:
 
 def reservations_by_deployment() -> dict[str, list[Any]]:
     """All reservations that there are, by the run that made their spoke."""
-    rows, found = Partition(current_settings().hub_key), dict[str, list[Any]]()
+    rows, found = hub_rows(), dict[str, list[Any]]()
     for kind in RESERVATIONS:
         for row in rows.range(kind):
             found.setdefault(row["deployment_id"], []).append(row)
@@ -139,7 +139,7 @@ def reservations_by_deployment() -> dict[str, list[Any]]:
 
 def forget_spoke(spoke: SpokeRow) -> None:
     """Takes the row of a `failed` spoke away: its id answers 404 and is free. `ConcurrentUpdate` when it moved meanwhile."""
-    rows = Partition(current_settings().hub_key)
+    rows = hub_rows()
     row = rows.get(spoke_key(spoke.spoke_id))
     if row is None:
         return
