@@ -15,6 +15,7 @@ from threading import Thread
 import pytest
 import trustme
 
+from local.processes import free_port
 from shared.arm.client import Arm
 from shared.arm.failures import ArmError
 from shared.saga.outcomes import Operation
@@ -116,6 +117,33 @@ def test_a_token_goes_to_arm(arm: Arm, servers: tuple[Server, Server]) -> None:
     servers[0].body = {"id": VNET}
     assert arm.get(VNET) == {"id": VNET}
     assert servers[0].tokens == ["Bearer a-token"]
+
+
+def test_a_password_file_of_the_machine_replaces_no_token(
+    arm: Arm, servers: tuple[Server, Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`requests` looks into it unless it is told not to, and what it finds stands in place of the token."""
+    (tmp_path / "netrc").write_text("default login somebody password something\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    servers[0].body = {"id": VNET}
+    arm.get(VNET)
+    assert servers[0].tokens == ["Bearer a-token"]
+
+
+def test_the_proxy_of_the_environment_is_asked_but_for_hosts_that_need_none(
+    arm: Arm, servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers[0].body = {"id": VNET}
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    assert arm.get(VNET) == {"id": VNET}
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    asked_anew = Arm(replace(settings_from(REQUIRED), arm_endpoint=servers[0].url))
+    with pytest.raises(ArmError) as refused:
+        asked_anew.get(VNET)
+    asked_anew.close()
+    assert "ServiceRequestError" in str(refused.value)
+    assert len(servers[0].tokens) == 1
 
 
 @pytest.mark.parametrize("form", ["status", "location"])
