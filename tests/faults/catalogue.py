@@ -3,9 +3,11 @@
 `test_matrix.py` holds this list against a recorded deployment, so that a new call can't be forgotten.
 """
 
+import functools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -61,6 +63,7 @@ DELETE: dict[str, tuple[str, ...]] = {
     "delete_vnet": (f"GET {VNET}", f"DELETE {VNET}", f"poll of DELETE {VNET}"),
     "delete_nsg": (f"GET {NSG}", f"DELETE {NSG}", f"poll of DELETE {NSG}"),
 }
+MATRICES = {"deploy": DEPLOY, "delete": DELETE}
 _STEP_OF_WRITER = dict.fromkeys(("hub_round", "write_hub_side", "write_spoke_side", "settle_spoke_sides"), "the hub")
 _STEP_OF_WRITER |= dict.fromkeys(("gateway_round", "poll_gateway"), "the gateway")
 
@@ -72,7 +75,7 @@ LOOK_BEFORE_A_DELETE = frozenset(
 
 @dataclass(frozen=True)
 class FaultKind:
-    """One way in which a call goes wrong. passes: the work goes on, late.  for_good: it goes wrong every time.
+    """One way in which a call goes wrong. passes: the work goes on, late.  times: how often, None for every time.
     writes_only: it needs an operation that the call starts."""
 
     name: str
@@ -125,90 +128,99 @@ def pairs_of(matrix: dict[str, tuple[str, ...]]) -> list[tuple[str, FaultKind]]:
     return [(call, kind) for call in calls_of(matrix) for kind in KINDS if fits(call, kind)]
 
 
-def pairwise(matrix: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
-    """Of what may end a run: each caller with each kind, each kind with each way of calling, and every call."""
-    pairs = [(call, kind) for call, kind in pairs_of(matrix) if not kind.passes]
-    kinds, calls = [kind for kind in KINDS if not kind.passes], list(calls_of(matrix))
-    # Each caller begins with another kind and another call of its own, so that a kind meets calls of all sorts.
-    pairs.sort(key=lambda pair: (kinds.index(pair[1]) - 2 * calls.index(pair[0])) % len(kinds))
-    facts = [_facts_of(call, kind) | {(call, "")} for call, kind in pairs]
-    return [(pairs[chosen][0], pairs[chosen][1].name) for chosen in _cover(facts)]
+@functools.cache
+def ordinary() -> dict[tuple[str, str, str], Layout]:
+    """What the ordinary run takes of all that may end a run: the run ("deploy", "delete" or "rollback"), the call, the kind; and
+    in which layout.
 
-
-def layouts_of(chosen: list[tuple[str, str]]) -> dict[tuple[str, str], Layout]:
-    """In which layout the ordinary run takes each of these pairs: each caller and each kind meets both."""
-    found: dict[tuple[str, str], Layout] = {}
-    met: dict[tuple[str, Layout], int] = {}
-    for call, kind in chosen:
-        layout = min(LAYOUTS, key=lambda each: met.get((caller_of(call), each), 0) + met.get((kind, each), 0))
-        found[call, kind] = layout
-        for what in (caller_of(call), kind):
-            met[what, layout] = met.get((what, layout), 0) + 1
+    Each caller meets each kind once, in whichever run: the writers are everybody's. Each kind meets each way of calling of a
+    deployment and of a delete, and each of their calls meets something. Deletes and rollbacks call the same, and share it.
+    """
+    kinds = [kind for kind in KINDS if not kind.passes]
+    pairs = [
+        # Each caller begins with another kind and another call of its own, so that a kind meets calls of all sorts.
+        ((kinds.index(kind) - 2 * place) % len(kinds), name, call, kind)
+        for name, matrix in MATRICES.items()
+        for place, call in enumerate(calls_of(matrix))
+        for kind in kinds
+        if fits(call, kind)
+    ]
+    pairs.sort(key=lambda pair: pair[0])
+    facts: list[set[tuple[str, ...]]] = [
+        {(caller_of(call), kind.name), (name, way_of(call), kind.name), (name, call)} for _, name, call, kind in pairs
+    ]
+    found: dict[tuple[str, str, str], Layout] = {}
+    met: Counter[tuple[str, object]] = Counter()
+    for _, name, call, kind in (pairs[place] for place in _cover(facts)):
+        about = (caller_of(call), kind.name)
+        run = name if name == "deploy" else _least(met, ("delete", "rollback"), about)
+        found[run, call, kind.name] = _least(met, LAYOUTS, about)
     return found
 
 
-def cases_of(matrix: dict[str, tuple[str, ...]], ordinary: list[tuple[str, str]]) -> pytest.MarkDecorator:
+T = TypeVar("T")
+
+
+def _least(met: Counter[tuple[str, object]], choice: tuple[T, ...], about: tuple[str, ...]) -> T:
+    """Which of these has met least of what it is about so far."""
+    least = min(choice, key=lambda each: sum(met[what, each] for what in about))
+    met.update((what, least) for what in about)
+    return least
+
+
+def cases_of(run: str) -> pytest.MarkDecorator:
     """Every call with everything that can go wrong, in every layout; those of the ordinary run in one of them."""
-    layouts = layouts_of(ordinary)
     cases = [
         pytest.param(
             call,
             kind,
             layout,
             id=f"{call} {kind.name}, {layout.name}",
-            marks=[] if layouts.get((call, kind.name)) is layout else [pytest.mark.full],
+            marks=[] if ordinary().get((run, call, kind.name)) is layout else [pytest.mark.full],
         )
         for layout in LAYOUTS
-        for call, kind in pairs_of(matrix)
+        for call, kind in pairs_of(MATRICES.get(run, DELETE))
     ]
     return pytest.mark.parametrize(("call", "kind", "layout"), cases, indirect=["layout"])
 
 
-def _facts_of(call: str, kind: FaultKind) -> set[tuple[str, str]]:
-    return {(caller_of(call), kind.name), (way_of(call), kind.name)}
-
-
-def _cover(facts: list[set[tuple[str, str]]]) -> list[int]:
+def _cover(facts: list[set[tuple[str, ...]]]) -> list[int]:
     """Places in a list such that what stands there is all that stands in it: each time the one that adds most."""
-    missing, chosen = set[tuple[str, str]]().union(*facts), list[int]()
+    missing, chosen = set[tuple[str, ...]]().union(*facts), list[int]()
     while missing:
         chosen.append(max(range(len(facts)), key=lambda place: len(facts[place] & missing)))
         missing -= facts[chosen[-1]]
     return chosen
 
 
-def shared_out(matrix: dict[str, tuple[str, ...]], run: str) -> list[tuple[str, str]]:
-    """Of what `pairwise` chooses, the half for a "delete" or for a "rollback", which call the same."""
-    return pairwise(matrix)[("delete", "rollback").index(run) :: 2]
+def mixed_runs(matrix: dict[str, tuple[str, ...]]) -> list[list[tuple[str, FaultKind]]]:
+    """What passes, in as many runs as there are kinds of it: in each run another kind at each step, so that each kind meets
+    each step. One call a step: an operation that nobody hears of and the poll of it are never in one run."""
+    kinds = [kind for kind in KINDS if kind.passes]
+    runs: list[list[tuple[str, FaultKind]]] = [[] for _ in kinds]
+    for step, calls in enumerate(_calls_by_step(matrix).values()):
+        for number, run in enumerate(runs):
+            kind = kinds[(number + step) % len(kinds)]
+            if fitting := [call for call in calls if fits(call, kind)]:
+                run.append((fitting[(number + step // 2) % len(fitting)], kind))
+    return runs
 
 
-def goes_of(matrix: dict[str, tuple[str, ...]], kind: FaultKind, goes: int) -> list[list[Fault]]:
-    """What passes, at every call, in so many runs: of each step another call, so that an operation that nobody hears of
-    and the poll of it are never in one."""
-    calls_by_step: dict[str, list[str]] = {}
-    for call in calls_of(matrix):
-        calls_by_step.setdefault(step_of(call), []).append(call)
-    runs: list[list[Fault]] = [[] for _ in range(goes)]
-    for step, calls in enumerate(calls_by_step.values()):
+def runs_of(matrix: dict[str, tuple[str, ...]], kind: FaultKind, count: int) -> list[list[tuple[str, FaultKind]]]:
+    """One kind of what passes at every call, in so many runs: of each step another call, as in `mixed_runs`."""
+    runs: list[list[tuple[str, FaultKind]]] = [[] for _ in range(count)]
+    for step, calls in enumerate(_calls_by_step(matrix).values()):
         for place, call in enumerate(calls):
             if fits(call, kind):
-                runs[(place + step) % goes].append(kind.at(call))
+                runs[(place + step) % count].append((call, kind))
     return [each for each in runs if each]
 
 
-def ordinary_goes(matrix: dict[str, tuple[str, ...]], kind: FaultKind, goes: int) -> set[int]:
-    """Which of these runs are enough for the kind to meet each step and each way of calling."""
-    runs = goes_of(matrix, kind, goes)
-    facts = [{(factor(fault.call), "") for fault in run for factor in (step_of, way_of)} for run in runs]
-    return set(_cover(facts))
-
-
-def goes_shared_out(matrix: dict[str, tuple[str, ...]], kind: FaultKind, goes: int, run: str) -> set[int]:
-    """Of these runs, those of a "delete" or of a "rollback", which call the same: in turns, and each kind begins with the
-    one after the kind before it did twice."""
-    first = KINDS.index(kind) // 2
-    turn = ("delete", "rollback").index(run)
-    return {go for place, go in enumerate(sorted(ordinary_goes(matrix, kind, goes))) if (first + place) % 2 == turn}
+def _calls_by_step(matrix: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for call in calls_of(matrix):
+        found.setdefault(step_of(call), []).append(call)
+    return found
 
 
 def fits(call: str, kind: FaultKind) -> bool:

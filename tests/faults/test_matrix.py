@@ -1,26 +1,40 @@
 """The fault matrix of a deployment: what may end it, at every call that it makes.
 
-The ordinary run takes what `catalogue.pairwise` chooses, and what passes in `test_matrix_passing`, several calls in one
+The ordinary run takes what `catalogue.ordinary` chooses, and what passes in `test_matrix_passing`, several calls in one
 run; `make test-full` takes every call with everything by itself.
 """
 
 import pytest
 
-from tests.faults.catalogue import DEPLOY, WRITERS, FaultKind, caller_of, calls_of, cases_of, pairwise
+from tests.faults.catalogue import (
+    DELETE,
+    DEPLOY,
+    LOOK_BEFORE_A_DELETE,
+    WRITERS,
+    FaultKind,
+    caller_of,
+    calls_of,
+    cases_of,
+)
 from tests.faults.conftest import SimulationAt
 from tests.faults.layouts import LAYOUTS
 from tests.faults.simulation import Simulation
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str, indirect=True)
-def test_the_matrix_names_every_call_of_a_deployment(simulation: Simulation) -> None:
+def test_the_matrix_names_every_call_of_a_deployment_and_of_a_delete(simulation: Simulation) -> None:
     run = simulation.deploy()
     simulation.play_out()
     simulation.check(run, "completed")
     assert sorted(set(simulation.wire.calls)) == sorted(calls_of(DEPLOY))
+    simulation.wire.calls.clear()
+    removal = simulation.delete()
+    simulation.play_out()
+    simulation.check(removal, "deleted")
+    assert sorted(set(simulation.wire.calls) - LOOK_BEFORE_A_DELETE) == sorted(calls_of(DELETE))
 
 
-@cases_of(DEPLOY, pairwise(DEPLOY))
+@cases_of("deploy")
 def test_a_deployment_ends_well_or_leaves_nothing(simulation_at: SimulationAt, call: str, kind: FaultKind) -> None:
     simulation, fault = simulation_at("deploy", caller_of(call)), kind.at(call)
     run = simulation.take_up(fault)

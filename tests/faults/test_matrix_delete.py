@@ -1,30 +1,14 @@
 """The fault matrix of a delete, and of the rollback that calls the same: what may keep it from finishing.
 
-The ordinary run takes what `catalogue.pairwise` chooses, one half for each, and what passes in `test_matrix_passing`, several calls in one
-run; `make test-full` takes every call with everything by itself.
+The ordinary run takes what `catalogue.ordinary` chooses, a part for each, and what passes in `test_matrix_passing`, several
+calls in one run; `make test-full` takes every call with everything by itself.
 """
 
-import pytest
-
-from tests.faults.catalogue import DELETE, LOOK_BEFORE_A_DELETE, FaultKind, caller_of, calls_of, cases_of, shared_out
+from tests.faults.catalogue import FaultKind, caller_of, cases_of
 from tests.faults.conftest import SimulationAt
-from tests.faults.layouts import LAYOUTS
-from tests.faults.simulation import Simulation
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=str, indirect=True)
-def test_the_matrix_names_every_call_of_a_delete(simulation: Simulation) -> None:
-    run = simulation.deploy()
-    simulation.play_out()
-    simulation.check(run, "completed")
-    simulation.wire.calls.clear()
-    removal = simulation.delete()
-    simulation.play_out()
-    simulation.check(removal, "deleted")
-    assert sorted(set(simulation.wire.calls) - LOOK_BEFORE_A_DELETE) == sorted(calls_of(DELETE))
-
-
-@cases_of(DELETE, shared_out(DELETE, "delete"))
+@cases_of("delete")
 def test_a_delete_ends_or_says_what_is_left(simulation_at: SimulationAt, call: str, kind: FaultKind) -> None:
     simulation, fault = simulation_at("delete", caller_of(call)), kind.at(call)
     removal = simulation.take_up(fault)
@@ -40,7 +24,7 @@ def test_a_delete_ends_or_says_what_is_left(simulation_at: SimulationAt, call: s
         simulation.check(again, "deleted")
 
 
-@cases_of(DELETE, shared_out(DELETE, "rollback"))
+@cases_of("rollback")
 def test_a_rollback_ends_or_says_what_is_left(simulation_at: SimulationAt, call: str, kind: FaultKind) -> None:
     simulation, fault = simulation_at("rollback", caller_of(call)), kind.at(call)
     run = simulation.take_up(fault)
