@@ -5,6 +5,7 @@ wait, so that a run stays `accepted` until the test moves it.
 """
 
 import os
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from azure.data.tables import TableServiceClient
 
 from local.processes import free_port, running
 from local.recipes import (
@@ -30,7 +32,9 @@ from shared.settings import Settings, current_settings
 from shared.tables import client as store
 from shared.tables.records import Records
 from shared.tables.reservations import release
+from tests.api import calls
 from tests.app import forget_app
+from triggers import timers
 
 APP = '''"""The triggers, and stories that wait for ever."""
 
@@ -57,11 +61,31 @@ class Host:
     """A running host: what it said when it was ready, and where the tables' and ARM's faults are ordered."""
 
     endpoints: dict[str, Any]
+    caller: httpx.Client
+    """With a function key."""
+    stranger: httpx.Client
+    """Without one."""
     tables_faults: str
     arm: httpx.Client
+    tables_connection_string: str
+    """Without the proxy that puts faults in front of the tables."""
+    tables: TableServiceClient
     environment: dict[str, str]
+    """The app's, as the host has it."""
     root: Path
     log: Path
+
+    def empty_tables(self) -> None:
+        for name in store.TABLES:
+            rows = self.tables.get_table_client(name).list_entities(select=["RowKey"], results_per_page=1)
+            if next(iter(rows), None) is not None:  # a table takes fewer calls than its rows
+                self.tables.delete_table(name)
+                self.tables.create_table(name)
+
+
+def timer_names() -> list[str]:
+    text = Path(timers.__file__).read_text(encoding="utf-8")
+    return re.findall(r"^@timer_function\(.*\)\nasync def (\w+)", text, re.MULTILINE)
 
 
 @pytest.fixture(scope="session")
@@ -77,63 +101,56 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
             return stack.enter_context(running(recipe, state / "logs")).announced or {}
 
         port = free_port()
+        azurite = f"http://127.0.0.1:{port}"
         start(azurite_recipe(state / "tables", port))
-        proxy = start(tables_proxy_recipe(0, f"http://127.0.0.1:{port}"))
+        proxy = start(tables_proxy_recipe(0, azurite))
         azure = start(azure_recipe(state / "azure", 0, 0.01, None))
         settings = app_settings(azure, tables_connection_string(proxy["tables"]), 0.01)
         # Every probe of /health asks anew.
         settings |= {"HUB_VNET_NAME": "hub-vnet", "HEALTH_FRESH_SECONDS": "0", "PYTHONPATH": str(ROOT)}
+        # A timer runs when a test has it run: at its own time it would ask for the token that a test has asked for first.
+        settings |= {f"AzureWebJobs.{name}.Disabled": "true" for name in timer_names()}
         endpoints = start(functions_recipe(state / "functions", 0, root, settings))
         trusted = ssl.create_default_context(cafile=azure["ca"])
         arm = stack.enter_context(httpx.Client(base_url=azure["arm"], verify=trusted, trust_env=False, timeout=30))
-        yield Host(endpoints, proxy["faults"], arm, settings, root, state / "logs" / "functions.log")
+        caller = stack.enter_context(calls.caller(endpoints))
+        stranger = stack.enter_context(httpx.Client(base_url=endpoints["api"], trust_env=False, timeout=60))
+        without_faults = tables_connection_string(azurite)
+        tables = stack.enter_context(TableServiceClient.from_connection_string(without_faults))
+        for name in store.TABLES:
+            tables.create_table_if_not_exists(name)
+        log = state / "logs" / "functions.log"
+        yield Host(endpoints, caller, stranger, proxy["faults"], arm, without_faults, tables, settings, root, log)
 
 
 @pytest.fixture
 def settings(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """The host's settings in this process too, so that a test can set the records; none is there before and after."""
+    """The host's settings in this process too, so that a test can set the records; none is there before and after.
+
+    Here the tables are asked without the proxy: its faults are the host's.
+    """
     for name in list(os.environ):
         if name.startswith(("AZURE_", "ARM_", "HUB_", "SPOKE_", "TABLES_")):
             monkeypatch.delenv(name)
     for name, value in host.environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TABLES_CONNECTION_STRING", host.tables_connection_string)
     forget_app()
-    _empty_tables()
     yield current_settings()
-    _empty_tables()
+    host.empty_tables()
     forget_app()
-
-
-def _empty_tables() -> None:
-    for name in store.TABLES:
-        client = store.table(name).client
-        for row in list(client.list_entities(select=["PartitionKey", "RowKey"])):
-            client.delete_entity(row["PartitionKey"], row["RowKey"])
 
 
 @pytest.fixture
-def http(host: Host, settings: Settings) -> Iterator[httpx.Client]:
+def http(host: Host, settings: Settings) -> httpx.Client:
     """A caller with a function key."""
-    with httpx.Client(
-        base_url=host.endpoints["api"],
-        headers={"x-functions-key": host.endpoints["function_key"]},
-        timeout=60,
-        trust_env=False,
-    ) as client:
-        yield client
+    return host.caller
 
 
 @pytest.fixture
 def body() -> dict[str, Any]:
     """A request that nobody else has made."""
-    name = f"client-{nonce(8)}"
-    return {
-        "client_name": name,
-        "vm_name": f"vm-{name}",
-        "vm_size": "Standard_B2s",
-        "admin_username": "azureuser",
-        "ssh_public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJFPNCFoTy+GNqzeT9tbAh6XAz3RiVuhXOD7cqUMmiUI a@b",
-    }
+    return calls.a_request(f"client-{nonce(8)}")
 
 
 class Moves:

@@ -15,7 +15,7 @@ import pytest
 from local.processes import running
 from local.recipes import functions_recipe
 from shared.settings import Settings
-from tests.api.calls import Body, made
+from tests.api.calls import Body, a_request, caller, made, until
 from tests.api.conftest import Host
 from tests.api.test_arm_hangs import holding, until_held
 
@@ -33,8 +33,9 @@ HUBS = [
     },
     {"name": "well", "first_spoke_id": 1, "gateways": [{"name": "hub-agw"}]},
 ]
-# Each plan asks for ten things at once: more than a hub has threads.
-PLANS = 20
+# Each plan asks for ten things at once; and there are more plans than a hub has threads.
+THREADS = 8
+PLANS = 10
 
 
 @pytest.fixture(scope="module")
@@ -47,30 +48,29 @@ def two_hubs(host: Host, log: Path) -> Iterator[dict[str, str]]:
     """A host of this module's own, with the same tables and the same Azure."""
     host.arm.post("/_local/subscriptions", json={"add": [OTHER]}).raise_for_status()
     # Plans wait as long as anything of a test does.
-    environment = host.environment | {"HUBS": json.dumps(HUBS), "ARM_LOOK_SECONDS": "120"}
+    environment = host.environment | {"HUBS": json.dumps(HUBS), "ARM_LOOK_SECONDS": "120", "ARM_THREADS": str(THREADS)}
     with running(functions_recipe(log.parents[1] / "functions", 0, host.root, environment), log.parent) as process:
         yield process.announced or {}
 
 
-@pytest.fixture
-def http(two_hubs: dict[str, str], settings: Settings) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=two_hubs["api"],
-        headers={"x-functions-key": two_hubs["function_key"]},
-        timeout=120,
-        trust_env=False,
-        limits=httpx.Limits(max_connections=PLANS + 10),
-    ) as client:
+@pytest.fixture(scope="module")
+def caller_of_both(two_hubs: dict[str, str]) -> Iterator[httpx.Client]:
+    with caller(two_hubs, seconds=300) as client:
         yield client
 
 
 @pytest.fixture
-def hanging(http: httpx.Client, host: Host, body: Body) -> Iterator[None]:
-    """While the test runs, more plans for the other hub wait for Azure than there are threads."""
-    plans = [body | {"hub": "hangs", "client_name": f"c-{number}", "vm_name": f"v-{number}"} for number in range(PLANS)]
+def http(caller_of_both: httpx.Client, settings: Settings) -> httpx.Client:
+    return caller_of_both
+
+
+@pytest.fixture(scope="module")
+def hanging(caller_of_both: httpx.Client, host: Host) -> Iterator[None]:
+    """While the tests run, more plans for the other hub wait for Azure than there are threads."""
+    plans = [a_request(f"c-{number}") | {"hub": "hangs"} for number in range(PLANS)]
     with ThreadPoolExecutor(PLANS) as threads:
         with holding(host, f"^/subscriptions/{OTHER}"):
-            asked = [threads.submit(http.post, "/spokes?mode=plan", json=plan) for plan in plans]
+            asked = [threads.submit(caller_of_both.post, "/spokes?mode=plan", json=plan) for plan in plans]
             until_held(host)
             yield
         assert {answer.result().status_code for answer in asked} <= {200, 503}
@@ -128,10 +128,8 @@ def test_the_orphans_of_the_other_hub_are_reported(
     host.arm.put("/_local/resources", json={"id": orphan, "location": "eastus", "tags": tags, "properties": {}})
     try:
         origin = httpx.URL(two_hubs["api"]).join("/admin/functions/report_orphans")
-        headers = {"x-functions-key": two_hubs["master_key"]}
-        assert httpx.post(origin, json={}, headers=headers, trust_env=False).status_code == 202
-        while f"event=orphan {orphan}" not in log.read_text(encoding="utf-8"):
-            pass
+        assert http.post(origin, json={}, headers={"x-functions-key": two_hubs["master_key"]}).status_code == 202
+        until(lambda: f"event=orphan {orphan}" in log.read_text(encoding="utf-8"))
         assert host.arm.get("/_local/held").json(), "nothing has been released yet"
     finally:
         host.arm.delete("/_local/resources", params={"id": orphan}).raise_for_status()

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import schemathesis
-from azure.data.tables import TableServiceClient
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from schemathesis import Case, GenerationMode, HookContext
@@ -107,8 +106,8 @@ def app(host: Host) -> Iterator[Host]:
     print(*sorted(f"{operation}: {count} x {status}" for (operation, status), count in ANSWERED.items()), sep="\n")
     journal = host.arm.get("/_local/requests").json()
     assert {entry["method"] for entry in journal} <= {"GET", "HEAD"}
-    with TableServiceClient.from_connection_string(host.environment["TABLES_CONNECTION_STRING"]) as service:
-        rows = {row["RowKey"]: row for row in service.get_table_client("Spokes").list_entities()}
+    rows = {row["RowKey"]: row for row in host.tables.get_table_client("Spokes").list_entities()}
+    host.empty_tables()
     spokes = [row for key, row in rows.items() if key.startswith("spoke:")]
     for spoke in spokes:
         assert f"run:{spoke['deployment_id']}" in rows

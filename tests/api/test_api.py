@@ -21,12 +21,11 @@ from tests.infra.alert_lines import found
 from triggers.http.answers import Capacity, Health
 
 
-def test_without_a_key_nothing_but_liveness_answers(http: httpx.Client, host: Host) -> None:
-    api = host.endpoints["api"]
-    alive = httpx.get(f"{api}/health/live", trust_env=False)
+def test_without_a_key_nothing_but_liveness_answers(host: Host, settings: Settings) -> None:
+    alive = host.stranger.get("/health/live")
     assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
     for path in ("/spokes", "/spokes/1", "/health", "/capacity", "/openapi.json", "/deployments/x"):
-        assert httpx.get(api + path, trust_env=False).status_code == 401
+        assert host.stranger.get(path).status_code == 401
 
 
 def test_capacity_counts_blocks_peerings_and_the_gateway(http: httpx.Client, body: Body) -> None:
@@ -223,12 +222,12 @@ def test_health_names_a_writer_that_stands_still(http: httpx.Client, body: Body,
 
 
 def test_tables_that_do_not_answer_are_503_with_a_time(http: httpx.Client, host: Host, body: Body) -> None:
-    httpx.post(host.tables_faults, json=[{"mode": "busy"}], trust_env=False).raise_for_status()
+    host.stranger.post(host.tables_faults, json=[{"mode": "busy"}]).raise_for_status()
     try:
         answers = [http.get("/spokes"), http.post("/spokes", json=body), http.delete("/spokes/1")]
         health = http.get("/health")
     finally:
-        httpx.delete(host.tables_faults, trust_env=False).raise_for_status()
+        host.stranger.delete(host.tables_faults).raise_for_status()
     for answer in answers:
         assert refused(answer, 503)["error"] == "StorageException"
         assert int(answer.headers["Retry-After"]) > 0
@@ -286,7 +285,7 @@ def instance_of(host: Host, instance_id: str) -> httpx.Response:
     """What Durable says of an instance."""
     origin = host.endpoints["api"].removesuffix("/api")
     url = f"{origin}/runtime/webhooks/durabletask/instances/{instance_id}"
-    return httpx.get(url, params={"code": host.endpoints["system_key"]}, trust_env=False)
+    return host.stranger.get(url, params={"code": host.endpoints["system_key"]})
 
 
 def started_as(host: Host, instance_id: str) -> str:
@@ -294,6 +293,7 @@ def started_as(host: Host, instance_id: str) -> str:
     latest = time.monotonic() + 30
     while (status := instance_of(host, instance_id)).status_code == 404:
         assert time.monotonic() < latest, f"{instance_id} was not started"
+        time.sleep(0.02)
     return str(status.json()["name"])
 
 
@@ -301,5 +301,5 @@ def fire(host: Host, timer: str) -> None:
     """Runs a timer's function as if it were due."""
     origin = host.endpoints["api"].removesuffix("/api")
     key = {"x-functions-key": host.endpoints["master_key"]}
-    fired = httpx.post(f"{origin}/admin/functions/{timer}", json={}, headers=key, trust_env=False)
+    fired = host.stranger.post(f"{origin}/admin/functions/{timer}", json={}, headers=key)
     assert fired.status_code in (200, 202), fired.text

@@ -13,7 +13,7 @@ import pytest
 from local.processes import running
 from local.recipes import functions_recipe
 from shared.settings import Settings
-from tests.api.calls import Body, at_once, made, refused
+from tests.api.calls import Body, at_once, caller, made, refused, until
 from tests.api.conftest import Host, Moves
 
 EVERYTHING_OF_ARM = "^/subscriptions"
@@ -31,8 +31,7 @@ def holding(host: Host, path: str) -> Iterator[None]:
 
 
 def until_held(host: Host) -> None:
-    while not host.arm.get("/_local/held").json():
-        pass
+    until(lambda: host.arm.get("/_local/held").json())
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +43,15 @@ def hasty_host(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield process.announced or {}
 
 
-@pytest.fixture
-def http(hasty_host: dict[str, str], settings: Settings) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=hasty_host["api"],
-        headers={"x-functions-key": hasty_host["function_key"]},
-        timeout=60,
-        trust_env=False,
-    ) as client:
+@pytest.fixture(scope="module")
+def hasty_caller(hasty_host: dict[str, str]) -> Iterator[httpx.Client]:
+    with caller(hasty_host) as client:
         yield client
+
+
+@pytest.fixture
+def http(hasty_caller: httpx.Client, settings: Settings) -> httpx.Client:
+    return hasty_caller
 
 
 def test_an_identity_endpoint_that_hangs_holds_up_only_who_needs_a_token(

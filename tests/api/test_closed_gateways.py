@@ -12,7 +12,7 @@ import pytest
 from local.processes import running
 from local.recipes import functions_recipe
 from shared.settings import Settings
-from tests.api.calls import Body, made, refused
+from tests.api.calls import Body, caller, made, refused
 from tests.api.conftest import Host
 
 OTHER = "5ca1ab1e-0000-4000-8000-0000000000a2"
@@ -49,10 +49,7 @@ def start(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]
             environment = host.environment | {"HUBS": json.dumps(hubs)}
             recipe = functions_recipe(state / "functions", 0, host.root, environment)
             announced = stack.enter_context(running(recipe, state / "logs")).announced or {}
-            headers = {"x-functions-key": announced["function_key"]}
-            return stack.enter_context(
-                httpx.Client(base_url=announced["api"], headers=headers, timeout=60, trust_env=False)
-            )
+            return stack.enter_context(caller(announced))
 
         yield started
 

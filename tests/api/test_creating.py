@@ -8,7 +8,7 @@ import pytest
 
 from shared.checks.preflight import PlanReport
 from shared.tables.records import Records
-from tests.api.calls import Body, at_once, conforms, made, refused
+from tests.api.calls import CROWD, Body, at_once, conforms, made, refused
 from tests.api.conftest import Host
 from triggers.http.answers import Accepted
 
@@ -48,7 +48,7 @@ def test_a_create_is_accepted_with_all_links(http: httpx.Client, host: Host, bod
     assert answer.headers["Location"] == document["statusQueryGetUri"]
     assert answer.headers["Operation-Location"] == f"{host.endpoints['api']}/deployments/{deployment_id}"
     assert int(answer.headers["Retry-After"]) > 0
-    status = httpx.get(answer.headers["Location"], trust_env=False)
+    status = host.stranger.get(answer.headers["Location"])
     assert status.status_code in (200, 202)
     assert status.json()["name"] == "deploy_spoke"
     assert status.json()["input"] is None
@@ -136,9 +136,11 @@ def test_a_second_create_of_the_same_names_who_has_it(http: httpx.Client, body: 
 
 
 def test_of_creates_of_one_id_at_once_one_is_accepted(http: httpx.Client, body: Body) -> None:
-    bodies = [body | {"spoke_id": 8, "client_name": f"c-{number}", "vm_name": f"vm-{number}"} for number in range(8)]
+    bodies = [
+        body | {"spoke_id": 8, "client_name": f"c-{number}", "vm_name": f"vm-{number}"} for number in range(CROWD)
+    ]
     answers = at_once([partial(http.post, "/spokes", json=one) for one in bodies])
-    assert sorted(answer.status_code for answer in answers) == [202] + [409] * 7
+    assert sorted(answer.status_code for answer in answers) == [202] + [409] * (CROWD - 1)
     winner = next(answer.json()["deployment_id"] for answer in answers if answer.status_code == 202)
     losers = [answer.json()["details"]["held_by"]["deployment_id"] for answer in answers if answer.status_code == 409]
     assert set(losers) == {winner}
@@ -157,7 +159,7 @@ def test_an_idempotency_key_makes_a_create_repeatable(http: httpx.Client, body: 
 
 
 def test_repeats_with_one_key_at_once_have_one_answer(http: httpx.Client, body: Body) -> None:
-    answers = at_once([partial(http.post, "/spokes", json=body, headers={"Idempotency-Key": "k"})] * 8)
+    answers = at_once([partial(http.post, "/spokes", json=body, headers={"Idempotency-Key": "k"})] * CROWD)
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.text for answer in answers}) == 1
     assert http.get("/spokes").json()["total"] == 1

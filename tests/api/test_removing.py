@@ -9,12 +9,12 @@ import pytest
 from shared.settings import Settings
 from shared.spoke.resource_ids import ids_of
 from shared.tables.records import Records
-from tests.api.calls import Body, at_once, conforms, made, refused
+from tests.api.calls import CROWD, Body, at_once, conforms, made, refused
 from tests.api.conftest import Host, Moves
 from triggers.http.answers import Accepted
 
 
-def test_a_delete_begins_once_and_is_joined(http: httpx.Client, moves: Moves, body: Body) -> None:
+def test_a_delete_begins_once_and_is_joined(http: httpx.Client, host: Host, moves: Moves, body: Body) -> None:
     made(http, body | {"spoke_id": 3})
     moves.to(3, "completed")
     answers = [http.delete("/spokes/3") for _ in range(2)]
@@ -24,13 +24,13 @@ def test_a_delete_begins_once_and_is_joined(http: httpx.Client, moves: Moves, bo
     assert first["deployment_id"].startswith(f"delete-{body['client_name']}-")
     assert first["deployment_id"] == second["deployment_id"]
     assert http.get("/spokes/3").json()["status"] == "deleting"
-    assert httpx.get(answers[0].headers["Location"], trust_env=False).json()["name"] == "delete_spoke"
+    assert host.stranger.get(answers[0].headers["Location"]).json()["name"] == "delete_spoke"
 
 
 def test_deletes_at_once_are_one_delete(http: httpx.Client, moves: Moves, body: Body) -> None:
     made(http, body | {"spoke_id": 3})
     moves.to(3, "completed")
-    answers = at_once([partial(http.delete, "/spokes/3")] * 6)
+    answers = at_once([partial(http.delete, "/spokes/3")] * CROWD)
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["deployment_id"] for answer in answers}) == 1
     assert http.get("/spokes/3/deployments").json()["total"] == 2
@@ -41,8 +41,8 @@ def test_of_retries_at_once_one_is_accepted_and_the_others_have_nothing_to_retry
 ) -> None:
     made(http, body | {"spoke_id": 3})
     moves.to(3, "failed")
-    answers = at_once([partial(http.post, "/spokes/3/retry")] * 6)
-    assert sorted(answer.status_code for answer in answers) == [202] + [409] * 5
+    answers = at_once([partial(http.post, "/spokes/3/retry")] * CROWD)
+    assert sorted(answer.status_code for answer in answers) == [202] + [409] * (CROWD - 1)
     codes = {answer.json()["details"]["code"] for answer in answers if answer.status_code == 409}
     assert codes == {"NothingToRetry"}
 

@@ -1,4 +1,5 @@
-"""A stand-in per module, back at the starting hub before every test. Its clock stands still until a test moves it."""
+"""One stand-in for each worker of pytest, back at the starting hub before every test. Its clock stands still until a test
+moves it."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from tests.contracts.azure import Azure, running
 from tests.contracts.gateways import Document
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
     """One process, time scale 0."""
     with running(tmp_path_factory.mktemp("azure") / "state", "--port", "0", "--time-scale", "0") as azure:

@@ -18,7 +18,20 @@ def with_site(
 ) -> Document:
     """The document with one more pool, settings, listener and rule."""
     changed = copy.deepcopy(document)
-    properties, gateway = changed["properties"], changed["id"]
+    _add_site(changed, name, host, priority, address)
+    return changed
+
+
+def with_sites(document: Document, count: int) -> Document:
+    """The document with so many more, each with a host name and a priority of its own."""
+    changed = copy.deepcopy(document)
+    for number in range(count):
+        _add_site(changed, f"s{number}", f"s{number}.example.com", number + 1, "10.11.1.4")
+    return changed
+
+
+def _add_site(document: Document, name: str, host: str | None, priority: int | None, address: str) -> None:
+    properties, gateway = document["properties"], document["id"]
 
     def part(collection: str, of: str) -> Document:
         return {"id": f"{gateway}/{collection}/{of}"}
@@ -48,7 +61,6 @@ def with_site(
     if priority is not None:
         rule["priority"] = priority
     properties["requestRoutingRules"].append({"name": f"{name}-rule", "properties": rule})
-    return changed
 
 
 def refused_put(azure: Azure, document: Document) -> HttpResponseError:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.contracts.azure import RG, Azure, arm_error, codes
-from tests.contracts.gateways import Document, put, refused_put, with_site, without_priority
+from tests.contracts.gateways import Document, put, refused_put, with_site, with_sites, without_priority
 
 
 def _shared_listener(document: Document) -> Document:
@@ -237,9 +237,7 @@ def test_older_api_versions_do_without_priorities(azure: Azure, gateway: str, do
 
 
 def test_a_gateway_holds_a_hundred_pools_settings_and_active_listeners(azure: Azure, document: Document) -> None:
-    full = document
-    for number in range(99):
-        full = with_site(full, f"s{number}", f"s{number}.example.com", number + 1)
+    full = with_sites(document, 99)
     error = refused_put(azure, with_site(full, "more", "more.example.com", 500))
     assert codes(error)[0] == 400
     assert "maximum allowed: 100" in arm_error(error).message
@@ -260,8 +258,7 @@ def _by_policy(azure: Azure, rules: Document) -> Document:
 @pytest.mark.parametrize("waf", [_by_configuration, _by_policy])
 def test_a_waf_of_old_rules_holds_forty(azure: Azure, document: Document, waf: Any) -> None:
     document["properties"]["sku"] = {"name": "WAF_v2", "tier": "WAF_v2"}
-    for number in range(40):
-        document = with_site(document, f"s{number}", f"s{number}.example.com", number + 1)
+    document = with_sites(document, 40)
     document["properties"] |= waf(azure, {"ruleSetType": "OWASP", "ruleSetVersion": "3.1"})
     assert "maximum allowed: 40" in arm_error(refused_put(azure, document)).message
     document["properties"] |= waf(azure, {"ruleSetType": "OWASP", "ruleSetVersion": "3.2"})
@@ -280,8 +277,7 @@ def test_old_rules_leave_a_hundred_pools(azure: Azure, document: Document, waf: 
 
 def test_a_policy_takes_the_place_of_the_gateways_own_block(azure: Azure, document: Document) -> None:
     document["properties"]["sku"] = {"name": "WAF_v2", "tier": "WAF_v2"}
-    for number in range(45):
-        document = with_site(document, f"s{number}", f"s{number}.example.com", number + 1)
+    document = with_sites(document, 45)
     document["properties"] |= _by_configuration(azure, {"ruleSetType": "OWASP", "ruleSetVersion": "3.0"})
     document["properties"] |= _by_policy(azure, {"ruleSetType": "OWASP", "ruleSetVersion": "3.2"})
     assert len(put(azure, document).request_routing_rules) == 46

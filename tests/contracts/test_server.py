@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,21 @@ from azure.mgmt.network import NetworkManagementClient
 from tests.contracts.azure import PLACE, RG, ROOT, Azure, Process, running
 
 BODY = {"location": PLACE, "properties": {"addressSpace": {"addressPrefixes": ["10.11.1.0/24"]}}}
+
+
+@pytest.fixture(scope="module")
+def stand_in_at_azures_pace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
+    """Its allowances count, and its gateway may hold one element of a kind."""
+    state = tmp_path_factory.mktemp("azure") / "state"
+    with running(state, "--time-scale", "1", "--gateway-limit", "1") as azure:
+        yield azure
+
+
+@pytest.fixture
+def at_azures_pace(stand_in_at_azures_pace: Azure) -> Azure:
+    """The starting hub."""
+    stand_in_at_azures_pace.local("POST", "reset")
+    return stand_in_at_azures_pace
 
 
 def test_it_says_where_it_is_and_stays_there_after_a_restart(tmp_path: Path) -> None:
@@ -39,21 +55,21 @@ def test_it_says_where_it_is_and_stays_there_after_a_restart(tmp_path: Path) -> 
         second.stop(signal.SIGINT)
 
 
-def test_state_in_use_and_a_taken_port_are_refused_clearly(tmp_path: Path) -> None:
-    with running(tmp_path / "state") as azure:
-        port = azure.endpoints["arm"].rsplit(":", 1)[1]
-        for state, words in (("state", "in use"), ("other", port)):
-            again = subprocess.run(
-                [sys.executable, "-m", "local.azure", "--port", port, "--state", str(tmp_path / state)],
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
-            assert again.returncode == 1
-            assert words in again.stderr
-            assert again.stdout == ""
+def test_state_in_use_and_a_taken_port_are_refused_clearly(azure: Azure, tmp_path: Path) -> None:
+    port = azure.endpoints["arm"].rsplit(":", 1)[1]
+    state_in_use = Path(azure.endpoints["ca"]).parent
+    for state, words in ((state_in_use, "in use"), (tmp_path / "other", port)):
+        again = subprocess.run(
+            [sys.executable, "-m", "local.azure", "--port", port, "--state", str(state)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert again.returncode == 1
+        assert words in again.stderr
+        assert again.stdout == ""
 
 
 def test_a_kill_at_any_moment_loses_nothing_that_was_answered(tmp_path: Path) -> None:
@@ -157,41 +173,39 @@ def test_a_service_principal_signs_in_at_the_local_authority(azure: Azure) -> No
         assert [each.name for each in client.virtual_networks.list(RG)] == ["hub-vnet"]
 
 
-def test_an_allowance_that_is_used_up_is_429_until_it_fills_again(tmp_path: Path) -> None:
-    with running(tmp_path / "state", "--time-scale", "1") as azure:
-        azure.local("POST", "limits", {"buckets": {"reads": [3, 0.001], "writes": [1, 0.001]}})
-        path = azure.id("virtualNetworks", "hub-vnet")
-        left = [azure.send("GET", path).headers["x-ms-ratelimit-remaining-subscription-reads"] for _ in range(3)]
-        assert left == ["2", "1", "0"]
-        refused = azure.send("GET", path)
-        error = refused.json()["error"]
-        assert (refused.status_code, error["code"]) == (429, "SubscriptionRequestsThrottled")
-        assert error["message"].startswith(
-            f"Number of 'read' requests for subscription '{azure.subscription_id}' actor '"
-        )
-        assert int(refused.headers["Retry-After"]) > 900
-        assert azure.send("PUT", azure.id("virtualNetworks", "v1"), BODY).status_code == 201
-        assert (
-            azure.send("PUT", azure.id("virtualNetworks", "v2"), BODY)
-            .json()["error"]["message"]
-            .startswith("Number of 'write' requests")
-        )
-        azure.local("POST", "limits", {"buckets": {"reads": [3, 1000]}})
-        assert [azure.send("GET", path).status_code for _ in range(3)] == [200, 200, 200]
-        azure.local("POST", "limits", {"throttle": False})
-        assert azure.send("PUT", azure.id("virtualNetworks", "v2"), BODY).status_code == 201
+def test_an_allowance_that_is_used_up_is_429_until_it_fills_again(at_azures_pace: Azure) -> None:
+    azure = at_azures_pace
+    azure.local("POST", "limits", {"buckets": {"reads": [3, 0.001], "writes": [1, 0.001]}})
+    path = azure.id("virtualNetworks", "hub-vnet")
+    left = [azure.send("GET", path).headers["x-ms-ratelimit-remaining-subscription-reads"] for _ in range(3)]
+    assert left == ["2", "1", "0"]
+    refused = azure.send("GET", path)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (429, "SubscriptionRequestsThrottled")
+    assert error["message"].startswith(f"Number of 'read' requests for subscription '{azure.subscription_id}' actor '")
+    assert int(refused.headers["Retry-After"]) > 900
+    assert azure.send("PUT", azure.id("virtualNetworks", "v1"), BODY).status_code == 201
+    assert (
+        azure.send("PUT", azure.id("virtualNetworks", "v2"), BODY)
+        .json()["error"]["message"]
+        .startswith("Number of 'write' requests")
+    )
+    azure.local("POST", "limits", {"buckets": {"reads": [3, 1000]}})
+    assert [azure.send("GET", path).status_code for _ in range(3)] == [200, 200, 200]
+    azure.local("POST", "limits", {"throttle": False})
+    assert azure.send("PUT", azure.id("virtualNetworks", "v2"), BODY).status_code == 201
 
 
-def test_the_compute_provider_throttles_in_its_own_words(tmp_path: Path) -> None:
-    with running(tmp_path / "state", "--time-scale", "1") as azure:
-        azure.local("POST", "limits", {"buckets": {"vm_puts": [0, 0.001]}})
-        answer = azure.send("PUT", azure.id("virtualMachines", "vm1"), {"location": PLACE})
-        error = answer.json()["error"]
-        assert (answer.status_code, error["code"], error["details"][0]["code"]) == (
-            429,
-            "OperationNotAllowed",
-            "TooManyRequests",
-        )
+def test_the_compute_provider_throttles_in_its_own_words(at_azures_pace: Azure) -> None:
+    azure = at_azures_pace
+    azure.local("POST", "limits", {"buckets": {"vm_puts": [0, 0.001]}})
+    answer = azure.send("PUT", azure.id("virtualMachines", "vm1"), {"location": PLACE})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["details"][0]["code"]) == (
+        429,
+        "OperationNotAllowed",
+        "TooManyRequests",
+    )
 
 
 def test_retry_after_scales_and_the_sdks_can_read_it(tmp_path: Path) -> None:
@@ -205,12 +219,12 @@ def test_retry_after_scales_and_the_sdks_can_read_it(tmp_path: Path) -> None:
         assert azure.network.network_security_groups.begin_create_or_update(RG, "n", nsg).result().name == "n"
 
 
-def test_the_gateway_limit_is_an_argument(tmp_path: Path) -> None:
-    with running(tmp_path / "state", "--gateway-limit", "1") as azure:
-        document = azure.send("GET", azure.id("applicationGateways", "hub-agw")).json()
-        document["properties"]["backendAddressPools"].append({"name": "one-more", "properties": {}})
-        answer = azure.send("PUT", document["id"], document)
-        assert "Number found: 2, maximum allowed: 1" in answer.json()["error"]["message"]
+def test_the_gateway_limit_is_an_argument(at_azures_pace: Azure) -> None:
+    azure = at_azures_pace
+    document = azure.send("GET", azure.id("applicationGateways", "hub-agw")).json()
+    document["properties"]["backendAddressPools"].append({"name": "one-more", "properties": {}})
+    answer = azure.send("PUT", document["id"], document)
+    assert "Number found: 2, maximum allowed: 1" in answer.json()["error"]["message"]
 
 
 def test_cut_connections_and_noise_do_not_stop_it(azure: Azure) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from local.azure import hub
 from tests.contracts.azure import KEY, ROOT, Azure, running
 
 SAMPLE = ROOT / "samples" / "two-hubs.json"
@@ -279,7 +280,14 @@ def test_each_gateway_may_have_a_limit_of_its_own(tmp_path: Path) -> None:
 def test_a_file_that_makes_no_sense_is_refused_clearly(tmp_path: Path, content: str, words: str) -> None:
     file = tmp_path / "hubs.json"
     file.write_text(content)
+    with pytest.raises(ValueError, match=words):
+        hub.read(file)
+
+
+def test_a_start_with_a_file_that_makes_no_sense_ends_with_the_reason(tmp_path: Path) -> None:
+    file = tmp_path / "hubs.json"
+    file.write_text("[]")
     command = [sys.executable, "-m", "local.azure", "--state", str(tmp_path / "state"), "--hubs", str(file)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert words in ended.stderr
+    assert "has 0 hubs" in ended.stderr

@@ -1,5 +1,6 @@
 """The Bicep compiler, and what deployments would bring. One compiler answers all tests of a worker."""
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -31,14 +32,26 @@ def bicep() -> Iterator[Bicep]:
 def snapshot(bicep: Bicep, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
     """The predicted resources of a Bicep file with parameters, at a scope.
 
-    `any`: the values come as JSON, as they do from azd, so that Azure's engine judges them and not the compiler.
+    `any`: the values come as JSON, as they do from azd, so that Azure's engine judges them and not the compiler. The file
+    is compiled once, by the first worker that needs it, to the ARM template that a deployment sends.
     """
     folder = tmp_path_factory.mktemp("parameters")
+    with_others = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        with_others = with_others.parent
+
+    def template_of(file: Path) -> Path:
+        template = with_others / f"{'-'.join(file.parts[1:])}.json"
+        with (with_others / "templates.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not template.exists():
+                template.write_text(json.dumps(bicep.template(file)), encoding="utf-8")
+        return template
 
     def taken(file: Path, parameters: dict[str, Any], **scope: str) -> dict[str, Any]:
-        lines = [f"using '{os.path.relpath(file, folder)}'"]
+        lines = [f"using '{os.path.relpath(template_of(file), folder)}'"]
         lines += [f"param {name} = any(json('''{json.dumps(value)}'''))" for name, value in parameters.items()]
-        page = folder / f"{len(list(folder.iterdir()))}.bicepparam"
+        page = folder / f"{len(list(folder.glob('*.bicepparam')))}.bicepparam"
         page.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return bicep.snapshot(page, **({"subscriptionId": SUBSCRIPTION, "location": "eastus"} | scope))
 

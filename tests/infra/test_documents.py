@@ -7,18 +7,40 @@ from typing import Any
 
 import pytest
 
+from local.app_roles import app_roles, scopes
 from local.azure import ids
+from local.azure.hub import Hub
 from local.bicep import ROOT, Bicep
 from tests.contracts.azure import Azure, running
-from tests.e2e.client import Api, request_for
-from tests.e2e.conftest import api, stack, start_stack
 from tests.faults.catalogue import DEPLOY, calls_of
+from tests.faults.conftest import (
+    _completes,
+    azure_process,
+    azure_stand_in,
+    azurite_process,
+    complete,
+    functions,
+    layout,
+    new_simulation,
+    simulation,
+)
+from tests.faults.simulation import Simulation
 from tests.infra.as_bicep import declaration, predicted_declaration
 from tests.infra.conftest import GIVEN, HUB, Predict
 from tests.infra.predicted import ASSIGNMENT, DEFINITION, Deployment
 from tests.infra.test_deployment import LOCKED, TRIAL, VARIANTS
 
-__all__ = ["api", "stack", "start_stack"]
+__all__ = [
+    "_completes",
+    "azure_process",
+    "azure_stand_in",
+    "azurite_process",
+    "complete",
+    "functions",
+    "layout",
+    "new_simulation",
+    "simulation",
+]
 
 Document = dict[str, Any]
 # What Azure chooses anew for each resource.
@@ -98,9 +120,9 @@ SENT = {
 
 
 @pytest.fixture
-def predicted_roles(api: Api, snapshot: Callable[..., Document]) -> Iterator[Document]:
+def predicted_roles(simulation: Simulation, snapshot: Callable[..., Document]) -> Document:
     """What a deployment beside the local hub would grant the app, in force in the local Azure instead of what it starts with."""
-    subscription = api.stack.endpoints["subscription_id"]
+    subscription = simulation.azure.subscription_id
     parameters = {**GIVEN, **HUB, "spokeResourceGroup": "hub-rg"}
     deployment = Deployment(snapshot(ROOT / "infra" / "main.bicep", parameters, subscriptionId=subscription))
     roles = {role["id"]: role for role in deployment.of(DEFINITION)}
@@ -110,9 +132,8 @@ def predicted_roles(api: Api, snapshot: Callable[..., Document]) -> Iterator[Doc
         assert each["properties"]["principalId"].startswith("[")
         each["properties"]["principalId"] = ids.PRINCIPAL_ID
     documents = {"roleDefinitions": list(roles.values()), "roleAssignments": granted}
-    api.arm.put("/_local/roles", json=documents).raise_for_status()
-    yield documents
-    api.arm.delete("/_local/roles").raise_for_status()
+    simulation.azure.enforce(documents)
+    return documents
 
 
 def grants(documents: Document) -> set[tuple[str, str]]:
@@ -128,12 +149,17 @@ def grants(documents: Document) -> set[tuple[str, str]]:
     }
 
 
-def test_what_a_deployment_grants_is_what_the_local_azure_enforces(api: Api, predicted_roles: Document) -> None:
+def test_what_a_deployment_grants_is_what_the_local_azure_enforces(
+    simulation: Simulation, predicted_roles: Document
+) -> None:
     """A spoke is built and removed with these rights; and they are those that all tests run with."""
-    api.deployed(request_for(2))
-    api.deleted(2)
-    api.arm.delete("/_local/roles").raise_for_status()
-    assert grants(api.arm.get("/_local/roles").json()) == grants(predicted_roles)
+    run = simulation.deploy()
+    simulation.play_out()
+    assert simulation.run_row(run).status == "completed"
+    run = simulation.delete()
+    simulation.play_out()
+    assert simulation.run_row(run).status == "deleted"
+    assert grants(app_roles(scopes((Hub(),)))) == grants(predicted_roles)
 
 
 @pytest.mark.parametrize("changes", [LOCKED, VARIANTS["premium"], TRIAL], ids=["flex", "premium", "trial hub"])
@@ -147,9 +173,11 @@ def test_every_resource_that_a_deployment_asks_for_is_of_its_type(
     assert [each for each in bicep.diagnostics(page) if WRONG.search(each)] == []
 
 
-def test_every_document_that_the_app_sends_is_of_its_type(api: Api, bicep: Bicep, tmp_path: Path) -> None:
-    api.deployed(request_for(1, tags={"team": "blue's ${team}"}, cloud_init="#cloud-config\npackages: [nginx]\n"))
-    sent = [call for call in api.arm_journal("PUT") if call["status"] in (200, 201)]
+def test_every_document_that_the_app_sends_is_of_its_type(simulation: Simulation, bicep: Bicep, tmp_path: Path) -> None:
+    run = simulation.deploy(tags={"team": "blue's ${team}"}, cloud_init="#cloud-config\npackages: [nginx]\n")
+    simulation.play_out()
+    assert simulation.run_row(run).status == "completed"
+    sent = [call for call in simulation.azure.requests("PUT") if call["status"] in (200, 201)]
     declared = [
         declaration(number, call["path"], call["api_version"], call["request"]) for number, call in enumerate(sent)
     ]
