@@ -17,6 +17,7 @@ from local.processes import LOOPBACK, Recipe, json_line_with, words
 
 ROOT = Path(__file__).resolve().parent.parent
 AZURITE = ROOT / "local" / "node_modules" / "azurite" / "dist" / "src"
+AZURITE_PRELOAD = ROOT / "local" / "azurite_preload.cjs"
 # The account that every Azurite has, and its key: both are published, neither is a secret.
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -104,7 +105,7 @@ def azurite_recipe(state: Path, port: int, *, blob_and_queue: tuple[int, int] | 
             options += [f"--{service}Host", LOOPBACK, f"--{service}Port", str(its_port)]
     return Recipe(
         name="azurite",
-        command=[node, str(program), *options],
+        command=[node, "--require", str(AZURITE_PRELOAD), str(program), *options],
         environment=clean_environment(os.environ),
         directory=state,
         ready=words(ready),

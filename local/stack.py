@@ -257,6 +257,8 @@ class Stack:
         try:
             self._directory.stop_left_behind(self._stop_order, self.say)
             self._directory.withdraw()
+            if self.port is not None:  # a taken one is refused before anything is started
+                self._port("functions")
             for name in self._services:
                 keep_one_older(self.logs / f"{name}.log")
             latest = time.monotonic() + SECONDS_TO_START_ALL

@@ -6,15 +6,15 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 
 from local.recipes import ROOT
-from local.stack import Stack
 
 Document = dict[str, Any]
-SECONDS_BETWEEN_POLLS = 0.05
+# Each look is work for the stack, which deploys meanwhile.
+SECONDS_BETWEEN_POLLS = 0.2
 UNDER_WAY = frozenset({"accepted", "in_progress", "rolling_back", "deleting"})
 GONE = "gone"
 
@@ -32,10 +32,17 @@ def request_for(spoke_id: int | None = None, client_name: str | None = None, **c
     return {name: value for name, value in body.items() if value is not None}
 
 
+class Served(Protocol):
+    """What tells where a stack is, such as a Stack."""
+
+    @property
+    def endpoints(self) -> Document: ...
+
+
 class Api:
     """The API of a stack and, beside it, the stand-in's own endpoints. Each call answers as the server did: no retries."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Served) -> None:
         self.stack = stack
         endpoints = stack.endpoints
         self.http = httpx.Client(

@@ -4,6 +4,7 @@ Nothing leaves for a host of his, nothing is written at Azure, no row changes, a
 """
 
 import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -105,8 +106,11 @@ def columns_that_differ(before: Document, after: Document) -> Document:
     return {name: (before.get(name), after.get(name)) for name in before | after if before.get(name) != after.get(name)}
 
 
-def hostile_inputs(url: str, victim: str, run: str) -> list[Any]:
-    """victim: the id of a resource that isn't the attacker's.  run: a deployment that isn't."""
+def hostile_inputs(url: str, victim: str, run: str) -> dict[str, list[Any]]:
+    """What anything may be given, and what has the form of the input of a writer, a run or a step.
+
+    victim: the id of a resource that isn't the attacker's.  run: a deployment that isn't.
+    """
     operation = {"url": url, "form": "status"}
     turn = {
         "key": "turn:1", "version": 1, "wanted": False, "hub_vnet_id": f"{victim}?x=", "vnet_id": "",
@@ -123,7 +127,7 @@ def hostile_inputs(url: str, victim: str, run: str) -> list[Any]:
         call = {"deployment_id": run, "spoke_id": 1, "name": name, "number": 1, "given": outcome, **more}
         return {"call": call, "policy": policy, "deadline_seconds": None}
 
-    return [
+    anything: list[Any] = [
         None,
         [],
         "text",
@@ -132,6 +136,8 @@ def hostile_inputs(url: str, victim: str, run: str) -> list[Any]:
         True,
         [[[{}]] * 1000],
         {"__class__": "Popen", "__module__": "subprocess", "__data__": "id"},
+    ]
+    writer: list[Any] = [
         {"poll_seconds": 1e9, "gather_seconds": 1e9, "retry_first_seconds": 1e9, "retry_max_seconds": 1e9, "batch": -1},
         {"poll_seconds": "1", "batch": None, "retry_max_seconds": []},
         {**pace, "operation": operation, "nonce": "x", "ended": None},
@@ -141,15 +147,16 @@ def hostile_inputs(url: str, victim: str, run: str) -> list[Any]:
         {**pace, **lease, "queue": [], "present": {"turn": turn, "operation": operation, "begun_at": "x"}},
         {**pace, **lease, "open": [{"key": "turn:1", "version": 1, "operation": operation}]},
         {**pace, **lease, "results": [{"key": "turn:1", "version": 1, **failed}]},
-        begin,
-        {**begin, "kind": "deploy"},
-        {**begin, "deployment_id": "../../x"},
+    ]
+    steps = [
         *(step(name) for name in ("record_outcome", "release_reservations", "give_up_step", "begin_rollback")),
         step("delete_vm"),
         step("create_vnet", operation=operation),
         step("write_hub_side"),
         step("poll_gateway", operation=operation),
     ]
+    runs = [begin, {**begin, "kind": "deploy"}, {**begin, "deployment_id": "../../x"}]
+    return {"anything": anything, "writer": writer, "run": runs, "step": steps}
 
 
 @pytest.fixture(scope="module")
@@ -157,21 +164,25 @@ def completed(api: Api) -> Document:
     return api.deployed(request_for(1))
 
 
+@pytest.mark.parametrize("each_with_all", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_no_start_over_the_web_hook_does_anything(
-    api: Api, stack: Stack, hook: WebHook, completed: Document, listener: Listener
+    api: Api, stack: Stack, hook: WebHook, completed: Document, listener: Listener, each_with_all: bool
 ) -> None:
+    """Under the app's own ids each with anything and with what has the form of its own input, or with the others' too;
+    under other ids with one input each, or with three."""
     run = completed["deployment"]["deployment_id"]
     victim = next(each["id"] for each in api.arm_resources() if "/virtualmachines/" in each["id"].lower())
     for writer in WRITERS:
         hook.until_ended(writer)
     before, asked = rows_of(stack), len(api.arm_journal())
     inputs = hostile_inputs(listener.url, victim, run)
-    own = [
-        ("write_gateway", "gateway-hub-agw"),
-        ("WRITE_HUB", "hub-hub-vnet"),
-        ("run_step", f"{run}:create_vm"),
-        ("deploy_spoke", run),
-    ]
+    every = [given for group in inputs.values() for given in group]
+    own = {
+        ("write_gateway", "gateway-hub-agw"): "writer",
+        ("WRITE_HUB", "hub-hub-vnet"): "writer",
+        ("run_step", f"{run}:create_vm"): "step",
+        ("deploy_spoke", run): "run",
+    }
     others = {
         "write_gateway": ["gateway-hub-agw:2", "gateway-other", "hub-hub-vnet", run, "mine"],
         "write_hub": ["hub-hub-vnet:7", "hub-other", "gateway-hub-agw", f"{run}:create_vm", "mine"],
@@ -179,14 +190,23 @@ def test_no_start_over_the_web_hook_does_anything(
         "deploy_spoke": [f"{run}:create_vm", "hub-hub-vnet", "deploy-nobody-1-abcd", "mine"],
         "Delete_Spoke": [run, "gateway-hub-agw", run.replace("deploy-", "delete-"), "rollback-nobody-1-abcd", "mine"],
     }
-    elsewhere = [(name, instance_id) for name, ids in others.items() for instance_id in ids]
-    starts = [*((*start, given) for start in own for given in inputs)]
-    starts += [(*start, given) for start in elsewhere for given in (None, inputs[-1], inputs[10])]
-    for name, instance_id, given in starts:
-        answer = hook.start(name, instance_id, given)
-        assert answer.status_code == 202, answer.text
-        status = hook.until_ended(instance_id)
-        assert status == "Completed" or instance_id not in WRITERS, f"{given} fails the writer {instance_id}"
+    columns = [
+        [(*start, given) for given in (every if each_with_all else inputs["anything"] + inputs[form])]
+        for start, form in own.items()
+    ]
+    # What is started side by side, each under an id of its own.
+    rows = [[each for each in row if each] for row in itertools.zip_longest(*columns)]
+    three = (None, inputs["step"][-1], inputs["writer"][2])
+    for name, ids in others.items():
+        for turn in range(3 if each_with_all else 1):
+            rows.append([(name, instance_id, three[(turn + number) % 3]) for number, instance_id in enumerate(ids)])
+    for row in rows:
+        for start in row:
+            answer = hook.start(*start)
+            assert answer.status_code == 202, answer.text
+        for _, instance_id, given in row:
+            status = hook.until_ended(instance_id)
+            assert status == "Completed" or instance_id not in WRITERS, f"{given} fails the writer {instance_id}"
     assert listener.connections == 0
     written = [entry for entry in api.arm_journal()[asked:] if entry["method"] in WRITES]
     assert written == []
@@ -194,7 +214,7 @@ def test_no_start_over_the_web_hook_does_anything(
     assert {key: columns_that_differ(before.get(key, {}), after.get(key, {})) for key in before | after} == {
         key: {} for key in before
     }
-    api.deployed(request_for(2))
+    api.deployed(request_for(3 if each_with_all else 2))
 
 
 def test_ended_instances_that_are_restarted_or_rewound_do_nothing(

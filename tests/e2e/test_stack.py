@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import psutil
@@ -72,16 +72,17 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(start_stack: StartStack, app: Path) -> Iterator[Stack]:
+    """With the proxy before the tables. One without it: `CommandLine`."""
     with pytest.MonkeyPatch.context() as caller:
         for name, value in FOREIGN.items():
             caller.setenv(name, value)
-        stack = start_stack(script_root=app, settings={"LOG_LEVEL": "DEBUG"})
+        stack = start_stack(script_root=app, settings={"LOG_LEVEL": "DEBUG"}, tables_proxy=True)
         yield stack
         stack.stop()
 
 
-def environment_of_the_app(stack: Stack) -> dict[str, str]:
-    url, key = f"{stack.endpoints['api']}/environment", stack.endpoints["function_key"]
+def environment_of_the_app(endpoints: dict[str, Any]) -> dict[str, str]:
+    url, key = f"{endpoints['api']}/environment", endpoints["function_key"]
     answer = httpx.get(url, headers={"x-functions-key": key}, trust_env=False)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
@@ -94,8 +95,8 @@ def arm_resources(stack: Stack) -> Any:
     return answer.json()
 
 
-def tables_of(stack: Stack) -> TableServiceClient:
-    return TableServiceClient.from_connection_string(stack.endpoints["tables"])
+def tables_of(endpoints: dict[str, Any]) -> TableServiceClient:
+    return TableServiceClient.from_connection_string(endpoints["tables"])
 
 
 def written_endpoints(state: Path) -> dict[str, Any]:
@@ -117,12 +118,12 @@ def until(happens: Callable[[], bool], what: str, seconds: float = 30) -> None:
 
 
 def test_a_ready_stack_has_written_all_its_endpoints(stack: Stack) -> None:
-    assert set(stack.endpoints) == KEYS
+    assert set(stack.endpoints) == {*KEYS, "tables_faults"}
     assert written_endpoints(stack.state) == stack.endpoints
-    assert list(stack.endpoints["pids"]) == ["functions", "worker", "azure", "azurite"]
+    assert list(stack.endpoints["pids"]) == ["functions", "worker", "tables_proxy", "azure", "azurite"]
     assert all(psutil.pid_exists(pid) for pid in stack.endpoints["pids"].values())
     assert arm_resources(stack)
-    with tables_of(stack) as tables:
+    with tables_of(stack.endpoints) as tables:
         tables.create_table_if_not_exists("Ready")
 
 
@@ -134,19 +135,28 @@ def test_everything_listens_on_loopback_only(stack: Stack) -> None:
 
 
 def test_the_app_learns_of_the_stack_by_settings_alone(stack: Stack) -> None:
-    environment = environment_of_the_app(stack)
+    environment = environment_of_the_app(stack.endpoints)
     assert environment["ARM_ENDPOINT"] == stack.endpoints["arm"]
     assert environment["REQUESTS_CA_BUNDLE"] == stack.endpoints["ca"]
     assert environment["IDENTITY_ENDPOINT"] == stack.endpoints["identity_endpoint"]
     assert environment["IDENTITY_HEADER"] == stack.endpoints["identity_header"]
     assert environment["AZURE_SUBSCRIPTION_ID"] == stack.endpoints["subscription_id"]
-    assert environment["TABLES_CONNECTION_STRING"] == stack.endpoints["tables"]
     assert environment["LOG_LEVEL"] == "DEBUG"
     told = {name for name in FOREIGN if environment.get(name) == FOREIGN[name]}
     assert told == set(), "the caller's environment must not lead to another Azure"
 
 
-@pytest.mark.parametrize("name", ["worker", "functions", "azure"])
+def test_the_tables_proxy_stands_between_the_app_and_the_tables(stack: Stack) -> None:
+    told = environment_of_the_app(stack.endpoints)["TABLES_CONNECTION_STRING"]
+    assert told != stack.endpoints["tables"]
+    with TableServiceClient.from_connection_string(told, retry_total=0) as tables:
+        tables.create_table("Proxied")
+    with tables_of(stack.endpoints) as tables:
+        assert "Proxied" in {table.name for table in tables.list_tables()}
+    assert httpx.get(stack.endpoints["tables_faults"], trust_env=False).json() == []
+
+
+@pytest.mark.parametrize("name", ["worker", "functions", "tables_proxy", "azure"])
 def test_what_is_killed_is_started_again_where_it_was(stack: Stack, name: str) -> None:
     before, resources = dict(stack.endpoints), arm_resources(stack)
     old_pid = stack.kill(name)
@@ -154,9 +164,9 @@ def test_what_is_killed_is_started_again_where_it_was(stack: Stack, name: str) -
     assert new_pid != old_pid
     assert is_gone(old_pid)
     worker = stack.pid("worker")  # its host starts another with itself
-    assert (worker == before["pids"]["worker"]) is (name == "azure")
+    assert (worker == before["pids"]["worker"]) is (name in ("tables_proxy", "azure"))
     assert written_endpoints(stack.state) == before | {"pids": before["pids"] | {"worker": worker, name: new_pid}}
-    assert environment_of_the_app(stack)["ARM_ENDPOINT"] == before["arm"]
+    assert environment_of_the_app(stack.endpoints)["ARM_ENDPOINT"] == before["arm"]
     assert arm_resources(stack) == resources
 
 
@@ -166,11 +176,11 @@ def test_a_host_that_stops_itself_after_three_deaths_of_its_worker_is_started_an
         assert deaths < 3
         stack.restart("worker")
         deaths += 1
-    assert environment_of_the_app(stack)["ARM_ENDPOINT"] == stack.endpoints["arm"]
+    assert environment_of_the_app(stack.endpoints)["ARM_ENDPOINT"] == stack.endpoints["arm"]
 
 
 def test_azurite_is_started_again_too(stack: Stack) -> None:
-    with tables_of(stack) as tables:
+    with tables_of(stack.endpoints) as tables:
         tables.create_table_if_not_exists("BeforeTheEnd")
         old_pid = stack.pid("azurite")
         os.kill(old_pid, signal.SIGINT)
@@ -186,52 +196,23 @@ def test_killing_azurite_is_refused_because_it_would_lose_writes(stack: Stack) -
 def test_a_state_directory_in_use_is_refused(stack: Stack) -> None:
     with pytest.raises(StateInUseError, match=rf"in use by another stack \(process {os.getpid()}\).*STATE=DIR"):
         Stack(stack.state).start()
-    assert environment_of_the_app(stack), "the one that runs is not disturbed"
+    assert environment_of_the_app(stack.endpoints), "the one that runs is not disturbed"
 
 
-def test_a_taken_port_is_refused(tmp_path: Path, stack: Stack) -> None:
+def test_a_taken_port_is_refused_before_anything_is_started(tmp_path: Path, stack: Stack) -> None:
     taken = httpx.URL(stack.endpoints["api"]).port
     with pytest.raises(StackError, match=f"Port {taken} is taken"):
         Stack(tmp_path, port=taken).start()
+    assert not (tmp_path / "logs").exists()
 
 
 # --- stopping and starting again --------------------------------------------------------------------------------------
 
 
-def test_a_second_start_takes_up_what_the_state_holds(tmp_path: Path, app: Path, start_stack: StartStack) -> None:
-    port = free_port()
-    with start_stack(state=tmp_path, script_root=app, port=port) as first:
-        noted = first.endpoints
-        assert noted["api"] == f"http://127.0.0.1:{port}/api"
-        with tables_of(first) as tables:
-            tables.create_table("Kept").create_entity({"PartitionKey": "p", "RowKey": "r", "value": 42})
-    assert all(is_gone(pid) for pid in noted["pids"].values())
-    assert not (tmp_path / "endpoints.json").exists()
-
-    with start_stack(state=tmp_path, script_root=app) as second:
-        assert {**second.endpoints, "pids": None} == {**noted, "pids": None}
-        with tables_of(second) as tables:
-            assert tables.get_table_client("Kept").get_entity("p", "r")["value"] == 42
-
-
-def test_the_tables_proxy_stands_between_the_app_and_the_tables(app: Path, start_stack: StartStack) -> None:
-    with start_stack(script_root=app, tables_proxy=True) as stack:
-        told = environment_of_the_app(stack)["TABLES_CONNECTION_STRING"]
-        assert told != stack.endpoints["tables"]
-        with TableServiceClient.from_connection_string(told, retry_total=0) as tables:
-            tables.create_table("Proxied")
-        with tables_of(stack) as tables:
-            assert [table.name for table in tables.list_tables()] == ["Proxied"]
-        assert httpx.get(stack.endpoints["tables_faults"], trust_env=False).json() == []
-        old_pid = stack.endpoints["pids"]["tables_proxy"]
-        stack.restart("tables_proxy")
-    assert is_gone(old_pid)
-
-
 class CommandLine:
     """`python -m local.stack` as a process, and all that it starts."""
 
-    def __init__(self, state: Path, app: Path) -> None:
+    def __init__(self, state: Path, app: Path, *options: str) -> None:
         self.state = state
         self.process = subprocess.Popen(
             [
@@ -244,6 +225,7 @@ class CommandLine:
                 str(app),
                 "--time-scale",
                 "0.01",
+                *options,
             ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -251,6 +233,14 @@ class CommandLine:
             text=True,
         )
         self.seen: set[int] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.communicate(timeout=60)
 
     def started(self) -> set[str]:
         """The names of the processes that it has started by now."""
@@ -275,50 +265,48 @@ class CommandLine:
         return bool(self.seen) and all(is_gone(pid) for pid in self.seen)
 
 
-@pytest.fixture
-def command_line(tmp_path: Path, app: Path) -> Iterator[CommandLine]:
-    command = CommandLine(tmp_path / "state", app)
-    yield command
-    if command.process.poll() is None:
-        command.process.terminate()
-        command.process.communicate(timeout=60)
+# That a killed stack takes its processes along needs prctl(PR_SET_PDEATHSIG), which is Linux's.
+KILLED = [signal.SIGKILL] if sys.platform == "linux" else []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_everything(command_line: CommandLine, number: signal.Signals) -> None:
-    endpoints = command_line.wait_until_ready()
-    assert endpoints == written_endpoints(command_line.state)
-    command_line.process.send_signal(number)
-    code, errors = command_line.end()
-    assert (code, errors) == (0, "")
-    assert command_line.nothing_is_left()
-    assert not (command_line.state / "endpoints.json").exists()
+def test_a_signal_or_a_kill_stops_everything_and_the_next_start_takes_up_what_the_state_holds(
+    tmp_path: Path, app: Path
+) -> None:
+    port = free_port()
+    noted: dict[str, Any] = {}
+    for number in (signal.SIGINT, *KILLED, signal.SIGTERM):
+        with CommandLine(tmp_path, app, *(() if noted else ("--port", str(port)))) as command:
+            endpoints = command.wait_until_ready()
+            assert endpoints == written_endpoints(tmp_path)
+            assert set(endpoints) == KEYS
+            assert endpoints["api"] == f"http://127.0.0.1:{port}/api"
+            assert environment_of_the_app(endpoints)["TABLES_CONNECTION_STRING"] == endpoints["tables"]
+            assert {**endpoints, "pids": None} == {**(noted or endpoints), "pids": None}
+            with tables_of(endpoints) as tables:
+                kept = tables.create_table_if_not_exists("Kept")
+                assert [each["value"] for each in kept.list_entities()] == ([42] if noted else [])
+                kept.upsert_entity({"PartitionKey": "p", "RowKey": "r", "value": 42})
+            noted = endpoints
+            command.process.send_signal(number)
+            if number == signal.SIGKILL:
+                command.end()
+                until(command.nothing_is_left, "all processes are gone")
+            else:
+                assert command.end() == (0, "")
+                assert command.nothing_is_left()
+                assert not (tmp_path / "endpoints.json").exists()
 
 
 @pytest.mark.parametrize("moment", ["azurite", "azure", "functions"])
-def test_a_signal_during_the_start_leaves_nothing_behind(command_line: CommandLine, moment: str) -> None:
-    until(lambda: moment in command_line.started(), f"{moment} is being started")
-    command_line.process.send_signal(signal.SIGINT)
-    code, errors = command_line.end()
-    command_line.started()
-    assert code == 0, errors
-    assert "Traceback" not in errors
-    assert command_line.nothing_is_left()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl(PR_SET_PDEATHSIG), which is Linux's")
-def test_a_killed_stack_takes_its_processes_along(command_line: CommandLine, app: Path) -> None:
-    noted = command_line.wait_until_ready()
-    command_line.process.kill()
-    command_line.end()
-    until(command_line.nothing_is_left, "all processes are gone")
-
-    second = CommandLine(command_line.state, app)
-    again = second.wait_until_ready()
-    assert {**again, "pids": None} == {**noted, "pids": None}
-    second.process.send_signal(signal.SIGTERM)
-    assert second.end() == (0, "")
-    assert second.nothing_is_left()
+def test_a_signal_during_the_start_leaves_nothing_behind(tmp_path: Path, app: Path, moment: str) -> None:
+    with CommandLine(tmp_path / "state", app) as command:
+        until(lambda: moment in command.started(), f"{moment} is being started")
+        command.process.send_signal(signal.SIGINT)
+        code, errors = command.end()
+        command.started()
+        assert code == 0, errors
+        assert "Traceback" not in errors
+        assert command.nothing_is_left()
 
 
 def test_what_cannot_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
