@@ -38,7 +38,7 @@ def test_the_matrix_names_every_call_of_a_deployment_and_of_a_delete(simulation:
 def test_a_deployment_ends_well_or_leaves_nothing(simulation_at: SimulationAt, call: str, kind: FaultKind) -> None:
     simulation, fault = simulation_at("deploy", caller_of(call)), kind.at(call)
     run = simulation.take_up(fault)
-    watcher, simulation.look_every = simulation.watch(run), 5
+    watcher, simulation.look_every = simulation.watch(run), 15
     simulation.until_ended(run)
     assert fault.struck, "the fault struck nobody"
     watcher.look()

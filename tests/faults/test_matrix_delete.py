@@ -12,7 +12,7 @@ from tests.faults.conftest import SimulationAt
 def test_a_delete_ends_or_says_what_is_left(simulation_at: SimulationAt, call: str, kind: FaultKind) -> None:
     simulation, fault = simulation_at("delete", caller_of(call)), kind.at(call)
     removal = simulation.take_up(fault)
-    watcher, simulation.look_every = simulation.watch(removal), 5
+    watcher, simulation.look_every = simulation.watch(removal), 15
     simulation.until_ended(removal)
     assert fault.struck, "the fault struck nobody"
     watcher.look()
@@ -28,7 +28,7 @@ def test_a_delete_ends_or_says_what_is_left(simulation_at: SimulationAt, call: s
 def test_a_rollback_ends_or_says_what_is_left(simulation_at: SimulationAt, call: str, kind: FaultKind) -> None:
     simulation, fault = simulation_at("rollback", caller_of(call)), kind.at(call)
     run = simulation.take_up(fault)
-    watcher, simulation.look_every = simulation.watch(run), 5
+    watcher, simulation.look_every = simulation.watch(run), 15
     simulation.until_ended(run)
     assert fault.struck, "the fault struck nobody"
     watcher.look()
