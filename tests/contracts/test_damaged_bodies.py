@@ -68,7 +68,7 @@ def _damaged(body: dict[str, Any], chance: random.Random) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rounds", ROUNDS)
 def test_a_damaged_body_is_taken_or_refused_but_never_fails(azure: Azure, kind: str, rounds: int) -> None:
-    azure.vm_with_network()
+    azure.begin_with("a VM", azure.vm_with_network)
     names = {
         "virtualNetworks": ("v1",),
         "networkInterfaces": ("vm1-nic",),

@@ -12,7 +12,9 @@ from tests.contracts.azure import PLACE, RG, Azure, arm_error, codes, details
 
 @pytest.fixture
 def web(azure: Azure) -> str:
-    return azure.vnet("v1", "10.11.1.0/24", web="10.11.1.0/26", tiny="10.11.1.64/29") + "/subnets/web"
+    subnets = {"web": "10.11.1.0/26", "tiny": "10.11.1.64/29"}
+    azure.begin_with("a VNet with a tiny subnet", lambda: azure.vnet("v1", "10.11.1.0/24", **subnets))
+    return azure.id("virtualNetworks/subnets", "v1", "web")
 
 
 def _refused(azure: Azure, subnet: str, **inner: object) -> HttpResponseError:

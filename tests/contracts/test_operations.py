@@ -58,9 +58,6 @@ def test_a_failed_operation_is_a_poll_of_status_200_with_the_error_in_it(azure: 
 
 
 def _spoke(azure: Azure) -> None:
-    """Built once, then brought back."""
-    if azure.http.post("/_local/restore", json={"name": "a spoke"}).status_code == 200:
-        return
     vnet = azure.vnet("v1", "10.11.1.0/24", web="10.11.1.0/26")
     azure.local("POST", "limits", {"nic_operations": "always"})
     azure.nic("n1", f"{vnet}/subnets/web")
@@ -71,7 +68,6 @@ def _spoke(azure: Azure) -> None:
     azure.send("PUT", azure.id("publicIPAddresses", "pip"), {"location": PLACE, "properties": {}})
     azure.send("PUT", azure.id("disks", "old"), DISK)
     azure.advance(5)
-    azure.local("POST", "save", {"name": "a spoke"})
 
 
 DISK = {"location": PLACE, "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 4}}
@@ -101,7 +97,7 @@ SUBNET = {"properties": {"addressPrefix": "10.11.1.64/26"}}
 def test_each_operation_lasts_as_long_as_the_design_says(
     azure: Azure, method: str, kind: str, names: list[str], body: object, seconds: int, retry_after: int
 ) -> None:
-    _spoke(azure)
+    azure.begin_with("a spoke", lambda: _spoke(azure))
     path = azure.id(kind, *names)
     answer = azure.send(method, path, azure.send("GET", path).json() if method == "PUT" and body is None else body)
     assert answer.status_code in (200, 201, 202), answer.text

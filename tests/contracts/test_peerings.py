@@ -12,7 +12,8 @@ from tests.contracts.azure import PLACE, RG, Azure, arm_error, codes
 
 @pytest.fixture
 def spoke(azure: Azure) -> str:
-    return azure.vnet("spoke", "10.11.1.0/24", web="10.11.1.0/26")
+    azure.begin_with("a spoke's VNet", lambda: azure.vnet("spoke", "10.11.1.0/24", web="10.11.1.0/26"))
+    return azure.id("virtualNetworks", "spoke")
 
 
 @pytest.fixture

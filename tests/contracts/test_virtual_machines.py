@@ -14,8 +14,14 @@ from tests.contracts.azure import PLACE, RG, Azure, arm_error, codes
 
 @pytest.fixture
 def nic(azure: Azure) -> str:
-    vnet = azure.vnet("v1", "10.11.1.0/24", web="10.11.1.0/26")
-    return str(azure.nic("n1", f"{vnet}/subnets/web").id)
+    subnet = azure.id("virtualNetworks/subnets", "v1", "web")
+
+    def build() -> None:
+        azure.vnet("v1", "10.11.1.0/24", web="10.11.1.0/26")
+        azure.nic("n1", subnet)
+
+    azure.begin_with("a NIC", build)
+    return azure.id("networkInterfaces", "n1")
 
 
 def _refused(azure: Azure, body: dict[str, Any], name: str = "vm1", **more: Any) -> HttpResponseError:
