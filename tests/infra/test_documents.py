@@ -11,36 +11,21 @@ from local.app_roles import app_roles, scopes
 from local.azure import ids
 from local.azure.hub import Hub
 from local.bicep import ROOT, Bicep
+from local.functions.app import Function
+from shared.checks import snapshot as reading
+from tests.activities.azure_stand_in import LocalAzure
 from tests.contracts.azure import Azure, running
 from tests.faults.catalogue import DEPLOY, calls_of
-from tests.faults.conftest import (
-    _completes,
-    azure_process,
-    azure_stand_in,
-    azurite_process,
-    complete,
-    functions,
-    layout,
-    new_simulation,
-    simulation,
-)
+from tests.faults.conftest import azure_process, azure_stand_in, azurite_process, functions, layout
+from tests.faults.layouts import Layout
 from tests.faults.simulation import Simulation
+from tests.faults.wire import Wire
 from tests.infra.as_bicep import declaration, predicted_declaration
 from tests.infra.conftest import GIVEN, HUB, Predict
 from tests.infra.predicted import ASSIGNMENT, DEFINITION, Deployment
 from tests.infra.test_deployment import LOCKED, TRIAL, VARIANTS
 
-__all__ = [
-    "_completes",
-    "azure_process",
-    "azure_stand_in",
-    "azurite_process",
-    "complete",
-    "functions",
-    "layout",
-    "new_simulation",
-    "simulation",
-]
+__all__ = ["azure_process", "azure_stand_in", "azurite_process", "functions", "layout"]
 
 Document = dict[str, Any]
 # What Azure chooses anew for each resource.
@@ -117,6 +102,17 @@ SENT = {
     f"Microsoft.{'Compute' if path.startswith('virtualMachines/') else 'Network'}/{'/'.join(path.split('/')[::2])}"
     for path in re.findall(r"^\w+: PUT (.+)$", "\n".join(calls_of(DEPLOY)), re.MULTILINE)
 }
+
+
+@pytest.fixture
+def simulation(
+    azure_stand_in: tuple[LocalAzure, Wire], functions: list[Function], layout: Layout, tmp_path: Path
+) -> Iterator[Simulation]:
+    """The app beside the local hub, with nothing deployed."""
+    reading._shared.clear()
+    simulation = Simulation(*azure_stand_in, functions, tmp_path, layout)
+    yield simulation
+    simulation.close()
 
 
 @pytest.fixture
