@@ -313,6 +313,17 @@ class Simulation:
         while not happened():
             assert self.step(), "nothing is left that could happen"
 
+    def until_recorded(self, happened: Callable[[], bool]) -> None:
+        """Goes on until this is so of the rows, which only activities write: it is asked after each of them."""
+        called = -1
+
+        def asked() -> bool:
+            nonlocal called
+            before, called = called, len(self.stage.called)
+            return before != called and happened()
+
+        self.until(asked)
+
     def until_pending(self, activity: str) -> Task:
         """Plays until this activity is about to be called."""
         for _ in range(MOST_STEPS):

@@ -29,6 +29,7 @@ def test_a_delete_while_a_deployment_runs_cancels_it_at_the_next_step(simulation
     simulation = simulation_at("deploy", step)
     run = simulation.take_up()
     simulation.watch(run)
+    simulation.look_every = 5
     assert simulation.delete() == run
     assert simulation.delete() == run, "a second DELETE joins the first"
     simulation.play_out()
@@ -43,7 +44,7 @@ def test_a_delete_while_a_deployment_runs_cancels_it_at_the_next_step(simulation
 def test_a_delete_while_an_operation_runs_is_waited_for_and_undone(simulation_at: SimulationAt, step: str) -> None:
     simulation = simulation_at("deploy", step)
     run = simulation.take_up()
-    simulation.until(lambda: statuses(run).get(step) == "in_progress" and step not in _pending(simulation))
+    simulation.until_recorded(lambda: statuses(run).get(step) == "in_progress" and step not in _pending(simulation))
     simulation.delete()
     simulation.play_out()
     simulation.check(run, "failed")
@@ -88,13 +89,14 @@ FIRST_CALLS = {
     [each if each in ("remove_from_agw", "delete_nic") else pytest.param(each, marks=FULL) for each in FIRST_CALLS],
 )
 def test_an_undo_that_fails_leaves_exactly_what_is_said_and_a_retry_finishes(
-    deployed: tuple[Simulation, str], undo: str
+    simulation_at: SimulationAt, undo: str
 ) -> None:
     """Refused permanently at its write; nothing else is touched, and nothing is forgotten."""
-    simulation, _ = deployed
+    simulation = simulation_at("delete", undo)
     fault = Fault(FIRST_CALLS[undo], {"mode": "refuse", "status": 403}, times=None)
-    removal = simulation.delete(1, fault)
+    removal = simulation.take_up(fault)
     simulation.watch(removal)
+    simulation.look_every = 5
     simulation.until_ended(removal)
     assert fault.struck
     simulation.check(removal, "rollback_failed")
@@ -155,13 +157,13 @@ def test_time_is_the_worlds(simulation: Simulation) -> None:
 
 def test_a_cancel_does_not_wait_for_an_unmanaged_operation_on_the_gateway(simulation_at: SimulationAt) -> None:
     """The site was never there: it is gone at once, and the rest with it, while the gateway is held all the time."""
-    simulation = simulation_at("deploy", "create_nic")
+    simulation = simulation_at("deploy", "update_agw")
     run = simulation.take_up()
     gateway = simulation.azure.find(simulation.resource("applicationGateways", "hub-agw"))
     assert gateway is not None
     gateway["properties"]["provisioningState"] = "Updating"
     simulation.meanwhile(gateway)
-    simulation.until(lambda: any(step.step_name == "update_agw" for step in Records().steps(run)))
+    simulation.until_recorded(lambda: "update_agw" in statuses(run))
     begun = simulation.clock.now()
     assert simulation.delete() == run
     simulation.until_ended(run)

@@ -69,10 +69,11 @@ def test_what_waits_for_a_writer_goes_on_when_it_is_over(
 
 @pytest.mark.parametrize("trouble", ["no rights", pytest.param("throttled", marks=pytest.mark.full)])
 def test_timers_repair_the_other_hub_and_this_one_when_it_is_over(
-    simulation: Simulation, use: Use, trouble: str
+    deployed: tuple[Simulation, str], use: Use, trouble: str
 ) -> None:
+    simulation, near = deployed
     use([NEAR, FAR])
-    runs = [simulation.deploy(1), simulation.deploy(1001, hub="far", gateway="far-agw")]
+    runs = [near, simulation.deploy(1001, hub="far", gateway="far-agw")]
     simulation.play_out()
     assert [_run(run).status for run in runs] == ["completed"] * 2
     vnets = [simulation.resource("virtualNetworks", "hub-vnet"), TWO_HUBS.hub_vnet]

@@ -12,7 +12,7 @@ from shared.errors import DeploymentException
 from shared.settings import at
 from shared.tables.places import hub_of_run
 from shared.tables.records import Records
-from tests.faults.conftest import NewSimulation, Use
+from tests.faults.conftest import NewSimulation, SimulationAt, Use
 from tests.faults.layouts import FAR, NEAR
 from tests.faults.progress import progress_now
 from tests.faults.simulation import Simulation
@@ -71,17 +71,17 @@ def test_hubs_with_the_content_of_the_single_hub_settings_change_nothing(
         assert unlike == [], part
 
 
-def test_spokes_live_on_when_hubs_is_set_and_when_it_is_taken_back(simulation: Simulation, use: Use) -> None:
-    old = simulation.deploy(1)
-    simulation.play_out()
-    simulation.check(old, "completed")
+def test_spokes_live_on_when_hubs_is_set_and_when_it_is_taken_back(deployed: tuple[Simulation, str], use: Use) -> None:
+    simulation, old = deployed
     use([NEAR, FAR])
-    new, far = simulation.deploy(2), simulation.deploy(1001, gateway="far-agw", hub="far")
+    assert _status(old) == "completed"
+    new, far, removal = (
+        simulation.deploy(2),
+        simulation.deploy(1001, gateway="far-agw", hub="far"),
+        simulation.delete(1),
+    )
     simulation.play_out()
-    assert [_status(run) for run in (old, new, far)] == ["completed"] * 3
-    removal = simulation.delete(1)
-    simulation.play_out()
-    assert _status(removal) == "deleted"
+    assert [_status(run) for run in (new, far, removal)] == ["completed", "completed", "deleted"]
     use(None)
     assert _view(1001).status == "completed", "it is shown as it is"
     with pytest.raises(DeploymentException) as refused:
@@ -112,11 +112,11 @@ def test_spokes_live_on_when_hubs_is_set_and_when_it_is_taken_back(simulation: S
     ],
 )
 def test_a_deployment_goes_on_when_hubs_is_set_under_it_and_its_writers_run_under_other_ids(
-    simulation: Simulation, use: Use, activity: str, order: list[Document]
+    simulation_at: SimulationAt, use: Use, activity: str, order: list[Document]
 ) -> None:
     """The old writer may be anywhere in its work, and its hub anywhere in the list."""
-    run = simulation.deploy(1)
-    simulation.until_pending(activity)
+    simulation = simulation_at("deploy", activity)
+    run = simulation.take_up()
     use(order)
     simulation.play_out()
     assert _status(run) == "completed"

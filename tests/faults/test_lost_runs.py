@@ -15,7 +15,8 @@ from shared.saga.progress import progress_of
 from shared.saga.saga import MOST_TRIES
 from shared.saga.steps import STEPS, UNDOS
 from shared.tables.records import Records
-from tests.faults.checkpoints import vm_fails
+from tests.faults.checkpoints import BEGINNING, vm_fails
+from tests.faults.conftest import SimulationAt
 from tests.faults.simulation import Simulation
 from tests.infra.alert_lines import found
 
@@ -23,8 +24,16 @@ FULL = pytest.mark.full
 HOW = ("worker_exit", "non_determinism")
 STEP_NAMES = [step.name for step in STEPS]
 UNDO_NAMES = [undo.name for undo in UNDOS]
+ENDS = {"deploy": "completed", "rollback": "failed", "delete": "deleted"}
 # More than a deployment, a rollback or a delete has.
 EPISODES = range(1, 26)
+# An activity in the middle of each, and how many episodes a run has had when it is about to be called: what goes wrong later
+# begins there. Each but the first of them came with a message.
+MIDDLE = {"deploy": ("create_nic", 6), "rollback": ("delete_vm", 13), "delete": ("delete_vm", 4)}
+# How often the VNet is still written by a deployment that begins there: once by itself, then with its subnets.
+VNET_WRITES = {"create_nsg": 1, "create_subnets": 1} | dict.fromkeys(
+    (BEGINNING, "begin_run", "validate_config", "create_vnet"), 2
+)
 
 
 def lose(message: str, instance: str, **more: Any) -> Fault:
@@ -32,14 +41,17 @@ def lose(message: str, instance: str, **more: Any) -> Fault:
 
 
 def tick(simulation: Simulation) -> None:
+    """With what happens until the next one; they come each minute, and with less than `GAP` between two none was missed."""
     simulation.stage.run(sweep(simulation.stage.client()))
-    simulation.play_for(60)
+    simulation.play_for(120)
+    for watcher in simulation.watchers:
+        watcher.look()
 
 
 def looked_after(simulation: Simulation) -> list[str]:
-    """A tick a minute until every run has ended, and its orchestration with it. What the ticks found of runs."""
+    """Ticks until every run has ended, and its orchestration with it. What they found of runs."""
     named: list[str] = []
-    for _ in range(90):
+    for _ in range(45):
         tick(simulation)
         unfinished = Records().unfinished_runs()
         for run in unfinished:
@@ -51,50 +63,51 @@ def looked_after(simulation: Simulation) -> list[str]:
     raise AssertionError([(run.deployment_id, run.status, run.restart) for run in Records().unfinished_runs()])
 
 
-def assert_built_once(simulation: Simulation) -> None:
-    """Each resource was written once; the VNet a second time, with its subnets."""
+def assert_built_once(simulation: Simulation, at: str) -> None:
+    """Each resource was written once, and no other than those that were missing where the simulation began."""
     writes = [each["path"].lower() for each in simulation.azure.requests("PUT") if each["status"] < 300]
-    for name, times in (("virtualnetworks/spoke-vnet-1", 2), ("virtualmachines/vm-1", 1)):
+    vm_writes = 0 if at == "save_to_storage" else 1
+    for name, times in (("virtualnetworks/spoke-vnet-1", VNET_WRITES.get(at, 0)), ("virtualmachines/vm-1", vm_writes)):
         assert sum(path.endswith(name) for path in writes) == times, writes
 
 
-def begin(simulation: Simulation, kind: str, *faults: Fault) -> str:
-    """A run of this kind, with faults that wait for it."""
-    if kind == "delete":
-        simulation.deploy()
-        simulation.play_out()
+def begin(simulation_at: SimulationAt, kind: str, at: str, *faults: Fault) -> tuple[Simulation, str]:
+    """A run of this kind from where an activity is about to be called, with faults that wait for it."""
+    whole = kind == "rollback" and at in (BEGINNING, "begin_rollback")
+    simulation = simulation_at("deploy", BEGINNING) if whole else simulation_at(kind, at)
     for fault in faults:
         simulation.stage.faults.add(fault)
-    if kind == "deploy":
-        return simulation.deploy()
-    return simulation.delete() if kind == "delete" else simulation.deploy(1, vm_fails())
+    return simulation, simulation.take_up(*[vm_fails()] if whole else [])
 
 
-ENDS = {"deploy": "completed", "rollback": "failed", "delete": "deleted"}
+LOST_SAMPLED = {("deploy", "completion", 5), ("rollback", "completion", 12), ("delete", "completion", 3)}
+LOST = [
+    *((kind, "completion", "run_step", skip) for kind in ENDS for skip in range(13)),
+    ("deploy", "start", "deploy_spoke", 0),
+    ("delete", "start", "delete_spoke", 0),
+]
 
 
 @pytest.mark.parametrize(
-    ("kind", "message", "function"),
-    [
-        ("deploy", "completion", "run_step"),
-        ("rollback", "completion", "run_step"),
-        ("delete", "completion", "run_step"),
-        pytest.param("deploy", "start", "deploy_spoke", marks=FULL),
-        pytest.param("delete", "start", "delete_spoke", marks=FULL),
-    ],
+    ("kind", "message", "function", "skip"),
+    [pytest.param(*each, marks=[] if (each[0], each[1], each[3]) in LOST_SAMPLED else FULL) for each in LOST],
 )
-@pytest.mark.parametrize("skip", [3, *(pytest.param(n, marks=FULL) for n in (0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12))])
 def test_a_run_whose_message_is_lost_is_started_again_and_ends_well(
-    simulation: Simulation, kind: str, message: str, function: str, skip: int
+    simulation_at: SimulationAt, kind: str, message: str, function: str, skip: int
 ) -> None:
     prefix = "delete-" if kind == "delete" else "deploy-"
-    fault = lose(message, f"^{prefix}[^:]*$", function=function, skip=0 if message == "start" else skip)
-    run = begin(simulation, kind, fault)
+    at, episodes = MIDDLE[kind]
+    had = episodes - 1
+    if skip < had:
+        at, had = BEGINNING, 0
+    fault = lose(message, f"^{prefix}[^:]*$", function=function, skip=skip - had)
+    simulation, run = begin(simulation_at, kind, at, fault)
     simulation.watch(run)
     looked_after(simulation)
     simulation.check(run, ENDS[kind])
+    assert simulation.stage.faults.struck or skip > 9
     if kind == "deploy":
-        assert_built_once(simulation)
+        assert_built_once(simulation, at)
 
 
 @pytest.mark.parametrize("message", ["timer", *(pytest.param(each, marks=FULL) for each in ("call", "result"))])
@@ -107,20 +120,23 @@ def test_a_run_whose_message_is_lost_is_started_again_and_ends_well(
         *(pytest.param("delete", name, marks=FULL) for name in UNDO_NAMES),
     ],
 )
-def test_a_step_whose_message_is_lost_is_carried_on(simulation: Simulation, kind: str, step: str, message: str) -> None:
-    run = begin(simulation, kind, lose(message, f":{step}$"))
+def test_a_step_whose_message_is_lost_is_carried_on(
+    simulation_at: SimulationAt, kind: str, step: str, message: str
+) -> None:
+    at = BEGINNING if message == "call" else step  # there it is called already
+    simulation, run = begin(simulation_at, kind, at, lose(message, f":{step}$"))
     simulation.watch(run)
     looked_after(simulation)
     simulation.check(run, ENDS[kind])
     if kind == "deploy":
-        assert_built_once(simulation)
+        assert_built_once(simulation, at)
 
 
 def test_a_run_that_stands_still_is_named_and_keeps_its_id(
-    simulation: Simulation, caplog: pytest.LogCaptureFixture
+    simulation_at: SimulationAt, caplog: pytest.LogCaptureFixture
 ) -> None:
+    simulation, run = begin(simulation_at, "deploy", "create_vm", lose("result", ":create_vm$"))
     caplog.set_level("WARNING", logger="shared")
-    run = begin(simulation, "deploy", lose("result", ":create_vm$"))
     for _ in range(30):
         tick(simulation)
         row = simulation.run_row(run)
@@ -137,7 +153,7 @@ def test_a_run_that_stands_still_is_named_and_keeps_its_id(
     assert simulation.stage.status(run).runtime_status == "Completed"
 
 
-SAMPLED = {("deploy", "worker_exit", 7), ("rollback", "non_determinism", 10), ("delete", "worker_exit", 4)}
+SAMPLED = {("deploy", "worker_exit", 7), ("rollback", "non_determinism", 14), ("delete", "worker_exit", 5)}
 WHOLE = [(kind, how, episode) for kind in ENDS for how in HOW for episode in EPISODES]
 
 
@@ -145,15 +161,20 @@ WHOLE = [(kind, how, episode) for kind in ENDS for how in HOW for episode in EPI
     ("kind", "how", "episode"), [pytest.param(*each, marks=[] if each in SAMPLED else FULL) for each in WHOLE]
 )
 def test_a_run_whose_worker_dies_in_any_episode_is_started_again(
-    simulation: Simulation, kind: str, how: str, episode: int
+    simulation_at: SimulationAt, kind: str, how: str, episode: int
 ) -> None:
     prefix = "delete-" if kind == "delete" else "deploy-"
-    run = begin(simulation, kind, Fault("fail", instance=f"^{prefix}[^:]*$", how=how, episode=episode))
+    at, episodes = MIDDLE[kind]
+    if episode <= episodes:
+        at = BEGINNING
+    fault = Fault("fail", instance=f"^{prefix}[^:]*$", how=how, episode=episode)
+    simulation, run = begin(simulation_at, kind, at, fault)
     simulation.watch(run)
     looked_after(simulation)
     simulation.check(run, ENDS[kind])
+    assert simulation.stage.faults.struck or episode in (1, *EPISODES[10:])
     if kind == "deploy":
-        assert_built_once(simulation)
+        assert_built_once(simulation, at)
 
 
 @pytest.mark.parametrize("how", [HOW[1], pytest.param(HOW[0], marks=FULL)])
@@ -169,27 +190,29 @@ def test_a_run_whose_worker_dies_in_any_episode_is_started_again(
 )
 @pytest.mark.parametrize("episode", [2, *(pytest.param(n, marks=FULL) for n in (1, 3, 4))])
 def test_a_step_whose_worker_dies_in_any_episode_is_begun_again(
-    simulation: Simulation, kind: str, step: str, how: str, episode: int
+    simulation_at: SimulationAt, kind: str, step: str, how: str, episode: int
 ) -> None:
-    run = begin(simulation, kind, Fault("fail", instance=f":{step}$", how=how, episode=episode))
+    at = BEGINNING if episode == 1 else step
+    simulation, run = begin(simulation_at, kind, at, Fault("fail", instance=f":{step}$", how=how, episode=episode))
     simulation.watch(run)
+    simulation.look_every = 5
     simulation.play_out()
     simulation.check(run, ENDS[kind])
     if kind == "deploy":
-        assert_built_once(simulation)
+        assert_built_once(simulation, at)
 
 
-def test_a_run_whose_steps_break_too_often_is_rolled_back(simulation: Simulation) -> None:
-    run = begin(simulation, "deploy", Fault("fail", instance=":create_nic", times=MOST_TRIES))
+def test_a_run_whose_steps_break_too_often_is_rolled_back(simulation_at: SimulationAt) -> None:
+    broken = Fault("fail", instance=":create_nic", times=MOST_TRIES)
+    simulation, run = begin(simulation_at, "deploy", "create_nic", broken)
     simulation.play_out()
     simulation.check(run, "failed")
     assert (simulation.run_row(run).error or {})["details"]["code"] == "StepBroke"
 
 
 @pytest.mark.parametrize("step", ["create_vm", *(pytest.param(n, marks=FULL) for n in STEP_NAMES if n != "create_vm")])
-def test_a_cancel_stays_when_a_run_is_started_again(simulation: Simulation, step: str) -> None:
-    run = begin(simulation, "deploy", lose("result", f":{step}$"))
-    simulation.until_pending(step)
+def test_a_cancel_stays_when_a_run_is_started_again(simulation_at: SimulationAt, step: str) -> None:
+    simulation, run = begin(simulation_at, "deploy", step, lose("result", f":{step}$"))
     simulation.play_for(120)
     if simulation.run_row(run).status == "completed":
         return
@@ -201,9 +224,9 @@ def test_a_cancel_stays_when_a_run_is_started_again(simulation: Simulation, step
         simulation.check(run, "failed")
 
 
-def test_a_sleeper_that_wakes_up_touches_nothing(simulation: Simulation) -> None:
+def test_a_sleeper_that_wakes_up_touches_nothing(simulation_at: SimulationAt) -> None:
     """A call that was taken by a killed host comes back after the run has been started again."""
-    run = simulation.deploy()
+    simulation, run = begin(simulation_at, "deploy", "create_vm")
     late = simulation.until_pending("create_vm")
     taken = simulation.stage.engine.take_task(late.id)
     assert taken is not None
@@ -217,9 +240,9 @@ def test_a_sleeper_that_wakes_up_touches_nothing(simulation: Simulation) -> None
 
 
 @pytest.mark.parametrize("cut", ["starting", pytest.param("stopping", marks=FULL)])
-def test_a_restart_that_is_cut_off_anywhere_is_carried_on(simulation: Simulation, cut: str) -> None:
+def test_a_restart_that_is_cut_off_anywhere_is_carried_on(simulation_at: SimulationAt, cut: str) -> None:
     """The host dies between any two of: the row, the terminate, the start. Two timers may do it, too."""
-    run = begin(simulation, "deploy", lose("result", ":create_nic$"))
+    simulation, run = begin(simulation_at, "deploy", "create_nic", lose("result", ":create_nic$"))
     refused = {"stopping": "/terminate", "starting": "^orchestrators/"}[cut]
     simulation.stage.faults.add(Fault("refuse", method="POST", path=refused, status=500, times=3))
     for _ in range(40):
@@ -230,13 +253,12 @@ def test_a_restart_that_is_cut_off_anywhere_is_carried_on(simulation: Simulation
         if not Records().unfinished_runs():
             break
     simulation.check(run, "completed")
-    assert_built_once(simulation)
+    assert_built_once(simulation, "create_nic")
 
 
-def test_nothing_is_done_while_durable_does_not_say_how_its_instances_are(simulation: Simulation) -> None:
+def test_nothing_is_done_while_durable_does_not_say_how_its_instances_are(simulation_at: SimulationAt) -> None:
     """Five hundreds, lost answers and late ones: a healthy run is left alone."""
-    run = simulation.deploy()
-    simulation.until_pending("create_vm")
+    simulation, run = begin(simulation_at, "deploy", "poll_gateway")
     for fault in (Fault("refuse", times=None), Fault("refuse", times=None, status=400)):
         simulation.stage.faults.add(fault)
         for _ in range(3):
@@ -247,10 +269,9 @@ def test_nothing_is_done_while_durable_does_not_say_how_its_instances_are(simula
     simulation.check(run, "completed")
 
 
-def test_an_app_that_was_down_for_hours_disturbs_no_run(simulation: Simulation) -> None:
+def test_an_app_that_was_down_for_hours_disturbs_no_run(simulation_at: SimulationAt) -> None:
     """At this step, which no deadline ends."""
-    run = simulation.deploy()
-    simulation.until_pending("save_to_storage")
+    simulation, run = begin(simulation_at, "deploy", "save_to_storage")
     assert simulation.stage.run(sweep(simulation.stage.client())) == {}
     simulation.clock.advance(5 * 3600)
     simulation.stage.crash()
@@ -259,9 +280,8 @@ def test_an_app_that_was_down_for_hours_disturbs_no_run(simulation: Simulation) 
     simulation.check(run, "completed")
 
 
-def test_another_task_hub_leaves_a_run_alone(simulation: Simulation) -> None:
-    run = simulation.deploy()
-    simulation.until_pending("create_vm")
+def test_another_task_hub_leaves_a_run_alone(simulation_at: SimulationAt) -> None:
+    simulation, run = begin(simulation_at, "deploy", "create_vm")
     row = simulation.run_row(run)
     Records().change_run(row, task_hub="other/Green")
     simulation.stage.terminate(run, "by hand")
@@ -270,32 +290,36 @@ def test_another_task_hub_leaves_a_run_alone(simulation: Simulation) -> None:
         simulation.play_for(60)
 
 
-def test_a_run_that_someone_suspends_is_started_again(simulation: Simulation) -> None:
-    run = simulation.deploy()
-    simulation.until_pending("create_nic")
+def test_a_run_that_someone_suspends_is_started_again(simulation_at: SimulationAt) -> None:
+    simulation, run = begin(simulation_at, "deploy", "create_nic")
     simulation.stage.suspend(run, "by hand")
     assert looked_after(simulation) == ["stands_still"]
     simulation.check(run, "completed")
-    assert_built_once(simulation)
+    assert_built_once(simulation, "create_nic")
 
 
-def test_two_timers_at_once_start_a_run_again_once(simulation: Simulation) -> None:
-    run = begin(simulation, "deploy", lose("result", ":create_nic$"))
+def test_two_timers_at_once_start_a_run_again_once(simulation_at: SimulationAt) -> None:
+    simulation, run = begin(simulation_at, "deploy", "create_nic", lose("result", ":create_nic$"))
 
     async def both() -> None:
         await asyncio.gather(sweep(simulation.stage.client()), sweep(simulation.stage.client()))
 
-    for _ in range(40):
+    def both_tick() -> None:
         simulation.stage.run(both())
-        simulation.play_for(60)
+        simulation.play_for(120)
+
+    while Records().unfinished_runs():
+        both_tick()
+    for _ in range(3):
+        both_tick()
     simulation.check(run, "completed")
     assert simulation.run_row(run).execution == 2
-    assert_built_once(simulation)
+    assert_built_once(simulation, "create_nic")
 
 
 @pytest.mark.full
-def test_a_run_that_is_purged_while_it_is_started_again_goes_on(simulation: Simulation) -> None:
-    run = begin(simulation, "deploy", lose("result", ":create_nic$"))
+def test_a_run_that_is_purged_while_it_is_started_again_goes_on(simulation_at: SimulationAt) -> None:
+    simulation, run = begin(simulation_at, "deploy", "create_nic", lose("result", ":create_nic$"))
     for _ in range(40):
         tick(simulation)
         if simulation.run_row(run).restart and simulation.stage.status(run).runtime_status == "Terminated":

@@ -35,13 +35,6 @@ TIMERS = (
 )
 
 
-def deployed_on_both(simulation: Simulation) -> list[str]:
-    runs = [simulation.deploy(1), simulation.deploy(1001, hub="far", gateway="far-agw")]
-    simulation.play_out()
-    assert [_run(run).status for run in runs] == ["completed"] * 2
-    return runs
-
-
 def run_timers(simulation: Simulation) -> None:
     """At their next time, with what they start."""
     simulation.play_for(300)
@@ -75,9 +68,14 @@ def dependencies(simulation: Simulation) -> dict[str, tuple[str, str]]:
     return {name: (each.status, each.message) for name, each in answer.body.dependencies.items()}
 
 
-def test_its_spokes_are_shown_and_left_alone_and_the_others_looked_after(simulation: Simulation, use: Use) -> None:
+def test_its_spokes_are_shown_and_left_alone_and_the_others_looked_after(
+    deployed: tuple[Simulation, str], use: Use
+) -> None:
+    simulation, near = deployed
     use(BOTH)
-    far = deployed_on_both(simulation)[1]
+    far = simulation.deploy(1001, hub="far", gateway="far-agw")
+    simulation.play_out()
+    assert [_run(run).status for run in (near, far)] == ["completed"] * 2
     before, rows = simulation.snapshot().resources, far_rows(simulation)
     vnets = [simulation.resource("virtualNetworks", "hub-vnet"), TWO_HUBS.hub_vnet]
     lost = [f"{vnet}/virtualNetworkPeerings/hub-to-spoke-{n}" for vnet, n in zip(vnets, (1, 1001), strict=True)]

@@ -99,16 +99,20 @@ def test_every_right_is_needed_by_a_call_and_no_call_needs_another(
     give_the_hub_a_vpn_gateway(simulation)
     simulation.azure.enforce(app_roles(at))
     simulation.azure.forget_requests()
-    for spoke, outbound in ((1, "nat"), (2, "route")):
-        set_outbound(simulation, outbound, SPOKES)
-        run = simulation.deploy(spoke)
-        simulation.play_out()
-        assert simulation.run_row(run).status == "completed"
-        # One delete leaves the peering behind: what is left is looked up.
-        trouble = [Fault(DELETE_HUB_SIDE, {"mode": "refuse", "status": 400})] if spoke == 2 else []
-        run = simulation.delete(spoke, *trouble)
-        simulation.play_out()
-        assert simulation.run_row(run).status == ("rollback_failed" if trouble else "deleted")
+    set_outbound(simulation, "nat", SPOKES)
+    simulation.deploy(2)
+    simulation.until_pending("create_nic")  # its subnets are there, with the NAT gateway
+    set_outbound(simulation, "route", SPOKES)
+    run = simulation.deploy(1)
+    simulation.until_ended(run)
+    assert simulation.run_row(run).status == "completed"
+    # One delete leaves the peering behind: what is left is looked up.
+    run = simulation.delete(1, Fault(DELETE_HUB_SIDE, {"mode": "refuse", "status": 400}))
+    simulation.until_ended(run)
+    assert simulation.run_row(run).status == "rollback_failed"
+    run = simulation.retry(1)
+    simulation.until_ended(run)
+    assert simulation.run_row(run).status == "deleted"
 
     calls = [each for each in simulation.azure.requests() if each["principal"] == ids.PRINCIPAL_ID]
     assert {each["path"] for each in calls if each["status"] == 403} == set()
@@ -242,9 +246,9 @@ def test_without_a_right_the_app_names_it(
 
     with caplog.at_level(logging.WARNING):
         if without.makes == "logs":
-            simulation.until(lambda: (found := step()) is not None and found.status == "completed")
+            simulation.until_recorded(lambda: (found := step()) is not None and found.status == "completed")
         else:
-            simulation.until(lambda: without.action.lower() in said())
+            simulation.until_recorded(lambda: without.action.lower() in said())
     found = step()
     assert found is not None
     message = caplog.text if without.makes == "logs" else found.message
@@ -269,7 +273,7 @@ def test_without_a_right_the_app_names_it(
     expected = {"fails": "failed", "waits": "in_progress"}.get(without.makes, "completed")
     assert found.status == expected
     if without.makes == "fails" and without.story == "deploy":
-        simulation.until(lambda: simulation.run_row(run).error is not None)
+        simulation.until_recorded(lambda: simulation.run_row(run).error is not None)
         told = simulation.run_row(run).error
         assert told is not None
         assert told["details"]["code"] == error["code"]

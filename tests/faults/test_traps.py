@@ -20,20 +20,20 @@ def deploys(simulation: Simulation, *faults: Fault, expected: str = "completed",
     return run
 
 
-def deletes(simulation: Simulation, *faults: Fault, expected: str = "deleted") -> str:
-    run = simulation.delete(1, *faults)
+def deletes(simulation: Simulation, *faults: Fault) -> None:
+    """With a delete that is under way."""
+    run = simulation.take_up(*faults)
     simulation.play_out()
     assert all(fault.struck for fault in faults)
-    simulation.check(run, expected)
-    return run
+    simulation.check(run, "deleted")
 
 
 def step_of(run: str, name: str) -> StepRow:
     return next(step for step in Records().steps(run) if step.step_name == name)
 
 
-def test_an_nsg_cannot_go_before_its_vnet(deployed: tuple[Simulation, str]) -> None:
-    simulation, _ = deployed
+def test_an_nsg_cannot_go_before_its_vnet(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("delete", "delete_nic")
     deletes(simulation)
     paths = [entry["path"] for entry in simulation.azure.requests("DELETE")]
     vnet = next(n for n, path in enumerate(paths) if path.endswith("/spoke-vnet-1"))
@@ -107,11 +107,13 @@ def test_a_peering_left_on_the_hub_by_a_vnet_deleted_by_hand_goes_with_the_spoke
     simulation.azure.remove(simulation.resource("virtualMachines", "vm-1"))
     simulation.azure.remove(simulation.resource("networkInterfaces", "vm-1-nic"))
     simulation.azure.remove(simulation.resource("virtualNetworks", "spoke-vnet-1"))
-    deletes(simulation)
+    run = simulation.delete()
+    simulation.play_out()
+    simulation.check(run, "deleted")
 
 
-def test_a_vnet_cannot_go_while_a_nic_is_going(deployed: tuple[Simulation, str]) -> None:
-    simulation, _ = deployed
+def test_a_vnet_cannot_go_while_a_nic_is_going(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("delete", "delete_nic")
     deletes(
         simulation,
         Fault("delete_nic: DELETE networkInterfaces/{nic}", {"mode": "slow", "seconds": 200}),
@@ -150,10 +152,10 @@ def test_another_operation_in_progress_is_waited_for(
     ],
 )
 def test_a_delete_that_answers_204_is_done(
-    deployed: tuple[Simulation, str], caller: str, kind: str, name: str, call: str
+    simulation_at: SimulationAt, caller: str, kind: str, name: str, call: str
 ) -> None:
     """Somebody else's delete was faster."""
-    simulation, _ = deployed
+    simulation = simulation_at("delete", caller)
     deletes(
         simulation,
         Fault(f"{caller}: {call}", interference=lambda: simulation.azure.remove(simulation.resource(kind, name))),
