@@ -15,6 +15,9 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from schemathesis import Case, GenerationMode, HookContext
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.pytest.lazy import get_all_tests
+from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -45,13 +48,7 @@ EXAMPLES_IN_A_FULL_RUN = 10_000 // len(WITH_INPUT) + 1
 ANSWERED: Counter[tuple[str, int]] = Counter()
 PLANNED = itertools.count()
 
-schema = schemathesis.openapi.from_dict(openapi_document())
-schema.config.generation.update(
-    modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE], with_security_parameters=False
-)
 
-
-@schema.hook
 def map_body(context: HookContext, body: Any) -> Any:
     """A key that parses, for bodies that have any: no generator finds one."""
     if isinstance(body, dict):
@@ -70,7 +67,6 @@ def map_body(context: HookContext, body: Any) -> Any:
     return body
 
 
-@schema.hook
 def map_path_parameters(context: HookContext, path_parameters: Any) -> Any:
     """Ids that can be there."""
     if isinstance(path_parameters, dict) and isinstance(path_parameters.get("spoke_id"), int):
@@ -78,7 +74,19 @@ def map_path_parameters(context: HookContext, path_parameters: Any) -> Any:
     return path_parameters
 
 
-def quietly(count: int) -> Callable[[Any], Any]:
+@pytest.fixture(scope="module")
+def document() -> BaseSchema:
+    """The schema of our document, of which requests are made while a test runs: each worker of pytest collects the tests."""
+    schema = schemathesis.openapi.from_dict(openapi_document())
+    schema.config.generation.update(
+        modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE], with_security_parameters=False
+    )
+    schema.hook(map_body)
+    schema.hook(map_path_parameters)
+    return schema
+
+
+def quietly(count: int) -> hypothesis_settings:
     return hypothesis_settings(
         max_examples=count,
         deadline=None,
@@ -99,6 +107,18 @@ def send(case: Case, host: Host, *, plans: int) -> None:
     case.validate_response(response, checks=CHECKS)
 
 
+def on_each_route(
+    document: BaseSchema, sent: Callable[[Case], None], examples: hypothesis_settings, subtests: pytest.Subtests
+) -> None:
+    made = list(get_all_tests(schema=document, test_func=sent, settings=examples, given_kwargs={}))
+    assert len(made) == len(ROUTES)
+    for each in made:
+        assert isinstance(each, Ok)
+        operation, send_all = each.ok()
+        with subtests.test(operation.label):
+            send_all()
+
+
 @pytest.fixture(scope="module")
 def app(host: Host) -> Iterator[Host]:
     """The host; when all has been sent, Azure is as it was, and each row of the records belongs to a spoke."""
@@ -115,18 +135,19 @@ def app(host: Host) -> Iterator[Host]:
     assert {kinds[kind] for kind in ("client", "vm", "host", "block", "slot", "vnet", "pool", "rule")} == {len(spokes)}
 
 
-# With a parameter of its own the test of each route has an id of its own: of several of one id xdist runs one.
-@pytest.mark.parametrize("plans", [8])
-@schema.parametrize()
-@quietly(EXAMPLES_IN_A_NORMAL_RUN)
-def test_any_request_has_a_described_answer(case: Case, app: Host, plans: int) -> None:
-    send(case, app, plans=plans)
+def test_any_request_has_a_described_answer(document: BaseSchema, app: Host, subtests: pytest.Subtests) -> None:
+    def sent(case: Case) -> None:
+        send(case, app, plans=8)
+
+    on_each_route(document, sent, quietly(EXAMPLES_IN_A_NORMAL_RUN), subtests)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("plans", [200])
-@schema.parametrize()
-@quietly(EXAMPLES_IN_A_FULL_RUN)
-def test_ten_thousand_requests_have_described_answers(case: Case, app: Host, plans: int) -> None:
-    send(case, app, plans=plans)
+def test_ten_thousand_requests_have_described_answers(
+    document: BaseSchema, app: Host, subtests: pytest.Subtests
+) -> None:
+    def sent(case: Case) -> None:
+        send(case, app, plans=200)
+
+    on_each_route(document, sent, quietly(EXAMPLES_IN_A_FULL_RUN), subtests)

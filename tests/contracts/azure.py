@@ -16,10 +16,7 @@ from typing import Any
 import httpx
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import HttpResponseError
-from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.core.polling.arm_polling import ARMPolling
-from azure.mgmt.network import NetworkManagementClient
-from azure.mgmt.resource.resources import ResourceManagementClient
 
 ROOT = Path(__file__).parents[2]
 RG = "hub-rg"
@@ -87,6 +84,11 @@ class Azure:
     """One stand-in and the clients that talk to it."""
 
     def __init__(self, endpoints: dict[str, str]) -> None:
+        # Here, since every worker of pytest imports this module, and few run its tests.
+        from azure.mgmt.compute import ComputeManagementClient
+        from azure.mgmt.network import NetworkManagementClient
+        from azure.mgmt.resource.resources import ResourceManagementClient
+
         self.endpoints = endpoints
         self.subscription_id = endpoints["subscription_id"]
         # localhost needs no proxy, whatever the environment says

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -114,8 +115,33 @@ def replayed(context):
 """
 
 
+DEATH = "Language Worker Process exited."
+
+
 class Host(RunningHost):
-    """A host whose functions wait at gates: files that the test makes."""
+    """A host whose functions wait at gates: files that the test makes. Tests take it one after the other."""
+
+    def start(self) -> RunningHost:
+        self._started = len(self._told())
+        return super().start()
+
+    def renew(self) -> None:
+        """No gate is there, a worker is, and one may die: a host's third ends it."""
+        for file in (*self.gates.glob("*.reached"), *self.gates.glob("*.open"), *self.gates.glob("left")):
+            file.unlink()
+        assert self.process
+        if self.process.poll() is not None or self._told()[self._started :].count(DEATH) > 1:
+            self.restart()
+        self.http.get(f"{self.api}/pid").raise_for_status()
+        self._renewed = len(self._told())
+
+    def _told(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+    @property
+    def logs(self) -> str:
+        """What the present test has brought."""
+        return self._told()[self._renewed :]
 
     @property
     def gates(self) -> Path:
@@ -154,28 +180,39 @@ def until(so: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Host]]:
-    hosts: list[Host] = []
-    app = tmp_path / "app"
+@contextmanager
+def serving(folder: Path, document: dict[str, object] | None = None, **environment: str) -> Iterator[Host]:
+    app = folder / "app"
     app.mkdir()
     (app / "function_app.py").write_text(APP)
-
-    def start(document: dict[str, object] | None = None, **environment: str) -> Host:
-        (app / "host.json").write_text(json.dumps(document or {}))
-        hosts.append(Host(app, tmp_path / "state", GATES=str(tmp_path), **environment))
-        hosts[-1].start()
-        return hosts[-1]
-
-    yield start
-    for host in hosts:
+    (app / "host.json").write_text(json.dumps(document or {}))
+    host = Host(app, folder / "state", GATES=str(folder), **environment)
+    try:
+        host.start()
+        yield host
+    finally:
         host.kill()
         host.http.close()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    with serving(tmp_path_factory.mktemp("shared")) as one:
+        yield one
+
+
 @pytest.fixture
-def host(serve: Callable[..., Host]) -> Host:
-    return serve()
+def host(shared: Host) -> Host:
+    shared.renew()
+    return shared
+
+
+@pytest.fixture(scope="module")
+def one_thread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A host whose worker has one thread for all functions."""
+    with serving(tmp_path_factory.mktemp("one_thread"), PYTHON_THREADPOOL_THREAD_COUNT="1") as one:
+        one.renew()
+        yield one
 
 
 KILLED = "python exited with code 137 (0x89)"
@@ -188,7 +225,7 @@ def test_a_killed_worker_is_replaced_and_the_host_stays(host: Host) -> None:
     host.kill_worker()
     assert host.process.poll() is None
     assert host.http.get(f"{host.api}/pid").text == str(host.worker_pid) != same
-    assert f"Language Worker Process exited. Pid={same}." in host.logs
+    assert f"{DEATH} Pid={same}." in host.logs
     assert KILLED in host.logs
 
 
@@ -229,21 +266,23 @@ def test_an_orchestration_that_was_being_replayed_has_failed(host: Host, episode
     assert status["output"].startswith(reason)
 
 
-def test_a_function_over_its_time_takes_the_worker_down_and_all_that_runs_there(serve: Callable[..., Host]) -> None:
-    host = serve({"functionTimeout": "00:00:03"})
-    before = host.worker_pid
-    run = begin(host, "tries_again", {"name": "stay", "input": "gate"})
-    host.until_reached("gate")
-    beside = host.ask("waits/for_ever")
-    assert (beside.answer().status_code, beside.answer().content) == (500, b"")
-    host.open("gate")
-    [[failure], result] = host.until(run)["output"]
-    assert "FunctionTimeoutException: Timeout value of 00:00:03 was exceeded by function: Functions.stay" in failure
-    assert result == str(host.worker_pid) != str(before)
-    assert "Timeout value of 00:00:03 exceeded by function 'Functions.stay'" in host.logs
+def test_a_function_over_its_time_takes_the_worker_down_and_all_that_runs_there(tmp_path: Path) -> None:
+    with serving(tmp_path, {"functionTimeout": "00:00:02"}) as host:
+        host.renew()
+        before = host.worker_pid
+        run = begin(host, "tries_again", {"name": "stay", "input": "gate"})
+        host.until_reached("gate")
+        beside = host.ask("waits/for_ever")
+        assert (beside.answer().status_code, beside.answer().content) == (500, b"")
+        host.open("gate")
+        [[failure], result] = host.until(run)["output"]
+        assert "FunctionTimeoutException: Timeout value of 00:00:02 was exceeded by function: Functions.stay" in failure
+        assert result == str(host.worker_pid) != str(before)
+        assert "Timeout value of 00:00:02 exceeded by function 'Functions.stay'" in host.logs
 
 
 def test_the_host_stops_itself_after_the_third_death_of_a_worker(host: Host) -> None:
+    host.restart()
     assert host.process
     for _ in range(2):
         host.kill_worker()
@@ -278,8 +317,8 @@ def test_a_worker_does_not_outlive_its_host(host: Host) -> None:
         asking.answer()
 
 
-def test_activities_and_orchestrators_share_one_pool_of_threads(serve: Callable[..., Host]) -> None:
-    host = serve(PYTHON_THREADPOOL_THREAD_COUNT="1")
+def test_activities_and_orchestrators_share_one_pool_of_threads(one_thread: Host) -> None:
+    host = one_thread
     asking = host.ask("waits/gate")
     host.until_reached("gate")
     run = begin(host, "tries_again", {"name": "stay", "input": "open"})
@@ -301,10 +340,8 @@ def test_an_async_function_that_blocks_holds_up_every_function_but_not_the_host(
     assert asking.answer().text == str(host.worker_pid)
 
 
-def test_a_context_variable_that_is_not_reset_is_found_by_the_next_call_on_that_thread(
-    serve: Callable[..., Host],
-) -> None:
-    host = serve(PYTHON_THREADPOOL_THREAD_COUNT="1")
+def test_a_context_variable_that_is_not_reset_is_found_by_the_next_call_on_that_thread(one_thread: Host) -> None:
+    host = one_thread
     assert [host.http.get(f"{host.api}/visit/{name}").text for name in ("one", "two")] == ["no visitor", "one"]
     seen = [host.http.get(f"{host.api}/visit_async/{name}").text for name in ("one", "two")]
     assert seen == ["no visitor", "no visitor"]
@@ -315,7 +352,7 @@ def test_log_records_without_an_invocation_are_dropped(host: Host) -> None:
     assert "before the thread" in host.logs
     assert "within a task of its own" in host.logs
     assert "within the thread" not in host.logs
-    assert "while the app is imported" not in host.logs
+    assert "while the app is imported" not in host.log.read_text()
 
 
 def test_a_timer_that_returns_something_fails(host: Host) -> None:

@@ -17,9 +17,9 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of tables that are a file's own."""
+    """The URL of the tables. Each test has a hub, or a table, of its own in them."""
     state, port = tmp_path_factory.mktemp("azurite"), free_port()
     with running(azurite_recipe(state / "tables", port), state):
         yield f"http://127.0.0.1:{port}"

@@ -4,8 +4,6 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 # Where the hint stands among the positional arguments. A `ValidationException` is told by its sentence: it is the rule.
 PLACE_OF_THE_HINT = {"Failure": 3, "Finding": 4}
@@ -36,11 +34,8 @@ def texts(call: ast.Call) -> set[object]:
 FILES = [file for folder in ("activities", "shared", "triggers") for file in sorted((ROOT / folder).rglob("*.py"))]
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if any(made_in(file))], ids=lambda file: file.stem)
-def test_every_failure_of_ours_names_the_next_step(file: Path) -> None:
-    without = [call for call in made_in(file) if not has_a_hint(call) and not texts(call) & NOTHING_TO_DO]
-    assert [f"{file.name}:{call.lineno}" for call in without] == []
-
-
-def test_the_failures_are_found() -> None:
-    assert sum(len(list(made_in(file))) for file in FILES) > 50
+def test_every_failure_of_ours_names_the_next_step() -> None:
+    made = [(file, call) for file in FILES for call in made_in(file)]
+    assert len(made) > 50, "the failures are found"
+    without = [(file, call) for file, call in made if not has_a_hint(call) and not texts(call) & NOTHING_TO_DO]
+    assert [f"{file.relative_to(ROOT)}:{call.lineno}" for file, call in without] == []

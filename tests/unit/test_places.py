@@ -39,7 +39,10 @@ def counted(azurite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 # --- gateways of one hub ---
 
 
-def test_racers_for_the_last_places_of_two_gateways_fill_both_and_no_more(installation: Installation) -> None:
+@pytest.mark.parametrize("racers", [8, pytest.param(14, marks=pytest.mark.full)])
+def test_racers_for_the_last_places_of_two_gateways_fill_both_and_no_more(
+    installation: Installation, racers: int
+) -> None:
     installation.use([installation.first | {"gateways": installation.gateways(hub_agw=3, other_agw=2)}])
 
     def racer(number: int) -> int | str:
@@ -48,8 +51,8 @@ def test_racers_for_the_last_places_of_two_gateways_fill_both_and_no_more(instal
         except DeploymentException as lost:
             return lost.failure.code
 
-    with ThreadPoolExecutor(14) as threads:
-        ended = list(threads.map(racer, range(14)))
+    with ThreadPoolExecutor(racers) as threads:
+        ended = list(threads.map(racer, range(racers)))
     won = [each for each in ended if isinstance(each, int)]
     assert (len(won), len(set(won))) == (5, 5)
     assert {each for each in ended if isinstance(each, str)} == {"GatewayFull"}

@@ -43,14 +43,14 @@ def said(words: dict[str, str], *places: str) -> list[str]:
     """Each line that says one of these words, with what it should say."""
     listed = subprocess.check_output(["git", "ls-files", "-z", *places], cwd=ROOT, text=True).split("\0")
     files = [name for name in listed if name.endswith((".py", ".md", ".kql")) and name not in EXCEPT]
+    texts = {name: FOLDER.sub("", (ROOT / name).read_text(encoding="utf-8")) for name in files}
     found = []
     for pattern, instead in words.items():
         word = re.compile(rf"(?<![\w]){'(?:' + pattern + ')'}(?![\w])", re.IGNORECASE)
-        for name in files:
-            text = (ROOT / name).read_text(encoding="utf-8")
-            for number, line in enumerate(FOLDER.sub("", text).splitlines(), 1):
-                if word.search(line):
-                    found.append(f"{name}:{number}: {instead}: {line.strip()}")
+        for name, text in texts.items():
+            if word.search(text):
+                lines = enumerate(text.splitlines(), 1)
+                found += [f"{name}:{n}: {instead}: {line.strip()}" for n, line in lines if word.search(line)]
     return found
 
 
