@@ -95,7 +95,7 @@ class Observer:
             assert time.monotonic() < latest, {
                 run: last for run, last in self.last.items() if last["status"] in UNDER_WAY
             }
-            time.sleep(0.05)
+            time.sleep(0.3)
         return self.ended
 
 
