@@ -31,11 +31,13 @@ def statuses(run: str) -> dict[str, str]:
 
 
 def swept_up(simulation: Simulation) -> None:
-    """A tick a minute, until no run is left that hasn't ended; and none says that something of it goes on."""
+    """A tick every other minute, until no run is left that hasn't ended; and none says that something of it goes on."""
     client = simulation.stage.client()
-    for _ in range(60):
+    for _ in range(30):
         simulation.stage.run(sweep(client))
-        simulation.play_for(60)
+        simulation.play_for(120)
+        for watcher in simulation.watchers:
+            watcher.look()
         if not Records().unfinished_runs():
             break
     assert Records().unfinished_runs() == []
@@ -72,11 +74,9 @@ def test_a_deployment_that_someone_ends_is_swept_up(simulation_at: SimulationAt,
 @pytest.mark.parametrize(
     "undo", [pytest.param(name, marks=[] if name == "delete_nic" else FULL) for name in UNDO_NAMES]
 )
-def test_a_delete_that_someone_ends_is_begun_again(deployed: tuple[Simulation, str], undo: str) -> None:
-    simulation, _ = deployed
-    removal = simulation.delete()
-    simulation.watch(removal)
-    simulation.until_pending(undo)
+def test_a_delete_that_someone_ends_is_begun_again(simulation_at: SimulationAt, undo: str) -> None:
+    simulation = simulation_at("delete", undo)
+    removal = simulation.take_up()
     simulation.stage.terminate(removal, "by hand")
     swept_up(simulation)
     assert Records().spoke(1) is None
@@ -119,8 +119,11 @@ def test_a_step_that_someone_terminates_is_begun_again(simulation_at: Simulation
     simulation = simulation_at("deploy", step)
     run = simulation.take_up()
     simulation.watch(run)
+    simulation.look_every = 5
     # What is over in seconds is waited for inside the one call that is about to be made.
-    simulation.until(lambda: statuses(run).get(step) == "in_progress" or step in ("validate_config", "create_vnet"))
+    simulation.until_recorded(
+        lambda: statuses(run).get(step) == "in_progress" or step in ("validate_config", "create_vnet")
+    )
     simulation.stage.terminate(f"{run}:{step}", "by hand")
     simulation.play_out()
     simulation.check(run, "completed")
@@ -168,10 +171,16 @@ def test_a_failed_deployment_that_someone_restarts_stays_failed(simulation_at: S
         *(pytest.param(name, marks=FULL) for name in ("begin_run", "record_outcome")),
     ],
 )
-def test_a_record_that_someone_terminates_is_written_all_the_same(simulation: Simulation, record: str) -> None:
+def test_a_record_that_someone_terminates_is_written_all_the_same(simulation_at: SimulationAt, record: str) -> None:
     stuck = Fault("delete_nic: DELETE networkInterfaces/{nic}", {"mode": "refuse", "status": 403})
-    run = simulation.deploy(1, vm_fails(), stuck)
+    if record in ("begin_run", "begin_rollback"):
+        simulation = simulation_at("deploy", record if record == "begin_run" else "create_vm")
+        run = simulation.take_up(vm_fails(), stuck)
+    else:
+        simulation = simulation_at("rollback", "delete_nic")
+        run = simulation.take_up(stuck)
     simulation.watch(run)
+    simulation.look_every = 5
     simulation.stage.fail(simulation.until_pending(record), "its host died")
     simulation.stage.terminate(f"{run}:{record}", "by hand")
     simulation.play_out()
@@ -203,20 +212,19 @@ def test_a_last_step_that_someone_terminates_is_done_when_its_record_is_written(
         *(pytest.param(name, marks=FULL) for name in ("remove_from_agw", "delete_vnet")),
     ],
 )
-def test_an_undo_that_someone_terminates_is_begun_again(deployed: tuple[Simulation, str], undo: str) -> None:
-    simulation, _ = deployed
-    removal = simulation.delete()
+def test_an_undo_that_someone_terminates_is_begun_again(simulation_at: SimulationAt, undo: str) -> None:
+    simulation = simulation_at("delete", undo)
+    removal = simulation.take_up()
     simulation.watch(removal)
-    simulation.until_pending(undo)
     simulation.stage.terminate(f"{removal}:{undo}", "by hand")
     simulation.play_out()
     simulation.check(removal, "deleted")
 
 
-def test_an_undo_that_breaks_off_too_often_has_failed_and_says_what_is_left(deployed: tuple[Simulation, str]) -> None:
-    simulation, _ = deployed
+def test_an_undo_that_breaks_off_too_often_has_failed_and_says_what_is_left(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("delete", "delete_vm")
     simulation.stage.faults.add(EngineFault("fail", instance=":delete_vm", times=MOST_TRIES))
-    removal = simulation.delete()
+    removal = simulation.take_up()
     simulation.watch(removal)
     simulation.play_out()
     simulation.check(removal, "rollback_failed")

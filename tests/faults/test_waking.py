@@ -8,13 +8,17 @@ from activities.steps.vm import note_duration
 from local.functions.durable.faults import Fault as EngineFault
 from shared.saga.instances import WAKE
 from shared.tables.records import Records
+from shared.timestamps import parse_timestamp
 from shared.writers.waking import wake
 from shared.writers.writer_tables import gateway_sites
+from tests.faults.conftest import SimulationAt
 from tests.faults.simulation import Simulation
 from triggers.deployments import progress_now
 
 FULL = pytest.mark.full
 WAITING_STEPS = ("create_peering", "update_agw")
+# What is called before any of them.
+BEFORE_ALL = "create_nic"
 LOST = EngineFault("lose", message="event", event=WAKE, times=None)
 # Durable's answer when the writer runs in another task hub than the step.
 ANOTHER_HUB = EngineFault("refuse", method="POST", path="raiseEvent", status=404, times=None)
@@ -32,7 +36,7 @@ TROUBLES = [pytest.param(how, marks=[] if how in FEW else FULL) for how in TROUB
 
 
 def patiently(simulation: Simulation, run: str) -> str:
-    """With Azure's own deadlines: those of the simulation are as long as one lost wake-up."""
+    """With Azure's own deadlines, for a run that has not begun: those of the simulation are as long as one lost wake-up."""
     policy = simulation.run_row(run).policy
     Records().change_run(simulation.run_row(run), policy={**policy, "shared_deadline_seconds": 7200.0})
     return run
@@ -49,13 +53,14 @@ def woken_late(simulation: Simulation, *runs: str) -> None:
     simulation.stage.run(wake(simulation.stage.client(), steps))
 
 
-def test_a_step_that_waits_for_a_writer_asks_twice(simulation: Simulation) -> None:
+def test_a_step_that_waits_for_a_writer_asks_twice(simulation_at: SimulationAt) -> None:
     """To request its row, and when it is woken."""
-    began = simulation.clock.now()
-    run = simulation.deploy()
+    simulation = simulation_at("deploy", BEFORE_ALL)
+    run = simulation.take_up()
     simulation.until_ended(run)
     simulation.check(run, "completed")
     assert asked(simulation, run) == dict.fromkeys(WAITING_STEPS, 2)
+    began = parse_timestamp(simulation.run_row(run).created_at).timestamp()
     assert simulation.clock.now() - began < 240
 
 
@@ -72,9 +77,10 @@ def test_wake_ups_are_hints(simulation: Simulation, how: str) -> None:
     assert simulation.run_row(removal).status == "deleted"
 
 
-def test_wake_ups_that_come_for_nothing_do_no_harm(simulation: Simulation) -> None:
+def test_wake_ups_that_come_for_nothing_do_no_harm(simulation_at: SimulationAt) -> None:
     """Whenever time has passed: on steps that wait, that are being called, that have ended, and that there never were; twice."""
-    run = simulation.deploy()
+    simulation = simulation_at("deploy", BEFORE_ALL)
+    run = simulation.take_up()
     woken_at = simulation.clock.now()
     while simulation.stage.status(run).runtime_status in ("Pending", "Running"):
         assert simulation.step()
@@ -85,9 +91,10 @@ def test_wake_ups_that_come_for_nothing_do_no_harm(simulation: Simulation) -> No
     simulation.check(run, "completed")
 
 
-def test_late_wake_ups_of_a_run_that_has_ended_leave_the_next_run_of_its_spoke_alone(simulation: Simulation) -> None:
-    first = simulation.deploy()
-    simulation.until_ended(first)
+def test_late_wake_ups_of_a_run_that_has_ended_leave_the_next_run_of_its_spoke_alone(
+    deployed: tuple[Simulation, str],
+) -> None:
+    simulation, first = deployed
     removal = simulation.delete()
     simulation.until_ended(removal)
     again = simulation.deploy()
@@ -100,21 +107,23 @@ def test_late_wake_ups_of_a_run_that_has_ended_leave_the_next_run_of_its_spoke_a
 
 
 @pytest.mark.parametrize("step", ["update_agw", "create_vm", pytest.param("create_peering", marks=FULL)])
-def test_a_delete_ends_a_wait_at_once(simulation: Simulation, step: str) -> None:
+def test_a_delete_ends_a_wait_at_once(simulation_at: SimulationAt, step: str) -> None:
+    simulation = simulation_at("deploy", step)
     note_duration(100.0)
-    run = patiently(simulation, simulation.deploy())
+    run = simulation.take_up()
     simulation.until(lambda: sleeps(simulation, run, step))
     began = simulation.clock.now()
     simulation.delete()
-    simulation.until(lambda: status(run, step) == "cancelled")
+    simulation.until_recorded(lambda: status(run, step) == "cancelled")
     assert simulation.clock.now() == began
     simulation.until_ended(run)
     simulation.check(run, "failed")
 
 
 @pytest.mark.parametrize("step", WAITING_STEPS)
-def test_a_step_that_was_broken_off_is_woken_under_its_next_number(simulation: Simulation, step: str) -> None:
-    run = patiently(simulation, simulation.deploy())
+def test_a_step_that_was_broken_off_is_woken_under_its_next_number(simulation_at: SimulationAt, step: str) -> None:
+    simulation = simulation_at("deploy", step)
+    run = simulation.take_up()
     simulation.until(lambda: sleeps(simulation, run, step))
     simulation.stage.terminate(f"{run}:{step}", "by hand")
     simulation.until_ended(run)
@@ -122,12 +131,13 @@ def test_a_step_that_was_broken_off_is_woken_under_its_next_number(simulation: S
     assert asked(simulation, run)[step] == 3, "once before it was terminated, then twice"
 
 
-def test_progress_says_what_the_writer_waits_for_while_the_step_sleeps(simulation: Simulation) -> None:
+def test_progress_says_what_the_writer_waits_for_while_the_step_sleeps(simulation_at: SimulationAt) -> None:
+    simulation = simulation_at("deploy", "update_agw")
     simulation.azure.fault(
         method="PUT", path="/applicationGateways/hub-agw$", mode="refuse", status=429, retry_after=300
     )
-    run = patiently(simulation, simulation.deploy())
-    simulation.until(lambda: bool(gateway_sites().writer().retry_reason) and sleeps(simulation, run, "update_agw"))
+    run = simulation.take_up()
+    simulation.until(lambda: sleeps(simulation, run, "update_agw") and bool(gateway_sites().writer().retry_reason))
     shown = {step.step_name: step.message for step in progress_now(simulation.run_row(run)).deployment_steps}
     assert "which waits itself" in shown["update_agw"]
     assert "which waits itself" not in shown["create_peering"]
@@ -139,9 +149,10 @@ def status(run: str, step: str) -> str | None:
 
 def sleeps(simulation: Simulation, run: str, step: str) -> bool:
     """Whether a step has been called and waits for an event."""
-    if status(run, step) != "in_progress" or any(task.name == step for task in simulation.stage.pending):
+    if any(task.name == step for task in simulation.stage.pending):
         return False
-    return any(event["EventType"] == TIMER_CREATED for event in simulation.stage.history(f"{run}:{step}"))
+    history = simulation.stage.history(f"{run}:{step}")
+    return any(event["EventType"] == TIMER_CREATED for event in history) and status(run, step) == "in_progress"
 
 
 TIMER_CREATED = 10
