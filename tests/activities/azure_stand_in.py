@@ -27,7 +27,6 @@ class LocalAzure:
 
     def reset(self) -> None:
         self._ok(self.client.post("/_local/reset"))
-        self.quota(location="eastus", quotas={})
 
     def save(self, name: str) -> None:
         self._ok(self.client.post("/_local/save", json={"name": name}))

@@ -3,8 +3,10 @@ at the start of every test. One pair for each worker of pytest."""
 
 import os
 import ssl
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -17,7 +19,12 @@ from tests.activities.azure_stand_in import LocalAzure
 from tests.activities.writers import WriterHarness, writer_harness
 from tests.app import forget_app
 
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient
+
 FRESH_TIME_SCALE = 0.0
+# As Table Storage takes them.
+MOST_IN_A_TRANSACTION = 100
 
 
 @pytest.fixture(scope="session")
@@ -37,27 +44,42 @@ def azurite_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield tables_connection_string(f"http://127.0.0.1:{port}")
 
 
-@pytest.fixture
-def azure(azure_process: dict[str, str]) -> Iterator[LocalAzure]:
-    """The stand-in with nothing but its hub. Operations end when `advance` passes their end."""
+@pytest.fixture(scope="session")
+def azure_client(azure_process: dict[str, str]) -> Iterator[httpx.Client]:
+    """A client of the stand-in: making one costs more than most of its calls."""
     with httpx.Client(
         base_url=azure_process["arm"], verify=_trusting(azure_process["ca"]), trust_env=False, timeout=30
     ) as client:
-        local = LocalAzure(client, azure_process["subscription_id"])
-        local.reset()
-        yield local
+        yield client
 
 
 @pytest.fixture
-def tables(azurite_process: str) -> str:
-    """The connection string of tables without a row."""
+def azure(azure_process: dict[str, str], azure_client: httpx.Client) -> LocalAzure:
+    """The stand-in with nothing but its hub. Operations end when `advance` passes their end."""
+    local = LocalAzure(azure_client, azure_process["subscription_id"])
+    local.reset()
+    return local
+
+
+@pytest.fixture(scope="session")
+def table_clients(azurite_process: str) -> Iterator[list["TableClient"]]:
+    """Clients of the app's tables, which are there."""
     from azure.data.tables import TableServiceClient
 
     with TableServiceClient.from_connection_string(azurite_process) as service:
-        for name in store.TABLES:
-            client = service.create_table_if_not_exists(name)
-            for row in list(client.list_entities()):
-                client.delete_entity(row["PartitionKey"], row["RowKey"])
+        yield [service.create_table_if_not_exists(name) for name in store.TABLES]
+
+
+@pytest.fixture
+def tables(azurite_process: str, table_clients: list["TableClient"]) -> str:
+    """The connection string of tables without a row."""
+    for client in table_clients:
+        partitions = defaultdict(list)
+        for row in client.list_entities(select=["PartitionKey", "RowKey"]):
+            partitions[row["PartitionKey"]].append(("delete", row))
+        for deletes in partitions.values():
+            for begin in range(0, len(deletes), MOST_IN_A_TRANSACTION):
+                client.submit_transaction(deletes[begin : begin + MOST_IN_A_TRANSACTION])
     return azurite_process
 
 
@@ -84,11 +106,14 @@ def settings(
 def harness(
     azure: LocalAzure, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[WriterHarness]:
-    """The writers of gateway and hub, with the waits that their tests count in."""
+    """The writers of gateway and hub, with the waits that their tests count in.
+
+    A peering takes 5 seconds, the gateway 20: one poll sees each of them running, the next one its end.
+    """
     monkeypatch.setenv("AGW_GATHER_SECONDS", "2")
-    monkeypatch.setenv("WRITER_POLL_SECONDS", "1")
-    monkeypatch.setenv("POLL_MAX_SECONDS", "5")
-    monkeypatch.setenv("POLL_DEFAULT_SECONDS", "5")
+    monkeypatch.setenv("WRITER_POLL_SECONDS", "2.5")
+    monkeypatch.setenv("POLL_MAX_SECONDS", "10")
+    monkeypatch.setenv("POLL_DEFAULT_SECONDS", "10")
     monkeypatch.setenv("RETRY_FIRST_SECONDS", "5")
     monkeypatch.setenv("RETRY_MAX_SECONDS", "60")
     forget_app()

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import httpx
 import pytest
@@ -118,19 +117,29 @@ class Durable:
             assert utc_now() < until
 
 
-@pytest.fixture
-def durable(settings: Settings, azure_process: dict[str, str], tables: str, tmp_path: Path) -> Iterator[Durable]:
-    root = tmp_path / "app"
+@pytest.fixture(scope="module")
+def host(
+    azure_process: dict[str, str], azurite_process: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Durable]:
+    """One for all tests: each has spokes of its own."""
+    state = tmp_path_factory.mktemp("dead-runs")
+    root = state / "app"
     root.mkdir()
     (root / "function_app.py").write_text(APP)
     (root / "host.json").write_text('{"version": "2.0"}')
-    recipe = functions_recipe(tmp_path / "state", 0, root, app_settings(azure_process, tables, 0.02))
-    with running(recipe, tmp_path / "logs") as process:
+    recipe = functions_recipe(state / "state", 0, root, app_settings(azure_process, azurite_process, 0.02))
+    with running(recipe, state / "logs") as process:
         assert process.announced is not None
         with httpx.Client(
             base_url=process.announced["api"].removesuffix("/api"), trust_env=False, timeout=30
         ) as client:
             yield Durable(client)
+
+
+@pytest.fixture
+def durable(host: Durable, settings: Settings) -> Durable:
+    """Its tables are empty."""
+    return host
 
 
 def a_step(run: RunRow, number: int, name: str, status: str) -> None:
@@ -192,8 +201,8 @@ def test_a_terminated_deployment_is_stopped_waited_for_and_handed_over(durable: 
 
 
 def test_a_purged_run_is_found_and_a_fresh_one_is_left_alone(durable: Durable) -> None:
-    purged = recorded(a_run(a_plan(1)))
-    recorded(a_run(a_plan(2), status="accepted"))
+    purged = recorded(a_run(a_plan(2)))
+    recorded(a_run(a_plan(3), status="accepted"))
     now = utc_now()
     assert durable.sweep(now) == {purged.deployment_id: "Missing"}
     assert durable.sweep(now + MISSING_FOR / 2) == {}
@@ -203,13 +212,13 @@ def test_a_purged_run_is_found_and_a_fresh_one_is_left_alone(durable: Durable) -
 def test_a_dead_delete_is_begun_again(durable: Durable) -> None:
     now = utc_now()
     run = recorded(
-        a_run(a_plan(1), kind="delete", status="deleting", deployment_id="delete-client-1-1-aaaa", force=True)
+        a_run(a_plan(4), kind="delete", status="deleting", deployment_id="delete-client-4-1-aaaa", force=True)
     )
     assert durable.sweep(now - MISSING_FOR) == {run.deployment_id: "Missing"}
     assert durable.sweep(now) == {run.deployment_id: "Mark"}
     assert run_now(run).status == "deleting"
     assert durable.sweep(now + LAST_CALLS) == {run.deployment_id: "HandOver"}
-    spoke = Records().spoke(1)
+    spoke = Records().spoke(4)
     assert spoke is not None
     successor = Records().run(spoke.deployment_id)
     assert successor is not None
@@ -218,11 +227,11 @@ def test_a_dead_delete_is_begun_again(durable: Durable) -> None:
 
 def test_a_hand_over_that_was_cut_off_is_not_made_twice(durable: Durable) -> None:
     now = utc_now()
-    run = recorded(a_run(a_plan(1)))
+    run = recorded(a_run(a_plan(5)))
     durable.sweep(now - MISSING_FOR)
     durable.sweep(now)
     assert durable.sweep(now + LAST_CALLS) == {run.deployment_id: "HandOver"}
     for _ in range(3):
         moves = durable.sweep(now + LAST_CALLS)
         assert "HandOver" not in moves.values()
-    assert len([row for row in Records().runs_of(1) if row.kind == "rollback"]) == 1
+    assert len([row for row in Records().runs_of(5) if row.kind == "rollback"]) == 1

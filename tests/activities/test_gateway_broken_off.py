@@ -113,7 +113,7 @@ def test_who_waits_is_told_what_the_writer_waits_for(
     harness: WriterHarness, method: str, path: str, status: int
 ) -> None:
     run, _ = harness.want_site(1)
-    harness.azure.fault(method=method, path=path, times=4, mode="refuse", status=status, message="Not before noon.")
+    harness.azure.fault(method=method, path=path, times=3, mode="refuse", status=status, message="Not before noon.")
     reasons = []
 
     def ask(name: str) -> None:

@@ -135,7 +135,7 @@ def test_a_throttled_write_waits_as_long_as_it_is_told(harness: WriterHarness) -
 )
 def test_who_waits_is_told_what_for(harness: WriterHarness, method: str, path: str, status: int) -> None:
     runs = ready(harness, 1, 2)
-    harness.azure.fault(method=method, path=path, times=4, mode="refuse", status=status, message="Not before noon.")
+    harness.azure.fault(method=method, path=path, times=3, mode="refuse", status=status, message="Not before noon.")
     told: dict[int, list[str]] = {1: [], 2: []}
 
     def ask(name: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -26,18 +25,25 @@ from tests.activities.azure_stand_in import a_plan, a_run, call_of, recorded
 from tests.app import forget_app
 
 
-@pytest.fixture
-def faults(settings: Settings, tables: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    """The tables through a proxy, and where its faults are asked for."""
-    target = dict(part.split("=", 1) for part in tables.split(";") if part)["TableEndpoint"]
+@pytest.fixture(scope="module")
+def proxy(azurite_process: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A proxy before the tables."""
+    target = dict(part.split("=", 1) for part in azurite_process.split(";") if part)["TableEndpoint"]
     target = target.rsplit("/", 1)[0]
-    with running(tables_proxy_recipe(0, target), tmp_path) as process:
+    with running(tables_proxy_recipe(0, target), tmp_path_factory.mktemp("proxy")) as process:
         assert process.announced is not None
-        monkeypatch.setenv("TABLES_CONNECTION_STRING", tables_connection_string(process.announced["tables"]))
-        forget_app()
         with httpx.Client(base_url=process.announced["tables"], trust_env=False) as client:
             yield client
-        forget_app()
+
+
+@pytest.fixture
+def faults(proxy: httpx.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    """The tables through a proxy, and where its faults are asked for."""
+    monkeypatch.setenv("TABLES_CONNECTION_STRING", tables_connection_string(str(proxy.base_url).rstrip("/")))
+    forget_app()
+    yield proxy
+    proxy.delete("/_local/faults").raise_for_status()
+    forget_app()
 
 
 @pytest.mark.parametrize("mode", ["drop_after", "timeout_after"])

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -59,21 +58,32 @@ async def instances(req: func.HttpRequest, client) -> func.HttpResponse:
 """
 
 
-@pytest.fixture
-def host(settings: Settings, azure_process: dict[str, str], tables: str, tmp_path: Path) -> Iterator[httpx.Client]:
-    root = tmp_path / "app"
+@pytest.fixture(scope="module")
+def one_host(
+    azure_process: dict[str, str], azurite_process: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """For all tests: each has runs of its own."""
+    state = tmp_path_factory.mktemp("retention")
+    root = state / "app"
     root.mkdir()
     (root / "function_app.py").write_text(APP)
     (root / "host.json").write_text('{"version": "2.0"}')
-    recipe = functions_recipe(tmp_path / "state", 0, root, app_settings(azure_process, tables, 0.02))
-    with running(recipe, tmp_path / "logs") as process:
+    recipe = functions_recipe(state / "state", 0, root, app_settings(azure_process, azurite_process, 0.02))
+    with running(recipe, state / "logs") as process:
         assert process.announced is not None
         with httpx.Client(base_url=process.announced["api"], trust_env=False, timeout=30) as client:
             yield client
 
 
-def instances(host: httpx.Client) -> dict[str, str]:
-    return dict(host.get("/instances").json())
+@pytest.fixture
+def host(one_host: httpx.Client, settings: Settings) -> httpx.Client:
+    """Its tables are empty."""
+    return one_host
+
+
+def instances(host: httpx.Client, run: RunRow) -> dict[str, str]:
+    """Those of a run, of its children, and of whose ids begin like its own."""
+    return {name: state for name, state in host.get("/instances").json().items() if name.startswith(run.deployment_id)}
 
 
 def an_old_run(spoke_id: int, steps: tuple[str, ...], host: httpx.Client, state: str = "ends") -> RunRow:
@@ -104,10 +114,10 @@ def test_an_old_run_goes_with_its_steps_its_history_and_those_of_its_children(ho
     others = recorded(a_run(a_plan(4), status="failed", completed_at="2026-01-02T00:00:00.000Z", task_hub="AnotherApp"))
     table(SPOKES_TABLE).client.delete_entity(Records().hub_key, "spoke:4")
     living = recorded(a_run(a_plan(3), status="completed", completed_at="2026-01-02T00:00:00.000Z"))
-    assert len(instances(host)) == 4
+    assert len(instances(host, old)) == 4
     assert host.post("/forget").json() == [old.deployment_id]
     assert rows(old) == []
-    assert list(instances(host)) == [neighbour]
+    assert list(instances(host, old)) == [neighbour]
     assert rows(lately)
     assert rows(living)
     assert rows(others)
@@ -115,16 +125,16 @@ def test_an_old_run_goes_with_its_steps_its_history_and_those_of_its_children(ho
 
 
 def test_a_child_that_still_runs_is_ended_first_and_the_run_goes_at_a_later_tick(host: httpx.Client) -> None:
-    old = an_old_run(1, ("create_vm",), host, "waits")
+    old = an_old_run(5, ("create_vm",), host, "waits")
     child = f"{old.deployment_id}:create_vm"
-    assert instances(host)[child] == "Running"
+    assert instances(host, old)[child] == "Running"
     assert host.post("/forget").json() == []
     assert rows(old)
     for _ in range(200):
-        if instances(host).get(child) != "Running":
+        if instances(host, old).get(child) != "Running":
             break
     assert host.post("/forget").json() == [old.deployment_id]
-    assert (rows(old), instances(host)) == ([], {})
+    assert (rows(old), instances(host, old)) == ([], {})
 
 
 def test_idle_secrets_leave_rows_of_older_versions(host: httpx.Client) -> None:

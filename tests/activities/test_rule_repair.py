@@ -21,14 +21,25 @@ SPOKE = 1
 THE_SPOKES_ROW = rf"/Spokes\(.*RowKey='spoke:{SPOKE}'"
 
 
+@pytest.fixture(scope="module")
+def played() -> list[RunRow]:
+    """The run that made the spoke, once a test has played it."""
+    return []
+
+
 @pytest.fixture
-def spoke(settings: Settings, azure: LocalAzure) -> RunRow:
+def spoke(settings: Settings, azure: LocalAzure, played: list[RunRow]) -> RunRow:
     """A finished spoke: VNet, subnets and group as its steps make them."""
-    return finished(azure, SPOKE)
+    if played:
+        azure.restore("a finished spoke")
+        return recorded(played[0])
+    played.append(finished(azure))
+    azure.save("a finished spoke")
+    return played[0]
 
 
-def finished(azure: LocalAzure, number: int) -> RunRow:
-    run = recorded(a_run(a_plan(number)))
+def finished(azure: LocalAzure) -> RunRow:
+    run = recorded(a_run(a_plan(SPOKE)))
     for name, step in (("create_nsg", create_nsg), ("create_vnet", create_vnet), ("create_subnets", create_subnets)):
         for _ in range(3):
             if asyncio.run(step(call_of(run, name)))["outcome"] == "done":
@@ -134,12 +145,14 @@ def test_a_changed_setting_reaches_old_spokes(
     assert "DenyConnectedOut" in rules(), "its subnets have no route table, whatever new ones get"
 
 
-@pytest.mark.parametrize("status", ["accepted", "in_progress", "rolling_back", "rollback_failed", "deleting", "failed"])
-def test_a_spoke_that_is_being_changed_is_left_alone(spoke: RunRow, azure: LocalAzure, status: str) -> None:
+def test_a_spoke_that_is_being_changed_is_left_alone(spoke: RunRow, azure: LocalAzure) -> None:
     edit(azure, drop="DenyConnectedOut")
-    recorded(spoke, status=status)
-    assert repair_security_rules() == []
-    assert puts(azure) == []
+    for status in ("accepted", "in_progress", "rolling_back", "rollback_failed", "deleting", "failed"):
+        recorded(spoke, status=status)
+        assert repair_security_rules() == [], status
+        assert puts(azure) == [], status
+    recorded(spoke, status="completed")
+    assert repair_security_rules() == [SPOKE]
 
 
 def test_a_delete_that_begins_meanwhile_wins(spoke: RunRow, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,8 @@ def test_a_terminated_deployment_is_rolled_back(api: Api) -> None:
         tick(api)
         return bool(api.progress(7)["deployment_id"] != created["deployment_id"])
 
-    until(is_handed_over)
+    # Not before a call can be over that was under way.
+    until(is_handed_over, every=0.5)
     spoke = api.wait_until(7, "failed", seconds=SECONDS)
     assert "terminated" in spoke["error"]["message"]
     assert spoke["left_behind"] == []
@@ -65,8 +66,8 @@ def test_a_terminated_deployment_is_rolled_back(api: Api) -> None:
     api.deployed(request_for(7), seconds=SECONDS)
 
 
-def until(what: Callable[[], bool]) -> None:
+def until(what: Callable[[], bool], every: float = SECONDS_BETWEEN_POLLS) -> None:
     latest = time.monotonic() + SECONDS
     while not what():
         assert time.monotonic() < latest
-        time.sleep(SECONDS_BETWEEN_POLLS)
+        time.sleep(every)

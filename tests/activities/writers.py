@@ -22,8 +22,9 @@ from shared import clock
 from shared.data import from_data
 from shared.saga.outcomes import Call, Failed, Outcome
 from shared.settings import current_settings
-from shared.spoke.records import SPOKES_TABLE, RunRow
-from shared.tables.client import table
+from shared.spoke.records import GATEWAY_SITES_TABLE, SPOKES_TABLE, RunRow
+from shared.tables.client import table, write_over
+from shared.tables.codec import as_entity
 from shared.tables.records import Records
 from shared.writers.gateway.site_rows import SiteRow, request_site, site_key
 from shared.writers.gateway.sites import site_of
@@ -143,15 +144,17 @@ class WriterHarness:
 
     def want_sites(self, numbers: Iterable[int]) -> None:
         """Requests the sites of many, without their runs."""
-        for number in numbers:
-            gateway_sites().request(site_row(number))
+        key = current_settings().gateway_key
+        table(GATEWAY_SITES_TABLE).write([write_over(as_entity(site_row(number), key), None) for number in numbers])
 
     def forget_sites(self, numbers: Iterable[int]) -> None:
         """Requests the removal of many, without their runs."""
-        for number in numbers:
-            row = self.site(number)
-            assert row is not None
-            gateway_sites().request(row.request_removal(deployment_id="delete", now=clock.timestamp()))
+        rows, key = {row.client: row for row in gateway_sites().everything()[1]}, current_settings().gateway_key
+        going = [
+            rows[f"client-{number}"].request_removal(deployment_id="delete", now=clock.timestamp())
+            for number in numbers
+        ]
+        table(GATEWAY_SITES_TABLE).write([write_over(as_entity(row, key), row.etag) for row in going])
 
     # --- the writers ---
 
