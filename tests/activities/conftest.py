@@ -98,6 +98,7 @@ def settings(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     forget_app()
+    know_tables()
     yield current_settings()
     forget_app()
 
@@ -117,8 +118,14 @@ def harness(
     monkeypatch.setenv("RETRY_FIRST_SECONDS", "5")
     monkeypatch.setenv("RETRY_MAX_SECONDS", "60")
     forget_app()
+    know_tables()
     with writer_harness(azure, tmp_path / "writers.sqlite") as harness:
         yield harness
+
+
+def know_tables() -> None:
+    """Spares the app to create its tables, which it would try at the first call after each `forget_app`: they are there."""
+    store._there.update(store.TABLES)
 
 
 def _trusting(ca: str) -> ssl.SSLContext:

@@ -90,7 +90,7 @@ def test_a_read_that_fails_before_the_put_keeps_no_site_waiting_for_an_answer(ha
     assert (harness.now.moment - began).total_seconds() < 70, "an unanswered PUT is waited for 80 s"
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [429, pytest.param(503, marks=pytest.mark.full)])
 def test_a_throttled_put_waits_as_long_as_it_is_told(harness: WriterHarness, status: int) -> None:
     harness.azure.fault(method="PUT", path=GATEWAY, mode="refuse", status=status, code="ServerBusy", retry_after=17)
     harness.want_site(1)

@@ -103,7 +103,9 @@ def test_a_peering_that_can_not_be_written_fails_alone(harness: WriterHarness) -
     assert states(harness, 2) == (None, None)
 
 
-@pytest.mark.parametrize("code", ["ReferencedResourceNotProvisioned", "AnotherOperationInProgress"])
+@pytest.mark.parametrize(
+    "code", ["ReferencedResourceNotProvisioned", pytest.param("AnotherOperationInProgress", marks=pytest.mark.full)]
+)
 def test_an_unmanaged_write_of_the_hub_is_waited_out(harness: WriterHarness, code: str) -> None:
     ready(harness, 1, 2)
     harness.azure.fault(method="PUT", path="hub-to-spoke-1$", mode="refuse", status=400, code=code)
@@ -269,7 +271,8 @@ def flags(harness: WriterHarness, number: int) -> tuple[bool, bool]:
     return hub["properties"]["allowGatewayTransit"], spoke["properties"]["useRemoteGateways"]
 
 
-@pytest.mark.parametrize("kind", ["Vpn", "ExpressRoute"])
+# The app reads no gateway's type.
+@pytest.mark.parametrize("kind", ["Vpn", pytest.param("ExpressRoute", marks=pytest.mark.full)])
 def test_a_gateway_that_is_still_being_made_is_waited_for(harness: WriterHarness, kind: str) -> None:
     plant_gateway(harness, "Updating", kind)
     [run] = ready(harness, 1)
