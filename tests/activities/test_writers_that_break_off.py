@@ -12,6 +12,7 @@ from tests.activities.peerings import ready, states
 from tests.activities.writers import WriterHarness
 
 GATEWAY_CALLS = ["gateway_round", "poll_gateway"]
+WRITTEN = {"gateway": "/applicationGateways/hub-agw$", "hub": "hub-to-spoke-1$"}
 HUB_CALLS = ["hub_round", "write_hub_side", "write_spoke_side", "settle_spoke_sides", "hand_over_hub"]
 
 
@@ -44,14 +45,15 @@ def test_an_activity_that_breaks_off_does_not_break_its_writer(harness: WriterHa
 @pytest.mark.parametrize("which", ["gateway", "hub"])
 def test_a_writer_continues_as_new_and_knows_what_it_was_doing(harness: WriterHarness, which: str) -> None:
     is_there = ask(harness, which)
-    resource = "/applicationGateways/hub-agw$" if which == "gateway" else "hub-to-spoke-1$"
-    harness.azure.fault(method="PUT", path=resource, mode="slow", seconds=230 if which == "gateway" else 70)
+    harness.azure.fault(method="PUT", path=WRITTEN[which], mode="slow", seconds=230 if which == "gateway" else 70)
     calls = harness.play(which)
     assert len(calls) > (write_gateway.CALLS_A_GENERATION if which == "gateway" else schedule.CALLS_A_GENERATION)
     assert len(harness.stage.history(harness.instance_id(which))) < 250, "of the last generation alone"
     assert is_there()
     written = [
-        each for each in harness.azure.requests("PUT") if each["path"].endswith(resource.strip("/$").split("/")[-1])
+        each
+        for each in harness.azure.requests("PUT")
+        if each["path"].endswith(WRITTEN[which].strip("/$").split("/")[-1])
     ]
     assert len(written) == 1
 
@@ -75,6 +77,8 @@ def test_a_retry_after_of_days_does_not_stop_a_writer_for_days(harness: WriterHa
 )
 def test_a_host_that_is_killed_after_any_commit_goes_on(harness: WriterHarness, which: str, commits: int) -> None:
     is_there = ask(harness, which)
+    # So many polls that there are more commits than these.
+    harness.azure.fault(method="PUT", path=WRITTEN[which], mode="slow", seconds=60 if which == "gateway" else 20)
     harness.stage.crash_after(commits)
     assert harness.stage.survive(lambda: harness.play(which)), "it was killed"
     harness.stage.crash()
