@@ -49,7 +49,8 @@ class Deadline:
         try:
             yield
         finally:
-            self._waiting_for.remove(entry)
+            if not self.has_passed:  # else it was given up for that, and is what hangs
+                self._waiting_for.remove(entry)
 
     def failure(self) -> Failure:
         """That it has passed, and what hangs."""

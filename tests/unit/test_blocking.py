@@ -1,6 +1,7 @@
 """Blocking work in the app's own threads: who waits for it, for how long, and where its log lines arrive."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import threading
@@ -227,6 +228,24 @@ def test_a_deadline_names_the_innermost_thing_that_hangs() -> None:
     assert failure.details == {"waiting_for": ["the identity endpoint"], "seconds": 3}
     assert "the identity endpoint" in failure.message
     assert failure.hint
+
+
+def test_what_was_given_up_because_the_deadline_passed_is_named_after_it_was_left() -> None:
+    deadline = Deadline(0)
+    with (
+        contextlib.suppress(TimeoutError),
+        deadline.waiting_for("GET /subscriptions/x"),
+        deadline.waiting_for("the identity endpoint"),
+    ):
+        raise TimeoutError
+    assert deadline.failure().details["waiting_for"] == ["the identity endpoint"]
+
+
+def test_what_was_answered_in_time_is_not_named() -> None:
+    deadline = Deadline(60)
+    with deadline.waiting_for("GET /subscriptions/x"):
+        assert deadline.left() > 0
+    assert deadline.failure().details["waiting_for"] == ["Azure Resource Manager"]
 
 
 def test_the_pools_are_made_once() -> None:
