@@ -77,6 +77,7 @@ def test_a_deployment_that_someone_ends_is_swept_up(simulation_at: SimulationAt,
 def test_a_delete_that_someone_ends_is_begun_again(simulation_at: SimulationAt, undo: str) -> None:
     simulation = simulation_at("delete", undo)
     removal = simulation.take_up()
+    simulation.watch(removal)
     simulation.stage.terminate(removal, "by hand")
     swept_up(simulation)
     assert Records().spoke(1) is None
