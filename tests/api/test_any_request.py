@@ -40,7 +40,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES_IN_A_NORMAL_RUN = 12
+EXAMPLES_IN_A_NORMAL_RUN = 8
 # Those without any input can be called in a handful of ways only: the others make up for them.
 WITH_INPUT = [route for route in ROUTES if route.parameters or route.body or "{" in route.path]
 EXAMPLES_IN_A_FULL_RUN = 10_000 // len(WITH_INPUT) + 1
@@ -137,7 +137,7 @@ def app(host: Host) -> Iterator[Host]:
 
 def test_any_request_has_a_described_answer(document: BaseSchema, app: Host, subtests: pytest.Subtests) -> None:
     def sent(case: Case) -> None:
-        send(case, app, plans=8)
+        send(case, app, plans=4)
 
     on_each_route(document, sent, quietly(EXAMPLES_IN_A_NORMAL_RUN), subtests)
 

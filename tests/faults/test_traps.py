@@ -127,7 +127,7 @@ def test_a_vnet_cannot_go_while_a_nic_is_going(simulation_at: SimulationAt) -> N
     ("call", "status", "code"),
     [
         ("create_subnets: PUT virtualNetworks/{vnet}", 409, "AnotherOperationInProgress"),
-        ("create_subnets: PUT virtualNetworks/{vnet}", 429, "RetryableError"),
+        pytest.param("create_subnets: PUT virtualNetworks/{vnet}", 429, "RetryableError", marks=pytest.mark.full),  # as create_nic's
         ("create_nic: PUT networkInterfaces/{nic}", 429, "RetryableError"),
         ("write_hub_side: PUT virtualNetworks/hub-vnet/virtualNetworkPeerings/{hub side}", 400, "ReferencedResourceNotProvisioned"),
         ("write_spoke_side: PUT virtualNetworks/{vnet}/virtualNetworkPeerings/{spoke side}", 409, "AnotherOperationInProgress"),
