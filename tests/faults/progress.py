@@ -14,7 +14,7 @@ Document = dict[str, Any]
 
 _RUN_MOVES = {
     # Looked at now and then: what lay between two looks is not seen.
-    "in_progress": {"in_progress", "completed", "rolling_back", "deleting", "failed", "rollback_failed"},
+    "in_progress": {"in_progress", "completed", "rolling_back", "deleting", "deleted", "failed", "rollback_failed"},
     "rolling_back": {"rolling_back", "failed", "rollback_failed"},
     # `failed` when someone has ended it, and its successor has deleted the spoke.
     "deleting": {"deleting", "deleted", "rollback_failed", "failed"},

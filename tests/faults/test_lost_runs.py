@@ -16,7 +16,7 @@ from shared.saga.saga import MOST_TRIES
 from shared.saga.steps import STEPS, UNDOS
 from shared.tables.records import Records
 from tests.faults.checkpoints import BEGINNING, vm_fails
-from tests.faults.conftest import SimulationAt
+from tests.faults.conftest import Complete, NewSimulation, SimulationAt
 from tests.faults.simulation import Simulation
 from tests.infra.alert_lines import found
 
@@ -31,8 +31,8 @@ EPISODES = range(1, 26)
 # begins there. Each but the first of them came with a message.
 MIDDLE = {"deploy": ("create_nic", 6), "rollback": ("delete_vm", 13), "delete": ("delete_vm", 4)}
 # How often the VNet is still written by a deployment that begins there: once by itself, then with its subnets.
-VNET_WRITES = {"create_nsg": 1, "create_subnets": 1} | dict.fromkeys(
-    (BEGINNING, "begin_run", "validate_config", "create_vnet"), 2
+VNET_WRITES = {"create_subnets": 1} | dict.fromkeys(
+    (BEGINNING, "begin_run", "validate_config", "create_vnet", "create_nsg"), 2
 )
 
 
@@ -80,27 +80,22 @@ def begin(simulation_at: SimulationAt, kind: str, at: str, *faults: Fault) -> tu
     return simulation, simulation.take_up(*[vm_fails()] if whole else [])
 
 
-LOST_SAMPLED = {("deploy", "completion", 5), ("rollback", "completion", 12), ("delete", "completion", 3)}
-LOST = [
-    *((kind, "completion", "run_step", skip) for kind in ENDS for skip in range(13)),
-    ("deploy", "start", "deploy_spoke", 0),
-    ("delete", "start", "delete_spoke", 0),
-]
+LOST_SAMPLED = {("deploy", 5), ("rollback", 12), ("delete", 3)}
+LOST = [(kind, skip) for kind in ENDS for skip in range(13)]
 
 
 @pytest.mark.parametrize(
-    ("kind", "message", "function", "skip"),
-    [pytest.param(*each, marks=[] if (each[0], each[1], each[3]) in LOST_SAMPLED else FULL) for each in LOST],
+    ("kind", "skip"), [pytest.param(*each, marks=[] if each in LOST_SAMPLED else FULL) for each in LOST]
 )
 def test_a_run_whose_message_is_lost_is_started_again_and_ends_well(
-    simulation_at: SimulationAt, kind: str, message: str, function: str, skip: int
+    simulation_at: SimulationAt, kind: str, skip: int
 ) -> None:
     prefix = "delete-" if kind == "delete" else "deploy-"
     at, episodes = MIDDLE[kind]
     had = episodes - 1
     if skip < had:
         at, had = BEGINNING, 0
-    fault = lose(message, f"^{prefix}[^:]*$", function=function, skip=skip - had)
+    fault = lose("completion", f"^{prefix}[^:]*$", function="run_step", skip=skip - had)
     simulation, run = begin(simulation_at, kind, at, fault)
     simulation.watch(run)
     looked_after(simulation)
@@ -108,6 +103,22 @@ def test_a_run_whose_message_is_lost_is_started_again_and_ends_well(
     assert simulation.stage.faults.struck or skip > 9
     if kind == "deploy":
         assert_built_once(simulation, at)
+
+
+@FULL
+@pytest.mark.parametrize("kind", ["deploy", "delete"])
+def test_a_run_whose_start_is_lost_is_started_all_the_same(
+    new_simulation: NewSimulation, complete: Complete, kind: str
+) -> None:
+    simulation = new_simulation()
+    if kind == "delete":
+        simulation = new_simulation(complete.checkpoint)
+    simulation.stage.faults.add(lose("start", f"^{kind}-[^:]*$", function=f"{kind}_spoke"))
+    run = simulation.deploy() if kind == "deploy" else simulation.delete()
+    simulation.watch(run)
+    looked_after(simulation)
+    simulation.check(run, ENDS[kind])
+    assert simulation.stage.faults.struck
 
 
 @pytest.mark.parametrize("message", ["timer", *(pytest.param(each, marks=FULL) for each in ("call", "result"))])
