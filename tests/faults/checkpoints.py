@@ -20,7 +20,8 @@ def _deploy(simulation: Simulation) -> str:
 
 
 def _roll_back(simulation: Simulation) -> str:
-    run = simulation.deploy(1, vm_fails())
+    """Of a deployment whose VM is about to be created."""
+    run = simulation.take_up(vm_fails())
     simulation.until(lambda: any(name == "begin_rollback" for name, _ in simulation.stage.called))
     return run
 

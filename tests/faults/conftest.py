@@ -166,14 +166,18 @@ def simulation_at(
 ) -> SimulationAt:
     """Makes a world in which an activity is about to be called for the first time in a run; see `checkpoints.BEGIN`."""
 
-    def make(story: str, caller: str) -> Simulation:
+    def checkpoints(story: str) -> dict[str, Checkpoint]:
         name = f"{story} {layout.name}"
         if name not in _checkpoints:
-            simulation = new_simulation()
+            begins = checkpoints("deploy")["create_vm"] if story == "rollback" else None
+            simulation = new_simulation(begins)
             if story == "delete":
                 simulation = new_simulation(complete.checkpoint)
             _checkpoints[name] = checkpoints_of(story, simulation)
-        return new_simulation(_checkpoints[name][caller])
+        return _checkpoints[name]
+
+    def make(story: str, caller: str) -> Simulation:
+        return new_simulation(checkpoints(story)[caller])
 
     return make
 
