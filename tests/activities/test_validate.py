@@ -193,10 +193,10 @@ def test_an_unmanaged_overlapping_vnet_is_reported(
 ) -> None:
     monkeypatch.setenv("STRICT_ADDRESSES", strict)
     forget_app()
-    azure.plant(a_vnet(azure, "stranger", "10.11.0.0/20"))
+    azure.plant(a_vnet(azure, "unmanaged", "10.11.0.0/20"))
     told = validated()
     assert told["outcome"] == outcome
-    assert "10.11.0.0/20 of the VNet stranger" in str(told)
+    assert "10.11.0.0/20 of the VNet unmanaged" in str(told)
 
 
 def test_an_unmanaged_name_is_refused_and_an_own_one_is_not(settings: Settings, azure: LocalAzure) -> None:

@@ -63,7 +63,7 @@ class Host:
     endpoints: dict[str, Any]
     caller: httpx.Client
     """With a function key."""
-    stranger: httpx.Client
+    anonymous: httpx.Client
     """Without one."""
     tables_faults: str
     arm: httpx.Client
@@ -114,13 +114,13 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         trusted = ssl.create_default_context(cafile=azure["ca"])
         arm = stack.enter_context(httpx.Client(base_url=azure["arm"], verify=trusted, trust_env=False, timeout=30))
         caller = stack.enter_context(calls.caller(endpoints))
-        stranger = stack.enter_context(httpx.Client(base_url=endpoints["api"], trust_env=False, timeout=60))
+        anonymous = stack.enter_context(httpx.Client(base_url=endpoints["api"], trust_env=False, timeout=60))
         without_faults = tables_connection_string(azurite)
         tables = stack.enter_context(TableServiceClient.from_connection_string(without_faults))
         for name in store.TABLES:
             tables.create_table_if_not_exists(name)
         log = state / "logs" / "functions.log"
-        yield Host(endpoints, caller, stranger, proxy["faults"], arm, without_faults, tables, settings, root, log)
+        yield Host(endpoints, caller, anonymous, proxy["faults"], arm, without_faults, tables, settings, root, log)
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from triggers.http.answers import Capacity, Health
 
 
 def test_without_a_key_nothing_but_liveness_answers(host: Host, settings: Settings) -> None:
-    alive = host.stranger.get("/health/live")
+    alive = host.anonymous.get("/health/live")
     assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
     for path in ("/spokes", "/spokes/1", "/health", "/capacity", "/openapi.json", "/deployments/x"):
-        assert host.stranger.get(path).status_code == 401
+        assert host.anonymous.get(path).status_code == 401
 
 
 def test_capacity_counts_blocks_peerings_and_the_gateway(http: httpx.Client, body: Body) -> None:
@@ -222,12 +222,12 @@ def test_health_names_a_writer_that_stands_still(http: httpx.Client, body: Body,
 
 
 def test_tables_that_do_not_answer_are_503_with_a_time(http: httpx.Client, host: Host, body: Body) -> None:
-    host.stranger.post(host.tables_faults, json=[{"mode": "busy"}]).raise_for_status()
+    host.anonymous.post(host.tables_faults, json=[{"mode": "busy"}]).raise_for_status()
     try:
         answers = [http.get("/spokes"), http.post("/spokes", json=body), http.delete("/spokes/1")]
         health = http.get("/health")
     finally:
-        host.stranger.delete(host.tables_faults).raise_for_status()
+        host.anonymous.delete(host.tables_faults).raise_for_status()
     for answer in answers:
         assert refused(answer, 503)["error"] == "StorageException"
         assert int(answer.headers["Retry-After"]) > 0
@@ -285,7 +285,7 @@ def instance_of(host: Host, instance_id: str) -> httpx.Response:
     """What Durable says of an instance."""
     origin = host.endpoints["api"].removesuffix("/api")
     url = f"{origin}/runtime/webhooks/durabletask/instances/{instance_id}"
-    return host.stranger.get(url, params={"code": host.endpoints["system_key"]})
+    return host.anonymous.get(url, params={"code": host.endpoints["system_key"]})
 
 
 def started_as(host: Host, instance_id: str) -> str:
@@ -301,5 +301,5 @@ def fire(host: Host, timer: str) -> None:
     """Runs a timer's function as if it were due."""
     origin = host.endpoints["api"].removesuffix("/api")
     key = {"x-functions-key": host.endpoints["master_key"]}
-    fired = host.stranger.post(f"{origin}/admin/functions/{timer}", json={}, headers=key)
+    fired = host.anonymous.post(f"{origin}/admin/functions/{timer}", json={}, headers=key)
     assert fired.status_code in (200, 202), fired.text

@@ -48,7 +48,7 @@ def test_a_create_is_accepted_with_all_links(http: httpx.Client, host: Host, bod
     assert answer.headers["Location"] == document["statusQueryGetUri"]
     assert answer.headers["Operation-Location"] == f"{host.endpoints['api']}/deployments/{deployment_id}"
     assert int(answer.headers["Retry-After"]) > 0
-    status = host.stranger.get(answer.headers["Location"])
+    status = host.anonymous.get(answer.headers["Location"])
     assert status.status_code in (200, 202)
     assert status.json()["name"] == "deploy_spoke"
     assert status.json()["input"] is None

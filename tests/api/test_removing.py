@@ -24,7 +24,7 @@ def test_a_delete_begins_once_and_is_joined(http: httpx.Client, host: Host, move
     assert first["deployment_id"].startswith(f"delete-{body['client_name']}-")
     assert first["deployment_id"] == second["deployment_id"]
     assert http.get("/spokes/3").json()["status"] == "deleting"
-    assert host.stranger.get(answers[0].headers["Location"]).json()["name"] == "delete_spoke"
+    assert host.anonymous.get(answers[0].headers["Location"]).json()["name"] == "delete_spoke"
 
 
 def test_deletes_at_once_are_one_delete(http: httpx.Client, moves: Moves, body: Body) -> None:

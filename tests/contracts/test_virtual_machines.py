@@ -14,11 +14,8 @@ from tests.contracts.azure import PLACE, RG, Azure, arm_error, codes
 
 @pytest.fixture
 def nic(azure: Azure) -> str:
-    subnet = azure.id("virtualNetworks/subnets", "v1", "web")
-
     def build() -> None:
-        azure.vnet("v1", "10.11.1.0/24", web="10.11.1.0/26")
-        azure.nic("n1", subnet)
+        azure.nic("n1", f"{azure.vnet('v1', '10.11.1.0/24', web='10.11.1.0/26')}/subnets/web")
 
     azure.begin_with("a NIC", build)
     return azure.id("networkInterfaces", "n1")

@@ -14,12 +14,16 @@ import pytest
 from tests.faults.layouts import LAYOUTS, Layout
 from tests.faults.wire import KILL_AFTER, KILL_BEFORE, Fault
 
+T = TypeVar("T")
+Matrix = dict[str, tuple[str, ...]]
+"""By who makes them, calls."""
+
 VNET, NSG, NIC = "virtualNetworks/{vnet}", "networkSecurityGroups/{nsg}", "networkInterfaces/{nic}"
 VM, DISK = "virtualMachines/{vm}", "disks/{disk}"
 HUB, GATEWAY = "virtualNetworks/hub-vnet", "applicationGateways/hub-agw"
 HUB_SIDE, SPOKE_SIDE = f"{HUB}/virtualNetworkPeerings/{{hub side}}", f"{VNET}/virtualNetworkPeerings/{{spoke side}}"
 
-DEPLOY: dict[str, tuple[str, ...]] = {
+DEPLOY: Matrix = {
     "validate_config": (
         f"GET {HUB}",
         f"GET {GATEWAY}",
@@ -50,7 +54,7 @@ WRITERS = frozenset(
     {"hub_round", "write_hub_side", "write_spoke_side", "settle_spoke_sides", "gateway_round", "poll_gateway"}
 )
 
-DELETE: dict[str, tuple[str, ...]] = {
+DELETE: Matrix = {
     "gateway_round": (f"GET {GATEWAY}", f"PUT {GATEWAY}"),
     "poll_gateway": (f"poll of PUT {GATEWAY}",),
     "delete_vm": (f"GET {VM}", f"DELETE {VM}", f"poll of DELETE {VM}"),
@@ -93,6 +97,10 @@ class FaultKind:
         return Fault(call, self.fault, self.kill, self.times)
 
 
+Met = list[tuple[str, FaultKind]]
+"""Calls, and what goes wrong at each."""
+
+
 def _refused(status: int, **more: Any) -> dict[str, Any]:
     return {"mode": "refuse", "status": status, **more}
 
@@ -117,13 +125,13 @@ KINDS = (
 )
 
 
-def calls_of(matrix: dict[str, tuple[str, ...]]) -> Iterator[str]:
+def calls_of(matrix: Matrix) -> Iterator[str]:
     for caller, calls in matrix.items():
         for call in calls:
             yield f"{caller}: {call}"
 
 
-def pairs_of(matrix: dict[str, tuple[str, ...]]) -> list[tuple[str, FaultKind]]:
+def pairs_of(matrix: Matrix) -> Met:
     """Every call with everything that can go wrong at it."""
     return [(call, kind) for call in calls_of(matrix) for kind in KINDS if fits(call, kind)]
 
@@ -158,9 +166,6 @@ def ordinary() -> dict[tuple[str, str, str], Layout]:
     return found
 
 
-T = TypeVar("T")
-
-
 def _least(met: Counter[tuple[str, object]], choice: tuple[T, ...], about: tuple[str, ...]) -> T:
     """Which of these has met least of what it is about so far."""
     least = min(choice, key=lambda each: sum(met[what, each] for what in about))
@@ -193,11 +198,11 @@ def _cover(facts: list[set[tuple[str, ...]]]) -> list[int]:
     return chosen
 
 
-def mixed_runs(matrix: dict[str, tuple[str, ...]]) -> list[list[tuple[str, FaultKind]]]:
+def mixed_runs(matrix: Matrix) -> list[Met]:
     """What passes, in as many runs as there are kinds of it: in each run another kind at each step, so that each kind meets
     each step. One call a step: an operation that nobody hears of and the poll of it are never in one run."""
     kinds = [kind for kind in KINDS if kind.passes]
-    runs: list[list[tuple[str, FaultKind]]] = [[] for _ in kinds]
+    runs: list[Met] = [[] for _ in kinds]
     for step, calls in enumerate(_calls_by_step(matrix).values()):
         for number, run in enumerate(runs):
             kind = kinds[(number + step) % len(kinds)]
@@ -206,9 +211,9 @@ def mixed_runs(matrix: dict[str, tuple[str, ...]]) -> list[list[tuple[str, Fault
     return runs
 
 
-def runs_of(matrix: dict[str, tuple[str, ...]], kind: FaultKind, count: int) -> list[list[tuple[str, FaultKind]]]:
+def runs_of(matrix: Matrix, kind: FaultKind, count: int) -> list[Met]:
     """One kind of what passes at every call, in so many runs: of each step another call, as in `mixed_runs`."""
-    runs: list[list[tuple[str, FaultKind]]] = [[] for _ in range(count)]
+    runs: list[Met] = [[] for _ in range(count)]
     for step, calls in enumerate(_calls_by_step(matrix).values()):
         for place, call in enumerate(calls):
             if fits(call, kind):
@@ -216,7 +221,7 @@ def runs_of(matrix: dict[str, tuple[str, ...]], kind: FaultKind, count: int) -> 
     return [each for each in runs if each]
 
 
-def _calls_by_step(matrix: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
+def _calls_by_step(matrix: Matrix) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for call in calls_of(matrix):
         found.setdefault(step_of(call), []).append(call)

@@ -9,6 +9,7 @@ from tests.faults.catalogue import (
     DEPLOY,
     KINDS,
     MATRICES,
+    Matrix,
     caller_of,
     calls_of,
     mixed_runs,
@@ -20,7 +21,6 @@ from tests.faults.catalogue import (
 )
 from tests.faults.layouts import LAYOUTS
 
-Matrix = dict[str, tuple[str, ...]]
 RUNS_OF = {"deploy": {"deploy"}, "delete": {"delete", "rollback"}}
 ENDING = {kind.name for kind in KINDS if not kind.passes}
 Case = tuple[str, str, str]

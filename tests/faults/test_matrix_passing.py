@@ -9,17 +9,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.catalogue import DELETE, DEPLOY, KINDS, FaultKind, mixed_runs, runs_of
+from tests.faults.catalogue import DELETE, DEPLOY, KINDS, Matrix, Met, mixed_runs, runs_of
 from tests.faults.checkpoints import BEGINNING
 from tests.faults.conftest import NewSimulation, SimulationAt
 from tests.faults.layouts import LAYOUTS
 from tests.faults.simulation import Simulation
 
-Met = list[tuple[str, FaultKind]]
-"""Calls, and what goes wrong at each."""
 
-
-def cases(matrix: dict[str, tuple[str, ...]], count: int, turn: int | None = None) -> pytest.MarkDecorator:
+def cases(matrix: Matrix, count: int, turn: int | None = None) -> pytest.MarkDecorator:
     """The mixed runs, in turns of the layouts, and each kind in so many runs. turn: every other mixed run, from this on."""
     mixed = list(enumerate(mixed_runs(matrix)))
     found = [
