@@ -3,18 +3,17 @@
 `test_matrix.py` holds this list against a recorded deployment, so that a new call can't be forgotten.
 """
 
+import contextlib
 import functools
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from tests.faults.layouts import LAYOUTS, Layout
 from tests.faults.wire import KILL_AFTER, KILL_BEFORE, Fault
 
-T = TypeVar("T")
 Matrix = dict[str, tuple[str, ...]]
 """By who makes them, calls."""
 
@@ -136,13 +135,37 @@ def pairs_of(matrix: Matrix) -> Met:
     return [(call, kind) for call in calls_of(matrix) for kind in KINDS if fits(call, kind)]
 
 
-@functools.cache
-def ordinary() -> dict[tuple[str, str, str], Layout]:
-    """What the ordinary run takes of all that may end a run: the run ("deploy", "delete" or "rollback"), the call, the kind; and
-    in which layout.
+@dataclass(frozen=True)
+class Case:
+    """What may end a run ("deploy", "delete" or "rollback"), at each of these calls."""
 
-    Each caller meets each kind once, in whichever run: the writers are everybody's. Each kind meets each way of calling of a
-    deployment and of a delete, and each of their calls meets something. Deletes and rollbacks call the same, and share it.
+    run: str
+    calls: tuple[str, ...]
+    kind: FaultKind
+    layout: Layout
+
+    def __str__(self) -> str:
+        return f"{self.kind.name}, {self.layout.name}"
+
+    def faults_at(self, calls: tuple[str, ...]) -> list[Fault]:
+        return [self.kind.at(call) for call in calls]
+
+    @contextlib.contextmanager
+    def told(self, struck: list[str]) -> Iterator[None]:
+        """What goes wrong meanwhile tells at which calls the fault had struck."""
+        try:
+            yield
+        except Exception as error:
+            error.add_note(f"{self.kind.name} at {', '.join(struck)}")
+            raise
+
+
+@functools.cache
+def ordinary() -> tuple[Case, ...]:
+    """What the ordinary run takes of all that may end a run: two cases of each kind.
+
+    Each caller meets each kind once, in a deployment or a delete: the writers are everybody's. Each kind meets each way of
+    calling of both, and each of their calls meets something. Deletes and rollbacks call the same, and take turns.
     """
     kinds = [kind for kind in KINDS if not kind.passes]
     pairs = [
@@ -157,36 +180,24 @@ def ordinary() -> dict[tuple[str, str, str], Layout]:
     facts: list[set[tuple[str, ...]]] = [
         {(caller_of(call), kind.name), (name, way_of(call), kind.name), (name, call)} for _, name, call, kind in pairs
     ]
-    found: dict[tuple[str, str, str], Layout] = {}
-    met: Counter[tuple[str, object]] = Counter()
-    for _, name, call, kind in (pairs[place] for place in _cover(facts)):
-        about = (caller_of(call), kind.name)
-        run = name if name == "deploy" else _least(met, ("delete", "rollback"), about)
-        found[run, call, kind.name] = _least(met, LAYOUTS, about)
-    return found
-
-
-def _least(met: Counter[tuple[str, object]], choice: tuple[T, ...], about: tuple[str, ...]) -> T:
-    """Which of these has met least of what it is about so far."""
-    least = min(choice, key=lambda each: sum(met[what, each] for what in about))
-    met.update((what, least) for what in about)
-    return least
+    chosen = {(name, call, kind.name) for _, name, call, kind in (pairs[place] for place in _cover(facts))}
+    found = []
+    for place, kind in enumerate(kinds):
+        removal = ("delete", "rollback")[place // 2 % 2]
+        for turn, (run, name) in enumerate((("deploy", "deploy"), (removal, "delete"))):
+            calls = tuple(call for call in calls_of(MATRICES[name]) if (name, call, kind.name) in chosen)
+            found.append(Case(run, calls, kind, LAYOUTS[(place + turn) % len(LAYOUTS)]))
+    return tuple(found)
 
 
 def cases_of(run: str) -> pytest.MarkDecorator:
-    """Every call with everything that can go wrong, in every layout; those of the ordinary run in one of them."""
-    cases = [
-        pytest.param(
-            call,
-            kind,
-            layout,
-            id=f"{call} {kind.name}, {layout.name}",
-            marks=[] if ordinary().get((run, call, kind.name)) is layout else [pytest.mark.full],
-        )
-        for layout in LAYOUTS
-        for call, kind in pairs_of(MATRICES.get(run, DELETE))
-    ]
-    return pytest.mark.parametrize(("call", "kind", "layout"), cases, indirect=["layout"])
+    """Every call with everything that can go wrong, each by itself in every layout; before them those of the ordinary run."""
+    cases = [pytest.param(case, case.layout, id=str(case)) for case in ordinary() if case.run == run]
+    for layout in LAYOUTS:
+        for call, kind in pairs_of(MATRICES.get(run, DELETE)):
+            case = Case(run, (call,), kind, layout)
+            cases.append(pytest.param(case, layout, id=f"{call} {case}", marks=[pytest.mark.full]))
+    return pytest.mark.parametrize(("case", "layout"), cases, indirect=["layout"])
 
 
 def _cover(facts: list[set[tuple[str, ...]]]) -> list[int]:

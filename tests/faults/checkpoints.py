@@ -22,7 +22,7 @@ def _deploy(simulation: Simulation) -> str:
 def _roll_back(simulation: Simulation) -> str:
     """Of a deployment whose VM is about to be created."""
     run = simulation.take_up(vm_fails())
-    simulation.until(lambda: any(name == "begin_rollback" for name, _ in simulation.stage.called))
+    simulation.until(simulation.rolls_back)
     return run
 
 

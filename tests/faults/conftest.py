@@ -27,7 +27,7 @@ from tests.faults.wire import Wire
 __all__ = ["azurite_process"]
 
 NewSimulation = Callable[..., Simulation]
-SimulationAt = Callable[[str, str], Simulation]
+SimulationAt = Callable[..., Simulation]
 Use = Callable[[list[dict[str, Any]] | None], None]
 
 # A deployment of Azure's pace in fewer polls, and deadlines that an endless fault reaches soon.
@@ -164,7 +164,8 @@ def simulation_at(
     complete: Complete,
     _checkpoints: dict[str, dict[str, Checkpoint]],
 ) -> SimulationAt:
-    """Makes a world in which an activity is about to be called for the first time in a run; see `checkpoints.BEGIN`."""
+    """Makes a world in which one of these activities is about to be called for the first time in a run, whichever comes first;
+    see `checkpoints.BEGIN`."""
 
     def checkpoints(story: str) -> dict[str, Checkpoint]:
         name = f"{story} {layout.name}"
@@ -176,8 +177,8 @@ def simulation_at(
             _checkpoints[name] = checkpoints_of(story, simulation)
         return _checkpoints[name]
 
-    def make(story: str, caller: str) -> Simulation:
-        return new_simulation(checkpoints(story)[caller])
+    def make(story: str, *callers: str) -> Simulation:
+        return new_simulation(next(each for name, each in checkpoints(story).items() if name in callers))
 
     return make
 

@@ -273,12 +273,20 @@ class Simulation:
 
     def until_ended(self, deployment_id: str) -> None:
         """Until the run has finished. A writer may go on: it waits for ever for what fails every time."""
-        self.until(lambda: self.stage.status(deployment_id).runtime_status in ("Completed", "Failed", "Terminated"))
+        self.until(lambda: self.has_ended(deployment_id))
+
+    def has_ended(self, deployment_id: str) -> bool:
+        return self.stage.status(deployment_id).runtime_status in ("Completed", "Failed", "Terminated")
+
+    def rolls_back(self) -> bool:
+        """Whether a rollback has begun."""
+        return any(name == "begin_rollback" for name, _ in self.stage.called)
 
     def clear_faults(self) -> None:
-        """Everything that went wrong is over: operations that never ended fail."""
+        """Everything that went wrong is over: operations that never ended fail. What has not struck yet still may."""
         for fault in self.wire.faults:
-            fault.times = 0
+            if fault.struck:
+                fault.times = 0
         self.azure.fault(mode="fail_operation", code="InternalServerError", seconds=0, times=100)
         self.azure.client.delete("/_local/faults")
 

@@ -1,7 +1,7 @@
 """The fault matrix of a deployment: what may end it, at every call that it makes.
 
-The ordinary run takes what `catalogue.ordinary` chooses, and what passes in `test_matrix_passing`, several calls in one
-run; `make test-full` takes every call with everything by itself.
+The ordinary run takes what `catalogue.ordinary` chooses: one kind at many calls, one after the other; and what passes in
+`test_matrix_passing`. `make test-full` takes every call with everything by itself, too.
 """
 
 import pytest
@@ -11,6 +11,7 @@ from tests.faults.catalogue import (
     DEPLOY,
     LOOK_BEFORE_A_DELETE,
     WRITERS,
+    Case,
     FaultKind,
     caller_of,
     calls_of,
@@ -35,30 +36,43 @@ def test_the_matrix_names_every_call_of_a_deployment_and_of_a_delete(simulation:
 
 
 @cases_of("deploy")
-def test_a_deployment_ends_well_or_leaves_nothing(simulation_at: SimulationAt, call: str, kind: FaultKind) -> None:
-    simulation, fault = simulation_at("deploy", caller_of(call)), kind.at(call)
-    run = simulation.take_up(fault)
+def test_a_deployment_ends_well_or_leaves_nothing(simulation_at: SimulationAt, case: Case) -> None:
+    left = case.calls
+    while left:
+        left = _left_after_a_deployment(simulation_at("deploy", *map(caller_of, left)), case, left)
+
+
+def _left_after_a_deployment(simulation: Simulation, case: Case, calls: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the calls at which the fault has not struck before a deployment was at its end."""
+    faults = case.faults_at(calls)
+    run = simulation.take_up(*faults)
     watcher, simulation.look_every = simulation.watch(run), 15
-    simulation.until_ended(run)
-    assert fault.struck, "the fault struck nobody"
-    watcher.look()
-    if call == "validate_config: GET skus":
-        simulation.complete = None  # a size of which nothing is known gets a VM without trusted launch
-    ended = simulation.check(run, *_expected(call, kind))
-    assert watcher.looks[-1]["status"] == ended
-    simulation.clear_faults()
-    if ended == "rollback_failed":
-        again = simulation.retry()
-        simulation.play_out()
-        simulation.check(again, "failed")
+    simulation.until(lambda: simulation.rolls_back() or simulation.has_ended(run))
+    # A rollback makes some of the same calls: what has not struck has to meet the next deployment.
+    simulation.wire.faults = [fault for fault in faults if fault.struck]
+    struck = [fault.call for fault in simulation.wire.faults]
+    assert struck, "the fault struck nobody"
+    with case.told(struck):
+        simulation.until_ended(run)
+        watcher.look()
+        if "validate_config: GET skus" in struck:
+            simulation.complete = None  # a size of which nothing is known gets a VM without trusted launch
+        ended = simulation.check(run, *_expected(case.kind, struck))
+        assert watcher.looks[-1]["status"] == ended
+        simulation.clear_faults()
+        if ended == "rollback_failed":
+            again = simulation.retry()
+            simulation.play_out()
+            simulation.check(again, "failed")
+    return tuple(call for call in calls if call not in struck)
 
 
-def _expected(call: str, kind: FaultKind) -> set[str]:
+def _expected(kind: FaultKind, struck: list[str]) -> set[str]:
     """How a deployment may end. What a rollback needs, too, can keep it from finishing; nothing else can."""
     if kind.passes:
         return {"completed"}
     if kind.name == "never ends":
         return {"failed", "rollback_failed"}
     if kind.permanent:
-        return {"failed", "rollback_failed"} if caller_of(call) in WRITERS else {"failed"}
+        return {"failed", "rollback_failed"} if WRITERS.intersection(map(caller_of, struck)) else {"failed"}
     return {"completed", "failed"}
