@@ -25,7 +25,7 @@ def test_a_rollback_ends_or_says_what_is_left(simulation_at: SimulationAt, case:
 
 
 def _left_after_a_run(simulation: Simulation, case: Case, calls: tuple[str, ...], end: str) -> tuple[str, ...]:
-    """Those of the calls at which the fault has not struck before a run, taken up again as often as needed, was at its end."""
+    """Those of the calls at which the fault has not struck before a run, retried as often as needed, was at its end."""
     faults = case.faults_at(calls)
     run, struck, ended = simulation.take_up(*faults), list[str](), ""
     while ended != end:
