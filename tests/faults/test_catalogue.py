@@ -12,6 +12,7 @@ from tests.faults.catalogue import (
     Matrix,
     caller_of,
     calls_of,
+    go_together,
     mixed_runs,
     ordinary,
     pairs_of,
@@ -75,6 +76,7 @@ def test_what_passes_meets_every_call_in_the_full_run(matrix: Matrix, count: int
 
 
 @pytest.mark.parametrize("matrix", [DEPLOY, DELETE])
-def test_no_run_meets_two_faults_at_one_step(matrix: Matrix) -> None:
+def test_what_a_step_meets_in_one_run_goes_together(matrix: Matrix) -> None:
     for run in mixed_runs(matrix):
-        assert len({step_of(call) for call, _ in run}) == len(run)
+        for step in {step_of(call) for call, _ in run}:
+            assert go_together([(call, kind) for call, kind in run if step_of(call) == step])

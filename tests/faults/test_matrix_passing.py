@@ -1,6 +1,6 @@
 """The fault matrix of what passes: at every call of a deployment, of a rollback and of a delete, the work goes on, late.
 
-The ordinary run mixes them: in each run another kind at each step, so that each kind meets each step and each way of
+The ordinary run mixes them: in each run two other kinds at each step, so that each kind meets each step and each way of
 calling. Deletes and rollbacks, which call the same, take turns. `make test-full` takes each kind by itself at every call.
 """
 
