@@ -224,10 +224,12 @@ def mixed_runs(matrix: Matrix) -> list[Met]:
                 [(call, kind) for call, kind in zip(chosen, both, strict=True) if fits(call, kind)]
                 for chosen in itertools.permutations(calls, 2)
             ]
-            run += max(
-                filter(go_together, possible), key=lambda pairs: (len(pairs), -sum(met[each] for each in _facts(pairs)))
+            least = min(
+                (pairs for pairs in possible if go_together(pairs)),
+                key=lambda pairs: (-len(pairs), sum(met[fact] for fact in _facts(pairs))),
             )
-            met.update(_facts(run[-2:]))
+            met.update(_facts(least))
+            run += least
     return runs
 
 

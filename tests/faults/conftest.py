@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from shared.clock import running_on
 from tests.activities.azure_stand_in import LocalAzure
 from tests.activities.conftest import FRESH_TIME_SCALE, _trusting, azurite_process
 from tests.app import AppTime, forget_app
-from tests.faults.checkpoints import checkpoints_of
+from tests.faults.checkpoints import BEGINNING, checkpoints_of
 from tests.faults.layouts import ONE_HUB, TWO_HUBS, Layout
 from tests.faults.simulation import Checkpoint, Simulation, without_run
 from tests.faults.wire import Wire
@@ -108,6 +108,8 @@ class Complete:
 
     resources: dict[str, Any] | None = None
     checkpoint: Checkpoint | None = None
+    on_the_way: dict[str, Checkpoint] = field(default_factory=dict)
+    """The checkpoints of its deployment."""
 
 
 @pytest.fixture(scope="session")
@@ -168,13 +170,14 @@ def simulation_at(
     see `checkpoints.BEGIN`."""
 
     def checkpoints(story: str) -> dict[str, Checkpoint]:
+        if complete.checkpoint is None:
+            new_simulation()
+        if story == "deploy":
+            return complete.on_the_way
         name = f"{story} {layout.name}"
         if name not in _checkpoints:
-            begins = checkpoints("deploy")["create_vm"] if story == "rollback" else None
-            simulation = new_simulation(begins)
-            if story == "delete":
-                simulation = new_simulation(complete.checkpoint)
-            _checkpoints[name] = checkpoints_of(story, simulation)
+            begins = complete.checkpoint if story == "delete" else complete.on_the_way["create_vm"]
+            _checkpoints[name] = checkpoints_of(story, new_simulation(begins))
         return _checkpoints[name]
 
     def make(story: str, *callers: str) -> Simulation:
@@ -199,9 +202,8 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
 
 
 def _make_without_a_fault(simulation: Simulation, complete: Complete) -> None:
-    run = simulation.deploy()
-    simulation.play_out()
-    simulation.check(run, "completed")
+    complete.on_the_way = checkpoints_of("deploy", simulation)
+    run = complete.on_the_way[BEGINNING].run
     complete.resources = without_run(simulation.snapshot().resources, simulation.run_row(run))
     complete.checkpoint = simulation.save(run, "completed")
 
