@@ -20,7 +20,7 @@ TESTS   := $(shell find tests -name '*.py' -print)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # One more than there are cores: a test waits for its servers about as long as it computes.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)
-# Files in their order: the unit tests, which are short, come last and leave no worker alone for long.
+# Files in the order of tests/conftest.py.
 SIDE_BY_SIDE = $(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 STACK_OPTIONS = --state "$(STATE)" --time-scale "$(TIME_SCALE)" $(if $(PORT),--port "$(PORT)") $(if $(HUBS),--hubs "$(HUBS)")
 

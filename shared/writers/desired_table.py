@@ -81,8 +81,8 @@ class DesiredTable(Generic[R, W]):
 
     def find_writer(self) -> W | None:
         """The writer's row, None before there ever was one."""
-        found = self._query(" and RowKey eq @writer", writer=WRITER_KEY)
-        return self._parsed(self._writer_type, found[0]) if found else None
+        found = self._table.get(self.partition, WRITER_KEY)
+        return self._parsed(self._writer_type, found) if found else None
 
     def read(self, row_key: str) -> tuple[R | None, W]:
         """One row and the writer's, in one request. A `StorageException` when the row was written by hand, and wrong."""
