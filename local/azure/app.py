@@ -190,6 +190,8 @@ class _Endpoint:
         call.host = call.headers.get("host", "")
         state = self._state
         with state.store.transaction():
+            if moment := call.headers.get("x-local-clock"):
+                state.arm.clock.advance_to(float(moment))
             state.arm.operations.settle()
             outcome = self._answered(call, too_large)
             outcome.headers |= _echoed(call.headers)

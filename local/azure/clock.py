@@ -1,9 +1,9 @@
 """The stand-in's time.
 
 Time is counted in Azure's seconds times the scale. With a scale above zero it is the wall clock (so that operations
-go on ending while the process is dead, as Azure's do), moved ahead by what `POST /_local/clock` asked for. With scale
-zero it stands still until it is moved, and durations and `Retry-After` are those of scale 1: a client that moves the
-clock by the `Retry-After` that it was given makes progress at Azure's pace.
+go on ending while the process is dead, as Azure's do), moved ahead by what `POST /_local/clock` asked for, or the header
+`x-local-clock` of a request. With scale zero it stands still until it is moved, and durations and `Retry-After` are those
+of scale 1: a client that moves the clock by the `Retry-After` that it was given makes progress at Azure's pace.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ class Clock:
         """Let so many of Azure's seconds have passed."""
         moved = float(self._store.meta("clock_moved", 0.0))
         self._store.set_meta("clock_moved", moved + self.scaled(azure_seconds))
+
+    def advance_to(self, moment: float) -> None:
+        """Let it be this moment (`now`) at least."""
+        moved = float(self._store.meta("clock_moved", 0.0))
+        self._store.set_meta("clock_moved", moved + max(moment - self.now(), 0.0))
 
     def first_retry_after(self, azure_seconds: float) -> dict[str, str]:
         """The same for the answer that begins an operation, where the SDKs read `Retry-After` as a whole number and

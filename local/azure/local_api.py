@@ -9,7 +9,8 @@
 - `GET`, `POST`, `DELETE /_local/faults`: lists, adds (one or a list), removes faults; see `local.azure.faults`.
 - `GET /_local/held`: the requests that a fault of mode `hold` keeps waiting.
 - `GET`, `POST /_local/clock`: `{"now", "time_scale"}`; `{"advance": seconds}` lets so many of Azure's seconds pass, at
-  any time scale.
+  any time scale; `{"until": now}` lets it be that moment at least, and so does the header `x-local-clock` of a request to
+  ARM, before the request is answered.
 - `POST /_local/quota`: `{"subscription_id", "location", "quotas": {name: limit}, "restrictions": [{"size",
   "subscription_id", "location", "type", "reason", "remove"}]}`; names are `cores`, a family such as
   `standardBSFamily`, or one of the network provider's.
@@ -161,10 +162,17 @@ def _clock(state: State, _: dict[str, str], __: Any) -> Reply:
 
 
 def _advance(state: State, query: dict[str, str], body: Any) -> Reply:
-    seconds = _number(_object(body, "the body").get("advance"), "advance")
-    if seconds > _LONGEST_ADVANCE:
-        raise BadRequestError(f"advance is at most {_LONGEST_ADVANCE} seconds")
-    state.arm.clock.advance(seconds)
+    given, clock = _object(body, "the body"), state.arm.clock
+    if "until" in given:
+        moment = _number(given["until"], "until")
+        if moment > clock.now() + _LONGEST_ADVANCE:
+            raise BadRequestError(f"until is at most {_LONGEST_ADVANCE} seconds from now")
+        clock.advance_to(moment)
+    else:
+        seconds = _number(given.get("advance"), "advance")
+        if seconds > _LONGEST_ADVANCE:
+            raise BadRequestError(f"advance is at most {_LONGEST_ADVANCE} seconds")
+        clock.advance(seconds)
     state.arm.operations.settle()
     return _clock(state, query, body)
 

@@ -62,6 +62,12 @@ class LocalAzure:
     def advance(self, seconds: float) -> None:
         self._ok(self.client.post("/_local/clock", json={"advance": seconds}))
 
+    def advance_to(self, moment: float) -> None:
+        self._ok(self.client.post("/_local/clock", json={"until": moment}))
+
+    def now(self) -> float:
+        return float(self._ok(self.client.get("/_local/clock"))["now"])
+
     def quota(self, **change: Any) -> None:
         self._ok(self.client.post("/_local/quota", json=change))
 

@@ -28,6 +28,8 @@ from tests.contracts.azure import PLACE, RG, Azure, running
         ("POST", "clock", {"advance": "x"}),
         ("POST", "clock", {"advance": -1}),
         ("POST", "clock", {"advance": 1e300}),
+        ("POST", "clock", {"until": "x"}),
+        ("POST", "clock", {"until": 1e300}),
         ("POST", "clock", None),
         ("POST", "faults", None),
         ("POST", "faults", [{"mode": "refuse", "path": 5}]),
@@ -53,6 +55,15 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(azure: Azure, method
     assert answer.json()["error"]
     assert azure.local("GET", "faults") == []
     assert azure.send("GET", azure.id("virtualNetworks", "hub-vnet")).status_code == 200
+
+
+def test_the_clock_goes_to_a_moment_and_never_back(azure: Azure) -> None:
+    began = azure.local("GET", "clock")["now"]
+    assert azure.local("POST", "clock", {"until": began + 20})["now"] == pytest.approx(began + 20)
+    assert azure.local("POST", "clock", {"until": began})["now"] == pytest.approx(began + 20)
+    hub = azure.id("virtualNetworks", "hub-vnet")
+    assert azure.send("GET", hub, headers={"x-local-clock": str(began + 30)}).status_code == 200
+    assert azure.local("GET", "clock")["now"] == pytest.approx(began + 30)
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b'{"advance": NaN}', b"[" * 2000 + b"]" * 2000])

@@ -47,22 +47,10 @@ Document = dict[str, Any]
 
 
 class SimulationClock(VirtualClock):
-    """The stage's clock; the stand-in's is moved along before it is asked anything."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.behind = 0.0
+    """The stage's clock."""
 
     def begin_at(self, moment: float) -> None:
         self._now = moment
-
-    def advance(self, by: float) -> None:
-        super().advance(by)
-        self.behind += by
-
-    def advance_to(self, moment: float) -> None:
-        self.behind += max(moment - self._now, 0.0)
-        super().advance_to(moment)
 
 
 class SimulationStage(Stage):
@@ -117,11 +105,13 @@ class Simulation:
     look_every: int = 1
     """A look at the progress after so many activities: each costs as much as one."""
     watchers: list[Watcher] = field(default_factory=list)
+    azure_ahead: float = 0.0
+    """Seconds by which the stand-in's clock is ahead of the stage's."""
 
     def __post_init__(self) -> None:
         AppTime.clock = self.clock
         self.wire.forget()
-        self.wire.before_a_call = self.keep_time
+        self.wire.azure_time, self.wire.keep_time = self.azure_time, self.keep_time
         durable = self.directory / "durable.sqlite"
         if self.begins:
             self._begin_with(self.begins, durable)
@@ -129,6 +119,7 @@ class Simulation:
             self.azure.reset()
             # Else the ids decide whether a NIC takes an operation, and the catalogue is of any layout.
             self.azure.limits(nic_operations="always")
+            self.azure_ahead = self.azure.now() - self.clock.now()
             self._furnish_gateway_subnet()
             _fill_tables({})
             self.before = self.snapshot()
@@ -173,6 +164,7 @@ class Simulation:
     def _begin_with(self, moment: Checkpoint, durable: Path) -> None:
         self.azure.restore(moment.name)
         self.clock.begin_at(moment.now)
+        self.azure_ahead = self.azure.now() - moment.now
         _fill_tables(moment.rows)
         durable.write_bytes(moment.durable)
         self.wire.names, self.wire.operations = dict(moment.names), dict(moment.operations)
@@ -181,11 +173,13 @@ class Simulation:
     def close(self) -> None:
         self.stage.close()
 
+    def azure_time(self) -> float:
+        """What the stand-in's clock says when it goes with the stage's."""
+        return self.clock.now() + self.azure_ahead
+
     def keep_time(self) -> None:
-        """Moves the stand-in's clock to where the stage's is."""
-        if self.clock.behind > 0:
-            self.azure.advance(self.clock.behind)
-            self.clock.behind = 0.0
+        """Moves the stand-in's clock to where the stage's is. The app's calls of it do so, too."""
+        self.azure.advance_to(self.azure_time())
 
     # --- what is asked for ---
 

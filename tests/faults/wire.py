@@ -52,14 +52,18 @@ class Wire:
     faults: list[Fault] = field(default_factory=list)
     operations: dict[str, str] = field(default_factory=dict)
     """What the operations that are polled were begun by, by their URLs."""
-    before_a_call: Callable[[], None] = lambda: None
+    azure_time: Callable[[], float] = lambda: 0.0
+    """What the stand-in's clock says by now; every call brings it along."""
+    keep_time: Callable[[], None] = lambda: None
+    """Moves the stand-in's clock there at once."""
 
     def around(self, send: Callable[..., Response]) -> Callable[..., Response]:
         def sent(arm: Arm, method: str, target: str, **more: Any) -> Response:
-            self.before_a_call()
             name = self._name(method, target)
             self.calls.append(name)
             struck = [fault for fault in self.faults if fault.strikes(name)]
+            if struck:
+                self.keep_time()
             for fault in struck:
                 if fault.interference is not None:
                     fault.interference()
@@ -69,6 +73,7 @@ class Wire:
                     path = _SUBSCRIPTION.sub("", target.partition("?")[0])
                     self.azure.fault(method=method, path=re.escape(path) + "$", times=1, **fault.fault)
             try:
+                more["headers"] = {**(more.get("headers") or {}), "x-local-clock": repr(self.azure_time())}
                 response = send(arm, method, target, **more)
                 self._remember(response, method, target)
             finally:
