@@ -1,27 +1,49 @@
 """What holds for every test."""
 
 import logging
-from pathlib import Path
+import re
 
 import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from shared.process import logs
 
-SHORT = Path(__file__).parent / "unit"
+SHORT = "tests/unit"
+# Files whose tests share a server, which only one worker starts then: the stack of tests/e2e, the Bicep compiler.
+TOGETHER = re.compile(
+    r"tests/(e2e/test_(azd_hooks|hostile_starts|main_job|many_spokes)|infra/test_(deployment|documents))\.py"
+)
+
+
+def unit_of(nodeid: str) -> str:
+    """What one worker takes, one test after the other: a file, or files of a folder that share a server."""
+    file = nodeid.partition("::")[0]
+    return f"{file.rpartition('/')[0]}/together" if TOGETHER.fullmatch(file) else file
+
+
+class Units(LoadFileScheduling):  # type: ignore[misc]  # its base has no types
+    """`--dist loadfile` with some files as one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Units | None:
+    return Units(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files of all folders mixed, so that some workers wait for their servers while others compute; the short ones last, so
+    """The units of all folders mixed, so that some workers wait for their servers while others compute; the short ones last, so
     that no worker is alone for long."""
-    folders: dict[Path, list[Path]] = {}
-    for path in dict.fromkeys(item.path for item in items):
-        folders.setdefault(path.parent, []).append(path)
+    folders: dict[str, list[str]] = {}
+    for unit in dict.fromkeys(unit_of(item.nodeid) for item in items):
+        folders.setdefault(unit.rpartition("/")[0], []).append(unit)
     place = {
-        path: (folder == SHORT, number / len(paths))
-        for folder, paths in folders.items()
-        for number, path in enumerate(paths)
+        unit: (folder == SHORT, number / len(units))
+        for folder, units in folders.items()
+        for number, unit in enumerate(units)
     }
-    items.sort(key=lambda item: place[item.path])
+    items.sort(key=lambda item: place[unit_of(item.nodeid)])
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""A running stack for the tests of a module, and stacks of one's own for tests that need other settings or stop it."""
+"""A running stack that several files share, and stacks of one's own for tests that need other settings or stop it."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -10,8 +10,12 @@ from local.processes import last_lines
 from local.stack import Stack
 from tests.e2e.client import Api
 
-# Real Azure's pace is 1: at this one the 45 s of a VM are 0.45 s.
-TIME_SCALE = 0.01
+# Real Azure's pace is 1: at this one the 45 s of a VM are 0.18 s.
+TIME_SCALE = 0.004
+# The files whose tests take `stack`, in the hands of one worker (tests/conftest.py).
+SHARING = frozenset({"test_azd_hooks.py", "test_hostile_starts.py", "test_main_job.py", "test_many_spokes.py"})
+# Places for spokes on the shared stack's gateway. The hub's default pool, settings and listener take one more.
+PLACES = 15
 
 StartStack = Callable[..., Stack]
 
@@ -32,12 +36,21 @@ def start_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartStack
         yield start
 
 
-@pytest.fixture(scope="module")
-def stack(start_stack: StartStack) -> Iterator[Stack]:
-    """The app on a fresh local Azure, shared by the tests of a module: each takes spoke ids and names of its own."""
-    stack = start_stack()
-    yield stack
-    stack.stop()
+@pytest.fixture(scope="session")
+def stack(start_stack: StartStack) -> Stack:
+    """The app on a local Azure, shared by the tests of several files: each takes spoke ids and names of its own.
+
+    No answer of /health is shared: what a test has changed shows at once.
+    """
+    return start_stack(settings={"AGW_LIMIT": str(PLACES + 1), "HEALTH_FRESH_SECONDS": "0"})
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stops the shared stack after its last test: its timers would be work for as long as the session lasts."""
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if isinstance(stack, Stack) and not (nextitem and nextitem.path.name in {*SHARING, item.path.name}):
+        stack.stop()
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ import yaml
 from local.recipes import ROOT
 from local.stack import Stack
 from tests.e2e.client import Api, request_for
-from tests.e2e.conftest import StartStack
 
 # A path at which a page answers 200, as a proxy's sign-in does.
 A_PAGE = "a-page"
@@ -87,13 +86,6 @@ class _Call(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing on standard error."""
-
-
-@pytest.fixture(scope="module")
-def stack(start_stack: StartStack) -> Iterator[Stack]:
-    """No answer of /health is shared: what a test has changed shows at once."""
-    with start_stack(settings={"HEALTH_FRESH_SECONDS": "0"}) as stack:
-        yield stack
 
 
 @pytest.fixture
@@ -286,12 +278,13 @@ def test_down_stops_while_spokes_are_left_and_when_the_records_are_locked(hooks:
     assert "az lock delete --name keep-the-records" in locked.stderr
     silent = hooks.run("down", "before", API_URL="http://127.0.0.1:9/api", **noted)
     assert silent.returncode == 1
-    created = api.http.post("spokes", json=request_for(7))
-    assert created.status_code == 202, created.text
+    api.accepted(request_for(60, "left", vm_size="Standard_Nope"))
     left = hooks.run("down", "before", **noted)
     assert left.returncode == 1
     assert "1 spokes are left" in left.stderr
     assert hooks.run("down", "before", FORCE_DOWN="true", **noted).returncode == 0
+    api.wait_until(60, "failed")
+    assert api.delete(60).status_code == 202
 
 
 def test_down_removes_our_assignments_and_definitions_and_nothing_else(

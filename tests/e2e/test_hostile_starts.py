@@ -161,7 +161,7 @@ def hostile_inputs(url: str, victim: str, run: str) -> dict[str, list[Any]]:
 
 @pytest.fixture(scope="module")
 def completed(api: Api) -> Document:
-    return api.deployed(request_for(1))
+    return api.deployed(request_for(50, "victim"))
 
 
 @pytest.mark.parametrize("each_with_all", [False, pytest.param(True, marks=pytest.mark.full)])
@@ -214,7 +214,7 @@ def test_no_start_over_the_web_hook_does_anything(
     assert {key: columns_that_differ(before.get(key, {}), after.get(key, {})) for key in before | after} == {
         key: {} for key in before
     }
-    api.deployed(request_for(3 if each_with_all else 2))
+    api.deployed(request_for(spoke_id := 51 + each_with_all, f"next-{spoke_id}"))
 
 
 def test_ended_instances_that_are_restarted_or_rewound_do_nothing(
