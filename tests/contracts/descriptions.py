@@ -94,15 +94,19 @@ class Descriptions:
     def __init__(self, root: Path = SPECS) -> None:
         self._operations: list[tuple[re.Pattern[str], str, Json, str]] = []
         self._judges: dict[int, jsonschema_rs.Draft4Validator] = {}
+        documents: list[tuple[str, Json]] = []
         for pattern in _FILES:
             for path in sorted(root.glob(pattern)):
                 if "examples" in path.parts:
                     continue
+                documents.append((path.as_uri(), _document(path)))
                 for template, methods in (_document(path).get("paths") or {}).items():
                     expression = re.compile(re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(template)) + "/?$", re.IGNORECASE)
                     for method, operation in methods.items():
                         if method != "parameters":
                             self._operations.append((expression, method.upper(), operation, path.as_uri()))
+        # Each judge would take the documents over by itself, which costs more than all its judgements.
+        self._registry = jsonschema_rs.Registry(documents, draft=jsonschema_rs.Draft4, retriever=_retrieve)
 
     def find(self, method: str, path: str) -> tuple[Json, str] | None:
         """The operation that a request is, and the file that describes it."""
@@ -135,7 +139,9 @@ class Descriptions:
     def _wrong(self, what: str, value: Any, schema: Json, base: str) -> list[str]:
         judge = self._judges.get(id(schema))
         if judge is None:
-            judge = jsonschema_rs.Draft4Validator(_absolute(schema, base), retriever=_retrieve, validate_formats=False)
+            judge = jsonschema_rs.Draft4Validator(
+                _absolute(schema, base), registry=self._registry, validate_formats=False
+            )
             self._judges[id(schema)] = judge
         wrong = [
             f"{what}{'/'.join(map(str, ['', *each.instance_path]))}: {each.message}"
