@@ -10,7 +10,7 @@ from shared.saga.outcomes import Done
 from shared.settings import current_settings
 from shared.writers.instances import policy_of
 from tests.activities.peerings import hub_side, ready, states, writes
-from tests.activities.writers import BEFORE_OR_AFTER, WriterHarness, as_sent, every_third_of, kill_at
+from tests.activities.writers import BEFORE_OR_AFTER, WriterHarness, as_sent, each_of, kill_at, kill_at_each
 
 # What the first pass of a generation is told.
 FIRST_PASS: dict[str, Any] = {
@@ -70,8 +70,20 @@ def test_a_pass_that_fails_again_and_again_waits_longer_and_longer(harness: Writ
     assert [(answer["wait"], answer["failed"]) for answer in answers] == [(5, True), (10, True), (60, True)]
 
 
+# A PUT whose sender doesn't live to see the answer is one whose answer is lost, below.
+@pytest.mark.parametrize("but", [pytest.param("", marks=pytest.mark.full, id="all"), "PUT https"])
+def test_a_writer_that_is_killed_at_one_request_after_the_other_goes_on(harness: WriterHarness, but: str) -> None:
+    runs = ready(harness, 1, 2)
+    died = kill_at_each(harness, "hub", but)
+    assert len(died) >= 16
+    if but:
+        assert {name for name, *_ in died} == {"hub_round", "write_hub_side", "write_spoke_side", "settle_spoke_sides"}
+    assert all(states(harness, number) == ("Connected", "Connected") for number in (1, 2))
+    assert all(isinstance(harness.step(run, "create_peering"), Done) for run in runs)
+
+
 @BEFORE_OR_AFTER
-@every_third_of(24)
+@each_of(24)
 def test_a_writer_that_is_killed_anywhere_goes_on(
     harness: WriterHarness, monkeypatch: pytest.MonkeyPatch, victim: int, after: bool
 ) -> None:

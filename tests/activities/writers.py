@@ -68,16 +68,13 @@ def writer_harness(azure: LocalAzure, path: Path) -> Iterator["WriterHarness"]:
 
 
 # When a host dies at a request. Right before a request nothing else is known than right after the one before it was answered.
-BEFORE_OR_AFTER = pytest.mark.parametrize(
-    "after", [pytest.param(False, marks=pytest.mark.full, id="before"), pytest.param(True, id="after")]
-)
+BEFORE_OR_AFTER = pytest.mark.parametrize("after", [pytest.param(False, id="before"), pytest.param(True, id="after")])
 
 
-def every_third_of(requests: int) -> pytest.MarkDecorator:
-    """At which request the host dies. The fault matrix kills after every way of calling of every step, too."""
-    marks = [[pytest.mark.full], [], [pytest.mark.full]]
+def each_of(requests: int) -> pytest.MarkDecorator:
+    """At which request the host dies. In the ordinary run it dies at one after the other, and not only once."""
     return pytest.mark.parametrize(
-        "victim", [pytest.param(number, marks=marks[number % 3]) for number in range(requests)]
+        "victim", [pytest.param(number, marks=pytest.mark.full) for number in range(requests)]
     )
 
 
@@ -256,6 +253,34 @@ def kill_at(victim: int, harness: WriterHarness, *, after: bool) -> Iterator[int
     harness.after_a_kill = lambda: None
     (network.after if after else network.before)("", "", deadly, times=None)
     return counted
+
+
+def kill_at_each(harness: WriterHarness, which: str, but: str) -> set[tuple[str, int, str]]:
+    """Plays a writer whose host dies whenever a request was answered at which it has not died yet.
+
+    A request is known by its activity, its number in this try of it, and what is asked for. Answers at which it died.
+    `but`: how those begin at which it doesn't die. A PUT that is answered is polled; one at which it died is looked for.
+    """
+    network, died = harness.network, set[tuple[str, int, str]]()
+    tried, requests, ended = 0, 0, False
+
+    def deadly() -> None:
+        nonlocal tried, requests
+        if ended or not harness.calls:
+            return
+        if tried != len(harness.calls):
+            tried, requests = len(harness.calls), 0
+        requests += 1
+        here = (harness.calls[-1], requests, f"{network.present.method} {network.present.url}")
+        if here not in died and not (but and here[2].startswith(but)):
+            died.add(here)
+            raise KilledError
+
+    harness.after_a_kill = lambda: None
+    network.after("", "", deadly, times=None)
+    harness.play(which)
+    ended = True
+    return died
 
 
 def forget_run(run: RunRow) -> None:
