@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from local.functions.durable.faults import Fault
+from local.functions.durable.stage import Status
 from local.functions.durable.store import Task
 from local.recipes import ROOT
 from shared.data import as_data
@@ -401,11 +402,27 @@ KILLED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("remainder", "of"),
-    [(0, 8), *(pytest.param(remainder, 8, marks=pytest.mark.full) for remainder in range(1, 8))],
-)
-@pytest.mark.parametrize(("fails"), [given.fails for _, given in KILLED], ids=[name for name, _ in KILLED])
+AS_THEY_FAIL = pytest.mark.parametrize("fails", [given.fails for _, given in KILLED], ids=[name for name, _ in KILLED])
+
+
+@AS_THEY_FAIL
+def test_a_deployment_killed_after_every_second_transition_ends_all_the_same(
+    new_harness: NewHarness, fails: frozenset[str]
+) -> None:
+    whole, harness, killed = new_harness(script(fails=fails)), new_harness(script(fails=fails)), 0
+    expected = whole.deploy()
+    harness.stage.crash_after(2)
+    while harness.stage.survive(lambda: resume(harness)):
+        killed += 1
+        harness.stage.crash()
+        harness.stage.crash_after(2)
+    assert killed >= 20
+    assert_ended_alike(harness, whole, expected)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("remainder", "of"), [(remainder, 8) for remainder in range(8)])
+@AS_THEY_FAIL
 def test_a_deployment_killed_at_any_transition_ends_all_the_same(
     new_harness: NewHarness, fails: frozenset[str], remainder: int, of: int
 ) -> None:
@@ -416,12 +433,20 @@ def test_a_deployment_killed_at_any_transition_ends_all_the_same(
         harness.stage.crash_after(kill_at)
         if harness.stage.survive(harness.deploy):
             harness.stage.crash()
-        if not harness.stage.exists(RUN):
-            harness.begin("deploy")
-        status = harness.stage.run_to_end(RUN)
-        assert (status.runtime_status, status.output) == (expected.runtime_status, expected.output)
-        assert harness.script.performed == whole.script.performed
-        assert harness.script.recorded == whole.script.recorded
+        resume(harness)
+        assert_ended_alike(harness, whole, expected)
         harness.stage.close()
         if not harness.stage.was_killed:
             return
+
+
+def resume(harness: SagaHarness) -> Status:
+    """Begins the deployment unless it has begun, and plays it to its end."""
+    return harness.stage.run_to_end(RUN) if harness.stage.exists(RUN) else harness.deploy()
+
+
+def assert_ended_alike(harness: SagaHarness, whole: SagaHarness, expected: Status) -> None:
+    status = harness.stage.status(RUN)
+    assert (status.runtime_status, status.output) == (expected.runtime_status, expected.output)
+    assert harness.script.performed == whole.script.performed
+    assert harness.script.recorded == whole.script.recorded
