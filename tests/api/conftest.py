@@ -25,7 +25,6 @@ from local.recipes import (
     azurite_recipe,
     functions_recipe,
     tables_connection_string,
-    tables_proxy_recipe,
 )
 from shared.clock import nonce
 from shared.settings import Settings, current_settings
@@ -58,17 +57,16 @@ for name in ("deploy_spoke", "delete_spoke", "write_gateway", "write_hub"):
 
 @dataclass
 class Host:
-    """A running host: what it said when it was ready, and where the tables' and ARM's faults are ordered."""
+    """A running host: what it said when it was ready, and its far side."""
 
     endpoints: dict[str, Any]
     caller: httpx.Client
     """With a function key."""
     anonymous: httpx.Client
     """Without one."""
-    tables_faults: str
     arm: httpx.Client
-    tables_connection_string: str
-    """Without the proxy that puts faults in front of the tables."""
+    azurite: str
+    """The URL of the tables."""
     tables: TableServiceClient
     environment: dict[str, str]
     """The app's, as the host has it."""
@@ -103,9 +101,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         port = free_port()
         azurite = f"http://127.0.0.1:{port}"
         start(azurite_recipe(state / "tables", port))
-        proxy = start(tables_proxy_recipe(0, azurite))
         azure = start(azure_recipe(state / "azure", 0, 0.01, None))
-        settings = app_settings(azure, tables_connection_string(proxy["tables"]), 0.01)
+        connection_string = tables_connection_string(azurite)
+        settings = app_settings(azure, connection_string, 0.01)
         # Every probe of /health asks anew.
         settings |= {"HUB_VNET_NAME": "hub-vnet", "HEALTH_FRESH_SECONDS": "0", "PYTHONPATH": str(ROOT)}
         # A timer runs when a test has it run: at its own time it would ask for the token that a test has asked for first.
@@ -115,27 +113,23 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         arm = stack.enter_context(httpx.Client(base_url=azure["arm"], verify=trusted, trust_env=False, timeout=30))
         caller = stack.enter_context(calls.caller(endpoints))
         anonymous = stack.enter_context(httpx.Client(base_url=endpoints["api"], trust_env=False, timeout=60))
-        without_faults = tables_connection_string(azurite)
-        tables = stack.enter_context(TableServiceClient.from_connection_string(without_faults))
+        tables = stack.enter_context(TableServiceClient.from_connection_string(connection_string))
         for name in store.TABLES:
             tables.create_table_if_not_exists(name)
         log = state / "logs" / "functions.log"
-        yield Host(endpoints, caller, anonymous, proxy["faults"], arm, without_faults, tables, settings, root, log)
+        yield Host(endpoints, caller, anonymous, arm, azurite, tables, settings, root, log)
 
 
 @pytest.fixture
 def settings(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """The host's settings in this process too, so that a test can set the records; none is there before and after.
-
-    Here the tables are asked without the proxy: its faults are the host's.
-    """
+    """The host's settings in this process too, so that a test can set the records; none is there before and after."""
     for name in list(os.environ):
         if name.startswith(("AZURE_", "ARM_", "HUB_", "SPOKE_", "TABLES_")):
             monkeypatch.delenv(name)
     for name, value in host.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("TABLES_CONNECTION_STRING", host.tables_connection_string)
     forget_app()
+    store._there.update(store.TABLES)  # they are there, so that it doesn't try to create them
     yield current_settings()
     host.empty_tables()
     forget_app()

@@ -221,19 +221,6 @@ def test_health_names_a_writer_that_stands_still(http: httpx.Client, body: Body,
     assert ("hub-hub-vnet stands still" in finding["message"]) == waits
 
 
-def test_tables_that_do_not_answer_are_503_with_a_time(http: httpx.Client, host: Host, body: Body) -> None:
-    host.anonymous.post(host.tables_faults, json=[{"mode": "busy"}]).raise_for_status()
-    try:
-        answers = [http.get("/spokes"), http.post("/spokes", json=body), http.delete("/spokes/1")]
-        health = http.get("/health")
-    finally:
-        host.anonymous.delete(host.tables_faults).raise_for_status()
-    for answer in answers:
-        assert refused(answer, 503)["error"] == "StorageException"
-        assert int(answer.headers["Retry-After"]) > 0
-    assert health.json()["dependencies"]["tables"]["status"] == "failing"
-
-
 def test_the_document_is_served(http: httpx.Client) -> None:
     document = http.get("/openapi.json").json()
     import function_app  # noqa: F401 - it declares the routes

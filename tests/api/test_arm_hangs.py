@@ -1,4 +1,5 @@
-"""Azure Resource Manager, or the identity endpoint, takes requests and doesn't answer: who needs neither isn't held up.
+"""Azure Resource Manager, or the identity endpoint, takes requests and doesn't answer: who needs neither isn't held up. The
+tables are busy: that is said at once.
 
 No clock: what must come back is asked for while the stand-in holds its answers, and is released only afterwards.
 """
@@ -11,7 +12,7 @@ import httpx
 import pytest
 
 from local.processes import running
-from local.recipes import functions_recipe
+from local.recipes import functions_recipe, tables_connection_string, tables_proxy_recipe
 from shared.settings import Settings
 from tests.api.calls import Body, at_once, caller, made, refused, until
 from tests.api.conftest import Host, Moves
@@ -35,10 +36,20 @@ def until_held(host: Host) -> None:
 
 
 @pytest.fixture(scope="module")
-def hasty_host(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def tables_proxy(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A way to the same tables with faults on it."""
+    with running(tables_proxy_recipe(0, host.azurite), tmp_path_factory.mktemp("proxy")) as process:
+        yield process.announced or {}
+
+
+@pytest.fixture(scope="module")
+def hasty_host(
+    host: Host, tables_proxy: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """A host of this module's own, with the same tables and the same Azure, that soon gives up waiting for ARM."""
     state = tmp_path_factory.mktemp("hasty")
-    recipe = functions_recipe(state / "functions", 0, host.root, host.environment | {"ARM_LOOK_SECONDS": "2"})
+    own = {"ARM_LOOK_SECONDS": "2", "TABLES_CONNECTION_STRING": tables_connection_string(tables_proxy["tables"])}
+    recipe = functions_recipe(state / "functions", 0, host.root, host.environment | own)
     with running(recipe, state / "logs") as process:
         yield process.announced or {}
 
@@ -143,3 +154,18 @@ def test_health_names_what_hangs_and_is_well_again_when_it_ends(http: httpx.Clie
     }  # new records are compared with what Azure holds
     assert dependencies["hub"]["details"]["code"] == "NoAnswerInTime"
     assert http.get("/health").status_code == 200
+
+
+def test_tables_that_do_not_answer_are_503_with_a_time(
+    http: httpx.Client, host: Host, tables_proxy: dict[str, str], body: Body
+) -> None:
+    host.anonymous.post(tables_proxy["faults"], json=[{"mode": "busy"}]).raise_for_status()
+    try:
+        answers = [http.get("/spokes"), http.post("/spokes", json=body), http.delete("/spokes/1")]
+        health = http.get("/health")
+    finally:
+        host.anonymous.delete(tables_proxy["faults"]).raise_for_status()
+    for answer in answers:
+        assert refused(answer, 503)["error"] == "StorageException"
+        assert int(answer.headers["Retry-After"]) > 0
+    assert health.json()["dependencies"]["tables"]["status"] == "failing"
