@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from azure.data.tables import TableServiceClient
 from hypothesis import settings
 
 from local.processes import free_port, running
@@ -19,10 +20,14 @@ settings.load_profile("unhurried")
 
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the tables. Each test has a hub, or a table, of its own in them."""
+    """The URL of the app's tables, which are there. Each test has a hub, or a table, of its own in them."""
     state, port = tmp_path_factory.mktemp("azurite"), free_port()
     with running(azurite_recipe(state / "tables", port), state):
-        yield f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{port}"
+        with TableServiceClient.from_connection_string(tables_connection_string(url)) as service:
+            for name in store.TABLES:
+                service.create_table(name)
+        yield url
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ class Installation:
         for name, value in given.items():
             self._environment.setenv(name, value)
         forget_app()
+        know_tables()
 
     def gateways(self, **limits: int) -> list[dict[str, Any]]:
         """Gateways of these names, each with so many places beside the hub's own site."""
@@ -80,6 +81,11 @@ class Installation:
     def rows(self, partition: str) -> list[Any]:
         found: list[Any] = store.table(SPOKES_TABLE).query("PartitionKey eq @key", {"key": partition})
         return found
+
+
+def know_tables() -> None:
+    """Spares the app to create its tables, which it would try at the first call after each `forget_app`: they are there."""
+    store._there.update(store.TABLES)
 
 
 def body(client: str, **changes: Any) -> dict[str, Any]:
