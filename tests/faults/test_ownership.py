@@ -1,6 +1,8 @@
 """What a run did not make it never changes or removes: not by an act, not by an undo, not by a delete."""
 
-from typing import Any
+import functools
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.faults.simulation import Simulation
 from tests.faults.wire import Fault
 
 Document = dict[str, Any]
+T = TypeVar("T")
 
 # kind of the resource, its name, the step that wants the name
 WANTED = [
@@ -40,16 +43,27 @@ def foreign(simulation: Simulation, kind: str, name: str, **tags: str) -> Docume
     }
 
 
-@pytest.mark.parametrize(("kind", "name", "step"), WANTED, ids=[kind for kind, _, _ in WANTED])
+def all_or_one(cases: Sequence[T]) -> list[Any]:
+    """What can be met in one run: all at once, and in the full run each by itself."""
+    return [list(cases), *(pytest.param([each], marks=pytest.mark.full) for each in cases)]
+
+
+def names_of(cases: list[Any]) -> str:
+    return "all" if len(cases) > 1 else str(cases[0][-1])
+
+
+@pytest.mark.parametrize("found", all_or_one([(kind, name) for kind, name, _ in WANTED]), ids=names_of)
 def test_what_is_in_the_way_is_found_before_anything_is_built(
-    simulation: Simulation, kind: str, name: str, step: str
+    simulation: Simulation, found: list[tuple[str, str]]
 ) -> None:
-    simulation.meanwhile(foreign(simulation, kind, name))
+    """Each of them is named."""
+    simulation.meanwhile(*[foreign(simulation, kind, name) for kind, name in found])
     run = simulation.deploy()
     simulation.play_out()
     simulation.check(run, "failed")
     assert {name for name, row in _steps(simulation, run).items() if row == "completed"} <= {"release_reservations"}
-    assert name in str(simulation.run_row(run).error)
+    error = str(simulation.run_row(run).error)
+    assert [f"{kind} {name}" for kind, name in found if name not in error] == []
 
 
 @pytest.mark.parametrize(("kind", "name", "step"), WANTED, ids=[kind for kind, _, _ in WANTED])
@@ -100,78 +114,94 @@ def test_what_comes_between_the_read_and_the_write_is_not_changed(
     assert (simulation.run_row(run).error or {})["details"]["code"] == "NameTaken"
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "call"),
-    [
-        ("virtualMachines", "vm-1", "delete_vm: DELETE virtualMachines/{vm}"),
-        ("networkInterfaces", "vm-1-nic", "delete_nic: DELETE networkInterfaces/{nic}"),
-        ("virtualNetworks", "spoke-vnet-1", "delete_vnet: DELETE virtualNetworks/{vnet}"),
-        ("networkSecurityGroups", "spoke-nsg-1", "delete_nsg: DELETE networkSecurityGroups/{nsg}"),
-    ],
-)
+# In the order of a rollback.
+DELETES = [
+    ("virtualMachines", "vm-1", "delete_vm: DELETE virtualMachines/{vm}"),
+    ("networkInterfaces", "vm-1-nic", "delete_nic: DELETE networkInterfaces/{nic}"),
+    ("virtualNetworks", "spoke-vnet-1", "delete_vnet: DELETE virtualNetworks/{vnet}"),
+    ("networkSecurityGroups", "spoke-nsg-1", "delete_nsg: DELETE networkSecurityGroups/{nsg}"),
+]
+
+
+@pytest.mark.parametrize("replaced", all_or_one(DELETES), ids=names_of)
 def test_what_comes_between_the_read_and_the_delete_stays(
-    simulation_at: SimulationAt, kind: str, name: str, call: str
+    simulation_at: SimulationAt, replaced: list[tuple[str, str, str]]
 ) -> None:
     """Somebody removes ours, and makes another of the same name, just when our delete is on its way."""
-    simulation = simulation_at("rollback", caller_of(call))
+    simulation = simulation_at("rollback", caller_of(replaced[0][-1]))
 
-    def replaced() -> None:
+    def replace(kind: str, name: str) -> None:
         simulation.azure.remove(simulation.resource(kind, name))
         simulation.meanwhile(foreign(simulation, kind, name))
 
-    planted = Fault(call, interference=replaced)
-    run = simulation.take_up(planted)
+    planted = [Fault(call, interference=functools.partial(replace, kind, name)) for kind, name, call in replaced]
+    run = simulation.take_up(*planted)
     simulation.play_out()
-    assert planted.struck
+    assert all(fault.struck for fault in planted)
     simulation.check(run, "failed")
-    theirs = simulation.azure.find(simulation.resource(kind, name))
-    assert theirs is not None
-    assert theirs["tags"]["owner"] == "somebody else"
+    for kind, name, _ in replaced:
+        theirs = simulation.azure.find(simulation.resource(kind, name))
+        assert theirs is not None
+        assert theirs["tags"]["owner"] == "somebody else"
 
 
-@pytest.mark.parametrize(("kind", "name"), [("networkInterfaces", "vm-1-nic"), ("disks", "vm-1-osdisk")])
-def test_what_an_unmanaged_vm_uses_is_named_at_once(deployed: tuple[Simulation, str], kind: str, name: str) -> None:
+def test_a_delete_leaves_an_unmanaged_vm_alone_and_names_at_once_what_it_uses(
+    deployed: tuple[Simulation, str],
+) -> None:
     """Waiting would not help: nobody is going to delete that VM."""
     simulation, _ = deployed
-    theirs = simulation.azure.find(simulation.resource("virtualMachines", "vm-1"))
-    assert theirs is not None
-    theirs["tags"]["deployment_id"] = "deploy-x-1-beef"
-    simulation.meanwhile(theirs)
+    before = become_foreign(simulation, "vm-1")
     removal = simulation.delete(1, force=True)
-    left_by = {"networkInterfaces": "delete_nic", "disks": "delete_os_disk"}
     simulation.play_out()
+    assert_left_alone(simulation, before)
     assert simulation.run_row(removal).status == "rollback_failed"
     left = {each["resource"].rpartition("/")[2]: each["reason"] for each in simulation.run_row(removal).left_behind}
-    assert "virtualMachines vm-1, which this spoke did not make, uses it" in left[name]
     assert "vm-1" not in left
-    undo = next(step for step in Records().steps(removal) if step.step_name == left_by[kind])
-    assert undo.attempts == 1
+    undos = {step.step_name: step for step in Records().steps(removal)}
+    for name, undo in (("vm-1-nic", "delete_nic"), ("vm-1-osdisk", "delete_os_disk")):
+        assert "virtualMachines vm-1, which this spoke did not make, uses it" in left[name]
+        assert undos[undo].attempts == 1
 
 
 # Two are together of which neither keeps the other in use.
 @pytest.mark.parametrize(
-    "names",
-    [("spoke-vnet-1",), ("spoke-nsg-1", "vm-1-osdisk"), ("vm-1-nic",), ("vm-1",)],
-    ids=lambda names: ", ".join(names),
+    ("undo", "names"),
+    [
+        ("delete_vnet", ("spoke-vnet-1",)),
+        ("delete_os_disk", ("spoke-nsg-1", "vm-1-osdisk")),
+        ("delete_nic", ("vm-1-nic",)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else ", ".join(value),
 )
 def test_a_delete_leaves_alone_what_is_unmanaged_in_its_place(
-    deployed: tuple[Simulation, str], names: tuple[str, ...]
+    simulation_at: SimulationAt, undo: str, names: tuple[str, ...]
 ) -> None:
-    simulation, _ = deployed
+    """It has become so by the time of the first undo that would remove it."""
+    simulation = simulation_at("delete", undo)
+    before = become_foreign(simulation, *names)
+    simulation.take_up()
+    simulation.play_out()
+    assert_left_alone(simulation, before)
+
+
+def become_foreign(simulation: Simulation, *names: str) -> dict[str, Document]:
+    """What was the spoke's is somebody else's from now on. As they are now, by id."""
     ids = [simulation.resource(kind, name) for kind, name, _ in WANTED if name in names]
     for resource_id in ids:
         theirs = simulation.azure.find(resource_id)
         assert theirs is not None
         theirs["tags"]["deployment_id"] = "deploy-x-1-beef"
-        simulation.azure.plant(theirs)
-    before = simulation.snapshot().resources
-    simulation.delete(1, force=True)
-    simulation.play_out()
+        simulation.meanwhile(theirs)
+    resources = simulation.snapshot().resources
+    return {each: resources[each] for each in map(str.lower, ids)}
+
+
+def assert_left_alone(simulation: Simulation, before: dict[str, Document]) -> None:
     asked = {each["path"].lower() for each in simulation.azure.requests("DELETE")}
     after = simulation.snapshot().resources
-    for resource_id in map(str.lower, ids):
+    for resource_id, then in before.items():
         assert resource_id not in asked
-        now, then = after[resource_id], before[resource_id]
+        now = after[resource_id]
         assert (now["tags"], now["location"]) == (then["tags"], then["location"])
 
 
