@@ -1,13 +1,14 @@
 """What a run did not make it never changes or removes: not by an act, not by an undo, not by a delete."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pytest
 
 from shared.tables.records import Records
-from tests.faults.catalogue import GATEWAY, caller_of
+from tests.faults.catalogue import caller_of
 from tests.faults.conftest import SimulationAt
 from tests.faults.simulation import Simulation
 from tests.faults.wire import Fault
@@ -66,52 +67,106 @@ def test_what_is_in_the_way_is_found_before_anything_is_built(
     assert [f"{kind} {name}" for kind, name in found if name not in error] == []
 
 
-@pytest.mark.parametrize(("kind", "name", "step"), WANTED, ids=[kind for kind, _, _ in WANTED])
-def test_what_comes_into_the_way_later_ends_its_step_and_stays(
-    simulation_at: SimulationAt, kind: str, name: str, step: str
-) -> None:
-    simulation = simulation_at("deploy", step)
-    run = simulation.take_up()
-    simulation.meanwhile(foreign(simulation, kind, name))
-    simulation.play_out()
-    simulation.check(run, "failed")
-    error = simulation.run_row(run).error or {}
-    assert error["step"] == step
-    assert error["details"]["code"] == "NameTaken"
-    assert error["details"]["resource"].lower() == simulation.resource(kind, name).lower()
+def a_peering(simulation: Simulation, vnet: str, name: str) -> Document:
+    """It has no tags: it is ours when it leads to our spoke's VNet, or from there to the hub."""
+    return {
+        "id": f"{simulation.resource('virtualNetworks', vnet)}/virtualNetworkPeerings/{name}",
+        "properties": {
+            "provisioningState": "Succeeded",
+            "peeringState": "Initiated",
+            "remoteVirtualNetwork": {"id": simulation.resource("virtualNetworks", "elsewhere")},
+        },
+    }
 
 
-def test_a_vm_that_appears_between_the_read_and_the_write_is_not_changed(simulation_at: SimulationAt) -> None:
-    simulation = simulation_at("deploy", "create_vm")
-    planted = Fault(
-        "create_vm: PUT virtualMachines/{vm}",
-        interference=lambda: simulation.meanwhile(foreign(simulation, "virtualMachines", "vm-1")),
-    )
-    run = simulation.take_up(planted)
-    simulation.play_out()
-    assert planted.struck
-    simulation.check(run, "failed")
+def a_gateway_with_a_pool(simulation: Simulation) -> Document:
+    gateway = simulation.azure.find(simulation.resource("applicationGateways", "hub-agw"))
+    assert gateway is not None
+    pool = {"name": "client-1-pool", "properties": {"backendAddresses": [{"ipAddress": "192.0.2.7"}]}}
+    gateway["properties"]["backendAddressPools"].append(pool)
+    return gateway
+
+
+@dataclass(frozen=True)
+class InTheWay:
+    """What somebody else makes while a deployment runs: before the step that wants the name, or between its read and its
+    write, which is then the call that it comes before."""
+
+    step: str
+    make: Callable[[Simulation], Document]
+    call: str = ""
+
+
+def _foreign(kind: str, name: str) -> Callable[[Simulation], Document]:
+    return lambda simulation: foreign(simulation, kind, name)
+
+
+IN_THE_WAY = {
+    **{kind: InTheWay(step, _foreign(kind, name)) for kind, name, step in WANTED},
+    "hub side": InTheWay("create_peering", lambda each: a_peering(each, "hub-vnet", "hub-to-spoke-1")),
+    "spoke side": InTheWay("create_peering", lambda each: a_peering(each, "spoke-vnet-1", "spoke-1-to-hub")),
+    "pool": InTheWay("update_agw", a_gateway_with_a_pool),
+    **{
+        f"{kind} at {caller_of(call)}'s write": InTheWay(caller_of(call), _foreign(kind, name), call)
+        for kind, name, call in (
+            ("virtualNetworks", "spoke-vnet-1", "create_vnet: PUT virtualNetworks/{vnet}"),
+            ("virtualNetworks", "spoke-vnet-1", "create_subnets: PUT virtualNetworks/{vnet}"),
+            ("networkSecurityGroups", "spoke-nsg-1", "create_nsg: PUT networkSecurityGroups/{nsg}"),
+            ("networkInterfaces", "vm-1-nic", "create_nic: PUT networkInterfaces/{nic}"),
+            ("virtualMachines", "vm-1", "create_vm: PUT virtualMachines/{vm}"),
+        )
+    },
+}
+# Steps that run side by side meet theirs in one run; a step meets one thing.
+TOGETHER = [
+    ("virtualNetworks", "networkSecurityGroups"),
+    ("networkInterfaces",),
+    ("virtualMachines", "hub side", "pool"),
+    ("disks", "spoke side", "pool"),
+    ("virtualNetworks at create_vnet's write", "networkSecurityGroups at create_nsg's write"),
+    ("virtualNetworks at create_subnets's write",),
+    ("networkInterfaces at create_nic's write",),
+    ("virtualMachines at create_vm's write", "hub side", "pool"),
+]
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "call"),
+    "names",
     [
-        ("virtualNetworks", "spoke-vnet-1", "create_vnet: PUT virtualNetworks/{vnet}"),
-        ("virtualNetworks", "spoke-vnet-1", "create_subnets: PUT virtualNetworks/{vnet}"),
-        ("networkSecurityGroups", "spoke-nsg-1", "create_nsg: PUT networkSecurityGroups/{nsg}"),
-        ("networkInterfaces", "vm-1-nic", "create_nic: PUT networkInterfaces/{nic}"),
+        *TOGETHER,
+        *(pytest.param((name,), marks=pytest.mark.full) for name in IN_THE_WAY if (name,) not in TOGETHER),
     ],
+    ids=", ".join,
 )
-def test_what_comes_between_the_read_and_the_write_is_not_changed(
-    simulation_at: SimulationAt, kind: str, name: str, call: str
-) -> None:
-    simulation = simulation_at("deploy", caller_of(call))
-    planted = Fault(call, interference=lambda: simulation.meanwhile(foreign(simulation, kind, name)))
-    run = simulation.take_up(planted)
+def test_what_comes_into_the_way_ends_its_step_and_stays(simulation_at: SimulationAt, names: tuple[str, ...]) -> None:
+    met = [IN_THE_WAY[name] for name in names]
+    simulation = simulation_at("deploy", met[0].step)
+    documents = [each.make(simulation) for each in met]
+    faults = []
+    for each, document in zip(met, documents, strict=True):
+        if each.call:
+            faults.append(Fault(each.call, interference=functools.partial(simulation.meanwhile, document)))
+        elif each.step == "create_peering":  # of the VNet that it is in, which may be the spoke's
+            simulation.azure.plant(document)
+            now = simulation.snapshot().resources
+            simulation.before.resources.update(
+                {key: now[key] for key in simulation.before.resources if document["id"].lower().startswith(f"{key}/")}
+            )
+        else:
+            simulation.meanwhile(document)
+    run = simulation.take_up(*faults)
     simulation.play_out()
-    assert planted.struck
+    assert all(fault.struck for fault in faults)
     simulation.check(run, "failed")
-    assert (simulation.run_row(run).error or {})["details"]["code"] == "NameTaken"
+    rows = {row.step_name: row for row in Records().steps(run)}
+    assert (simulation.run_row(run).error or {})["step"] in {each.step for each in met}
+    for each, document in zip(met, documents, strict=True):
+        failure = (rows[each.step].outcome or {})["failure"]
+        assert failure["code"] == "NameTaken"
+        assert document["id"].rpartition("/")[2] in failure["message"]
+        assert each.step == "update_agw" or failure["details"]["resource"].lower() == document["id"].lower()
+        asked = [e["method"] for e in simulation.azure.requests() if e["path"].lower() == document["id"].lower()]
+        assert each.call or set(asked) <= {"GET"}
 
 
 # In the order of a rollback.
@@ -203,48 +258,6 @@ def assert_left_alone(simulation: Simulation, before: dict[str, Document]) -> No
         assert resource_id not in asked
         now = after[resource_id]
         assert (now["tags"], now["location"]) == (then["tags"], then["location"])
-
-
-def test_a_pool_of_the_same_name_is_never_touched(simulation_at: SimulationAt) -> None:
-    simulation = simulation_at("deploy", "update_agw")
-    gateway = simulation.azure.find(simulation.resource("applicationGateways", "hub-agw"))
-    assert gateway is not None
-    pool = {"name": "client-1-pool", "properties": {"backendAddresses": [{"ipAddress": "192.0.2.7"}]}}
-    gateway["properties"]["backendAddressPools"].append(pool)
-    run = simulation.take_up()
-    simulation.meanwhile(gateway)
-    simulation.play_out()
-    simulation.check(run, "failed")
-    assert (simulation.run_row(run).error or {})["step"] == "update_agw"
-    assert simulation.azure.requests("PUT") != []
-    assert [e for e in simulation.azure.requests("PUT") if e["path"].endswith(GATEWAY)] == []
-
-
-@pytest.mark.parametrize("side", ["hub-to-spoke-1", "spoke-1-to-hub"])
-def test_a_peering_of_the_same_name_is_never_touched(simulation_at: SimulationAt, side: str) -> None:
-    """A peering has no tags: it is ours when it leads to our spoke's VNet, or from there to the hub."""
-    simulation = simulation_at("deploy", "create_peering")
-    run = simulation.take_up()
-    elsewhere = simulation.resource("virtualNetworks", "elsewhere")
-    vnet = simulation.resource("virtualNetworks", "hub-vnet" if side.startswith("hub") else "spoke-vnet-1")
-    planted = {
-        "id": f"{vnet}/virtualNetworkPeerings/{side}",
-        "properties": {
-            "provisioningState": "Succeeded",
-            "peeringState": "Initiated",
-            "remoteVirtualNetwork": {"id": elsewhere},
-        },
-    }
-    simulation.azure.plant(planted)
-    if side.startswith("hub"):
-        hub = simulation.snapshot().resources
-        simulation.before.resources[vnet.lower()] = hub[vnet.lower()]
-    simulation.play_out()
-    assert (simulation.run_row(run).error or {})["step"] == "create_peering"
-    touched = [e for e in simulation.azure.requests() if e["path"].endswith(side) and e["method"] in ("PUT", "DELETE")]
-    assert touched == []
-    if side.startswith("hub"):
-        simulation.check(run, "failed")
 
 
 def _steps(simulation: Simulation, run: str) -> dict[str, str]:

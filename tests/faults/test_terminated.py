@@ -7,7 +7,6 @@ from shared.recovery.runs.dead_runs import sweep
 from shared.saga.saga import MOST_TRIES
 from shared.saga.steps import STEPS, UNDOS
 from shared.tables.records import Records
-from tests.faults.checkpoints import vm_fails
 from tests.faults.conftest import SimulationAt
 from tests.faults.simulation import Simulation
 from tests.faults.wire import Fault
@@ -47,10 +46,12 @@ def swept_up(simulation: Simulation) -> None:
 
 @pytest.mark.parametrize(("step", "how"), CHECKPOINTS)
 def test_a_deployment_that_someone_ends_is_swept_up(simulation_at: SimulationAt, step: str, how: str) -> None:
-    """The children don't stop by themselves: the sweeper stops them, and has another run undo what they made."""
+    """The children don't stop by themselves: the sweeper stops them, and has another run undo what they made. A retry comes
+    past where this one was ended."""
     simulation = simulation_at("deploy", step)
     run = simulation.take_up()
     simulation.watch(run)
+    simulation.look_every = 5
     if how != "terminate":
         simulation.step()
     simulation.stage.terminate(run, "by hand")
@@ -67,8 +68,7 @@ def test_a_deployment_that_someone_ends_is_swept_up(simulation_at: SimulationAt,
     simulation.assert_nothing_left(simulation.snapshot())
     assert ("purged" if how == "purge" else "terminated") in str(spoke.error)
     again = simulation.retry()
-    simulation.play_out()
-    simulation.check(again, "completed")
+    simulation.until_recorded(lambda: statuses(again).get(step) == "completed")
 
 
 @pytest.mark.parametrize(
@@ -173,12 +173,14 @@ def test_a_failed_deployment_that_someone_restarts_stays_failed(simulation_at: S
     ],
 )
 def test_a_record_that_someone_terminates_is_written_all_the_same(simulation_at: SimulationAt, record: str) -> None:
-    stuck = Fault("delete_nic: DELETE networkInterfaces/{nic}", {"mode": "refuse", "status": 403})
+    stuck = Fault("delete_vnet: DELETE virtualNetworks/{vnet}", {"mode": "refuse", "status": 403})
     if record in ("begin_run", "begin_rollback"):
-        simulation = simulation_at("deploy", record if record == "begin_run" else "create_vm")
-        run = simulation.take_up(vm_fails(), stuck)
+        simulation = simulation_at("deploy", record if record == "begin_run" else "create_nic")
+        run = simulation.take_up(
+            Fault("create_nic: PUT networkInterfaces/{nic}", {"mode": "refuse", "status": 400}), stuck
+        )
     else:
-        simulation = simulation_at("rollback", "delete_nic")
+        simulation = simulation_at("rollback", "delete_vnet")
         run = simulation.take_up(stuck)
     simulation.watch(run)
     simulation.look_every = 5

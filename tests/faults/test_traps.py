@@ -175,16 +175,6 @@ def test_a_delete_that_answers_204_is_done(simulation_at: SimulationAt, calls: t
         assert entry["status"] == 204
 
 
-def test_a_delete_of_what_was_never_made_is_done(simulation_at: SimulationAt) -> None:
-    simulation = simulation_at("deploy", "create_nic")
-    run = deploys(
-        simulation,
-        Fault("create_nic: PUT networkInterfaces/{nic}", {"mode": "refuse", "status": 400}),
-        expected="failed",
-    )
-    assert step_of(run, "delete_nic").status == "completed"
-
-
 def _peering_states(simulation: Simulation) -> dict[str, str]:
     found = {}
     for name in ("hub-vnet", "spoke-vnet-1"):
