@@ -43,7 +43,7 @@ def lose(message: str, instance: str, **more: Any) -> Fault:
 def tick(simulation: Simulation) -> None:
     """With what happens until the next one; they come each minute, and with less than `GAP` between two none was missed."""
     simulation.stage.run(sweep(simulation.stage.client()))
-    simulation.play_for(170)
+    simulation.play_for(120)
     for watcher in simulation.watchers:
         watcher.look()
 
