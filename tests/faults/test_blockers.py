@@ -191,7 +191,7 @@ def test_a_delegated_subnet_and_what_a_vnet_shares_with_others_are_asked_for_bef
     somebody else's VNet ends with ours, and leaves theirs disconnected: only by force."""
     simulation, run = deployed
     vnet_id = simulation.resource("virtualNetworks", "spoke-vnet-1")
-    peering = {
+    peering: Document = {
         "id": f"{vnet_id}/virtualNetworkPeerings/to-another",
         "properties": {
             "provisioningState": "Succeeded",
