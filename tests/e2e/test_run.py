@@ -1,9 +1,10 @@
 """What a visitor meets: `make run`, its end, what the next start finds, and the README's walk beside it.
 
-One story on one state directory, told by the tests in their order: the sample is deployed, found again, deleted and
-deployed anew.
+One story on one state directory, told by the tests in their order: the sample's deployment fails, the next run deploys
+it and serves, it is deleted and deployed anew, and the last run finds it.
 """
 
+import io
 import json
 import re
 import shutil
@@ -12,13 +13,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from rich.console import Console
 
+from local import run
 from local.recipes import ROOT
+from local.stack import Stack
 from shared.saga.steps import STEPS
-from tests.e2e.client import Api
+from tests.e2e.client import Api, sample
+from tests.e2e.conftest import TIME_SCALE
 
 # The reader of the README waits a while; here, until nothing is under way.
 SLEEP = """
@@ -29,7 +34,7 @@ sleep() {
 
 
 def command(state: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "local.run", "--state", str(state), "--time-scale", "0.01", *options]
+    return [sys.executable, "-m", "local.run", "--state", str(state), "--time-scale", str(TIME_SCALE), *options]
 
 
 def run_once(state: Path, *options: str) -> tuple[int, str]:
@@ -55,6 +60,7 @@ class Visit:
             if "Serving until" in line:
                 break
         assert "Serving until" in self.shown, self.shown
+        self.stopping = False
         self.endpoints: dict[str, Any] = json.loads((state / "endpoints.json").read_text(encoding="utf-8"))
 
     def ends_by(self, number: signal.Signals) -> None:
@@ -70,39 +76,46 @@ class Visit:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
-    """A folder as the README's reader has it, and how the first run in it has ended."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the README's reader has it."""
     folder = tmp_path_factory.mktemp("checkout")
     (folder / ".venv" / "bin").mkdir(parents=True)
     (folder / ".venv" / "bin" / "python").symlink_to(sys.executable)
     (folder / "samples").symlink_to(ROOT / "samples")
-    return folder, *run_once(folder / ".local")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def visit(first: tuple[Path, int, str]) -> Iterator[Visit]:
+def failed(folder: Path) -> tuple[int, str]:
+    """How the first run has ended, of an app that doesn't know the hub's gateway."""
+    return run_once(folder / ".local", "--set", "HUB_AGW_NAME=no-such-gateway")
+
+
+@pytest.fixture(scope="module")
+def visit(folder: Path, failed: tuple[int, str]) -> Iterator[Visit]:
     """The second run, which goes on serving."""
-    visit = Visit(first[0] / ".local")
+    visit = Visit(folder / ".local")
     yield visit
     visit.close()
 
 
-def test_the_sample_is_deployed(first: tuple[Path, int, str]) -> None:
-    _, code, shown = first
-    assert code == 0, shown
-    assert "spoke 1 of acme-corp is completed" in shown
-    assert all(f"{step.name}: completed" in shown for step in STEPS)
-    assert "http://acme-corp.spokes.example.com/" in shown
-    assert "10.11.1." in shown
-    assert re.search(r"Durable Functions: \d+ activity calls, \d+ orchestrator episodes, \d+ queue messages", shown)
+def test_a_deployment_that_fails_says_why_and_ends_so(failed: tuple[int, str]) -> None:
+    code, shown = failed
+    assert code == 1
+    assert "no-such-gateway" in shown
+    assert "spoke 1 of acme-corp is failed" in shown
 
 
-def test_the_next_run_finds_it_and_serves(visit: Visit) -> None:
-    assert "was there already" in visit.shown
+def test_the_sample_is_deployed_and_served(visit: Visit) -> None:
+    assert "was there already" not in visit.shown
     assert "spoke 1 of acme-corp is completed" in visit.shown
+    assert all(f"{step.name}: completed" in visit.shown for step in STEPS)
+    assert "http://acme-corp.spokes.example.com/" in visit.shown
+    assert "10.11.1." in visit.shown
+    assert re.search(
+        r"Durable Functions: \d+ activity calls, \d+ orchestrator episodes, \d+ queue messages", visit.shown
+    )
     assert f"export API={visit.endpoints['api']} KEY={visit.endpoints['function_key']}" in visit.shown
-    with Api(visit) as api:
-        assert len(api.deployments(1).json()["deployments"]) == 1
 
 
 def walk() -> str:
@@ -113,10 +126,11 @@ def walk() -> str:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_readmes_walk_works_as_pasted_and_can_be_pasted_again(first: tuple[Path, int, str], visit: Visit) -> None:
+@pytest.mark.usefixtures("visit")
+def test_the_readmes_walk_works_as_pasted_and_can_be_pasted_again(folder: Path) -> None:
     for _ in range(2):
         pasted = subprocess.run(
-            ["bash", "-c", SLEEP + walk()], cwd=first[0], capture_output=True, text=True, timeout=120, check=True
+            ["bash", "-c", SLEEP + walk()], cwd=folder, capture_output=True, text=True, timeout=120, check=True
         )
         assert pasted.stderr == ""
         alive, health, capacity, openapi, *rest = [line for line in pasted.stdout.splitlines() if line]
@@ -139,15 +153,22 @@ def test_the_readmes_walk_works_as_pasted_and_can_be_pasted_again(first: tuple[P
         assert (run["deployment_id"], run["status"]) == (removals[0]["deployment_id"], "deleted")
 
 
-def test_it_ends_by_ctrl_c_and_deploys_the_sample_anew_after_a_delete(visit: Visit) -> None:
+def test_the_sample_is_deployed_anew_after_a_delete(visit: Visit) -> None:
     with Api(visit) as api:
         api.deleted(1)
-    visit.ends_by(signal.SIGINT)
+    visitor = run.Api(cast(Stack, visit))
+    spoke, was_there = run.deploy(visitor, sample("acme-corp"), Console(file=io.StringIO()))
+    visitor.client.close()
+    assert (spoke["spoke_id"], spoke["status"], was_there) == (1, "completed", False)
 
+
+def test_it_ends_by_ctrl_c_and_the_next_start_finds_the_sample(visit: Visit) -> None:
+    visit.ends_by(signal.SIGINT)
     code, shown = run_once(visit.state)
     assert code == 0, shown
-    assert "was there already" not in shown
+    assert "was there already" in shown
     assert "spoke 1 of acme-corp is completed" in shown
+    assert "Durable Functions:" not in shown
 
 
 # That of the stack ends by either: test_stack.py.
@@ -159,10 +180,3 @@ def test_it_ends_by_sigterm_too(tmp_path: Path) -> None:
         visit.ends_by(signal.SIGTERM)
     finally:
         visit.close()
-
-
-def test_a_deployment_that_fails_says_why_and_ends_so(tmp_path: Path) -> None:
-    code, shown = run_once(tmp_path, "--set", "HUB_AGW_NAME=no-such-gateway")
-    assert code == 1
-    assert "no-such-gateway" in shown
-    assert "spoke 1 of acme-corp is failed" in shown

@@ -135,7 +135,7 @@ def resources_of(api: Api) -> dict[str, Document]:
 @pytest.mark.parametrize(
     ("deployments", "deletes", "kills", "seconds", "settings", "hubs"),
     [
-        (4, 2, 2, 240, SHORT_REQUESTS, TWO_HUBS),
+        (2, 2, 2, 240, SHORT_REQUESTS, TWO_HUBS),
         pytest.param(50, 25, 15, 1500, {}, None, marks=FULL),
         pytest.param(50, 25, 15, 1500, {}, TWO_HUBS, marks=FULL),
     ],
