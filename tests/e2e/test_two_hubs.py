@@ -19,7 +19,7 @@ from tests.e2e.conftest import StartStack
 
 HUBS = ROOT / "samples" / "two-hubs.json"
 FIRST, FAR, SPOKES = (f"/subscriptions/5ca1ab1e-0000-4000-8000-0000000000{last}" for last in ("a1", "a2", "a3"))
-AT_ONCE = 4
+AT_ONCE = 2  # of each hub
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,9 @@ def api(start_stack: StartStack) -> Iterator[Api]:
 
 @pytest.fixture(scope="module")
 def spokes(api: Api) -> dict[str, Document]:
-    """Four clients without an id or gateway on the first hub, two on the second, one asked for after the other and built
-    side by side."""
+    """Clients without an id or gateway on each hub, one asked for after the other and built side by side."""
     requests = [request_for(None, f"near-{number}") for number in range(AT_ONCE)]
-    requests += [request_for(None, f"far-{number}", hub="westeurope") for number in range(AT_ONCE // 2)]
+    requests += [request_for(None, f"far-{number}", hub="westeurope") for number in range(AT_ONCE)]
     ids = [api.accepted(request)["spoke_id"] for request in requests]
     return {spoke["client_name"]: spoke for spoke in (api.wait_until(each, "completed", seconds=300) for each in ids)}
 
@@ -54,7 +53,7 @@ def test_ids_addresses_and_hosts_name_the_hub(spokes: dict[str, Document]) -> No
 
 def test_new_sites_go_to_the_gateway_with_the_most_free_places(spokes: dict[str, Document]) -> None:
     served = [spoke["agw"]["gateway"] for name, spoke in spokes.items() if name.startswith("near")]
-    assert sorted(served) == ["hub-agw"] * (AT_ONCE // 2) + ["hub-agw-2"] * (AT_ONCE // 2)
+    assert sorted(served) == ["hub-agw", "hub-agw-2"]
 
 
 def test_each_host_reaches_its_own_vm_through_its_own_gateway(api: Api, spokes: dict[str, Document]) -> None:
@@ -107,10 +106,10 @@ def test_lists_capacity_and_plan_speak_for_each_hub_and_gateway(api: Api, spokes
     assert api.spokes()["total"] == len(spokes)
     far = api.spokes(hub="westeurope")
     assert [each["spoke_id"] for each in far["spokes"]] == [1001, 1002]
-    assert api.spokes(hub="eastus", gateway="hub-agw-2")["total"] == AT_ONCE // 2
-    page = api.spokes(hub="eastus", limit="3")
-    assert len(page["spokes"]) == 3
-    rest = api.spokes(hub="eastus", limit="3", continuation=page["continuation"])
+    assert api.spokes(hub="eastus", gateway="hub-agw-2")["total"] == 1
+    page = api.spokes(hub="eastus", limit="1")
+    assert len(page["spokes"]) == 1
+    rest = api.spokes(hub="eastus", limit="1", continuation=page["continuation"])
     assert [each["spoke_id"] for each in page["spokes"] + rest["spokes"]] == list(range(1, AT_ONCE + 1))
 
     capacity = api.http.get("/capacity").json()
@@ -118,8 +117,8 @@ def test_lists_capacity_and_plan_speak_for_each_hub_and_gateway(api: Api, spokes
     assert hubs["westeurope"]["address_blocks"] == {"used": 2, "limit": 255, "free": 253}
     assert hubs["eastus"]["peerings"]["used"] == AT_ONCE
     assert [(each["name"], each["gateway_places"]["used"]) for each in hubs["eastus"]["gateways"]] == [
-        ("hub-agw", AT_ONCE // 2),
-        ("hub-agw-2", AT_ONCE // 2),
+        ("hub-agw", 1),
+        ("hub-agw-2", 1),
     ]
     planned = api.post_spoke(request_for(None, "planned", location="westeurope"), mode="plan").json()
     assert (planned["plan"]["hub"], planned["plan"]["gateway"]) == ("westeurope", "hub-westeurope-agw")
@@ -155,11 +154,13 @@ def test_a_key_is_one_key_in_the_whole_installation(api: Api) -> None:
 
 
 def test_a_delete_leaves_nothing_in_any_subscription(api: Api, spokes: dict[str, Document]) -> None:
-    for name in ("near-0", "far-0"):
-        api.deleted(spokes[name]["spoke_id"])
+    names = ("near-0", "far-0")
+    for name in names:
+        assert api.delete(spokes[name]["spoke_id"]).status_code == 202
+    for name in names:
+        api.wait_until(spokes[name]["spoke_id"], GONE)
         left = [each["id"] for each in api.arm_resources() if (each.get("tags") or {}).get("client_name") == name]
         assert left == []
-        assert api.status_of(spokes[name]["spoke_id"]) == GONE
         host, gateway = spokes[name]["agw"]["host_name"], spokes[name]["agw"]["gateway"]
         assert not api.route(host, gateway=gateway).json().get("addresses")
 
