@@ -203,36 +203,6 @@ def test_bad_settings_do_not_stop_a_line_nor_change_its_form() -> None:
     assert (line["message"], line["spoke_id"]) == ("hello", 3)
 
 
-def test_application_insights_gets_the_fields_as_dimensions() -> None:
-    """Its exporter is attached to the root logger, and what it is handed carries the fields and no secret."""
-    code = """
-import json, logging, os
-from shared.process import logs
-from shared.settings import current_settings
-logs.configure(current_settings())
-from opentelemetry._logs import get_logger_provider
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
-exported = InMemoryLogRecordExporter()
-get_logger_provider().add_log_record_processor(SimpleLogRecordProcessor(exported))
-with logs.context(deployment_id="deploy-acme-1-abcd", spoke_id=3, step="create_vm"):
-    logging.getLogger("activities.steps.vm").info("from ?code=%s", "x")
-record = exported.get_finished_logs()[0].log_record
-print(json.dumps({**record.attributes, "body": record.body}), flush=True)
-os._exit(0)  # without the exporter's attempts to reach Azure
-"""
-    ended = alone(
-        code,
-        APPLICATIONINSIGHTS_CONNECTION_STRING=(
-            "InstrumentationKey=00000000-0000-0000-0000-000000000000;IngestionEndpoint=https://127.0.0.1:1/"
-        ),
-        APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL="true",
-    )
-    attributes = json.loads(ended.stdout)
-    assert attributes["deployment_id"] == "deploy-acme-1-abcd"
-    assert (attributes["spoke_id"], attributes["step"]) == (3, "create_vm")
-    assert attributes["body"] == "from ?code=(hidden)"
-
-
 class IdentityEndpoint(ThreadingHTTPServer):
     """The identity endpoint of a function app; it keeps what it was asked for."""
 
@@ -296,8 +266,13 @@ get_logger_provider().force_flush()
     assert {each["resource"][0] for each in identity.asked} == {"https://monitor.azure.com/"}
 
 
-def test_application_insights_gets_each_line_of_a_thread_once_under_its_operation() -> None:
-    """As with the worker's own exporter, which makes each invocation's operation current in the function's task or thread."""
+def test_application_insights_gets_the_fields_as_dimensions_and_each_line_of_a_thread_once_under_its_operation() -> (
+    None
+):
+    """Its exporter is attached to the root logger, and what it is handed carries the fields and no secret.
+
+    As with the worker's own exporter, each invocation's operation is current in the function's task or thread.
+    """
     code = """
 import asyncio, json, logging, os
 from functools import partial
@@ -310,6 +285,11 @@ from opentelemetry._logs import get_logger_provider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 exported = InMemoryLogRecordExporter()
 get_logger_provider().add_log_record_processor(SimpleLogRecordProcessor(exported))
+with logs.context(deployment_id="deploy-acme-1-abcd", spoke_id=3, step="create_vm"):
+    logging.getLogger("activities.steps.vm").info("from ?code=%s", "x")
+(line,) = (each.log_record for each in exported.get_finished_logs())
+fields = {**line.attributes, "body": line.body}
+exported.clear()
 log = logging.getLogger("activities.steps.peering")
 
 def make_current(operation):
@@ -335,8 +315,8 @@ make_current(14)
 with logs.context(deployment_id="deploy-step-14-1-abcd"):
     side_by_side(ARM, [partial(work, "step-14")], 8)
 lines = [each.log_record for each in exported.get_finished_logs()]
-print(json.dumps([[line.trace_id, line.body, line.attributes["deployment_id"], line.attributes["step"]] for line in lines]))
-import sys; sys.stdout.flush()
+found = [[line.trace_id, line.body, line.attributes["deployment_id"], line.attributes["step"]] for line in lines]
+print(json.dumps([fields, found]), flush=True)
 os._exit(0)  # without the exporter's attempts to reach Azure
 """
     ended = alone(
@@ -346,7 +326,11 @@ os._exit(0)  # without the exporter's attempts to reach Azure
         ),
         APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL="true",
     )
-    assert sorted(json.loads(ended.stdout)) == [
+    fields, lines = json.loads(ended.stdout)
+    assert fields["deployment_id"] == "deploy-acme-1-abcd"
+    assert (fields["spoke_id"], fields["step"]) == (3, "create_vm")
+    assert fields["body"] == "from ?code=(hidden)"
+    assert sorted(lines) == [
         [number, f"step-{number} is written", f"deploy-step-{number}-1-abcd", f"step-{number}"]
         for number in (11, 12, 13, 14)
     ]

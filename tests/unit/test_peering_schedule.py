@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.data import as_data
@@ -272,9 +272,21 @@ SIDES = st.builds(
 NUMBERS = st.lists(st.integers(1, 9), max_size=4, unique=True).map(tuple)
 
 
+@settings(max_examples=40)  # Each is a whole generation: hundreds of draws.
 @given(st.data())
 def test_whatever_is_answered_hub_sides_never_overlap_and_a_generation_ends(data: st.DataObject) -> None:
     """At most one hub side is being written, no spoke side begins meanwhile, no sleep is longer than a writer's."""
+    play_a_generation(data)
+
+
+@pytest.mark.full
+@settings(max_examples=1000)
+@given(st.data())
+def test_whatever_is_answered_hub_sides_never_overlap_in_a_thousand_generations(data: st.DataObject) -> None:
+    play_a_generation(data)
+
+
+def play_a_generation(data: st.DataObject) -> None:
     state, now, count = NEW, NOW, 0
     while calls := next_calls(state, now):
         assert calls.activities or calls.until
