@@ -12,6 +12,7 @@ import azure.functions as func
 import pytest
 from azure.durable_functions import DurableOrchestrationClient
 
+import function_app  # noqa: F401 - it declares the routes
 from local.functions.durable.stage import Stage
 from local.processes import free_port
 from shared.errors import StorageException
