@@ -9,14 +9,15 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 from shared.process import logs
 
 SHORT = "tests/unit"
-# Files whose tests share a server, which only one worker starts then: the stack of tests/e2e, the Bicep compiler.
+# Files whose tests share what only one worker makes then: the stack of tests/e2e, the Bicep compiler, and the deployments and
+# deletes in the second of two hubs that the fault matrix begins with.
 TOGETHER = re.compile(
-    r"tests/(e2e/test_(azd_hooks|hostile_starts|main_job|many_spokes)|infra/test_(deployment|documents))\.py"
+    r"tests/(e2e/test_(azd_hooks|hostile_starts|main_job|many_spokes)|infra/test_(deployment|documents)|faults/test_matrix\w*)\.py"
 )
 
 
 def unit_of(nodeid: str) -> str:
-    """What one worker takes, one test after the other: a file, or files of a folder that share a server."""
+    """What one worker takes, one test after the other: a file, or files of a folder that share something."""
     file = nodeid.partition("::")[0]
     return f"{file.rpartition('/')[0]}/together" if TOGETHER.fullmatch(file) else file
 
