@@ -51,8 +51,8 @@ func: ## the same stack, with Azure Functions Core Tools as the host
 	@$(MAKE) --silent setup
 	@$(PY) -m local.run $(STACK_OPTIONS) $(if $(filter-out 0 no false,$(ONCE)),--once) --func
 
-quick: check ## lint, types, layers and the unit tests: under a minute
-	@$(PY) -m pytest -q -n $(WORKERS) tests/unit
+quick: check ## lint, types, layers and the unit tests but the long ones: under a minute
+	@$(PY) -m pytest -q -n $(WORKERS) -m "not full" tests/unit
 
 test: check ## lint, types, layers and every test but the long ones
 	@$(SIDE_BY_SIDE) -m "not full" || { \

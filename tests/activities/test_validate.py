@@ -71,8 +71,7 @@ def test_rights_that_are_there_are_asked_for_once_for_many(settings: Settings, a
     assert not [request for request in azure.requests() if request["path"].endswith("/permissions")]
 
 
-# More than come at once, so that the last ones find what the first have read.
-@pytest.mark.parametrize("count", [20, pytest.param(99, marks=pytest.mark.full)])
+@pytest.mark.parametrize("count", [20, pytest.param(99, marks=pytest.mark.full)])  # the last find what the first read
 def test_many_at_once_fit_into_one_bucket_of_reads(settings: Settings, azure: LocalAzure, count: int) -> None:
     time = StandingTime(VirtualClock())  # however slow the machine is: they come at once
     runs = [recorded(a_run(a_plan(number))) for number in range(1, count + 1)]
