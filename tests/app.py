@@ -30,6 +30,11 @@ def forget_app() -> None:
         read.cache_clear()
 
 
+def know_tables() -> None:
+    """Spares the app to create its tables, which it would try at the first call after each `forget_app`: they are there."""
+    tables._there.update(tables.TABLES)
+
+
 class AppTime(Clock):
     """The app's clock where a test has chosen one: its pauses are that clock's time, which passes at once."""
 

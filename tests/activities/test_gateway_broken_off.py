@@ -124,12 +124,12 @@ def test_a_throttled_put_waits_as_long_as_it_is_told(harness: WriterHarness, sta
 
 
 # What goes wrong one after the other while a site is written.
-TROUBLES = [("GET", GATEWAY, 403), ("PUT", GATEWAY, 429), ("PUT", GATEWAY, 500), ("GET", "/operations/", 500)]
+FAILURES = [("GET", GATEWAY, 403), ("PUT", GATEWAY, 429), ("PUT", GATEWAY, 500), ("GET", "/operations/", 500)]
 
 
 def test_who_waits_is_told_what_the_writer_waits_for(harness: WriterHarness) -> None:
     run, _ = harness.want_site(1)
-    for method, path, status in TROUBLES:
+    for method, path, status in FAILURES:
         message = f"Not before {method} {path} {status}."
         harness.azure.fault(method=method, path=path, times=1, mode="refuse", status=status, message=message)
     reasons = []
@@ -140,7 +140,7 @@ def test_who_waits_is_told_what_the_writer_waits_for(harness: WriterHarness) -> 
 
     harness.before_call = ask
     harness.write_gateway()
-    for method, path, status in TROUBLES:
+    for method, path, status in FAILURES:
         assert any(f"Not before {method} {path} {status}." in reason for reason in reasons)
     assert harness.reaches(1)
     assert gateway_sites().everything()[0].retry_reason == ""

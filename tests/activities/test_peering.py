@@ -126,7 +126,7 @@ def test_a_throttled_write_waits_as_long_as_it_is_told(harness: WriterHarness) -
 
 
 @pytest.mark.parametrize(
-    "troubles",
+    "failures",
     [
         # One after the other: reads are about all, writes about one.
         [
@@ -139,9 +139,9 @@ def test_a_throttled_write_waits_as_long_as_it_is_told(harness: WriterHarness) -
     ],
     ids=["calls", "operations"],
 )
-def test_who_waits_is_told_what_for(harness: WriterHarness, troubles: list[tuple[str, str, int]]) -> None:
+def test_who_waits_is_told_what_for(harness: WriterHarness, failures: list[tuple[str, str, int]]) -> None:
     runs = ready(harness, 1, 2)
-    for method, path, status in troubles:
+    for method, path, status in failures:
         message = f"Not before {method} {path} {status}."
         harness.azure.fault(method=method, path=path, times=1, mode="refuse", status=status, message=message)
     told: dict[int, list[str]] = {1: [], 2: []}
@@ -153,7 +153,7 @@ def test_who_waits_is_told_what_for(harness: WriterHarness, troubles: list[tuple
 
     harness.before_call = ask
     harness.write_hub()
-    for method, path, status in troubles:
+    for method, path, status in failures:
         message = f"Not before {method} {path} {status}."
         assert any(message in reason for reason in told[1])
         assert any(message in reason for reason in told[2]) == (method == "GET"), "it was not about the other one"
@@ -181,7 +181,7 @@ def test_a_peering_that_leads_elsewhere_is_neither_changed_nor_removed(harness: 
     assert states(harness, 1)[0] == "Initiated"
 
 
-def test_disconnected_peerings_are_healed_on_both_sides(harness: WriterHarness) -> None:
+def test_disconnected_peerings_are_recreated_on_both_sides(harness: WriterHarness) -> None:
     """Of the first the hub's side is gone, of the second the spoke's, of the third both."""
     ready(harness, 1, 2, 3)
     harness.write_hub()

@@ -32,7 +32,7 @@ from shared.tables import client as store
 from shared.tables.records import Records
 from shared.tables.reservations import release
 from tests.api import calls
-from tests.app import forget_app
+from tests.app import forget_app, know_tables
 from triggers import timers
 
 APP = '''"""The triggers, and stories that wait for ever."""
@@ -129,7 +129,7 @@ def settings(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     for name, value in host.environment.items():
         monkeypatch.setenv(name, value)
     forget_app()
-    store._there.update(store.TABLES)  # they are there, so that it doesn't try to create them
+    know_tables()
     yield current_settings()
     host.empty_tables()
     forget_app()

@@ -8,12 +8,11 @@ import pytest
 
 from local.processes import last_lines
 from local.stack import Stack
+from tests.conftest import unit_of
 from tests.e2e.client import Api
 
 # Real Azure's pace is 1: at this one the 45 s of a VM are 0.18 s.
 TIME_SCALE = 0.004
-# The files whose tests take `stack`, in the hands of one worker (tests/conftest.py).
-SHARING = frozenset({"test_azd_hooks.py", "test_hostile_starts.py", "test_main_job.py", "test_many_spokes.py"})
 # Places for spokes on the shared stack's gateway. The hub's default pool, settings and listener take one more.
 PLACES = 15
 
@@ -49,7 +48,7 @@ def stack(start_stack: StartStack) -> Stack:
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Stops the shared stack after its last test: its timers would be work for as long as the session lasts."""
     stack = getattr(item, "funcargs", {}).get("stack")
-    if isinstance(stack, Stack) and not (nextitem and nextitem.path.name in {*SHARING, item.path.name}):
+    if isinstance(stack, Stack) and not (nextitem and unit_of(nextitem.nodeid) == unit_of(item.nodeid)):
         stack.stop()
 
 

@@ -3,18 +3,21 @@
 `test_matrix.py` holds this list against a recorded deployment, so that a new call can't be forgotten.
 """
 
-import contextlib
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from tests.faults.layouts import LAYOUTS, Layout
+from tests.faults.simulation import Simulation
 from tests.faults.wire import KILL_AFTER, KILL_BEFORE, Fault
+
+T = TypeVar("T")
+SimulationAt = Callable[..., Simulation]
 
 Matrix = dict[str, tuple[str, ...]]
 """By who makes them, calls."""
@@ -67,6 +70,14 @@ DELETE: Matrix = {
     "settle_spoke_sides": (f"poll of DELETE {SPOKE_SIDE}",),
     "delete_vnet": (f"GET {VNET}", f"DELETE {VNET}", f"poll of DELETE {VNET}"),
     "delete_nsg": (f"GET {NSG}", f"DELETE {NSG}", f"poll of DELETE {NSG}"),
+}
+# In the order of a delete: what of a spoke's, by kind and name, each of its deletes removes.
+DELETES = {
+    f"delete_vm: DELETE {VM}": ("virtualMachines", "vm-1"),
+    f"delete_os_disk: DELETE {DISK}": ("disks", "vm-1-osdisk"),
+    f"delete_nic: DELETE {NIC}": ("networkInterfaces", "vm-1-nic"),
+    f"delete_vnet: DELETE {VNET}": ("virtualNetworks", "spoke-vnet-1"),
+    f"delete_nsg: DELETE {NSG}": ("networkSecurityGroups", "spoke-nsg-1"),
 }
 MATRICES = {"deploy": DEPLOY, "delete": DELETE}
 _STEP_OF_WRITER = dict.fromkeys(("hub_round", "write_hub_side", "write_spoke_side", "settle_spoke_sides"), "the hub")
@@ -149,17 +160,25 @@ class Case:
     def __str__(self) -> str:
         return f"{self.kind.name}, {self.layout.name}"
 
-    def faults_at(self, calls: tuple[str, ...]) -> list[Fault]:
-        return [self.kind.at(call) for call in calls]
+    def meet(self, simulation_at: SimulationAt, play: Callable[[Simulation, str, list[Fault]], None]) -> None:
+        """Plays one run after the other until the fault has struck at each of the calls. A run begins where the first of those
+        is made that are left; `play` is given it, and the faults at all of them."""
+        left = self.calls
+        while left:
+            simulation, faults = simulation_at(self.run, *map(caller_of, left)), [self.kind.at(call) for call in left]
+            try:
+                play(simulation, simulation.take_up(*faults), faults)
+            except Exception as error:
+                error.add_note(f"{self.kind.name} at {', '.join(struck_of(faults))}")
+                raise
+            struck = struck_of(faults)
+            assert struck, "the fault did not strike"
+            left = tuple(call for call in left if call not in struck)
 
-    @contextlib.contextmanager
-    def told(self, struck: list[str]) -> Iterator[None]:
-        """What goes wrong meanwhile tells at which calls the fault had struck."""
-        try:
-            yield
-        except Exception as error:
-            error.add_note(f"{self.kind.name} at {', '.join(struck)}")
-            raise
+
+def struck_of(faults: list[Fault]) -> list[str]:
+    """The calls at which these have struck."""
+    return [fault.call for fault in faults if fault.struck]
 
 
 @functools.cache
@@ -200,6 +219,17 @@ def cases_of(run: str) -> pytest.MarkDecorator:
             case = Case(run, (call,), kind, layout)
             cases.append(pytest.param(case, layout, id=f"{call} {case}", marks=[pytest.mark.full]))
     return pytest.mark.parametrize(("case", "layout"), cases, indirect=["layout"])
+
+
+def all_or_one(cases: Iterable[T]) -> list[Any]:
+    """What one run can meet: all of it, and in the full run each by itself. Parameters, each a tuple of cases."""
+    every = tuple(cases)
+    return [every, *(pytest.param((each,), marks=pytest.mark.full) for each in every)]
+
+
+def names_of(cases: tuple[Any, ...]) -> str:
+    """What a test is called that meets these."""
+    return "all" if len(cases) > 1 else str(cases[0])
 
 
 def _cover(facts: list[set[tuple[str, ...]]]) -> list[int]:

@@ -19,15 +19,15 @@ from shared.clock import running_on
 from tests.activities.azure_stand_in import LocalAzure
 from tests.activities.conftest import FRESH_TIME_SCALE, _trusting, azurite_process
 from tests.app import AppTime, forget_app
+from tests.faults.catalogue import SimulationAt
 from tests.faults.checkpoints import BEGINNING, checkpoints_of
 from tests.faults.layouts import ONE_HUB, TWO_HUBS, Layout
 from tests.faults.simulation import Checkpoint, Simulation, without_run
 from tests.faults.wire import Wire
 
-__all__ = ["azurite_process"]
+__all__ = ["SimulationAt", "azurite_process"]
 
 NewSimulation = Callable[..., Simulation]
-SimulationAt = Callable[..., Simulation]
 Use = Callable[[list[dict[str, Any]] | None], None]
 
 # A deployment of Azure's pace in fewer polls, and deadlines that an endless fault reaches soon.

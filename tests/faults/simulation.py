@@ -245,7 +245,7 @@ class Simulation:
         return deployment_id
 
     def meanwhile(self, *documents: Document) -> None:
-        """Somebody else makes something in Azure, or changes it: from now on it belongs to what was there before."""
+        """Another client makes something in Azure, or changes it: from now on it belongs to what was there before."""
         self.azure.plant(*documents)
         resources = self.snapshot().resources
         for document in documents:

@@ -188,7 +188,7 @@ def test_a_delegated_subnet_and_what_a_vnet_shares_with_others_are_asked_for_bef
     deployed: tuple[Simulation, str],
 ) -> None:
     """A service of the client's may live in the subnet. Where none does, nothing stops a delete by force. A peering with
-    somebody else's VNet ends with ours, and leaves theirs disconnected: only by force."""
+    another client's VNet ends with ours, and leaves theirs disconnected: only by force."""
     simulation, run = deployed
     vnet_id = simulation.resource("virtualNetworks", "spoke-vnet-1")
     peering: Document = {

@@ -16,10 +16,12 @@ from tests.faults.catalogue import (
     caller_of,
     calls_of,
     cases_of,
+    struck_of,
 )
 from tests.faults.conftest import SimulationAt
 from tests.faults.layouts import LAYOUTS
 from tests.faults.simulation import Simulation
+from tests.faults.wire import Fault
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str, indirect=True)
@@ -37,22 +39,12 @@ def test_the_matrix_names_every_call_of_a_deployment_and_of_a_delete(simulation:
 
 @cases_of("deploy")
 def test_a_deployment_ends_well_or_leaves_nothing(simulation_at: SimulationAt, case: Case) -> None:
-    left = case.calls
-    while left:
-        left = _left_after_a_deployment(simulation_at("deploy", *map(caller_of, left)), case, left)
-
-
-def _left_after_a_deployment(simulation: Simulation, case: Case, calls: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the calls at which the fault has not struck before a deployment was at its end."""
-    faults = case.faults_at(calls)
-    run = simulation.take_up(*faults)
-    watcher, simulation.look_every = simulation.watch(run), 15
-    simulation.until(lambda: simulation.rolls_back() or simulation.has_ended(run))
-    # A rollback makes some of the same calls: what has not struck has to meet the next deployment.
-    simulation.wire.faults = [fault for fault in faults if fault.struck]
-    struck = [fault.call for fault in simulation.wire.faults]
-    assert struck, "the fault struck nobody"
-    with case.told(struck):
+    def play(simulation: Simulation, run: str, faults: list[Fault]) -> None:
+        watcher, simulation.look_every = simulation.watch(run), 15
+        simulation.until(lambda: simulation.rolls_back() or simulation.has_ended(run))
+        # A rollback makes some of the same calls: what has not struck has to meet the next deployment.
+        simulation.wire.faults = [fault for fault in faults if fault.struck]
+        struck = struck_of(faults)
         simulation.until_ended(run)
         watcher.look()
         if "validate_config: GET skus" in struck:
@@ -64,7 +56,8 @@ def _left_after_a_deployment(simulation: Simulation, case: Case, calls: tuple[st
             again = simulation.retry()
             simulation.play_out()
             simulation.check(again, "failed")
-    return tuple(call for call in calls if call not in struck)
+
+    case.meet(simulation_at, play)
 
 
 def _expected(kind: FaultKind, struck: list[str]) -> set[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from shared.spoke.records import StepRow
 from shared.tables.records import Records
-from tests.faults.catalogue import caller_of
+from tests.faults.catalogue import DELETES, all_or_one, caller_of, names_of
 from tests.faults.conftest import SimulationAt
 from tests.faults.simulation import Simulation
 from tests.faults.wire import Fault
@@ -134,11 +134,7 @@ OTHERS_OPERATIONS = {
 }
 
 
-@pytest.mark.parametrize(
-    "calls",
-    [tuple(OTHERS_OPERATIONS), *(pytest.param((call,), marks=pytest.mark.full) for call in OTHERS_OPERATIONS)],
-    ids=lambda calls: calls[0] if len(calls) == 1 else "all",
-)
+@pytest.mark.parametrize("calls", all_or_one(OTHERS_OPERATIONS), ids=names_of)
 def test_another_operation_in_progress_is_waited_for(simulation_at: SimulationAt, calls: tuple[str, ...]) -> None:
     simulation = simulation_at("deploy", caller_of(calls[0]))
     faults = []
@@ -149,27 +145,13 @@ def test_another_operation_in_progress_is_waited_for(simulation_at: SimulationAt
     assert [fault.struck for fault in faults] == [3] * len(calls)
 
 
-# In the order of a delete.
-DELETES = {
-    "delete_vm: DELETE virtualMachines/{vm}": ("virtualMachines", "vm-1"),
-    "delete_os_disk: DELETE disks/{disk}": ("disks", "vm-1-osdisk"),
-    "delete_nic: DELETE networkInterfaces/{nic}": ("networkInterfaces", "vm-1-nic"),
-    "delete_vnet: DELETE virtualNetworks/{vnet}": ("virtualNetworks", "spoke-vnet-1"),
-    "delete_nsg: DELETE networkSecurityGroups/{nsg}": ("networkSecurityGroups", "spoke-nsg-1"),
-}
-
-
-@pytest.mark.parametrize(
-    "calls",
-    [tuple(DELETES), *(pytest.param((call,), marks=pytest.mark.full) for call in DELETES)],
-    ids=lambda calls: calls[0] if len(calls) == 1 else "all",
-)
+@pytest.mark.parametrize("calls", all_or_one(DELETES), ids=names_of)
 def test_a_delete_that_answers_204_is_done(simulation_at: SimulationAt, calls: tuple[str, ...]) -> None:
-    """Somebody else's delete was faster."""
+    """Another client's delete was faster."""
     simulation = simulation_at("delete", caller_of(calls[0]))
     ids = [simulation.resource(*DELETES[call]) for call in calls]
-    somebody_else = [functools.partial(simulation.azure.remove, each) for each in ids]
-    deletes(simulation, *[Fault(call, interference=deed) for call, deed in zip(calls, somebody_else, strict=True)])
+    faster = [functools.partial(simulation.azure.remove, each) for each in ids]
+    deletes(simulation, *[Fault(call, interference=each) for call, each in zip(calls, faster, strict=True)])
     for resource_id in ids:
         [entry] = [e for e in simulation.azure.requests("DELETE") if e["path"].lower() == resource_id.lower()]
         assert entry["status"] == 204

@@ -22,7 +22,7 @@ BEFORE_ALL = "create_nic"
 LOST = EngineFault("lose", message="event", event=WAKE, times=None)
 # Durable's answer when the writer runs in another task hub than the step.
 ANOTHER_HUB = EngineFault("refuse", method="POST", path="raiseEvent", status=404, times=None)
-TROUBLE = {
+FAULTS = {
     "all are lost": LOST,
     "every second one is lost": replace(LOST, every=2),
     "the first is lost": replace(LOST, times=1),
@@ -33,7 +33,7 @@ TROUBLE = {
 }
 # A deployment meets one, and the delete another or the same.
 FEW = [("all are lost", "the writer is in another task hub"), ("the last is lost", "all are lost")]
-TROUBLES = [*FEW, *(pytest.param(how, how, marks=FULL) for how in TROUBLE)]
+CASES = [*FEW, *(pytest.param(how, how, marks=FULL) for how in FAULTS)]
 
 
 def patiently(simulation: Simulation, run: str) -> str:
@@ -65,9 +65,9 @@ def test_a_step_that_waits_for_a_writer_asks_twice(simulation_at: SimulationAt) 
     assert simulation.clock.now() - began < 240
 
 
-@pytest.mark.parametrize(("of_deploy", "of_delete"), TROUBLES)
+@pytest.mark.parametrize(("of_deploy", "of_delete"), CASES)
 def test_wake_ups_are_hints(simulation: Simulation, of_deploy: str, of_delete: str) -> None:
-    simulation.stage.faults.add(replace(TROUBLE[of_deploy]))
+    simulation.stage.faults.add(replace(FAULTS[of_deploy]))
     run = patiently(simulation, simulation.deploy())
     simulation.until_ended(run)
     simulation.check(run, "completed")
@@ -75,7 +75,7 @@ def test_wake_ups_are_hints(simulation: Simulation, of_deploy: str, of_delete: s
     assert simulation.stage.faults.struck
     simulation.stage.faults.end()
     simulation.stage.faults.struck.clear()
-    simulation.stage.faults.add(replace(TROUBLE[of_delete]))
+    simulation.stage.faults.add(replace(FAULTS[of_delete]))
     removal = patiently(simulation, simulation.delete(1))
     simulation.until_ended(removal)
     assert simulation.run_row(removal).status == "deleted"

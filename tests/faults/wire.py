@@ -25,7 +25,7 @@ Response = Any
 @dataclass
 class Fault:
     """What goes wrong at a call. times: how often, None for ever.  fault: for the stand-in.  kill: of the host.
-    deed: what somebody else does just before."""
+    interference: what another client does just before."""
 
     call: str
     fault: dict[str, Any] | None = None

@@ -15,7 +15,7 @@ from shared.tables import client as store
 from shared.tables.places import at_spoke, gateway_of
 from shared.tables.records import Records
 from shared.tables.reservations import release
-from tests.app import forget_app
+from tests.app import forget_app, know_tables
 from triggers import use_cases
 
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJFPNCFoTy+GNqzeT9tbAh6XAz3RiVuhXOD7cqUMmiUI someone@example.com"
@@ -81,11 +81,6 @@ class Installation:
     def rows(self, partition: str) -> list[Any]:
         found: list[Any] = store.table(SPOKES_TABLE).query("PartitionKey eq @key", {"key": partition})
         return found
-
-
-def know_tables() -> None:
-    """Spares the app to create its tables, which it would try at the first call after each `forget_app`: they are there."""
-    store._there.update(store.TABLES)
 
 
 def body(client: str, **changes: Any) -> dict[str, Any]:

@@ -29,8 +29,7 @@ from shared.tables.idempotency import IdempotencyKey, forget_expired_keys
 from shared.tables.places import free_slots
 from shared.tables.records import Records, begin_removal
 from shared.tables.reservations import Reservation, ReservationRequest, forget_spoke, preview, release, reserve
-from tests.app import forget_app
-from tests.unit.installations import know_tables
+from tests.app import forget_app, know_tables
 
 T = TypeVar("T")
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJFPNCFoTy+GNqzeT9tbAh6XAz3RiVuhXOD7cqUMmiUI someone@example.com"

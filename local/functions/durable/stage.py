@@ -433,13 +433,24 @@ class Stage:
     def crash_after(self, commits: int) -> None:
         self._commits_left = commits
 
-    def survive(self, deed: Callable[[], Any]) -> bool:
+    def survive(self, work: Callable[[], Any]) -> bool:
         """Does something that may be hit by `crash_after`. True when it was."""
         with contextlib.suppress(CrashedError):
-            deed()
+            work()
             self._commits_left = None
             return False
         return True
+
+    def survive_all(self, commits: int, work: Callable[[], Any]) -> int:
+        """Does something, and anew after each crash, which comes after so many commits, until it gets through. How many crashes
+        there were."""
+        crashes = 0
+        self.crash_after(commits)
+        while self.survive(work):
+            crashes += 1
+            self.crash()
+            self.crash_after(commits)
+        return crashes
 
     def _on_transition(self, moment: str) -> None:
         self._alive()
