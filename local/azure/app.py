@@ -190,8 +190,12 @@ class _Endpoint:
         call.host = call.headers.get("host", "")
         state = self._state
         with state.store.transaction():
-            if moment := call.headers.get("x-local-clock"):
-                state.arm.clock.advance_to(float(moment))
+            try:
+                if moment := call.headers.get("x-local-clock"):
+                    state.arm.clock.advance_to(float(moment))
+            except ValueError as error:
+                said = json.dumps({"error": f"x-local-clock: {error}"})
+                return _Outcome(400, said.encode(), {"Content-Type": "application/json"})
             state.arm.operations.settle()
             outcome = self._answered(call, too_large)
             outcome.headers |= _echoed(call.headers)

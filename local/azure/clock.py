@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from local.azure.store import Store
 
+# In seconds of the clock: three years.
+LONGEST_MOVE = 10**8
+
 
 class Clock:
     """Now, and how long things take."""
@@ -40,14 +43,18 @@ class Clock:
         return azure_seconds if self.frozen else azure_seconds * self.time_scale
 
     def advance(self, azure_seconds: float) -> None:
-        """Let so many of Azure's seconds have passed."""
-        moved = float(self._store.meta("clock_moved", 0.0))
-        self._store.set_meta("clock_moved", moved + self.scaled(azure_seconds))
+        """Let so many of Azure's seconds have passed. `ValueError` when they are more than the clock is moved by at once."""
+        self._move(self.scaled(azure_seconds))
 
     def advance_to(self, moment: float) -> None:
-        """Let it be this moment (`now`) at least."""
-        moved = float(self._store.meta("clock_moved", 0.0))
-        self._store.set_meta("clock_moved", moved + max(moment - self.now(), 0.0))
+        """Let it be this moment (`now`) at least. `ValueError` when it is further away than the clock is moved at once."""
+        by = moment - self.now()
+        self._move(by if not by <= 0 else 0.0)
+
+    def _move(self, by: float) -> None:
+        if not by <= LONGEST_MOVE:  # nor what is no number
+            raise ValueError(f"the clock is moved by {LONGEST_MOVE} seconds at most")
+        self._store.set_meta("clock_moved", float(self._store.meta("clock_moved", 0.0)) + by)
 
     def first_retry_after(self, azure_seconds: float) -> dict[str, str]:
         """The same for the answer that begins an operation, where the SDKs read `Retry-After` as a whole number and

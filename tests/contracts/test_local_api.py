@@ -66,6 +66,16 @@ def test_the_clock_goes_to_a_moment_and_never_back(azure: Azure) -> None:
     assert azure.local("GET", "clock")["now"] == pytest.approx(began + 30)
 
 
+@pytest.mark.parametrize("moment", ["noon", "nan", "inf", "1e300"])
+def test_a_request_with_a_moment_that_cannot_be_is_refused_and_changes_nothing(azure: Azure, moment: str) -> None:
+    before, hub = azure.local("GET", "clock"), azure.id("virtualNetworks", "hub-vnet")
+    answer = azure.send("GET", hub, headers={"x-local-clock": moment})
+    assert answer.status_code == 400
+    assert "x-local-clock" in answer.json()["error"]
+    assert azure.local("GET", "clock") == before
+    assert azure.send("GET", hub).status_code == 200
+
+
 @pytest.mark.parametrize("content", [b"{", b"\xff", b'{"advance": NaN}', b"[" * 2000 + b"]" * 2000])
 def test_what_is_no_json_is_refused(azure: Azure, content: bytes) -> None:
     answer = azure.http.post("/_local/clock", content=content)
