@@ -103,8 +103,7 @@ def test_a_delete_names_blockers_and_begins_nothing(deployed: tuple[Simulation, 
     assert simulation.run_row(run).status == "completed"
 
 
-# One after the other, each in the way of less than the one before. What is in a subnet is in the way of the same, whatever
-# it is.
+# One after the other, each a blocker of less than the one before. What is in a subnet blocks the same, whatever it is.
 @pytest.mark.parametrize(
     "kinds",
     [
@@ -133,7 +132,7 @@ def test_a_delete_goes_on_by_force_and_finishes_when_the_blockers_are_gone(
             assert simulation.azure.find(theirs["id"]) is not None
             assert ("behind" if kind == "subnet" else "clients-own") in str(row.left_behind) + str(row.error)
 
-        with pytest.raises(DeploymentException) as refused:  # it is in the way of what is left, too
+        with pytest.raises(DeploymentException) as refused:  # it blocks what is left, too
             simulation.delete()
         (obstacle,) = refused.value.failure.details["obstacles"]
         assert obstacle["kind"] == kind
